@@ -1,0 +1,103 @@
+// Prepares the stack's own MongoDB: the replica set, NMDC's roles, the operator's role and user.
+// Run by mongosh --nodb. It may run any number of times, also during a release.
+
+const OPERATOR = "nmdc_release_operator";
+
+// What a release needs and no more: docs/operator-role.md says why each is needed.
+const OPERATOR_ROLE = {
+  privileges: [
+    { resource: { cluster: true }, actions: ["setUserWriteBlockMode", "bypassWriteBlockingMode", "viewUser"] },
+    { resource: { db: "", collection: "" }, actions: ["viewUser"] },
+  ],
+  roles: ["readWriteAnyDatabase", "dbAdminAnyDatabase", "backup", "restore", "clusterMonitor"]
+    .map((role) => ({ role, db: "admin" })),
+};
+
+// The roles of NMDC's users, as the NMDC Runtime defines them.
+const documentsOf = (collection) => ({
+  resource: { db: "nmdc", collection },
+  actions: ["find", "insert", "update", "remove"],
+});
+const NMDC_DATABASES = ["nmdc", "nmdc_updated", "nmdc_deleted", "nmdc_changesheet_submission_results"];
+const OWN_PASSWORD = { resource: { db: "", collection: "" }, actions: ["changeOwnPassword"] };
+const NMDC_ROLES = {
+  nmdc_runtime: {
+    privileges: [],
+    roles: ["readWriteAnyDatabase", "dbAdminAnyDatabase"].map((role) => ({ role, db: "admin" })),
+  },
+  nmdc_scheduler: { privileges: [documentsOf("jobs")], roles: [{ role: "read", db: "nmdc" }] },
+  nmdc_aggregator: {
+    privileges: [documentsOf("functional_annotation_agg")],
+    roles: [{ role: "read", db: "nmdc" }],
+  },
+  nmdc_reader: { privileges: [OWN_PASSWORD], roles: NMDC_DATABASES.map((db) => ({ role: "read", db })) },
+  nmdc_editor: { privileges: [OWN_PASSWORD], roles: NMDC_DATABASES.map((db) => ({ role: "readWrite", db })) },
+  all_dumper: {
+    privileges: [{ resource: { db: "config", collection: "system.preimages" }, actions: ["find"] }],
+    roles: [{ role: "backup", db: "admin" }],
+  },
+};
+
+function setting(name) {
+  const value = process.env[name];
+  if (!value) {
+    throw new Error(`${name} is not set: set it in .env, as docker/env.example shows`);
+  }
+  return value;
+}
+
+function waitFor(what, attempt) {
+  let reason;
+  for (let second = 0; second < 60; second += 1) {
+    try {
+      const result = attempt();
+      if (result) {
+        return result;
+      }
+    } catch (error) {
+      reason = error;
+    }
+    sleep(1000);
+  }
+  throw new Error(`${what} did not come about within a minute${reason ? `: ${reason.message}` : ""}`);
+}
+
+function main() {
+  const member = setting("MONGO_MEMBER");
+  const password = setting("NMDC_OPERATOR_PASSWORD");
+  const user = encodeURIComponent(setting("MONGO_ROOT_USERNAME"));
+  const secret = encodeURIComponent(setting("MONGO_ROOT_PASSWORD"));
+  const uri = `mongodb://${user}:${secret}@${member}/admin?directConnection=true&serverSelectionTimeoutMS=2000`;
+  const admin = waitFor(`A connection to ${member}`, () => connect(uri));
+
+  if (!admin.hello().setName) {
+    admin.adminCommand({ replSetInitiate: { _id: "rs0", members: [{ _id: 0, host: member }] } });
+    print("The replica set is initiated.");
+  }
+  waitFor("A primary", () => admin.hello().isWritablePrimary);
+
+  for (const [name, { privileges, roles }] of Object.entries(NMDC_ROLES)) {
+    // A role that stands is left as it is: a release may just hold it demoted.
+    if (!admin.getRole(name)) {
+      admin.createRole({ role: name, privileges, roles });
+      print(`Role ${name} is created.`);
+    }
+  }
+
+  if (admin.getRole(OPERATOR)) {
+    admin.updateRole(OPERATOR, OPERATOR_ROLE);
+  } else {
+    admin.createRole({ role: OPERATOR, ...OPERATOR_ROLE });
+    print(`Role ${OPERATOR} is created.`);
+  }
+  const roles = [{ role: OPERATOR, db: "admin" }];
+  if (admin.getUser(OPERATOR)) {
+    admin.updateUser(OPERATOR, { pwd: password, roles });
+  } else {
+    admin.createUser({ user: OPERATOR, pwd: password, roles });
+    print(`User ${OPERATOR} is created.`);
+  }
+  print("MongoDB is ready.");
+}
+
+main();

@@ -1,0 +1,170 @@
+"""The demo as a program: `release` makes an origin and releases it, `ui` opens Dagster's UI on one.
+
+This is an application on top of the package, like Dagster itself; nothing of the package imports it.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
+from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.records import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops.steps.display import duration, size
+
+DEFINITIONS = "nmdc_release_ops.definitions"
+STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")
+# A line of Dagster's console: moment - dagster - level - job - run - step - message.
+_CONSOLE_LINE = re.compile(
+    r"\S+ (?P<time>[\d:]+) \S+ - dagster - (?P<level>\w+) - data_release - (?P<run>[0-9a-f-]{36})"
+    r" - (?P<step>\w+) - (?P<message>.*)"
+)
+_ANY_RUN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def main() -> int:
+    arguments = _parse()
+    home = ReleaseHome()
+    folder = home.path / "demo" / "origin"
+    if arguments.command == "release":
+        return _release(home, folder, arguments.scale, arguments.target)
+    return _ui(folder, arguments)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nmdc_release_ops.demo", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    release = commands.add_parser("release", help="make a new demo origin and release it")
+    release.add_argument("--target", default="11.25", help="schema version to release")
+    ui = commands.add_parser("ui", help="open Dagster's UI")
+    ui.add_argument("--port", type=int, default=3000)
+    ui.add_argument("--fresh", action="store_true", help="make the demo origin anew")
+    for command in (release, ui):
+        command.add_argument("--scale", type=int, default=20_000, help="about how many documents")
+    return parser.parse_args()
+
+
+def _release(home: ReleaseHome, folder: Path, scale: int, target: str) -> int:
+    print(f"Making a demo origin with about {scale:,} documents at schema 11.23.0 ...", flush=True)
+    started = time.monotonic()
+    origin = DemoOrigin.create(folder, scale=scale, tell=lambda line: print(line, flush=True))
+    print(f"The origin is ready after {duration(time.monotonic() - started)}. Releasing {target}:", flush=True)
+    try:
+        code, run_id = _run_job(folder, origin.uri(), target)
+        if code == 0 and run_id:
+            _summarize(home, origin, run_id)
+        else:
+            print("\nThe release failed; the lines above say why. `make ui` shows its run.")
+        return code
+    finally:
+        origin.stop()
+
+
+def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
+    config = {
+        "ops": {"plan": {"config": {"target_version": target}}},
+        "loggers": {"console": {"config": {"log_level": "INFO"}}},
+    }
+    config_file = folder / "run.json"
+    config_file.write_text(json.dumps(config))
+    command = ["job", "execute", "-m", DEFINITIONS, "-j", "data_release", "-c", str(config_file)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dagster", *command],
+        env={**os.environ, "NMDC_ORIGIN_URI": uri, "NMDC_ORIGIN_DB": DATABASE},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    run_id = None
+    if process.stdout is None:
+        raise AssertionError("standard output is a pipe")
+    for line in process.stdout:
+        plain = _COLOR.sub("", line.rstrip())
+        shown = _CONSOLE_LINE.match(plain)
+        if found := _ANY_RUN.search(plain):
+            run_id = run_id or found.group()
+        if shown:
+            print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
+        elif plain:
+            print(f"  {plain}", flush=True)
+    return process.wait(), run_id
+
+
+def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
+    plan = ReleasePlan.model_validate_json(home.record(run_id, "plan").read_bytes())
+    archive = Archive.model_validate_json(home.record(run_id, "dump").read_bytes())
+    migrated = MigratedDatabase.model_validate_json(home.record(run_id, "migrate").read_bytes())
+    report = ValidationReport.model_validate_json(home.record(run_id, "validate").read_bytes())
+    window = FreezeWindow.model_validate_json(home.record(run_id, "unfreeze").read_bytes())
+    with dg.DagsterInstance.get() as instance:
+        seconds = {found.step_key: _step_seconds(found) for found in instance.get_run_step_stats(run_id)}
+    with MongoClient[dict[str, Any]](origin.uri()) as client:
+        view = client[DATABASE][ledger.LATEST_VERSION].find_one()
+    archived = sum(collection.file_bytes for collection in archive.collections)
+    changed = sum(sum(outcome.written.values()) for outcome in migrated.migrators)
+    rows = [
+        ("schema", f"{plan.from_version} -> {plan.to_version} (the ledger says {(view or {}).get('schema_version')})"),
+        ("documents", f"{archive.documents:,}, {report.documents:,} of them validated, {report.violations} violations"),
+        ("changes", f"{migrated.changes.describe()}; migrators wrote {changed:,} documents"),
+        ("changed", ", ".join(migrated.changes.changed) or "nothing"),
+        ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in STEPS)),
+        ("frozen", f"writes were blocked for {duration(window.seconds)}"),
+        ("archive", f"{archive.path} ({size(archived)})"),
+        ("run", f"{run_id}; `make ui` shows it at http://127.0.0.1:3000/runs/{run_id}"),
+    ]
+    print("\nReleased.\n" + "\n".join(f"  {name:<10} {text}" for name, text in rows))
+
+
+def _step_seconds(stats: Any) -> float:
+    return float((stats.end_time or 0) - (stats.start_time or 0))
+
+
+def _ui(folder: Path, arguments: argparse.Namespace) -> int:
+    if os.environ.get("NMDC_ORIGIN_URI"):
+        print("The origin is the one of NMDC_ORIGIN_URI.", flush=True)
+        return _dagster_dev(arguments.port, {})
+    if arguments.fresh or not exists(folder):
+        print(f"Making a demo origin with about {arguments.scale:,} documents at schema 11.23.0 ...", flush=True)
+        origin = DemoOrigin.create(folder, scale=arguments.scale, tell=lambda line: print(line, flush=True))
+    else:
+        origin = DemoOrigin.open(folder)
+    try:
+        with MongoClient[dict[str, Any]](origin.uri()) as client:
+            version = ledger.recorded_version(client[DATABASE])
+        print(
+            f"The demo origin runs on 127.0.0.1:{origin.server.port}, at schema {version}. Its users' passwords are in "
+            f"{folder}/users.json. For a new one at 11.23.0: make ui FRESH=1\n"
+            f"The UI opens on http://127.0.0.1:{arguments.port}: Jobs, data_release, Launchpad, Launch Run. Ctrl-C ends all.",
+            flush=True,
+        )
+        return _dagster_dev(arguments.port, {"NMDC_ORIGIN_URI": origin.uri(), "NMDC_ORIGIN_DB": DATABASE})
+    finally:
+        origin.stop()
+
+
+def _dagster_dev(port: int, variables: dict[str, str]) -> int:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(port)],
+        env={**os.environ, **variables},
+    )
+    # The terminal's interrupt reaches Dagster too; we wait until it has tidied up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: process.send_signal(received))
+    return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

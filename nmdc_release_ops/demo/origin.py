@@ -1,0 +1,156 @@
+"""A private origin for the demo and the tests: a mongod with authentication that holds a synthetic NMDC database.
+
+Its users and roles are NMDC's own, as the migration CLI of the nmdc-runtime repository describes them, and an operator
+whose role holds only what a release needs (docs/operator-role.md).
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
+from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, operator_role
+from nmdc_release_ops.mongo.server import PrivateMongod
+
+DATABASE = "nmdc"
+OPERATOR = "release_operator"
+CACHE_GIGABYTES = 1.0
+_BATCH = 5_000
+_USERS_FILE = "users.json"
+_NMDC_DATABASES = ("nmdc", "nmdc_updated", "nmdc_deleted", "nmdc_changesheet_submission_results")
+_EVERYTHING = {"db": "", "collection": ""}
+_DOCUMENT_ACTIONS = ["find", "insert", "update", "remove"]
+
+NMDC_ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "nmdc_runtime": {
+        "privileges": [],
+        "roles": [{"db": "admin", "role": "readWriteAnyDatabase"}, {"db": "admin", "role": "dbAdminAnyDatabase"}],
+    },
+    "nmdc_scheduler": {
+        "privileges": [{"resource": {"db": "nmdc", "collection": "jobs"}, "actions": _DOCUMENT_ACTIONS}],
+        "roles": [{"db": "nmdc", "role": "read"}],
+    },
+    "nmdc_aggregator": {
+        "privileges": [
+            {"resource": {"db": "nmdc", "collection": "functional_annotation_agg"}, "actions": _DOCUMENT_ACTIONS}
+        ],
+        "roles": [{"db": "nmdc", "role": "read"}],
+    },
+    "nmdc_reader": {
+        "privileges": [{"resource": _EVERYTHING, "actions": ["changeOwnPassword"]}],
+        "roles": [{"db": name, "role": "read"} for name in _NMDC_DATABASES],
+    },
+    "nmdc_editor": {
+        "privileges": [{"resource": _EVERYTHING, "actions": ["changeOwnPassword"]}],
+        "roles": [{"db": name, "role": "readWrite"} for name in _NMDC_DATABASES],
+    },
+    "all_dumper": {
+        "privileges": [{"resource": {"db": "config", "collection": "system.preimages"}, "actions": ["find"]}],
+        "roles": [{"db": "admin", "role": "backup"}],
+    },
+}
+"""By name, as `createRole` takes them. The demo has one user for each role, of the same name."""
+
+
+class DemoOrigin:
+    """A running demo origin. Its data and passwords are in its folder, so that it can be started again."""
+
+    def __init__(self, server: PrivateMongod) -> None:
+        self.server = server
+        self._passwords: dict[str, str] = json.loads((server.folder / _USERS_FILE).read_text())
+
+    @classmethod
+    def create(cls, folder: Path, *, scale: int, seed: int = 0, tell: Callable[[str], None] = print) -> "DemoOrigin":
+        """Make the origin anew in `folder`, with about `scale` documents.
+
+        Raises:
+            FolderInUse: if a demo origin runs there now.
+        """
+        # Starting it proves that nobody else is using it; then what it held can go.
+        if folder.exists():
+            PrivateMongod.start(folder).stop()
+            shutil.rmtree(folder)
+        server = PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES)
+        try:
+            with MongoClient[dict[str, Any]](server.uri) as client:
+                _fill(client[DATABASE], scale, seed, tell)
+                _create_users(client, server.folder)
+        except BaseException:
+            server.stop()
+            raise
+        return cls(server)
+
+    @classmethod
+    def open(cls, folder: Path) -> "DemoOrigin":
+        """Start the origin that `folder` holds.
+
+        Raises:
+            FileNotFoundError: if it holds none.
+        """
+        if not exists(folder):
+            raise FileNotFoundError(f"{folder} holds no demo origin")
+        return cls(PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES))
+
+    def uri(self, user: str = OPERATOR) -> str:
+        """The connection string of a user: the operator, or one named as an NMDC role."""
+        return self.server.uri_for(user, self._passwords[user])
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder holds a complete demo origin."""
+    return (folder / _USERS_FILE).is_file()
+
+
+def _fill(database: Database[dict[str, Any]], scale: int, seed: int, tell: Callable[[str], None]) -> None:
+    for name, documents in (*collections(scale, seed), *other_collections(seed)):
+        database.create_collection(name)
+        if name in INDEXES:
+            database[name].create_indexes(INDEXES[name])
+        count = 0
+        for batch in _batches(documents):
+            database[name].insert_many(batch, ordered=False)
+            count += len(batch)
+            if count % 100_000 == 0:
+                tell(f"  {name}: {count:,} documents")
+    for name, (view_on, pipeline) in VIEWS.items():
+        database.create_collection(name, viewOn=view_on, pipeline=pipeline)
+    ledger.record(
+        database,
+        ledger.Event.COMPLETED,
+        from_version="11.22.0",
+        to_version=SCHEMA_VERSION,
+        migrator_module="nmdc_schema.migrators.migrator_from_11_22_0_to_11_23_0",
+        release_id="demo",
+    )
+    ledger.ensure_view(database)
+
+
+def _batches(documents: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    stream = iter(documents)
+    while batch := list(islice(stream, _BATCH)):
+        yield batch
+
+
+def _create_users(client: MongoClient[dict[str, Any]], folder: Path) -> None:
+    admin = client.admin
+    for name, role in {**NMDC_ROLES, OPERATOR_ROLE: operator_role(DATABASE)}.items():
+        admin.command("createRole", name, **role)
+    passwords = {user: secrets.token_urlsafe(24) for user in (*NMDC_ROLES, OPERATOR)}
+    for user, password in passwords.items():
+        admin.command("createUser", user, pwd=password, roles=[OPERATOR_ROLE if user == OPERATOR else user])
+    aside = folder / (_USERS_FILE + ".new")
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(passwords, file, indent=2)
+    aside.rename(folder / _USERS_FILE)

@@ -1,0 +1,36 @@
+"""How the steps are wired into jobs."""
+
+import dagster as dg
+
+from nmdc_release_ops.steps.dump import dump
+from nmdc_release_ops.steps.freeze import freeze
+from nmdc_release_ops.steps.migrate import migrate
+from nmdc_release_ops.steps.plan import plan
+from nmdc_release_ops.steps.restore import restore
+from nmdc_release_ops.steps.thaw import thaw_after_failure, unfreeze_by_hand
+from nmdc_release_ops.steps.unfreeze import unfreeze
+from nmdc_release_ops.steps.validate import validate
+
+RELEASE_TAG = {"nmdc_release_ops/release": "data"}
+"""`dagster.yaml` lets one run with this tag go on at a time."""
+
+
+@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure}, tags=RELEASE_TAG)
+def data_release() -> None:
+    """Move the NMDC database to a version of the NMDC Schema: freeze, dump, migrate, validate, restore, unfreeze.
+
+    Launch it with no config at all to release the newest version. After a failure, correct the cause and choose
+    "Re-execute from failure": every step finds the results of those before it.
+    """
+    release = plan()
+    archive = dump(release, freeze(release))
+    migrated = migrate(release, archive)
+    report = validate(release, migrated)
+    unfreeze(release, restore(release, archive, migrated, report))
+
+
+# In Dagster a job and an op of one repository may not share a name, and `unfreeze` is a step of `data_release` too.
+@dg.job(name="unfreeze", executor_def=dg.in_process_executor)
+def unfreeze_job() -> None:
+    """Allow writes to the origin again when no run is left to do it; explains what it found."""
+    unfreeze_by_hand()

@@ -1,0 +1,113 @@
+"""Looking at the origin before anything is done to it: what would stop a release is found here, all at once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pymongo import MongoClient
+
+from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.lease import current_lease, describe_holder
+from nmdc_release_ops.mongo.privileges import missing_privileges
+from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.topology import Kind, Server, describe_server, requires_authorization
+
+OLDEST_RELEASE = (6, 0)
+"""`setUserWriteBlockMode` came with MongoDB 6.0."""
+_UNSUPPORTED_OPTIONS = ("capped", "clusteredIndex", "timeseries")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was found.
+
+    Attributes:
+        collections: those of a release that exist, with their sizes.
+        left_alone: every other collection and view; a release does not touch them.
+        problems: what makes a release impossible, each with what to do about it.
+        warnings: what an operator should know.
+    """
+
+    server: Server
+    collections: Mapping[str, Size]
+    left_alone: tuple[str, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def inspect_server(client: MongoClient[Document], database: str, *, allow_without_authorization: bool) -> list[str]:
+    """What stands in the way of a release on this server, whatever the release; empty where nothing does."""
+    problems = []
+    server = describe_server(client, database)
+    if server.kind is not Kind.REPLICA_SET:
+        problems.append(
+            f"The origin is a {server.kind}. A release needs a replica set (one node is enough): it can neither be "
+            "frozen nor compared otherwise. Start mongod with --replSet and initiate the set."
+        )
+    if server.release < OLDEST_RELEASE:
+        problems.append(
+            f"The origin runs MongoDB {server.version}. Blocking writes needs 6.0 or later. Upgrade the server."
+        )
+    if not requires_authorization(client, database):
+        if not allow_without_authorization:
+            problems.append(
+                "The origin lets everybody in without logging in, and there everybody bypasses a write block: freezing "
+                "would protect nothing. Turn authorization on, or, if nobody else can reach it, launch with "
+                "allow_without_authorization: true."
+            )
+    elif missing := missing_privileges(client, database):
+        problems.append(
+            "The user in NMDC_ORIGIN_URI lacks privileges: "
+            + "; ".join(missing)
+            + ". Grant the role of docs/operator-role.md."
+        )
+    if database not in client.list_database_names():
+        problems.append(f"The origin has no database {database}. Correct NMDC_ORIGIN_DB.")
+    lease = current_lease(client)
+    if lease is not None:
+        problems.append(describe_holder(lease))
+    elif server.write_blocked:
+        problems.append(
+            "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
+            "it, and lift it with setUserWriteBlockMode."
+        )
+    return problems
+
+
+def inspect_origin(client: MongoClient[Document], database: str, managed: Iterable[str]) -> Origin:
+    """Look at the collections of the origin.
+
+    Args:
+        managed: names of the collections that a release is about, whether they exist or not.
+    """
+    found = list_collections(client[database])
+    chosen = sorted(found.keys() & set(managed))
+    server = describe_server(client, database)
+    sizes = {name: collection_size(client[database], name) for name in chosen if found[name].kind == "collection"}
+    return Origin(
+        server=server,
+        collections=sizes,
+        left_alone=tuple(name for name in found if name not in chosen and not name.startswith((STAGED, PREVIOUS))),
+        problems=tuple(
+            f"{name} is {what}, which a release cannot carry over. Make it an ordinary collection, and launch again."
+            for name in chosen
+            if (what := _unsupported(found[name].kind, found[name].options))
+        ),
+        warnings=tuple(_room_warnings(server, sizes)),
+    )
+
+
+def _unsupported(kind: str, options: Mapping[str, object]) -> str:
+    if kind != "collection":
+        return f"a {kind}"
+    present = [option for option in _UNSUPPORTED_OPTIONS if options.get(option)]
+    return f"a collection with the option {', '.join(present)}" if present else ""
+
+
+def _room_warnings(server: Server, sizes: Mapping[str, Size]) -> Iterable[str]:
+    needed = sum(size.bytes for size in sizes.values())
+    if server.free_bytes is not None and server.free_bytes < needed:
+        yield (
+            f"The origin's disk has {server.free_bytes / 1e9:,.1f} GB free. If the migration changed every collection, "
+            f"staging them beside the live ones would take up to {needed / 1e9:,.1f} GB."
+        )

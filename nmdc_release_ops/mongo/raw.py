@@ -1,0 +1,91 @@
+"""Documents as the bytes they are: read, split and written without being decoded."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection as MongoCollection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from nmdc_release_ops.mongo.connection import Document
+
+READ_BATCH = 10_000
+"""Documents asked for at a time; the server sends at most 16 MB whatever is asked."""
+WRITE_BATCH_BYTES = 16_000_000
+WRITE_BATCH_DOCUMENTS = 20_000
+
+_RAW = CodecOptions(document_class=RawBSONDocument)
+
+
+def read_raw(collection: MongoCollection[Document]) -> Iterator[bytes]:
+    """The documents of a collection in its natural order, as runs of concatenated BSON."""
+    yield from collection.find_raw_batches(batch_size=READ_BATCH)
+
+
+def count_documents(run: bytes) -> int:
+    """How many documents a run of concatenated BSON holds.
+
+    Raises:
+        ValueError: if it does not end where a document does.
+    """
+    count = position = 0
+    length = len(run)
+    while position < length:
+        position += int.from_bytes(run[position : position + 4], "little")
+        count += 1
+    if position != length:
+        raise ValueError("the bytes end in the middle of a document")
+    return count
+
+
+def split(run: bytes) -> Iterator[bytes]:
+    """Each document of a run of concatenated BSON."""
+    position = 0
+    length = len(run)
+    while position < length:
+        end = position + int.from_bytes(run[position : position + 4], "little")
+        yield run[position:end]
+        position = end
+
+
+class RawWriter:
+    """Inserts raw documents into a collection in batches bounded in number and bytes.
+
+    Validation by the collection's own rules is bypassed: what is written has been in such a collection before.
+    """
+
+    def __init__(self, database: Database[Any], name: str) -> None:
+        self._collection = database.get_collection(name, codec_options=_RAW)
+        self._batch: list[RawBSONDocument] = []
+        self._bytes = 0
+        self.written = 0
+
+    def add(self, document: bytes) -> bool:
+        """Take one document; tell whether a batch was written with it."""
+        self._batch.append(RawBSONDocument(document))
+        self._bytes += len(document)
+        if self._bytes >= WRITE_BATCH_BYTES or len(self._batch) >= WRITE_BATCH_DOCUMENTS:
+            self.flush()
+            return True
+        return False
+
+    def flush(self) -> None:
+        """Write what is waiting.
+
+        Raises:
+            pymongo.errors.BulkWriteError: naming the first document that was refused.
+        """
+        if not self._batch:
+            return
+        try:
+            self._collection.insert_many(self._batch, ordered=False, bypass_document_validation=True)
+        except BulkWriteError as error:
+            first = (error.details or {}).get("writeErrors", [{}])[0]
+            raise BulkWriteError(
+                {"writeErrors": [{"errmsg": first.get("errmsg"), "code": first.get("code")}]}
+            ) from None
+        self.written += len(self._batch)
+        self._batch = []
+        self._bytes = 0

@@ -1,0 +1,102 @@
+"""Staging: a collection is written beside the live one and proved to be what was validated, before any swap."""
+
+from pydantic import BaseModel, ConfigDict
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from nmdc_release_ops.mongo.collections import (
+    collection_hashes,
+    comparable_indexes,
+    list_collections,
+)
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.load import create, create_indexes
+from nmdc_release_ops.mongo.progress import Progress, Report, silent
+from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
+
+STAGED = "_release.staged."
+PREVIOUS = "_release.previous."
+
+
+class StagingFailed(MongoError):
+    """What was staged is not what was validated."""
+
+
+class Staged(BaseModel):
+    """A collection that stands beside the live one, ready to take its place.
+
+    Attributes:
+        hash: the server's hash of it, equal to the one of the validated collection.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    documents: int
+    indexes: int
+    hash: str
+
+
+def stage(
+    transformer: Database[Document],
+    origin: Database[Document],
+    name: str,
+    expected_hash: str,
+    *,
+    report: Report = silent,
+) -> Staged:
+    """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
+
+    Whatever an earlier attempt left under that name is dropped first.
+
+    Args:
+        expected_hash: `dbHash` of the collection that was validated.
+
+    Raises:
+        StagingFailed: the origin refused documents or indexes, or counts, hash or indexes differ.
+    """
+    staged_name = STAGED + name
+    source = list_collections(transformer, [name]).get(name)
+    if source is None:
+        raise StagingFailed(f"The transformer has no collection {name} any more. Re-execute the run from `migrate`.")
+    total = transformer[name].count_documents({})
+    try:
+        origin.drop_collection(staged_name)
+        create(origin, source, staged_name)
+        writer = RawWriter(origin, staged_name)
+        for run in read_raw(transformer[name]):
+            for document in split(run):
+                if writer.add(document):
+                    report(Progress(name, writer.written, total))
+        writer.flush()
+        report(Progress(name, writer.written, total))
+        create_indexes(origin, source, staged_name)
+    except PyMongoError as error:
+        raise StagingFailed(
+            f"{name} could not be staged on the origin: {error}. Its collections are as they were. Correct the cause "
+            "and re-execute the run from `restore`."
+        ) from error
+    made = list_collections(origin, [staged_name])[staged_name]
+    found_hash = collection_hashes(origin, [staged_name])[staged_name]
+    documents = origin[staged_name].count_documents({})
+    for what, expected, found in (
+        ("documents", total, documents),
+        ("hash", expected_hash, found_hash),
+        ("indexes", comparable_indexes(source.indexes), comparable_indexes(made.indexes)),
+        ("options", dict(source.options), dict(made.options)),
+    ):
+        if expected != found:
+            raise StagingFailed(
+                f"{name} was validated with {what} {expected} and staged with {found}. The origin's collections are as "
+                "they were. Re-execute the run from `migrate`."
+            )
+    return Staged(name=name, documents=documents, indexes=len(made.indexes), hash=found_hash)
+
+
+def drop_generation(origin: Database[Document], prefix: str) -> list[str]:
+    """Drop every staged, or every previous, collection; return the live names they belong to."""
+    names = origin.list_collection_names(filter={"name": {"$regex": "^" + prefix.replace(".", r"\.")}})
+    for name in names:
+        origin.drop_collection(name)
+    return sorted(name.removeprefix(prefix) for name in names)

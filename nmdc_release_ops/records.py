@@ -1,0 +1,178 @@
+"""What steps hand to each other. Each record is kept as JSON, so that any step can be re-executed in another process
+on another day. None holds a secret.
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from nmdc_release_ops.mongo.archive import ArchivedCollection, ClusterTime
+from nmdc_release_ops.mongo.changes import ChangeSet
+from nmdc_release_ops.mongo.lease import Freeze, Strategy
+from nmdc_release_ops.mongo.staging import Staged
+
+
+class Record(BaseModel):
+    """Immutable, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlannedCollection(Record):
+    """A collection of the release: documents (near enough) and bytes of BSON."""
+
+    name: str
+    documents: int
+    bytes: int
+
+
+class PlannedMigrator(Record):
+    """One migrator of the path.
+
+    Attributes:
+        module: within `nmdc_schema.migrators`.
+        does_nothing: its `upgrade` is empty.
+    """
+
+    module: str
+    from_version: str
+    to_version: str
+    does_nothing: bool
+
+
+class ReleasePlan(Record):
+    """What a release is going to do.
+
+    Attributes:
+        release_id: names the release on disk, on the origin and in the ledger.
+        server: the origin's, for people.
+        left_alone: collections and views of the origin that are no part of it.
+        warnings: what an operator should know.
+    """
+
+    release_id: str
+    run_id: str
+    database: str
+    server: str
+    from_version: str
+    to_version: str
+    migrators: list[PlannedMigrator]
+    collections: list[PlannedCollection]
+    left_alone: list[str]
+    warnings: list[str]
+
+    @property
+    def collection_names(self) -> list[str]:
+        return [collection.name for collection in self.collections]
+
+    @property
+    def documents(self) -> int:
+        return sum(collection.documents for collection in self.collections)
+
+    @property
+    def bytes(self) -> int:
+        return sum(collection.bytes for collection in self.collections)
+
+    @property
+    def last_migrator_module(self) -> str:
+        """Dotted name for the ledger; empty where no migrator is run."""
+        return f"nmdc_schema.migrators.{self.migrators[-1].module}" if self.migrators else ""
+
+
+class FreezeLease(Record):
+    """Since when, and how, the origin is frozen for a release."""
+
+    release_id: str
+    strategy: Strategy
+    frozen_at: datetime
+    cluster_time: ClusterTime
+
+
+class Archive(Record):
+    """A complete dump of the release's collections.
+
+    Attributes:
+        path: folder of the archive; its manifest holds the same facts.
+    """
+
+    path: Path
+    cluster_time: ClusterTime
+    collections: list[ArchivedCollection]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return {collection.name: collection.hash for collection in self.collections}
+
+    @property
+    def documents(self) -> int:
+        return sum(collection.documents for collection in self.collections)
+
+
+class MigratorOutcome(Record):
+    """What one migrator did.
+
+    Attributes:
+        written: documents it changed, by collection.
+    """
+
+    module: str
+    from_version: str
+    to_version: str
+    seconds: float
+    written: dict[str, int]
+
+
+class MigratedDatabase(Record):
+    """The transformer after the last migrator.
+
+    Attributes:
+        documents: per collection.
+        hashes: `dbHash` per collection.
+    """
+
+    migrators: list[MigratorOutcome]
+    changes: ChangeSet
+    documents: dict[str, int]
+    hashes: dict[str, str]
+
+
+class ValidationReport(Record):
+    """Every document was judged.
+
+    Attributes:
+        violations: how many; a report that a later step sees has none.
+        by_kind: violations per kind.
+        violations_path: JSON lines, one per violation.
+        hashes: `dbHash` per collection of what was judged.
+    """
+
+    documents: int
+    violations: int
+    by_kind: dict[str, int]
+    violations_path: Path
+    hashes: dict[str, str]
+
+
+class Restoration(Record):
+    """What was swapped in.
+
+    Attributes:
+        moves: renames, as (from, to).
+        swapped_at: None where nothing had changed but the version.
+    """
+
+    staged: list[Staged]
+    changes: ChangeSet
+    moves: list[tuple[str, str]]
+    swapped_at: datetime
+
+
+class FreezeWindow(Record):
+    """How long writes were blocked, once or more often."""
+
+    freezes: list[Freeze]
+
+    @property
+    def seconds(self) -> float:
+        return sum(freeze.seconds for freeze in self.freezes)

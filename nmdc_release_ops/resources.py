@@ -1,0 +1,251 @@
+"""Configuration made into what the libraries take. The only place of the package that reads the environment for it.
+
+No resource has a field for a secret: connection strings come from the environment when they are needed, so that
+none of them can be written into a run's config.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.connection import Document, connect
+from nmdc_release_ops.mongo.server import private_mongod
+from nmdc_release_ops.records import Record
+from nmdc_release_ops.schema.environment import (
+    SchemaEnvironment,
+    SchemaEnvironments,
+    worker_command,
+    worker_environment,
+)
+from nmdc_release_ops.schema.package import SchemaPackages
+
+DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
+TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
+# A migration of a large collection may run in one transaction where a migrator insists on it.
+TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
+_WORKER_STOP_SECONDS = 20
+
+
+class ConfigurationMissing(Exception):
+    """An environment variable that a step needs is not set."""
+
+
+class HomeUnusable(Exception):
+    """Nothing can be written to NMDC_RELEASE_HOME."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The production database, connected to."""
+
+    client: MongoClient[Document]
+    database: Database[Document]
+
+
+class OriginResource(dg.ConfigurableResource[Any]):
+    """The origin: `NMDC_ORIGIN_URI`, and `NMDC_ORIGIN_DB` (nmdc)."""
+
+    @property
+    def database_name(self) -> str:
+        return os.environ.get("NMDC_ORIGIN_DB") or "nmdc"
+
+    @contextmanager
+    def connect(self) -> Iterator[Origin]:
+        """The origin, for as long as the block lasts.
+
+        Raises:
+            ConfigurationMissing, InvalidConnectionString, ServerUnreachable, LoginRefused.
+        """
+        uri = os.environ.get("NMDC_ORIGIN_URI")
+        if not uri:
+            raise ConfigurationMissing(
+                "NMDC_ORIGIN_URI is not set. Set it to the origin's connection string in the environment of Dagster, "
+                "and start Dagster again."
+            )
+        with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
+            yield Origin(client, client[self.database_name])
+
+
+class ReleaseHome(dg.ConfigurableResource[Any]):
+    """The folder `NMDC_RELEASE_HOME`: archives, transformers, records, schema packages and environments."""
+
+    @property
+    def path(self) -> Path:
+        return Path(os.environ.get("NMDC_RELEASE_HOME") or DEFAULT_HOME).expanduser().resolve()
+
+    @property
+    def schema_folder(self) -> Path:
+        return self.path / "schema"
+
+    def release(self, release_id: str) -> Path:
+        """The folder of one release, readable by its owner only."""
+        folder = self.path / "releases" / release_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def archive(self, release_id: str) -> Path:
+        return self.release(release_id) / "archive"
+
+    def transformer(self, release_id: str) -> Path:
+        return self.release(release_id) / "transformer"
+
+    def record(self, run_id: str, name: str) -> Path:
+        return self.path / "records" / run_id / f"{name}.json"
+
+    def require_writable(self) -> None:
+        """Write and remove a file.
+
+        Raises:
+            HomeUnusable: saying why that could not be done.
+        """
+        probe = self.path / f".writable-{os.getpid()}"
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise HomeUnusable(
+                f"NMDC_RELEASE_HOME ({self.path}) cannot be written: {error.strerror}. Point it at a folder that the "
+                "user running Dagster owns."
+            ) from error
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """The scratch database, connected to."""
+
+    uri: str
+    database: Database[Document]
+
+
+class TransformerResource(dg.ConfigurableResource[Any]):
+    """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder."""
+
+    @contextmanager
+    def open(self, folder: Path) -> Iterator[Transformer]:
+        """The transformer, for as long as the block lasts; a private one is found again in `folder` each time.
+
+        Raises:
+            MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused.
+        """
+        uri = os.environ.get("NMDC_TRANSFORMER_URI")
+        if uri:
+            with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
+                yield Transformer(uri, client[TRANSFORMER_DATABASE])
+            return
+        with (
+            private_mongod(folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS) as server,
+            connect(server.uri, whose="transformer", variable="its folder") as client,
+        ):
+            yield Transformer(server.uri, client[TRANSFORMER_DATABASE])
+
+    @property
+    def is_private(self) -> bool:
+        return not os.environ.get("NMDC_TRANSFORMER_URI")
+
+
+class SchemaReleases(dg.ConfigurableResource[Any]):
+    """Packages and environments of schema releases."""
+
+    home: dg.ResourceDependency[ReleaseHome]
+
+    @property
+    def packages(self) -> SchemaPackages:
+        return SchemaPackages(self.home.schema_folder)
+
+    @property
+    def environments(self) -> SchemaEnvironments:
+        return SchemaEnvironments(self.home.schema_folder)
+
+
+class SchemaWorker(dg.ConfigurableResource[Any]):
+    """Runs code of a schema release in a process of its own, and brings its messages into the run's event log.
+
+    Dagster's `PipesSubprocessClient` would hand the process a copy of our environment, the origin's credentials among
+    it; this gives it an explicit one.
+    """
+
+    def run(
+        self,
+        context: dg.OpExecutionContext,
+        environment: SchemaEnvironment,
+        task: str,
+        *,
+        transformer: Transformer,
+        extras: dict[str, Any],
+        folder: Path,
+    ) -> tuple[int, Sequence[Mapping[str, Any]]]:
+        """Run one task to its end; return its exit code and the messages that it reported.
+
+        Args:
+            task: module of `schema.worker`.
+            extras: its parameters, plain JSON.
+            folder: where it runs; nothing of ours is in it.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesTempFileContextInjector(),
+            message_reader=dg.PipesTempFileMessageReader(),
+            extras=extras,
+        ) as session:
+            process = subprocess.Popen(
+                worker_command(environment, task),
+                cwd=folder,
+                env={**worker_environment(transformer.uri), **session.get_bootstrap_env_vars()},
+                stdin=subprocess.DEVNULL,
+            )
+            try:
+                code = process.wait()
+            except BaseException:
+                _end(process)
+                raise
+        return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
+
+
+class RecordStore(dg.ConfigurableIOManager):
+    """Keeps what steps hand to each other as JSON files, by run: a re-executed run reads those of its parent."""
+
+    home: dg.ResourceDependency[ReleaseHome]
+
+    def handle_output(self, context: dg.OutputContext, obj: Record) -> None:
+        path = self._path(context)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = path.with_suffix(".new")
+        aside.write_text(obj.model_dump_json(indent=2))
+        aside.rename(path)
+
+    def load_input(self, context: dg.InputContext) -> Record:
+        """The record as the step that made it left it.
+
+        Raises:
+            FileNotFoundError: if its file is gone; the step that makes it has to be run again.
+        """
+        if context.upstream_output is None:
+            raise ValueError("a record is only ever read from the step that made it")
+        record = cast("type[Record]", context.dagster_type.typing_type)
+        return record.model_validate_json(self._path(context.upstream_output).read_bytes())
+
+    def _path(self, context: dg.OutputContext) -> Path:
+        return self.home.record(context.run_id, context.step_key)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=_WORKER_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,215 @@
+"""The package of a schema release: finding one on the package index, and reading it without running any of it."""
+
+import ast
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.placing import lock, made_aside
+from nmdc_release_ops.schema.uv import (
+    InstallationFailed,
+    PackageIndexUnreachable,
+    SchemaReleaseNotFound,
+    python,
+    run_uv,
+)
+from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+
+__all__ = [
+    "InstallationFailed",
+    "MigratorModule",
+    "PackageIndexUnreachable",
+    "SchemaPackage",
+    "SchemaPackages",
+    "SchemaReleaseNotFound",
+]
+
+NAME = "nmdc-schema"
+
+
+class PackageUnreadable(SchemaError):
+    """The package is not shaped as releases of the schema are."""
+
+
+@dataclass(frozen=True)
+class MigratorModule:
+    """A top-level migrator of a release, as its source says.
+
+    Attributes:
+        module: its name within `nmdc_schema.migrators`.
+        origin: text of `_from_version`, as written.
+        destination: text of `_to_version`, as written.
+        does_nothing: whether `upgrade` is empty but for its docstring, `pass` and log lines.
+        problem: why it cannot be run, empty where it can.
+    """
+
+    module: str
+    origin: str
+    destination: str
+    does_nothing: bool
+    problem: str
+
+    @property
+    def from_version(self) -> SchemaVersion | None:
+        return _parsed(self.origin)
+
+    @property
+    def to_version(self) -> SchemaVersion | None:
+        return _parsed(self.destination)
+
+
+@dataclass(frozen=True)
+class SchemaPackage:
+    """A release's package, unpacked.
+
+    Attributes:
+        path: the folder that holds `nmdc_schema`.
+    """
+
+    version: SchemaVersion
+    path: Path
+
+    def collections(self) -> frozenset[str]:
+        """Names of the collections that the schema's `Database` class describes.
+
+        Raises:
+            PackageUnreadable: if the package does not say.
+        """
+        file = self.path / "nmdc_schema" / "nmdc.schema.json"
+        try:
+            schema = json.loads(file.read_bytes())
+            definitions = schema.get("$defs") or {}
+            found = frozenset(schema.get("properties") or definitions["Database"]["properties"])
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise PackageUnreadable(
+                f"{NAME} {self.version} does not say which collections it describes ({file.name}: {error!r})."
+            ) from error
+        return found
+
+    def migrators(self) -> tuple[MigratorModule, ...]:
+        """Every top-level migrator that the package contains, by module name."""
+        folder = self.path / "nmdc_schema" / "migrators"
+        return tuple(_read_migrator(path) for path in sorted(folder.glob("migrator_from_*.py")))
+
+
+class SchemaPackages:
+    """Packages of schema releases, unpacked below a folder and kept there."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "packages"
+
+    def newest(self) -> SchemaVersion:
+        """The newest release on the package index, pre-releases aside.
+
+        Raises:
+            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        """
+        return self._resolve(NAME, "highest")
+
+    def earliest_at_or_after(self, version: SchemaVersion, ceiling: SchemaVersion) -> SchemaVersion:
+        """The earliest release that is `version` or later, and not later than `ceiling`.
+
+        Raises:
+            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        """
+        return self._resolve(f"{NAME}>={version},<={ceiling}", "lowest-direct")
+
+    def fetch(self, version: SchemaVersion) -> SchemaPackage:
+        """The package of a release, without its dependencies.
+
+        Raises:
+            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        """
+        folder = self._folder / str(version)
+        package = SchemaPackage(version, folder)
+        if folder.is_dir():
+            return package
+        with lock(folder):
+            if not folder.is_dir():
+                with made_aside(folder) as aside:
+                    run_uv(
+                        ["pip", "install", "--no-deps", "--python", python(), "--target", str(aside), spec(version)],
+                        what=f"{NAME} {version}",
+                    )
+        return package
+
+    def _resolve(self, requirement: str, resolution: str) -> SchemaVersion:
+        printed = run_uv(
+            [
+                *("pip", "compile", "-", "--no-deps", "--no-header", "--no-annotate", "--quiet"),
+                *("--python", python(), "--resolution", resolution, "--refresh-package", NAME),
+            ],
+            what=requirement,
+            requirements=requirement + "\n",
+        )
+        for line in printed.splitlines():
+            name, separator, version = line.strip().partition("==")
+            if separator and name == NAME:
+                return SchemaVersion.parse(version)
+        raise InstallationFailed(f"uv did not say which release of {requirement} there is. It said:\n{printed}")
+
+
+def spec(version: SchemaVersion) -> str:
+    """The requirement that only this release meets; PEP 440 takes 11.25 and 11.25.0 for the same."""
+    return f"{NAME}=={version}"
+
+
+def _parsed(text: str) -> SchemaVersion | None:
+    try:
+        return SchemaVersion.parse(text)
+    except InvalidSchemaVersion:
+        return None
+
+
+def _read_migrator(path: Path) -> MigratorModule:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        return MigratorModule(path.stem, "", "", False, f"it is no Python: {error}")
+    migrator = next(
+        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migrator"),
+        None,
+    )
+    if migrator is None:
+        return MigratorModule(path.stem, "", "", False, "it has no class named Migrator")
+    texts = dict(_string_attributes(migrator))
+    origin, destination = texts.get("_from_version", ""), texts.get("_to_version", "")
+    problem = ""
+    if _parsed(destination) is None:
+        problem = f"its destination {destination!r} is no version"
+    elif _parsed(origin) is None:
+        problem = f"its origin {origin!r} is no version"
+    upgrade = next(
+        (node for node in migrator.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade"), None
+    )
+    if upgrade is None:
+        problem = problem or "its Migrator has no method named upgrade"
+    return MigratorModule(
+        module=path.stem,
+        origin=origin,
+        destination=destination,
+        does_nothing=upgrade is not None and all(_does_nothing(statement) for statement in upgrade.body),
+        problem=problem,
+    )
+
+
+def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for node in migrator.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, node.value.value
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Pass):
+        return True
+    if not isinstance(statement, ast.Expr):
+        return False
+    if isinstance(statement.value, ast.Constant):
+        return True
+    # A call of a method of self.logger, or the base class's warning about transactions.
+    called = ast.unparse(statement.value.func) if isinstance(statement.value, ast.Call) else ""
+    return called.startswith("self.logger.") or called == "self._warn_if_commit_ignored"

@@ -1,0 +1,93 @@
+"""Calling `uv`, and understanding why it could not do what it was asked."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from uv import find_uv_bin
+
+from nmdc_release_ops.schema.errors import SchemaError
+
+SECONDS = 600
+_HTTP_SECONDS = "30"
+_HTTP_RETRIES = "2"
+# What uv says when the index was asked and has no such release.
+_NOT_THERE = ("No solution found", "not found in the package registry", "there is no version of", "no versions of")
+# What uv says when it could not ask.
+_NO_ANSWER = (
+    "error sending request",
+    "Failed to fetch",
+    "Could not connect",
+    "client error (Connect)",
+    "tcp connect error",
+    "dns error",
+    "operation timed out",
+    "Network connectivity is disabled",
+)
+_SECRETS = ("NMDC_ORIGIN_URI", "NMDC_TRANSFORMER_URI", "GITHUB_TOKEN")
+
+
+class SchemaReleaseNotFound(SchemaError):
+    """The package index has no such release of the schema."""
+
+
+class PackageIndexUnreachable(SchemaError):
+    """The package index did not answer."""
+
+
+class InstallationFailed(SchemaError):
+    """uv failed for another reason."""
+
+
+def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> str:
+    """Run `uv` without the origin's credentials in its environment; return what it printed.
+
+    Args:
+        what: what is being looked for, as errors call it: "nmdc-schema 11.25.0".
+        requirements: what uv reads where its arguments name the file "-".
+
+    Raises:
+        SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    # The virtual environment we run in is not the one that is meant.
+    environment.pop("VIRTUAL_ENV", None)
+    environment.setdefault("UV_HTTP_TIMEOUT", _HTTP_SECONDS)
+    environment.setdefault("UV_HTTP_RETRIES", _HTTP_RETRIES)
+    try:
+        done = subprocess.run(
+            [find_uv_bin(), "--no-progress", "--color", "never", *arguments],
+            env=environment,
+            # Not in the folder of a project, whose own settings for uv are none of our business.
+            cwd=tempfile.gettempdir(),
+            input=requirements,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PackageIndexUnreachable(
+            f"The package index did not hand out {what} within {SECONDS} seconds. Try again."
+        ) from None
+    if done.returncode == 0:
+        return done.stdout
+    said = done.stderr.strip()
+    if any(sign in said for sign in _NO_ANSWER):
+        raise PackageIndexUnreachable(
+            f"The package index could not be asked for {what}. Check the network and uv's index settings "
+            f"(UV_DEFAULT_INDEX), and try again. uv said:\n{said[-1500:]}"
+        )
+    if any(sign in said for sign in _NOT_THERE):
+        raise SchemaReleaseNotFound(
+            f"There is no {what} on the package index. Look for the version's spelling at the schema project's "
+            "releases; a release that has just been published may take some minutes to appear."
+        )
+    raise InstallationFailed(f"uv could not provide {what}. It said:\n{said[-1500:]}")
+
+
+def python() -> str:
+    """The interpreter that environments are made from: the one we run on, outside our virtual environment."""
+    return getattr(sys, "_base_executable", None) or sys.executable

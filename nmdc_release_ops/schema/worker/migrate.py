@@ -1,0 +1,83 @@
+"""Runs migrators of the release on the transformer, one after the other.
+
+Parameters: `database`, `schema_version`, `migrators` (module names within `nmdc_schema.migrators`, in order).
+Messages: `migrator` after each, or `migrator_failed` and exit code 1.
+"""
+
+import importlib
+import inspect
+import logging
+import sys
+import time
+import traceback
+from typing import Any
+
+from dagster_pipes import PipesContext, open_dagster_pipes
+from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
+
+from .adapter import Outcome, make_adapter
+from .release import require_version, transformer
+from .telling import telling
+
+
+def main() -> int:
+    with open_dagster_pipes() as pipes, telling(pipes) as logger:
+        require_version(pipes.extras["schema_version"])
+        for name in pipes.extras["migrators"]:
+            if not _run(pipes, logger, name):
+                return 1
+    return 0
+
+
+def _run(pipes: PipesContext, logger: logging.Logger, name: str) -> bool:
+    """Run one migrator and report what came of it; tell whether it ended well."""
+    outcome = Outcome()
+    started = time.monotonic()
+    try:
+        migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
+        origin, destination = migrator_class.get_origin_version(), migrator_class.get_destination_version()
+        pipes.log.info(f"{name}: from {origin} to {destination}")
+        adapter = make_adapter(transformer(pipes.extras["database"]), MongoAdapter, outcome)
+        migrator = migrator_class(adapter=adapter, logger=logger)
+        migrator.upgrade(**_arguments(migrator.upgrade))
+    except Exception as error:
+        pipes.report_custom_message(
+            {
+                "kind": "migrator_failed",
+                "module": name,
+                "type": type(error).__name__,
+                "message": str(error),
+                "document": _described(outcome),
+                "traceback": traceback.format_exc(),
+            }
+        )
+        return False
+    seconds = time.monotonic() - started
+    pipes.log.info(f"{name}: done in {seconds:.1f} s, {sum(outcome.written.values()):,} documents changed")
+    pipes.report_custom_message(
+        {
+            "kind": "migrator",
+            "module": name,
+            "from": origin,
+            "to": destination,
+            "seconds": seconds,
+            "written": dict(outcome.written),
+        }
+    )
+    return True
+
+
+def _arguments(upgrade: Any) -> dict[str, bool]:
+    """Newer migrators make a trial run unless told to commit; older ones know no such argument."""
+    return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
+
+
+def _described(outcome: Outcome) -> dict[str, str] | None:
+    if outcome.current is None:
+        return None
+    collection, identifier = outcome.current
+    return {"collection": collection, "id": str(identifier)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""The schema release whose environment this process runs in, and the transformer it works on."""
+
+import os
+from importlib.metadata import version
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+
+class WrongEnvironment(Exception):
+    """This environment holds another release than the one that was asked for."""
+
+
+def require_version(wanted: str) -> None:
+    """Refuse to work with another release than `wanted`, three numbers.
+
+    Raises:
+        WrongEnvironment
+    """
+    found = version("nmdc-schema")
+    if _numbers(found) != _numbers(wanted):
+        raise WrongEnvironment(f"this environment holds nmdc-schema {found}, not {wanted}")
+
+
+def transformer(database: str) -> Database[dict[str, Any]]:
+    """The scratch database, with the codec options that the release's own tools use: the driver's defaults."""
+    client: MongoClient[dict[str, Any]] = MongoClient(os.environ["NMDC_TRANSFORMER_URI"])
+    return client[database]
+
+
+def _numbers(text: str) -> list[str]:
+    numbers = text.split(".")
+    return numbers + ["0"] * (3 - len(numbers))

@@ -1,0 +1,66 @@
+"""`dump`: copy the release's collections into an archive on disk."""
+
+import shutil
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.dump import dump as dump_collections
+from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
+from nmdc_release_ops.resources import OriginResource, ReleaseHome
+from nmdc_release_ops.steps.display import log_progress, size, table
+from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
+from nmdc_release_ops.steps.freeze import hold_frozen
+
+
+@dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."), tags={"kind": "nmdc"})
+def dump(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    frozen: FreezeLease,
+    origin: OriginResource,
+    home: ReleaseHome,
+) -> Archive:
+    """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
+    folder = home.archive(plan.release_id)
+    with told_plainly(NOT_CHANGED), origin.connect() as connected:
+        # Not the record's lease: when only this step is executed again, the origin was thawed in between.
+        lease = hold_frozen(context, connected, plan)
+        shutil.rmtree(folder, ignore_errors=True)
+        manifest = dump_collections(
+            connected.database,
+            plan.collection_names,
+            folder,
+            release_id=plan.release_id,
+            cluster_time=lease.cluster_time,
+            report=log_progress(context, "dumped", plan.documents),
+        )
+    metadata: dict[str, dg.RawMetadataValue] = {
+        "path": dg.MetadataValue.path(str(folder)),
+        "schema version": plan.from_version,
+        "documents": manifest.documents,
+        "size": size(manifest.bytes),
+        "size on disk": size(manifest.file_bytes),
+    }
+    context.log_event(
+        dg.AssetMaterialization(
+            ["nmdc", "archive"],
+            description=f"The database at schema {plan.from_version}, before {plan.release_id}",
+            metadata=metadata,
+        )
+    )
+    context.add_output_metadata(
+        {
+            **metadata,
+            "collections": table(
+                {
+                    "collection": dumped.name,
+                    "documents": dumped.documents,
+                    "size": size(dumped.bytes),
+                    "server's hash": dumped.hash,
+                    "sha256 of the file": dumped.sha256,
+                }
+                for dumped in manifest.collections
+            ),
+        }
+    )
+    return Archive(path=folder, cluster_time=manifest.cluster_time, collections=manifest.collections)

@@ -1,0 +1,73 @@
+"""Errors as the operator reads them on the run page: what happened, what state the origin is in, what to do next."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.resources import ConfigurationMissing, HomeUnusable
+from nmdc_release_ops.schema.errors import SchemaError
+
+NOT_TOUCHED = "The origin was not touched and is not frozen."
+NOT_CHANGED = "No data of the origin was changed. The run thaws it now; see the last lines of its log."
+
+
+class PlanRefused(Exception):
+    """A release cannot be made, for one or more reasons."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"- {problem}" for problem in problems) if len(problems) > 1 else problems[0])
+
+
+class MigratorFailed(Exception):
+    """A migrator of the schema release raised."""
+
+
+class DocumentsInvalid(Exception):
+    """Documents of the migrated database do not conform to the schema.
+
+    Attributes:
+        metadata: what the run page shows with the failure.
+    """
+
+    def __init__(self, text: str, metadata: Mapping[str, dg.MetadataValue]) -> None:
+        self.metadata = metadata
+        super().__init__(text)
+
+
+class WorkerDied(Exception):
+    """A worker process ended without saying why."""
+
+
+_FORESEEN = (
+    MongoError,
+    SchemaError,
+    ConfigurationMissing,
+    HomeUnusable,
+    PlanRefused,
+    MigratorFailed,
+    DocumentsInvalid,
+    WorkerDied,
+)
+
+
+@contextmanager
+def told_plainly(state: str) -> Iterator[None]:
+    """Turn the errors that we know into failures that speak to the operator; others keep their stack trace.
+
+    Args:
+        state: what state the origin is in when the step fails.
+
+    Raises:
+        dagster.Failure: with the error's text and the state.
+    """
+    try:
+        yield
+    except _FORESEEN as error:
+        raise dg.Failure(
+            description=f"{error}\n\n{state}",
+            metadata={"error": type(error).__name__, "origin": state, **getattr(error, "metadata", {})},
+            allow_retries=False,
+        ) from error

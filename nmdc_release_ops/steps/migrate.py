@@ -1,0 +1,141 @@
+"""`migrate`: load the archive into the transformer and run the release's own migrators on it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.archive import read_manifest
+from nmdc_release_ops.mongo.changes import compare, snapshot
+from nmdc_release_ops.mongo.load import load
+from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, ReleasePlan
+from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.steps.display import duration, log_progress, table
+from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, WorkerDied, told_plainly
+
+
+@dg.op(
+    out=dg.Out(MigratedDatabase, description="The transformer after the last migrator."),
+    tags={"kind": "nmdc"},
+)
+def migrate(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    archive: Archive,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+    schema: SchemaReleases,
+    worker: SchemaWorker,
+) -> MigratedDatabase:
+    """Load the archive into the transformer and run the migrators, in the environment of the target release.
+
+    It always starts over from the archive, so it can be re-executed at any time.
+    """
+    with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
+        manifest = read_manifest(archive.path)
+        load(archive.path, manifest, scratch.database, report=log_progress(context, "loaded", manifest.documents))
+        context.log.info(f"Loaded {manifest.documents:,} documents; counts and hashes are the origin's.")
+        before = snapshot(scratch.database)
+        outcomes = _run_migrators(context, plan, scratch, home, schema, worker)
+        after = snapshot(scratch.database)
+        documents = {name: scratch.database[name].count_documents({}) for name in after.collections}
+    migrated = MigratedDatabase(
+        migrators=outcomes,
+        changes=compare(before, after),
+        documents=documents,
+        hashes=dict(after.hashes),
+    )
+    context.log.info(f"Migrated: {migrated.changes.describe()}.")
+    context.add_output_metadata(_describe(archive, migrated))
+    return migrated
+
+
+def _run_migrators(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    scratch: Transformer,
+    home: ReleaseHome,
+    schema: SchemaReleases,
+    worker: SchemaWorker,
+) -> list[MigratorOutcome]:
+    if not plan.migrators:
+        return []
+    code, messages = worker.run(
+        context,
+        schema.environments.prepare(SchemaVersion.parse(plan.to_version)),
+        "migrate",
+        transformer=scratch,
+        extras={
+            "database": scratch.database.name,
+            "schema_version": plan.to_version,
+            "migrators": [migrator.module for migrator in plan.migrators],
+        },
+        folder=home.release(plan.release_id) / "worker",
+    )
+    _raise_if_failed(plan, code, messages)
+    return [
+        MigratorOutcome(
+            module=message["module"],
+            from_version=message["from"],
+            to_version=message["to"],
+            seconds=message["seconds"],
+            written=message["written"],
+        )
+        for message in messages
+        if message["kind"] == "migrator"
+    ]
+
+
+def _raise_if_failed(plan: ReleasePlan, code: int, messages: Sequence[Mapping[str, Any]]) -> None:
+    for message in messages:
+        if message["kind"] == "migrator_failed":
+            document = message.get("document") or {}
+            where = f" at document {document['id']} of {document['collection']}" if document.get("id") else ""
+            raise MigratorFailed(
+                f"{message['module']} failed{where}: {message['type']}: {message['message']}\n"
+                "Correct the data in the origin, or have the migrator corrected, and launch a new release.\n\n"
+                f"{message.get('traceback', '')}"
+            )
+    done = sum(message["kind"] == "migrator" for message in messages)
+    if code != 0 or done != len(plan.migrators):
+        raise WorkerDied(
+            f"The process that ran the migrators ended with exit code {code} after {done} of {len(plan.migrators)} of "
+            "them. Its output is on the run page (stderr). Re-execute the run from `migrate`."
+        )
+
+
+def _describe(archive: Archive, migrated: MigratedDatabase) -> dict[str, Any]:
+    before = {dumped.name: dumped.documents for dumped in archive.collections}
+    changes = migrated.changes
+    fate = {
+        **dict.fromkeys(changes.untouched, "untouched"),
+        **dict.fromkeys(changes.changed, "changed"),
+        **dict.fromkeys(changes.created, "created"),
+        **dict.fromkeys(changes.deleted, "deleted"),
+        **{rename.old: f"renamed to {rename.new}" for rename in changes.renamed},
+        **{rename.new: f"was {rename.old}" for rename in changes.renamed},
+    }
+    return {
+        "changes": changes.describe(),
+        "migrators": table(
+            {
+                "migrator": outcome.module,
+                "from": outcome.from_version,
+                "to": outcome.to_version,
+                "took": duration(outcome.seconds),
+                "documents changed": sum(outcome.written.values()),
+                "in": ", ".join(f"{name}: {count:,}" for name, count in outcome.written.items() if count),
+            }
+            for outcome in migrated.migrators
+        ),
+        "collections": table(
+            {
+                "collection": name,
+                "documents before": before.get(name),
+                "documents after": migrated.documents.get(name),
+                "": fate[name],
+            }
+            for name in sorted(fate)
+        ),
+    }

@@ -1,0 +1,245 @@
+"""`plan`: find out what the release is going to do, and everything that would stop it, before anything is frozen."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+from pydantic import Field
+
+from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
+from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
+from nmdc_release_ops.mongo.server import find_mongod
+from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.resources import (
+    Origin,
+    OriginResource,
+    ReleaseHome,
+    SchemaReleases,
+    TransformerResource,
+)
+from nmdc_release_ops.schema.package import SchemaPackage, SchemaReleaseNotFound
+from nmdc_release_ops.schema.path import MigrationPath, migration_path
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.steps.display import size, table
+from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
+
+# A schema environment, and what a fresh mongod allocates for itself.
+FIXED_BYTES = 1_500_000_000
+# The archive is never larger than the data; the transformer holds them, their indexes and what migrators rewrite.
+BYTES_PER_BYTE_OF_DATA = 3
+
+
+class PlanConfig(dg.Config):
+    """What an operator may say about a release; nothing has to be said."""
+
+    target_version: str = Field(
+        default="latest", description='Version of the NMDC Schema to release: "11.25", "v11.25.0", or "latest".'
+    )
+    from_version: str | None = Field(
+        default=None, description="Version the database conforms to now. Only needed where its ledger is empty."
+    )
+    allow_missing_migrator: bool = Field(
+        default=False, description="Go on where the target release has no migrator of its own (against ADR 007)."
+    )
+    allow_without_authorization: bool = Field(
+        default=False, description="Go on where the origin lets everybody in, so that freezing protects nothing."
+    )
+
+
+@dg.op(
+    out=dg.Out(ReleasePlan, is_required=False, description="What the release is going to do."),
+    tags={"kind": "nmdc"},
+)
+def plan(
+    context: dg.OpExecutionContext,
+    config: PlanConfig,
+    origin: OriginResource,
+    home: ReleaseHome,
+    schema: SchemaReleases,
+    transformer: TransformerResource,
+) -> Iterator[dg.Output[ReleasePlan]]:
+    """Choose versions, migrators and collections; check servers, privileges, disk and schema environment.
+
+    Everything that can fail for a foreseeable reason fails here, before the origin is frozen. Where the database already
+    conforms to the target, the run succeeds and there is nothing else to do.
+    """
+    with told_plainly(NOT_TOUCHED), origin.connect() as connected:
+        home.require_writable()
+        problems = inspect_server(
+            connected.client,
+            connected.database.name,
+            allow_without_authorization=config.allow_without_authorization,
+        )
+        if transformer.is_private:
+            find_mongod()
+        if problems:
+            raise PlanRefused(problems)
+        from_version = _from_version(config, connected)
+        to_version = _to_version(config, schema)
+        context.log.info(f"The database conforms to schema {from_version}; the release is {to_version}.")
+        if from_version == to_version:
+            context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
+            return
+        release = _plan(context, config, connected, home, schema, from_version, to_version)
+        context.log.info(f"Preparing the environment of schema release {to_version}.")
+        environment = schema.environments.prepare(to_version)
+
+    context.add_output_metadata(
+        {
+            "release": release.release_id,
+            "from": release.from_version,
+            "to": release.to_version,
+            "origin": release.server,
+            "documents": release.documents,
+            "size": size(release.bytes),
+            "migrators": table(
+                {
+                    "migrator": migrator.module,
+                    "from": migrator.from_version,
+                    "to": migrator.to_version,
+                    "does anything": "no" if migrator.does_nothing else "yes",
+                }
+                for migrator in release.migrators
+            ),
+            "collections": table(
+                {"collection": found.name, "documents": found.documents, "size": size(found.bytes)}
+                for found in release.collections
+            ),
+            "left alone": ", ".join(release.left_alone) or "nothing",
+            "warnings": dg.MetadataValue.md("\n".join(f"- {warning}" for warning in release.warnings) or "none"),
+            "schema environment": dg.MetadataValue.path(str(environment.path)),
+        }
+    )
+    yield dg.Output(release)
+
+
+def _from_version(config: PlanConfig, origin: Origin) -> SchemaVersion:
+    recorded = ledger.recorded_version(origin.database)
+    event = ledger.last_event(origin.database)
+    if recorded is None and config.from_version is None:
+        if event is None:
+            raise PlanRefused(
+                [
+                    f"The ledger of {origin.database.name} is empty, so nobody knows which version of the schema the "
+                    "database conforms to. Launch again with from_version set to it."
+                ]
+            )
+        raise PlanRefused(
+            [
+                f"The ledger says that a migration from {event['from_schema_version']} to {event['to_schema_version']} "
+                f"was started at {event['created_at']} and never completed. Finish or roll back that migration first, or, if "
+                "you know which version the database conforms to, launch again with from_version set to it."
+            ]
+        )
+    given = SchemaVersion.parse(config.from_version) if config.from_version is not None else None
+    known = SchemaVersion.parse(recorded) if recorded is not None else None
+    if given and known and given != known:
+        raise PlanRefused(
+            [f"The ledger says that the database conforms to {known}, not {given}. Launch again without from_version."]
+        )
+    version = known or given
+    if version is None:
+        raise AssertionError("one of the two is known")
+    return version
+
+
+def _to_version(config: PlanConfig, schema: SchemaReleases) -> SchemaVersion:
+    if config.target_version.strip().lower() == "latest":
+        return schema.packages.newest()
+    return SchemaVersion.parse(config.target_version)
+
+
+def _plan(
+    context: dg.OpExecutionContext,
+    config: PlanConfig,
+    origin: Origin,
+    home: ReleaseHome,
+    schema: SchemaReleases,
+    from_version: SchemaVersion,
+    to_version: SchemaVersion,
+) -> ReleasePlan:
+    if to_version < from_version:
+        raise PlanRefused(
+            [
+                f"The database conforms to {from_version}, which is newer than {to_version}. Migrators only go forward: to "
+                "get back to an earlier version, roll the last release back."
+            ]
+        )
+    target = schema.packages.fetch(to_version)
+    path = migration_path(target, from_version, to_version)
+    if path.lacks_final_migrator and not config.allow_missing_migrator:
+        raise PlanRefused(
+            [
+                f"Schema release {to_version} has no migrator of its own, although every release has to have one, even an "
+                "empty one (nmdc-schema's ADR 007). Ask its maintainers, or, if you know that there is nothing to migrate, "
+                "launch again with allow_missing_migrator: true."
+            ]
+        )
+    collections, warnings = _managed_collections(target, schema, from_version)
+    findings = inspect_origin(origin.client, origin.database.name, collections)
+    problems = [*findings.problems, *_room_problems(home, findings)]
+    if problems:
+        raise PlanRefused(problems)
+    return _describe(context, origin, findings, path, from_version, to_version, warnings)
+
+
+def _managed_collections(
+    target: SchemaPackage, schema: SchemaReleases, from_version: SchemaVersion
+) -> tuple[frozenset[str], list[str]]:
+    """Collections that the schema described before or describes after; whatever else there is, is left alone."""
+    try:
+        source = schema.packages.fetch(from_version)
+    except SchemaReleaseNotFound:
+        nearest = schema.packages.earliest_at_or_after(from_version, target.version)
+        source = schema.packages.fetch(nearest)
+        warning = (
+            f"Schema release {from_version} is not on the package index; its collections were taken from {nearest}, "
+            "the next one that is."
+        )
+        return source.collections() | target.collections(), [warning]
+    return source.collections() | target.collections(), []
+
+
+def _room_problems(home: ReleaseHome, findings: OriginFindings) -> Iterator[str]:
+    data = sum(found.bytes for found in findings.collections.values())
+    needed = FIXED_BYTES + BYTES_PER_BYTE_OF_DATA * data
+    if home.free_bytes() < needed:
+        yield (
+            f"NMDC_RELEASE_HOME ({home.path}) has {size(home.free_bytes())} free, and the release may need {size(needed)} "
+            f"for {size(data)} of data. Make room, or point it at a larger disk."
+        )
+
+
+def _describe(
+    context: dg.OpExecutionContext,
+    origin: Origin,
+    findings: OriginFindings,
+    path: MigrationPath,
+    from_version: SchemaVersion,
+    to_version: SchemaVersion,
+    warnings: list[str],
+) -> ReleasePlan:
+    return ReleasePlan(
+        release_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{from_version}-to-{to_version}-{context.run_id[:8]}",
+        run_id=context.run_id,
+        database=origin.database.name,
+        server=str(findings.server),
+        from_version=str(from_version),
+        to_version=str(to_version),
+        migrators=[
+            PlannedMigrator(
+                module=migrator.module,
+                from_version=migrator.origin,
+                to_version=migrator.destination,
+                does_nothing=migrator.does_nothing,
+            )
+            for migrator in path.migrators
+        ],
+        collections=[
+            PlannedCollection(name=name, documents=found.documents, bytes=found.bytes)
+            for name, found in findings.collections.items()
+        ],
+        left_alone=list(findings.left_alone),
+        warnings=[*path.warnings, *warnings, *findings.warnings],
+    )

@@ -1,0 +1,117 @@
+"""`restore`: write what changed beside the live collections, prove it, and swap."""
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation, stage
+from nmdc_release_ops.mongo.swap import Journal, is_swap_under_way, perform_swap, prepare_swap, read_journal
+from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
+from nmdc_release_ops.resources import Origin, OriginResource, ReleaseHome, TransformerResource
+from nmdc_release_ops.steps.display import log_progress, table
+from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.freeze import hold_frozen
+
+UNDER_WAY = (
+    "If the log says that the swap was begun, the origin stays frozen on purpose: re-execute the run from `restore` to "
+    "finish it. Otherwise no data of the origin was changed, and the run thaws it now."
+)
+
+
+class OriginChanged(MongoError):
+    """The origin is not what was dumped."""
+
+
+@dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."), tags={"kind": "nmdc"})
+def restore(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    archive: Archive,
+    migrated: MigratedDatabase,
+    validation: ValidationReport,
+    origin: OriginResource,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+) -> Restoration:
+    """Stage the changed collections beside the live ones, verify them, swap them in, and record the new version.
+
+    Collections that the migration left untouched are not written at all.
+    """
+    with told_plainly(UNDER_WAY), origin.connect() as connected:
+        hold_frozen(context, connected, plan)
+        journal = read_journal(connected.client, plan.release_id)
+        staged: list[Staged] = []
+        if journal is None:
+            with transformer.open(home.transformer(plan.release_id)) as scratch:
+                drop_generation(connected.database, STAGED)
+                report = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
+                for name in migrated.changes.staged:
+                    staged.append(
+                        stage(scratch.database, connected.database, name, validation.hashes[name], report=report)
+                    )
+                    context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
+            _refuse_if_changed(connected, archive)
+            journal = prepare_swap(
+                connected.database,
+                migrated.changes,
+                release_id=plan.release_id,
+                from_version=plan.from_version,
+                to_version=plan.to_version,
+                migrator_module=plan.last_migrator_module,
+            )
+        if is_swap_under_way(connected.client, plan.release_id):
+            context.log.info(f"Swapping: {len(journal.moves)} renames.")
+        journal = perform_swap(connected.database, journal)
+        context.log.info(f"The database conforms to schema {plan.to_version}.")
+    restoration = _restoration(journal, staged, migrated)
+    context.log_event(
+        dg.AssetMaterialization(
+            ["nmdc", "database"],
+            description=f"The origin, at schema {plan.to_version}",
+            metadata={
+                "schema version": plan.to_version,
+                "documents": sum(migrated.documents.values()),
+                "changes": migrated.changes.describe(),
+                "release": plan.release_id,
+            },
+            tags={"schema_version": plan.to_version},
+        )
+    )
+    context.add_output_metadata(
+        {
+            "changes": migrated.changes.describe(),
+            "staged": table(
+                {"collection": one.name, "documents": one.documents, "indexes": one.indexes, "server's hash": one.hash}
+                for one in staged
+            ),
+            "renamed": table({"from": source, "to": target} for source, target in restoration.moves),
+            "untouched": ", ".join(migrated.changes.untouched) or "none",
+        }
+    )
+    return restoration
+
+
+def _refuse_if_changed(origin: Origin, archive: Archive) -> None:
+    """Compare the origin with what was dumped: after a failure it was thawed, and people may have written.
+
+    Raises:
+        OriginChanged: naming the collections.
+    """
+    now = collection_hashes(origin.database, archive.hashes)
+    changed = [name for name, hash_ in archive.hashes.items() if now.get(name) != hash_]
+    if changed:
+        raise OriginChanged(
+            f"{', '.join(changed)} of the origin changed since it was dumped, so that swapping would lose what was written. "
+            "Launch a new release, or re-execute this run from `dump`."
+        )
+
+
+def _restoration(journal: Journal, staged: list[Staged], migrated: MigratedDatabase) -> Restoration:
+    if journal.swapped_at is None:
+        raise AssertionError("a finished swap says when")
+    return Restoration(
+        staged=staged,
+        changes=migrated.changes,
+        moves=[(move.source, move.target) for move in journal.moves],
+        swapped_at=journal.swapped_at,
+    )

@@ -1,0 +1,49 @@
+"""`unfreeze`: allow writes again."""
+
+import shutil
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.freeze import thaw
+from nmdc_release_ops.mongo.lease import freezes_of
+from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
+from nmdc_release_ops.resources import OriginResource, ReleaseHome
+from nmdc_release_ops.steps.display import duration, table
+from nmdc_release_ops.steps.failures import told_plainly
+
+RELEASED = (
+    "The release itself is complete: the origin has the new version. If it is still frozen, re-execute the run from "
+    "`unfreeze`, or launch the job `unfreeze`."
+)
+
+
+@dg.op(out=dg.Out(FreezeWindow, description="How long writes were blocked."), tags={"kind": "nmdc"})
+def unfreeze(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    restoration: Restoration,
+    origin: OriginResource,
+    home: ReleaseHome,
+) -> FreezeWindow:
+    """Give the lease back and allow writes. The transformer's files are removed; the archive is kept."""
+    with told_plainly(RELEASED), origin.connect() as connected:
+        thaw(connected.client, plan.release_id, thawed_by=context.run_id)
+        window = FreezeWindow(freezes=freezes_of(connected.client, plan.release_id))
+    shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
+    context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
+    context.add_output_metadata(
+        {
+            "writes blocked for": duration(window.seconds),
+            "seconds blocked": round(window.seconds, 3),
+            "freezes": table(
+                {
+                    "frozen at": freeze.frozen_at.isoformat(timespec="seconds"),
+                    "thawed at": freeze.thawed_at.isoformat(timespec="seconds"),
+                    "for": duration(freeze.seconds),
+                    "strategy": freeze.strategy.value,
+                }
+                for freeze in window.freezes
+            ),
+        }
+    )
+    return window

@@ -1,0 +1,216 @@
+"""Imports point down the layout, and the libraries know only what they are named for."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "nmdc_release_ops"
+PACKAGE_FOLDER = Path(__file__).parent.parent / PACKAGE
+
+# From the top down; an import may point to the same line or to a later one.
+LAYOUT = [
+    "definitions",
+    "jobs",
+    "sensors",
+    "steps",
+    "resources",
+    "records",
+    "runtime",
+    "schema",
+    "demo",
+    "mongo",
+]
+
+# Programs on top of the package. They may import anything, and nothing may import them.
+APPLICATIONS = ("demo/__main__.py",)
+
+WORKER = "schema/worker/"
+# What a schema release's own environment holds besides the standard library.
+WORKER_MAY_IMPORT = {"bson", "dagster_pipes", "linkml", "linkml_runtime", "nmdc_schema", "pymongo"}
+
+UNKNOWN_TO = {
+    "mongo": ("dagster", "linkml", "nmdc_schema"),
+    "schema": ("dagster",),
+}
+
+# A variable that the code names, but not by a literal: `os.environ[name]`.
+CHOSEN = "a chosen variable"
+
+# Who may read which variables of the environment; None stands for any. The first line that fits counts.
+ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
+    ("resources.py", None),
+    ("demo/", None),
+    (WORKER, {"NMDC_TRANSFORMER_URI"}),
+    ("schema/", None),
+    # Besides its own variable, it picks those that the mongod it starts may see.
+    ("mongo/server.py", {"MONGOD", CHOSEN}),
+]
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What the module breaks of the layout's rules.
+
+    path is relative to the package's folder, with forward slashes.
+    """
+    tree = ast.parse(source)
+    found: list[str] = []
+    layer = layer_of(path)
+    if layer is None:
+        return found
+    if layer not in LAYOUT:
+        return [f"{path} stands nowhere in the layout"]
+    for line, module in imports(path, tree):
+        found += [f"{path}:{line} {offence}" for offence in offences_of_an_import(path, layer, module)]
+    for line, variable in environment_reads(tree):
+        if not may_read(path, variable):
+            found.append(f"{path}:{line} reads {variable or 'all variables'} from the environment")
+    return found
+
+
+def layer_of(path: str) -> str | None:
+    """The path's first part; None for the package's own __init__.py, which is above all layers."""
+    top = path.split("/")[0].removesuffix(".py")
+    return None if top == "__init__" else top
+
+
+def imports(path: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of everything that is imported, in functions and under TYPE_CHECKING too."""
+    package = [PACKAGE, *path.split("/")[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # `from nmdc_release_ops import jobs` imports a module, so the names count as well.
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == PACKAGE else [module]
+            yield from ((node.lineno, name) for name in names)
+
+
+def offences_of_an_import(path: str, layer: str, module: str) -> Iterator[str]:
+    top, _, rest = module.partition(".")
+    if path.startswith(WORKER):
+        if not worker_may_import(path, module):
+            yield f"imports {module}, which a schema release's environment does not hold"
+    elif top == PACKAGE and rest:
+        imported = rest.split(".")[0]
+        if rest.endswith("__main__"):
+            yield f"imports {module}, which is a program"
+        elif path in APPLICATIONS:
+            return
+        elif imported not in LAYOUT:
+            yield f"imports {module}, which stands nowhere in the layout"
+        elif LAYOUT.index(imported) < LAYOUT.index(layer):
+            yield f"imports {module}: up the layout"
+    elif any(top == known or top.startswith(f"{known}_") for known in UNKNOWN_TO.get(layer, ())):
+        yield f"imports {module}, which {layer}/ knows nothing of"
+
+
+def worker_may_import(path: str, module: str) -> bool:
+    top, _, rest = module.partition(".")
+    siblings = {file.stem for file in (PACKAGE_FOLDER / path).parent.glob("*.py")}
+    inside = rest.startswith("schema.worker") if top == PACKAGE else top in siblings
+    return inside or top in WORKER_MAY_IMPORT or top in sys.stdlib_module_names
+
+
+def environment_reads(tree: ast.AST) -> Iterator[tuple[int, str | None]]:
+    """Line and variable of each use of os.environ or os.getenv; None where the whole environment is taken."""
+    named: dict[ast.AST, str] = {}
+    for node in ast.walk(tree):
+        reader: ast.AST | None = None
+        key: ast.expr | None = None
+        if isinstance(node, ast.Subscript):
+            reader, key = node.value, node.slice
+        elif isinstance(node, ast.Call) and node.args:
+            # os.getenv("X"), and os.environ.get("X")
+            is_get = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+            reader = node.func.value if is_get and isinstance(node.func, ast.Attribute) else node.func
+            key = node.args[0]
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            reader, key = node.comparators[0], node.left
+        if reader is not None:
+            named[reader] = str(key.value) if isinstance(key, ast.Constant) else CHOSEN
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            if node.attr in ("environ", "environb", "getenv", "getenvb"):
+                yield node.lineno, named.get(node)
+        elif isinstance(node, ast.ImportFrom) and node.module == "os":
+            yield from ((node.lineno, None) for alias in node.names if alias.name.startswith(("environ", "getenv")))
+
+
+def may_read(path: str, variable: str | None) -> bool:
+    for reader, variables in ENVIRONMENT_READERS:
+        if path.startswith(reader):
+            return variables is None or variable in variables
+    return False
+
+
+def modules() -> list[str]:
+    return sorted(file.relative_to(PACKAGE_FOLDER).as_posix() for file in PACKAGE_FOLDER.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules())
+def test_a_module_keeps_to_the_layout(path: str) -> None:
+    assert violations(path, (PACKAGE_FOLDER / path).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("mongo/made_up.py", "from nmdc_release_ops.schema import versions"),
+        ("mongo/made_up.py", "from nmdc_release_ops import schema"),
+        ("mongo/made_up.py", "from .. import schema"),
+        ("mongo/made_up.py", "from ..records import Archive"),
+        ("mongo/made_up.py", "def late():\n    import nmdc_release_ops.steps.dump"),
+        ("mongo/made_up.py", "import dagster as dg"),
+        ("mongo/made_up.py", "from dagster_pipes import open_dagster_pipes"),
+        ("mongo/made_up.py", "import nmdc_schema"),
+        ("mongo/made_up.py", "from nmdc_release_ops import utils"),
+        ("schema/made_up.py", "from dagster import op"),
+        ("schema/made_up.py", "from nmdc_release_ops.resources import Origin"),
+        ("demo/made_up.py", "from nmdc_release_ops.schema import environments"),
+        ("records.py", "import nmdc_release_ops.resources"),
+        ("steps/made_up.py", "from nmdc_release_ops.jobs import data_release"),
+        ("utils.py", ""),
+        ("schema/worker/made_up.py", "from nmdc_release_ops.mongo import raw"),
+        ("schema/worker/made_up.py", "from ..versions import parse"),
+        ("schema/worker/made_up.py", "import dagster"),
+        ("schema/worker/made_up.py", "import pydantic"),
+        ("steps/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
+        ("steps/made_up.py", "import os\nuri = os.getenv('NMDC_ORIGIN_URI')"),
+        ("steps/made_up.py", "from os import environ"),
+        ("mongo/server.py", "import os\npath = os.environ.get('NMDC_ORIGIN_URI')"),
+        ("mongo/server.py", "import os\ncopy = dict(os.environ)"),
+        ("mongo/server.py", "import os\ncopy = os.environ.copy()"),
+        ("mongo/made_up.py", "import os\nname = 'MONGOD'\npath = os.environ[name]"),
+        ("schema/worker/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
+    ],
+)
+def test_a_made_up_offender_is_noticed(path: str, source: str) -> None:
+    assert len(violations(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("__init__.py", ""),
+        ("definitions.py", "from nmdc_release_ops import jobs, sensors\nimport dagster as dg"),
+        ("steps/made_up.py", "from nmdc_release_ops.mongo.dump import dump\nfrom .plan import plan"),
+        ("schema/made_up.py", "from nmdc_release_ops.mongo.raw import documents"),
+        ("demo/made_up.py", "import os\nfrom nmdc_release_ops.mongo.server import start\nos.environ['HOME']"),
+        ("mongo/server.py", "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']"),
+        ("mongo/made_up.py", "import os\nos.replace('a', 'b')"),
+        ("resources.py", "import os\nos.environ['NMDC_ORIGIN_URI']"),
+        ("schema/made_up.py", "import os\nchild = {'PATH': os.environ['PATH']}"),
+        (
+            "schema/worker/made_up.py",
+            "import os, json\nimport nmdc_schema.migrators\nfrom dagster_pipes import open_dagster_pipes\n"
+            "from . import messages\nos.environ['NMDC_TRANSFORMER_URI']",
+        ),
+    ],
+)
+def test_a_made_up_module_that_keeps_to_the_rules_passes(path: str, source: str) -> None:
+    assert violations(path, source) == []
