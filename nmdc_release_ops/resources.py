@@ -18,7 +18,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.connection import Document, connect
-from nmdc_release_ops.mongo.server import private_mongod
+from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
@@ -151,9 +151,17 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         ):
             yield Transformer(server.uri, client[TRANSFORMER_DATABASE])
 
-    @property
-    def is_private(self) -> bool:
-        return not os.environ.get("NMDC_TRANSFORMER_URI")
+    def require_usable(self) -> None:
+        """Find out, without starting anything, whether a transformer can be had.
+
+        Raises:
+            MongodNotFound, ServerUnreachable, LoginRefused.
+        """
+        uri = os.environ.get("NMDC_TRANSFORMER_URI")
+        if uri:
+            connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI").close()
+        else:
+            find_mongod()
 
 
 class SchemaReleases(dg.ConfigurableResource[Any]):

@@ -3,9 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
+from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
 from nmdc_release_ops.schema.environment import SchemaEnvironments
 
@@ -16,7 +20,9 @@ PROJECT = Path(__file__).parent.parent
 def schema_cache() -> Path:
     """Where packages and environments of schema releases are kept between test runs: they take long to make."""
     home = Path(os.environ.get("NMDC_RELEASE_HOME") or PROJECT / ".nmdc-release")
-    return home.resolve() / "schema"
+    folder = home.resolve() / "schema"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +35,53 @@ def scratch_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
     """A replica set of one node without authentication, for everything that may write where it likes."""
     with private_mongod(tmp_path_factory.mktemp("scratch"), authentication=False) as server:
         yield server
+
+
+class Workplace:
+    """A demo origin, a release home and a Dagster instance of their own, with the environment pointing at them."""
+
+    def __init__(self, folder: Path, origin: DemoOrigin, instance: dg.DagsterInstance) -> None:
+        self.folder = folder
+        self.origin = origin
+        self.instance = instance
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.folder / "dagster"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that the project reads."""
+        return {
+            "NMDC_ORIGIN_URI": self.origin.uri(),
+            "NMDC_ORIGIN_DB": DATABASE,
+            "NMDC_RELEASE_HOME": str(self.home),
+            "DAGSTER_HOME": str(self.dagster_home),
+        }
+
+    def release(self, **config: Any) -> dg.ExecuteInProcessResult:
+        """Run `data_release` to its end in this process, whether it succeeds or not."""
+        return defs.get_job_def("data_release").execute_in_process(
+            run_config={"ops": {"plan": {"config": config}}}, instance=self.instance, raise_on_error=False
+        )
+
+
+def make_workplace(folder: Path, schema_cache: Path, scale: int) -> Iterator[Workplace]:
+    """A workplace for as long as the generator is not closed."""
+    for name in ("home", "dagster"):
+        (folder / name).mkdir(parents=True)
+    (folder / "home" / "schema").symlink_to(schema_cache)
+    (folder / "dagster" / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
+    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None)
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
+        workplace = Workplace(folder, origin, instance)
+        for name, value in workplace.environment().items():
+            patch.setenv(name, value)
+        patch.delenv("NMDC_TRANSFORMER_URI", raising=False)
+        try:
+            yield workplace
+        finally:
+            origin.stop()

@@ -48,6 +48,12 @@ def inspect_server(client: MongoClient[Document], database: str, *, allow_withou
         problems.append(
             f"The origin runs MongoDB {server.version}. Blocking writes needs 6.0 or later. Upgrade the server."
         )
+    if database not in client.list_database_names():
+        problems.append(
+            f"The origin has no database {database}, or its user may not see it. Correct NMDC_ORIGIN_DB, or grant the role "
+            "of docs/operator-role.md on it."
+        )
+        return problems
     if not requires_authorization(client, database):
         if not allow_without_authorization:
             problems.append(
@@ -61,8 +67,8 @@ def inspect_server(client: MongoClient[Document], database: str, *, allow_withou
             + "; ".join(missing)
             + ". Grant the role of docs/operator-role.md."
         )
-    if database not in client.list_database_names():
-        problems.append(f"The origin has no database {database}. Correct NMDC_ORIGIN_DB.")
+        # The rest of what is looked at here may need the very privileges that are missing.
+        return problems
     lease = current_lease(client)
     if lease is not None:
         problems.append(describe_holder(lease))

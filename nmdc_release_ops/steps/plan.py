@@ -9,7 +9,6 @@ from pydantic import Field
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
-from nmdc_release_ops.mongo.server import find_mongod
 from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
     Origin,
@@ -71,8 +70,7 @@ def plan(
             connected.database.name,
             allow_without_authorization=config.allow_without_authorization,
         )
-        if transformer.is_private:
-            find_mongod()
+        transformer.require_usable()
         if problems:
             raise PlanRefused(problems)
         from_version = _from_version(config, connected)

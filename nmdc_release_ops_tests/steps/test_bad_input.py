@@ -1,0 +1,220 @@
+"""What an operator can get wrong ends in a clear error in `plan`, with the origin unchanged and not frozen."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.freeze import freeze, thaw
+from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.server import private_mongod
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path_factory.mktemp("bad-input"), schema_cache, scale=500)
+
+
+@pytest.fixture(scope="module")
+def administrator(workplace: Workplace) -> Iterator[MongoClient[Any]]:
+    with MongoClient(workplace.origin.server.uri) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def origin_stays_as_it_was(administrator: MongoClient[Any]) -> Iterator[None]:
+    database = administrator[DATABASE]
+    before = collection_hashes(database, database.list_collection_names())
+    yield
+    assert collection_hashes(database, database.list_collection_names()) == before
+    assert is_write_blocked(administrator) is False
+    assert current_lease(administrator) is None
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """What the run page says of the step that failed; `plan` in all these cases."""
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_key == "plan"
+    data = failed.step_failure_data
+    assert data.user_failure_data is not None, f"an unforeseen error: {data.error}"
+    assert data.user_failure_data.description is not None
+    return data.user_failure_data.description
+
+
+@pytest.mark.parametrize("text", ["; rm -rf", "../x", "11.x", "", "1" * 500, "\u0661\u0661.25", "11.25\n11.24"])
+def test_a_target_that_is_no_version_is_refused(workplace: Workplace, text: str) -> None:
+    said = failure_of(workplace.release(target_version=text))
+    assert "is no version of the NMDC Schema" in said
+    assert "The origin was not touched and is not frozen." in said
+
+
+def test_a_version_that_was_never_published_is_refused(workplace: Workplace) -> None:
+    assert "There is no nmdc-schema 11.99.0 on the package index" in failure_of(
+        workplace.release(target_version="11.99")
+    )
+
+
+def test_an_older_target_is_refused(workplace: Workplace) -> None:
+    said = failure_of(workplace.release(target_version="11.22.0"))
+    assert "conforms to 11.23.0, which is newer than 11.22.0" in said
+
+
+def test_a_from_version_that_contradicts_the_ledger_is_refused(workplace: Workplace) -> None:
+    assert "The ledger says that the database conforms to 11.23.0" in failure_of(
+        workplace.release(target_version="11.25", from_version="11.24")
+    )
+
+
+def test_an_empty_ledger_needs_from_version(workplace: Workplace, administrator: MongoClient[Any]) -> None:
+    events = administrator[DATABASE]["_migration_events"]
+    kept = list(events.find())
+    events.delete_many({})
+    try:
+        assert "from_version" in failure_of(workplace.release(target_version="11.25"))
+    finally:
+        events.insert_many(kept)
+
+
+def test_an_unfinished_migration_in_the_ledger_is_named(workplace: Workplace, administrator: MongoClient[Any]) -> None:
+    events = administrator[DATABASE]["_migration_events"]
+    started = {
+        "_id": "unfinished",
+        "created_at": datetime.now(UTC).isoformat(),
+        "event": "MIGRATION_STARTED",
+        "from_schema_version": "11.23.0",
+        "to_schema_version": "11.24.0",
+        "migrator_module": "x",
+    }
+    events.insert_one(started)
+    try:
+        said = failure_of(workplace.release(target_version="11.25"))
+        assert "a migration from 11.23.0 to 11.24.0 was started" in said
+    finally:
+        events.delete_one({"_id": "unfinished"})
+
+
+def test_an_unreachable_origin_is_named_without_its_password(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", 1)
+    monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://operator:hunter2@127.0.0.1:9/?directConnection=true")
+    said = failure_of(workplace.release())
+    assert "The origin at 127.0.0.1:9 did not answer" in said
+    assert "hunter2" not in said
+
+
+def test_a_wrong_password_is_told_from_an_unreachable_server(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_URI", workplace.origin.server.uri_for("release_operator", "hunter2"))
+    said = failure_of(workplace.release())
+    assert "refused the user or the password in NMDC_ORIGIN_URI" in said
+    assert "hunter2" not in said
+
+
+def test_a_uri_that_is_none_is_not_repeated(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_URI", "operator:hunter2@somewhere")
+    said = failure_of(workplace.release())
+    assert "NMDC_ORIGIN_URI is not a MongoDB connection string" in said
+    assert "hunter2" not in said
+
+
+def test_a_missing_uri_is_asked_for(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NMDC_ORIGIN_URI")
+    assert "NMDC_ORIGIN_URI is not set" in failure_of(workplace.release())
+
+
+def test_a_user_without_the_privileges_is_told_which(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_URI", workplace.origin.uri("nmdc_editor"))
+    said = failure_of(workplace.release())
+    assert "setUserWriteBlockMode" in said and "docs/operator-role.md" in said
+
+
+def test_a_database_that_does_not_exist_is_named(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_DB", "nmdcc")
+    assert "The origin has no database nmdcc" in failure_of(workplace.release())
+
+
+def test_an_origin_without_authorization_is_refused_unless_told(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with private_mongod(tmp_path, authentication=False) as server, MongoClient[Any](server.uri) as client:
+        client[DATABASE].biosample_set.insert_one({"id": "one"})
+        monkeypatch.setenv("NMDC_ORIGIN_URI", server.uri)
+        assert "freezing would protect nothing" in failure_of(workplace.release(from_version="11.23.0")).replace(
+            "\n", " "
+        )
+        told = failure_of(workplace.release(allow_without_authorization=True))
+        assert "from_version" in told and "authorization" not in told
+
+
+def test_another_release_in_progress_is_named(workplace: Workplace, administrator: MongoClient[Any]) -> None:
+    with MongoClient[Any](workplace.origin.uri()) as operator:
+        freeze(operator, "the-other-release", "the-other-run")
+        try:
+            said = failure_of(workplace.release(target_version="11.25"))
+        finally:
+            thaw(operator, "the-other-release", "the-other-run")
+    assert "Release the-other-release (run the-other-run" in said
+
+
+def test_a_write_block_of_somebody_else_is_left_on(workplace: Workplace, administrator: MongoClient[Any]) -> None:
+    administrator.admin.command({"setUserWriteBlockMode": 1, "global": True})
+    try:
+        said = failure_of(workplace.release(target_version="11.25"))
+        assert is_write_blocked(administrator) is True
+    finally:
+        administrator.admin.command({"setUserWriteBlockMode": 1, "global": False})
+    assert "already blocked, and not by this project" in said
+
+
+def test_a_capped_collection_is_refused_by_name(workplace: Workplace, administrator: MongoClient[Any]) -> None:
+    manifests = administrator[DATABASE].manifest_set
+    manifests.rename("aside_set")
+    administrator[DATABASE].create_collection("manifest_set", capped=True, size=4096)
+    try:
+        said = failure_of(workplace.release(target_version="11.25"))
+    finally:
+        administrator[DATABASE].manifest_set.drop()
+        administrator[DATABASE].aside_set.rename("manifest_set")
+    assert "manifest_set is a collection with the option capped" in said
+
+
+def test_a_home_that_cannot_be_written_is_named(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path / "file" / "home"))
+    assert "cannot be written" in failure_of(workplace.release(target_version="11.25"))
+
+
+def test_too_little_disk_is_said_with_figures(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmdc_release_ops.resources.ReleaseHome.free_bytes", lambda self: 100_000_000)
+    said = failure_of(workplace.release(target_version="11.25"))
+    assert "has 100.0 MB free, and the release may need" in said
+
+
+def test_an_unreachable_package_index_is_named(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    assert "The package index could not be asked" in failure_of(workplace.release())
+
+
+def test_a_missing_mongod_for_the_transformer_is_found_out_before_the_freeze(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGOD", "/nowhere/mongod")
+    assert "MONGOD is set to /nowhere/mongod" in failure_of(workplace.release(target_version="11.25"))

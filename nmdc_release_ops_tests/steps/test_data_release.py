@@ -1,0 +1,277 @@
+"""The demo's release, seen afterwards with a plain driver: what it changed, and what it left exactly as it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
+from nmdc_release_ops.mongo.archive import read_manifest, verify
+from nmdc_release_ops.mongo.collections import collection_hashes, comparable_indexes, list_collections
+from nmdc_release_ops.mongo.freeze import freeze, thaw
+from nmdc_release_ops.mongo.lease import current_lease, freezes_of
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+
+SCALE = 1_500
+CHANGED = ["biosample_set", "data_generation_set", "study_set"]
+Facts = dict[str, Any]
+
+
+def look_at(client: MongoClient[Any]) -> Facts:
+    """Everything about the database that a release might change."""
+    database = client[DATABASE]
+    found = {name: one for name, one in list_collections(database).items() if not name.startswith("_release.")}
+    collections = {name: one for name, one in found.items() if one.kind == "collection"}
+    return {
+        "uuids": {name: one.uuid for name, one in collections.items()},
+        "indexes": {name: comparable_indexes(one.indexes) for name, one in collections.items()},
+        "options": {name: dict(one.options) for name, one in found.items()},
+        "hashes": collection_hashes(database, collections),
+        "roles": in_any_order(client.admin.command("rolesInfo", 1, showPrivileges=True)["roles"]),
+        "users": in_any_order(client.admin.command("usersInfo", 1, showCredentials=True)["users"]),
+    }
+
+
+def in_any_order(value: Any) -> Any:
+    """Lists sorted, since the server gives inherited roles and privileges in whatever order they come."""
+    if isinstance(value, dict):
+        return {key: in_any_order(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return sorted((in_any_order(inner) for inner in value), key=repr)
+    return value
+
+
+class Released:
+    """A workplace where the demo's release was made, and what the origin was before and after."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self.client: MongoClient[Any] = MongoClient(workplace.origin.server.uri)
+        database = self.client[DATABASE]
+        self.investigators_before = {
+            document["id"]: document["principal_investigator"]
+            for document in database.data_generation_set.find({"principal_investigator": {"$exists": True}})
+        }
+        self.before = look_at(self.client)
+        self.result: dg.ExecuteInProcessResult = workplace.release(target_version="11.25")
+        self.after = look_at(self.client)
+
+    @property
+    def database(self) -> Database[Any]:
+        return self.client[DATABASE]
+
+    @property
+    def release_id(self) -> str:
+        return str(self.result.output_for_node("plan").release_id)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Released]:
+    for workplace in make_workplace(tmp_path_factory.mktemp("released"), schema_cache, SCALE):
+        found = Released(workplace)
+        assert found.result.success, [event.message for event in found.result.all_events if event.is_failure]
+        yield found
+        found.client.close()
+
+
+def test_the_ledger_says_the_new_version(released: Released) -> None:
+    view = released.database["_migration_latest_schema_version"]
+    assert list(view.find()) == [{"schema_version": "11.25.0"}]
+    started, completed = list(released.database["_migration_events"].find({"release_id": released.release_id}))
+    assert (started["event"], completed["event"]) == ("MIGRATION_STARTED", "MIGRATION_COMPLETED")
+    assert set(completed) == {
+        "_id",
+        "created_at",
+        "event",
+        "from_schema_version",
+        "to_schema_version",
+        "migrator_module",
+        "release_id",
+    }
+    assert completed["created_at"].endswith("+00:00")
+    assert (completed["from_schema_version"], completed["to_schema_version"]) == ("11.23.0", "11.25.0")
+
+
+def test_investigators_of_data_generations_became_credit_associations(released: Released) -> None:
+    generations = released.database.data_generation_set
+    assert released.investigators_before
+    assert generations.count_documents({"principal_investigator": {"$exists": True}}) == 0
+    for identifier, investigator in released.investigators_before.items():
+        (association,) = generations.find_one({"id": identifier})["has_credit_associations"]
+        assert association["applied_roles"] == ["Principal Investigator"]
+        expected = investigator.get("name") or investigator.get("has_raw_value")
+        assert association["applies_to_agent"]["name"] == expected
+
+
+def test_only_what_the_migrators_changed_was_written(released: Released) -> None:
+    before, after = released.before, released.after
+    changed = {name for name in before["hashes"] if before["hashes"][name] != after["hashes"][name]}
+    assert changed == {*CHANGED, "_migration_events"}
+    for name in before["uuids"]:
+        same = before["uuids"][name] == after["uuids"][name]
+        assert same is (name not in CHANGED), name
+
+
+def test_indexes_and_options_of_every_collection_and_view_are_as_before(released: Released) -> None:
+    assert released.before["indexes"] == released.after["indexes"]
+    assert released.before["options"] == released.after["options"]
+    assert any(index.get("unique") for index in released.after["indexes"]["biosample_set"].values())
+
+
+def test_users_and_roles_are_exactly_as_before(released: Released) -> None:
+    assert released.before["roles"] == released.after["roles"]
+    assert released.before["users"] == released.after["users"]
+    assert {role["role"] for role in released.after["roles"]} >= set(NMDC_ROLES)
+    assert all(user.get("credentials") for user in released.after["users"])
+    with MongoClient[Any](released.workplace.origin.uri("nmdc_runtime")) as runtime:
+        runtime[DATABASE].jobs.insert_one({"_id": "after the release"})
+        runtime[DATABASE].jobs.delete_one({"_id": "after the release"})
+    with MongoClient[Any](released.workplace.origin.uri("nmdc_reader")) as reader:
+        assert reader[DATABASE].biosample_set.find_one() is not None
+
+
+def test_what_was_swapped_out_is_kept(released: Released) -> None:
+    names = [name for name in released.database.list_collection_names() if name.startswith("_release.")]
+    assert sorted(names) == [f"_release.previous.{name}" for name in CHANGED]
+    hashes = collection_hashes(released.database, names)
+    for name in CHANGED:
+        assert hashes[f"_release.previous.{name}"] == released.before["hashes"][name]
+        assert (
+            list_collections(released.database, [f"_release.previous.{name}"])[f"_release.previous.{name}"].uuid
+            == (released.before["uuids"][name])
+        )
+
+
+def test_the_origin_is_thawed_and_the_freeze_is_on_record(released: Released) -> None:
+    assert is_write_blocked(released.client) is False
+    assert current_lease(released.client) is None
+    (freeze_,) = freezes_of(released.client, released.release_id)
+    assert released.result.output_for_node("unfreeze").seconds == pytest.approx(freeze_.seconds)
+    assert 0 < freeze_.seconds < 300
+
+
+def test_the_archive_is_whole_private_and_holds_the_database_as_it_was(released: Released) -> None:
+    archive = released.result.output_for_node("dump")
+    manifest = read_manifest(archive.path)
+    verify(archive.path, manifest.collections)
+    assert {one.name: one.hash for one in manifest.collections}.items() <= released.before["hashes"].items()
+    for path in (archive.path, archive.path.parent):
+        assert path.stat().st_mode & 0o077 == 0
+    assert not (archive.path.parent / "transformer").exists()
+
+
+def test_collections_outside_the_schema_are_listed_and_left_alone(released: Released) -> None:
+    plan = released.result.output_for_node("plan")
+    assert {"jobs", "alldocs", "_migration_events"} <= set(plan.left_alone)
+    assert "jobs" not in plan.collection_names
+
+
+def test_the_asset_catalog_has_the_version_and_the_archive(released: Released) -> None:
+    instance = released.workplace.instance
+    database = instance.get_latest_materialization_event(dg.AssetKey(["nmdc", "database"]))
+    archive = instance.get_latest_materialization_event(dg.AssetKey(["nmdc", "archive"]))
+    assert database is not None and archive is not None
+    assert database.asset_materialization is not None and archive.asset_materialization is not None
+    assert database.asset_materialization.metadata["schema version"].value == "11.25.0"
+    assert archive.asset_materialization.metadata["schema version"].value == "11.23.0"
+
+
+def test_what_the_migrators_say_is_in_the_event_log(released: Released) -> None:
+    log = "\n".join(entry.message for entry in released.workplace.instance.all_logs(released.result.run_id))
+    assert "Running migrator 1 of 5" in log
+    assert "migrator_from_11_24_1_to_11_25_0: done" in log
+
+
+def test_no_secret_is_written_anywhere(released: Released) -> None:
+    """Neither the operator's password, as it is or percent-encoded, nor a connection string with one."""
+    origin = released.workplace.origin
+    secrets = [password.encode() for password in origin._passwords.values()] + [origin.uri().encode()]
+    searched = 0
+    for folder in (released.workplace.home, released.workplace.dagster_home):
+        for path in folder.rglob("*"):
+            if path.is_file() and "schema" not in path.relative_to(folder).parts:
+                content = path.read_bytes()
+                searched += 1
+                assert not any(secret in content for secret in secrets), path
+    assert searched > 20
+
+
+def test_releasing_the_same_version_again_succeeds_and_does_nothing(released: Released) -> None:
+    before = look_at(released.client)
+    result = released.workplace.release(target_version="11.25.0")
+    assert result.success
+    skipped = {event.step_key for event in result.all_events if event.is_step_skipped}
+    assert skipped == {"freeze", "dump", "migrate", "validate", "restore", "unfreeze"}
+    assert look_at(released.client) == before
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda database: database.biosample_set.insert_one({"id": "new"}),
+        lambda database: database.biosample_set.update_many({}, {"$set": {"changed": True}}),
+        lambda database: database.biosample_set.delete_many({}),
+        lambda database: database.create_collection("new_set"),
+        lambda database: database.biosample_set.drop(),
+        lambda database: database.biosample_set.create_index("name"),
+        lambda database: database.biosample_set.rename("renamed_set"),
+        lambda database: _in_transaction(database),
+        lambda database: database.biosample_set.bulk_write(_BULK),
+        lambda database: database.client.drop_database(DATABASE),
+        lambda database: list(database.biosample_set.aggregate([{"$out": "copy_set"}])),
+        lambda database: database.command("collMod", "biosample_set", validationLevel="off"),
+    ],
+    ids=[
+        "insert",
+        "update",
+        "delete",
+        "create",
+        "drop",
+        "index",
+        "rename",
+        "transaction",
+        "bulk",
+        "drop-database",
+        "out",
+        "collMod",
+    ],
+)
+def test_while_frozen_no_write_of_the_runtime_is_accepted_and_reads_go_on(released: Released, write: Any) -> None:
+    from pymongo.errors import BulkWriteError, OperationFailure
+
+    before = look_at(released.client)
+    with (
+        MongoClient[Any](released.workplace.origin.uri()) as operator,
+        MongoClient[Any](released.workplace.origin.uri("nmdc_runtime")) as runtime,
+    ):
+        freeze(operator, "a-release", "a-run")
+        try:
+            with pytest.raises(OperationFailure) as refusal:
+                write(runtime[DATABASE])
+            codes = {refusal.value.code}
+            if isinstance(refusal.value, BulkWriteError):
+                codes = {error["code"] for error in refusal.value.details["writeErrors"]}
+            assert codes == {371}
+            assert runtime[DATABASE].biosample_set.count_documents({}) > 0
+        finally:
+            thaw(operator, "a-release", "a-run")
+    assert look_at(released.client) == before
+
+
+def _in_transaction(database: Database[Any]) -> None:
+    with database.client.start_session() as session, session.start_transaction():
+        database.biosample_set.insert_one({"id": "new"}, session=session)
+
+
+def _bulk() -> list[Any]:
+    from pymongo import DeleteOne, InsertOne, UpdateOne
+
+    return [InsertOne({"id": "new"}), UpdateOne({}, {"$set": {"changed": 1}}), DeleteOne({})]
+
+
+_BULK = _bulk()
