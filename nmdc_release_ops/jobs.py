@@ -26,10 +26,9 @@ def data_release() -> None:
     archive = dump(release, freeze(release))
     migrated = migrate(release, archive)
     report = validate(release, migrated)
-    unfreeze(release, restore(release, archive, migrated, report))
+    unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
 
 
-# In Dagster a job and an op of one repository may not share a name, and `unfreeze` is a step of `data_release` too.
 @dg.job(name="unfreeze", executor_def=dg.in_process_executor)
 def unfreeze_job() -> None:
     """Allow writes to the origin again when no run is left to do it; explains what it found."""

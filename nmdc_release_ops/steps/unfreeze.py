@@ -17,7 +17,13 @@ RELEASED = (
 )
 
 
-@dg.op(out=dg.Out(FreezeWindow, description="How long writes were blocked."), tags={"kind": "nmdc"})
+# Dagster wants the names of ops and jobs to differ, and there is a job `unfreeze`: in the graph of `data_release` this op
+# goes by the alias `unfreeze`.
+@dg.op(
+    name="unfreeze_after_release",
+    out=dg.Out(FreezeWindow, description="How long writes were blocked."),
+    tags={"kind": "nmdc"},
+)
 def unfreeze(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,

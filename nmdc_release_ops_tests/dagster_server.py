@@ -1,0 +1,134 @@
+"""A real Dagster: webserver, daemon and code server, started as `make ui` starts them, and spoken to over GraphQL."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import requests
+
+START_SECONDS = 120
+LOCATION = "nmdc_release_ops.definitions"
+SELECTOR = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "jobName": "data_release"}
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message } ... on RunConfigValidationInvalid { errors { message } } }
+}"""
+_REEXECUTE = """
+mutation Reexecute($run: String!) {
+  launchRunReexecution(reexecutionParams: {parentRunId: $run, strategy: FROM_FAILURE}) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}"""
+_REEXECUTE_STEPS = """
+mutation Reexecute($params: ExecutionParams!) {
+  launchRunReexecution(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}"""
+_RUN = """
+query Run($run: ID!) {
+  runOrError(runId: $run) { ... on Run { status stepStats { stepKey status } } }
+}"""
+_ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+class DagsterServer:
+    """A running Dagster.
+
+    Attributes:
+        url: of its web page.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        answer.raise_for_status()
+        body = answer.json()
+        assert "errors" not in body, body["errors"]
+        return body["data"]
+
+    def launch(self, config: Mapping[str, Any]) -> str:
+        return self._run_id(
+            self.ask(_LAUNCH, params={"selector": SELECTOR, "runConfigData": dict(config)})["launchRun"]
+        )
+
+    def reexecute_from_failure(self, run_id: str) -> str:
+        return self._run_id(self.ask(_REEXECUTE, run=run_id)["launchRunReexecution"])
+
+    def reexecute_steps(self, run_id: str, steps: list[str], config: Mapping[str, Any]) -> str:
+        params = {
+            "selector": SELECTOR,
+            "runConfigData": dict(config),
+            "stepKeys": steps,
+            "executionMetadata": {"parentRunId": run_id, "rootRunId": run_id},
+        }
+        return self._run_id(self.ask(_REEXECUTE_STEPS, params=params)["launchRunReexecution"])
+
+    def wait(self, run_id: str, seconds: float = 180) -> tuple[str, dict[str, str]]:
+        """The status of a run that has ended, and of each of its steps."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            run = self.ask(_RUN, run=run_id)["runOrError"]
+            if run["status"] in _ENDED:
+                return run["status"], {step["stepKey"]: step["status"] for step in run["stepStats"]}
+            time.sleep(0.5)
+        raise AssertionError(f"run {run_id} did not end within {seconds} s: {run}")
+
+    @staticmethod
+    def _run_id(answer: Any) -> str:
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+
+@contextmanager
+def dagster_server(environment: Mapping[str, str], log_path: str) -> Iterator[DagsterServer]:
+    """A Dagster with these variables, for as long as the block lasts; none of its processes outlives it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with open(log_path, "wb") as log:  # noqa: PTH123
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dagster", "dev", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        server = DagsterServer(f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if requests.get(f"{server.url}/server_info", timeout=5).ok:
+                    break
+            except requests.ConnectionError:
+                pass
+            assert process.poll() is None, "dagster dev ended"
+            assert time.monotonic() < deadline, "dagster dev did not start"
+            time.sleep(0.3)
+        yield server
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to stop, then end whatever it started that is still there."""
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for left in alive:
+        left.kill()
