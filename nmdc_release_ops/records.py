@@ -47,6 +47,7 @@ class ReleasePlan(Record):
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
+        strategy: how writes will be kept out.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
     """
@@ -55,6 +56,7 @@ class ReleasePlan(Record):
     run_id: str
     database: str
     server: str
+    strategy: Strategy
     from_version: str
     to_version: str
     migrators: list[PlannedMigrator]

@@ -37,6 +37,13 @@ def scratch_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
         yield server
 
 
+@pytest.fixture(scope="session")
+def guarded_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMongod]:
+    """A replica set of one node with authentication: only there can writes of others be blocked and ours not."""
+    with private_mongod(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
+
+
 class Workplace:
     """A demo origin, a release home and a Dagster instance of their own, with the environment pointing at them."""
 

@@ -186,5 +186,6 @@ def from_extended_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def now() -> datetime:
-    """The present moment, UTC."""
-    return datetime.now(UTC)
+    """The present moment, UTC, to the millisecond: MongoDB keeps no more."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

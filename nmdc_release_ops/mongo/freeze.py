@@ -30,8 +30,10 @@ class FreezeFailed(MongoError):
     """Writes could not be blocked, and are not."""
 
 
-def freeze(client: MongoClient[Document], release_id: str, run_id: str) -> Lease:
-    """Block every write of users that lack `bypassWriteBlockingMode`; reads go on.
+def freeze(
+    client: MongoClient[Document], release_id: str, run_id: str, strategy: Strategy = Strategy.WRITE_BLOCK
+) -> Lease:
+    """Take the lease and, by `strategy`, block every write of users that lack `bypassWriteBlockingMode`; reads go on.
 
     Waits for open transactions to end, at most `DRAIN_SECONDS`. Called again by the release that already holds the
     origin frozen, it changes nothing.
@@ -47,7 +49,9 @@ def freeze(client: MongoClient[Document], release_id: str, run_id: str) -> Lease
             "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
             "it, lift it with setUserWriteBlockMode, and launch again."
         )
-    lease = take_lease(client, release_id, run_id, Strategy.WRITE_BLOCK)
+    lease = take_lease(client, release_id, run_id, strategy)
+    if lease.strategy is Strategy.NONE:
+        return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
     if lease.frozen_at and is_write_blocked(client):
         return lease
     try:
@@ -62,7 +66,15 @@ def freeze(client: MongoClient[Document], release_id: str, run_id: str) -> Lease
                 "again."
             ) from error
         raise FreezeFailed(f"The origin refused to block writes: {error}. It is not frozen.") from error
-    return record_frozen(client, lease, ClusterTime.of(answer["operationTime"]))
+    try:
+        return record_frozen(client, lease, ClusterTime.of(answer["operationTime"]))
+    except OperationFailure as error:
+        _set_block(client, on=False)
+        release_lease(client, lease, thawed_by=run_id)
+        raise FreezeFailed(
+            f"Writes were blocked, and ours with them: {error}. The block was lifted again. The user in NMDC_ORIGIN_URI "
+            "needs the action bypassWriteBlockingMode (docs/operator-role.md)."
+        ) from error
 
 
 def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Lease | None:
@@ -76,7 +88,8 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Leas
         return None
     if lease.release_id != release_id:
         raise LeaseHeld(f"The origin is held by another release, and was left as it is. {describe_holder(lease)}")
-    _set_block(client, on=False)
+    if lease.strategy is Strategy.WRITE_BLOCK:
+        _set_block(client, on=False)
     release_lease(client, lease, thawed_by)
     return lease
 

@@ -31,6 +31,9 @@ class Strategy(StrEnum):
     """How writes are kept out."""
 
     WRITE_BLOCK = "write_block"
+    """`setUserWriteBlockMode`: users without the privilege to bypass it cannot write."""
+    NONE = "none"
+    """Nobody is kept out. Only for servers without authorization, where a block keeps the release itself out too."""
 
 
 class Lease(BaseModel):

@@ -57,9 +57,10 @@ def inspect_server(client: MongoClient[Document], database: str, *, allow_withou
     if not requires_authorization(client, database):
         if not allow_without_authorization:
             problems.append(
-                "The origin lets everybody in without logging in, and there everybody bypasses a write block: freezing "
-                "would protect nothing. Turn authorization on, or, if nobody else can reach it, launch with "
-                "allow_without_authorization: true."
+                "The origin lets everybody in without logging in. It cannot be frozen for others only: blocking writes "
+                "there keeps the release out as well. Turn authorization on, or, if nobody else writes to it, launch with "
+                "allow_without_authorization: true; then nobody is kept from writing, and the release is refused if it "
+                "finds that somebody did."
             )
     elif missing := missing_privileges(client, database):
         problems.append(

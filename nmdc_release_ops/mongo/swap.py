@@ -51,6 +51,7 @@ class Journal(BaseModel):
 
     Attributes:
         moves: in the order in which they are made.
+        made: how many of them are known to have been made; the one after may have been, too.
         migrator_module: last module of the migration path, for the ledger.
     """
 
@@ -65,6 +66,7 @@ class Journal(BaseModel):
     started_at: datetime
     swapped_at: datetime | None = None
     moves: list[Move]
+    made: int = 0
 
 
 def read_journal(client: MongoClient[Document], release_id: str) -> Journal | None:
@@ -122,17 +124,22 @@ def prepare_swap(
 def perform_swap(origin: Database[Document], journal: Journal) -> Journal:
     """Make the moves of a journal that have not been made yet, and record the version in the ledger.
 
+    How far an earlier attempt came is read from the origin; the one move that it may have made without noting it is
+    told by its UUID.
+
     Raises:
         SwapBlocked: a collection is not where the journal knows it to be.
     """
+    journal = read_journal(origin.client, journal.release_id) or journal
     if journal.state is State.SWAPPED:
         return journal
     ledger.ensure_view(origin)
     _record(origin, ledger.Event.STARTED, journal)
-    for move in journal.moves:
+    for number, move in enumerate(journal.moves[journal.made :], start=journal.made + 1):
         _make(origin, move)
+        _journals(origin.client).update_one({"_id": journal.release_id}, {"$set": {"made": number}})
     _record(origin, ledger.Event.COMPLETED, journal)
-    done = journal.model_copy(update={"state": State.SWAPPED, "swapped_at": now()})
+    done = journal.model_copy(update={"state": State.SWAPPED, "swapped_at": now(), "made": len(journal.moves)})
     _write(origin.client, done)
     return done
 

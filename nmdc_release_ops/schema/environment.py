@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -10,12 +11,15 @@ from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import spec
 from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import python, run_uv
-from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 PACKAGES = "packages.json"
 _CHECK_SECONDS = 120
 # Runs inside the environment: whatever is printed on the last line is the version that would be used.
-_CHECK = "import dagster_pipes, importlib.metadata, nmdc_schema; print(importlib.metadata.version('nmdc-schema'))"
+_CHECK = (
+    "import dagster_pipes, importlib.metadata, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
+    "print(importlib.metadata.version('nmdc-schema'))"
+)
 # The schema folder goes to the end of the path, so that nothing of ours can stand in for what the release needs.
 _BOOTSTRAP = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
@@ -72,6 +76,9 @@ class SchemaEnvironments:
                     "pip",
                     "install",
                     "--compile-bytecode",
+                    # By default uv links to its cache: code that writes to a file here would change that file in
+                    # every environment on the machine, and making this one anew would not mend it.
+                    *("--link-mode", "copy"),
                     "--python",
                     interpreter,
                     spec(version),
@@ -101,6 +108,9 @@ def worker_environment(transformer_uri: str) -> dict[str, str]:
     """
     return {
         "NMDC_TRANSFORMER_URI": transformer_uri,
+        # Not the operator's own, where other credentials may lie.
+        "HOME": tempfile.gettempdir(),
+        "TMPDIR": tempfile.gettempdir(),
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
@@ -112,9 +122,8 @@ def worker_environment(transformer_uri: str) -> dict[str, str]:
 def _fault(folder: Path, version: SchemaVersion) -> str | None:
     """What is wrong with an environment; None where it works."""
     interpreter = folder / "bin" / "python"
-    if not (folder / PACKAGES).is_file() or not interpreter.exists():
-        return "it is not complete."
     try:
+        json.loads((folder / PACKAGES).read_text())
         done = subprocess.run(
             [str(interpreter), "-P", "-c", _CHECK],
             env=worker_environment(""),
@@ -123,12 +132,17 @@ def _fault(folder: Path, version: SchemaVersion) -> str | None:
             timeout=_CHECK_SECONDS,
             check=False,
         )
+    except ValueError:
+        return f"its {PACKAGES} cannot be read."
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"its Python does not run: {error}."
+        return f"it is not complete, or its Python does not run: {error}."
     if done.returncode != 0:
         return f"it cannot be imported: {done.stderr.strip().splitlines()[-1:]}."
-    found = SchemaVersion.parse(done.stdout.strip().splitlines()[-1])
-    return None if found == version else f"it holds version {found}."
+    found = done.stdout.strip().rpartition("\n")[2]
+    try:
+        return None if SchemaVersion.parse(found) == version else f"it holds version {found}."
+    except InvalidSchemaVersion:
+        return f"it does not say which release it holds, but {found!r}."
 
 
 def _pipes_version() -> str:

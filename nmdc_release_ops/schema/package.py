@@ -59,6 +59,11 @@ class MigratorModule:
     def to_version(self) -> SchemaVersion | None:
         return _parsed(self.destination)
 
+    @property
+    def named_destination(self) -> SchemaVersion | None:
+        """Where the module's name says that it leads: "migrator_from_8_0_to_8_1" to 8.1."""
+        return _parsed(self.module.rpartition("_to_")[2].replace("_", "."))
+
 
 @dataclass(frozen=True)
 class SchemaPackage:
@@ -130,7 +135,18 @@ class SchemaPackages:
             if not folder.is_dir():
                 with made_aside(folder) as aside:
                     run_uv(
-                        ["pip", "install", "--no-deps", "--python", python(), "--target", str(aside), spec(version)],
+                        [
+                            "pip",
+                            "install",
+                            "--no-deps",
+                            "--link-mode",
+                            "copy",
+                            "--python",
+                            python(),
+                            "--target",
+                            str(aside),
+                            spec(version),
+                        ],
                         what=f"{NAME} {version}",
                     )
         return package
@@ -197,8 +213,10 @@ def _read_migrator(path: Path) -> MigratorModule:
 
 def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for node in migrator.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for target in node.targets:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     yield target.id, node.value.value
 

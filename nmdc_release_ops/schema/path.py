@@ -6,7 +6,8 @@ is to have, in order of destination, then origin. NMDC's own history follows thi
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
+from operator import itemgetter
 
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import MigratorModule, SchemaPackage
@@ -15,6 +16,10 @@ from nmdc_release_ops.schema.version import SchemaVersion
 
 class NoMigrationPath(SchemaError):
     """The migrators of a release do not lead from one version to the other."""
+
+
+class DuplicateMigrators(NoMigrationPath):
+    """Two migrators of a release lead to the same version."""
 
 
 @dataclass(frozen=True)
@@ -38,41 +43,54 @@ def migration_path(package: SchemaPackage, from_version: SchemaVersion, to_versi
     """The migrators of `package` that take a database from `from_version` to `to_version`.
 
     Raises:
-        NoMigrationPath: if the target is older, or two migrators are for the same step.
+        NoMigrationPath: if the target is older, or a migrator on the way cannot be run.
+        DuplicateMigrators: if two migrators on the way have the same destination.
     """
     if to_version < from_version:
         raise NoMigrationPath(f"Migrators only go forward: there is no path from {from_version} to {to_version}.")
     chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]] = []
-    warnings = []
     for migrator in package.migrators():
         origin, destination = migrator.from_version, migrator.to_version
-        if destination is None or origin is None:
-            # A template lives among the migrators of every release; it leads nowhere.
-            if migrator.destination != "EXAMPLE" and not migrator.module.endswith("_to_EXAMPLE"):
-                warnings.append(f"{migrator.module} is not run: {migrator.problem}.")
+        # What it says it leads to counts, and where it says nothing, what it is named for. A template that leads nowhere
+        # lives among the migrators of every release.
+        leads_to = destination or migrator.named_destination
+        if leads_to is None or not from_version < leads_to <= to_version:
             continue
-        if from_version < destination <= to_version:
-            if migrator.problem:
-                raise NoMigrationPath(f"{migrator.module} cannot be run: {migrator.problem}.")
-            chosen.append((destination, origin, migrator))
+        if destination is None or origin is None or migrator.problem:
+            raise NoMigrationPath(
+                f"{migrator.module} is needed on the way to {to_version} and cannot be run: {migrator.problem}. Ask the "
+                "schema's maintainers for a release in which it can."
+            )
+        chosen.append((destination, origin, migrator))
     chosen.sort(key=lambda step: step[:2])
-    _refuse_duplicates(chosen)
     return MigrationPath(
         from_version=from_version,
         to_version=to_version,
         migrators=tuple(migrator for _, _, migrator in chosen),
-        warnings=(*warnings, *_gaps(chosen, from_version)),
+        warnings=(*_refuse_duplicates(chosen), *_gaps(chosen, from_version)),
         lacks_final_migrator=from_version != to_version and not (chosen and chosen[-1][0] == to_version),
     )
 
 
-def _refuse_duplicates(chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]]) -> None:
-    for (destination, origin, one), (next_destination, next_origin, other) in pairwise(chosen):
-        if (destination, origin) == (next_destination, next_origin):
-            raise NoMigrationPath(
-                f"{one.module} and {other.module} both migrate from {origin} to {destination}. Ask the schema's "
-                "maintainers which of them is meant."
+def _refuse_duplicates(chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]]) -> list[str]:
+    """Warnings about migrators with one destination, where running both does no harm.
+
+    Two that lead to the same version are alternatives, and nobody but the schema's maintainers knows which is meant.
+
+    Raises:
+        DuplicateMigrators: if more than one of them does anything.
+    """
+    warnings = []
+    for destination, steps in groupby(chosen, key=itemgetter(0)):
+        migrators = [migrator for _, _, migrator in steps]
+        names = " and ".join(migrator.module for migrator in migrators)
+        if sum(not migrator.does_nothing for migrator in migrators) > 1:
+            raise DuplicateMigrators(
+                f"{names} all migrate to {destination}. Ask the schema's maintainers which of them is meant."
             )
+        if len(migrators) > 1:
+            warnings.append(f"{names} all lead to {destination}; at most one of them does anything.")
+    return warnings
 
 
 def _gaps(chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]], from_version: SchemaVersion) -> list[str]:

@@ -25,8 +25,15 @@ _NO_ANSWER = (
     "dns error",
     "operation timed out",
     "Network connectivity is disabled",
+    "network was disabled",
 )
-_SECRETS = ("NMDC_ORIGIN_URI", "NMDC_TRANSFORMER_URI", "GITHUB_TOKEN")
+# Building a dependency from its sources runs its code, so uv gets what it needs and nothing else of ours.
+_HANDED_ON = {
+    *("PATH", "HOME", "USER", "TMPDIR", "LANG", "LC_ALL", "NETRC"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"),
+}
 
 
 class SchemaReleaseNotFound(SchemaError):
@@ -51,9 +58,9 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> st
     Raises:
         SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    # The virtual environment we run in is not the one that is meant.
-    environment.pop("VIRTUAL_ENV", None)
+    environment = {
+        name: value for name, value in os.environ.items() if name.upper() in _HANDED_ON or name.startswith("UV_")
+    }
     environment.setdefault("UV_HTTP_TIMEOUT", _HTTP_SECONDS)
     environment.setdefault("UV_HTTP_RETRIES", _HTTP_RETRIES)
     try:

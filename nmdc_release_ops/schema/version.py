@@ -36,7 +36,7 @@ class SchemaVersion:
         Raises:
             InvalidSchemaVersion: if it spells none.
         """
-        found = _SPELLING.fullmatch(text.strip()) if len(text) <= LONGEST else None
+        found = _SPELLING.fullmatch(text.strip(" ")) if len(text) <= LONGEST else None
         if found is None:
             raise InvalidSchemaVersion(_explain(text))
         try:

@@ -30,10 +30,10 @@ def hold_frozen(context: dg.OpExecutionContext, origin: Origin, plan: ReleasePla
     Raises:
         LeaseHeld, AlreadyFrozen, FreezeFailed.
     """
-    lease: Lease = block_writes(origin.client, plan.release_id, context.run_id)
+    lease: Lease = block_writes(origin.client, plan.release_id, context.run_id, plan.strategy)
     if lease.frozen_at is None or lease.cluster_time is None:
         raise AssertionError("a lease of a frozen origin says since when")
-    context.log.info(f"The origin is frozen since {lease.frozen_at:%H:%M:%S} UTC ({lease.strategy}).")
+    context.log.info(f"The origin is held since {lease.frozen_at:%H:%M:%S} UTC (writes kept out by: {lease.strategy}).")
     return FreezeLease(
         release_id=lease.release_id,
         strategy=lease.strategy,

@@ -7,8 +7,10 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
+from nmdc_release_ops.mongo.topology import requires_authorization
 from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
     Origin,
@@ -42,7 +44,7 @@ class PlanConfig(dg.Config):
         default=False, description="Go on where the target release has no migrator of its own (against ADR 007)."
     )
     allow_without_authorization: bool = Field(
-        default=False, description="Go on where the origin lets everybody in, so that freezing protects nothing."
+        default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
     )
 
 
@@ -80,6 +82,7 @@ def plan(
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
         release = _plan(context, config, connected, home, schema, from_version, to_version)
+        context.log.info(f"Writes will be kept out by: {release.strategy}.")
         context.log.info(f"Preparing the environment of schema release {to_version}.")
         environment = schema.environments.prepare(to_version)
 
@@ -89,6 +92,7 @@ def plan(
             "from": release.from_version,
             "to": release.to_version,
             "origin": release.server,
+            "freezing": release.strategy.value,
             "documents": release.documents,
             "size": size(release.bytes),
             "migrators": table(
@@ -218,11 +222,13 @@ def _describe(
     to_version: SchemaVersion,
     warnings: list[str],
 ) -> ReleasePlan:
+    guarded = requires_authorization(origin.client, origin.database.name)
     return ReleasePlan(
         release_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{from_version}-to-{to_version}-{context.run_id[:8]}",
         run_id=context.run_id,
         database=origin.database.name,
         server=str(findings.server),
+        strategy=Strategy.WRITE_BLOCK if guarded else Strategy.NONE,
         from_version=str(from_version),
         to_version=str(to_version),
         migrators=[
@@ -239,5 +245,10 @@ def _describe(
             for name, found in findings.collections.items()
         ],
         left_alone=list(findings.left_alone),
-        warnings=[*path.warnings, *warnings, *findings.warnings],
+        warnings=[
+            *path.warnings,
+            *warnings,
+            *findings.warnings,
+            *([] if guarded else ["Nobody is kept from writing to the origin: it has no authorization."]),
+        ],
     )

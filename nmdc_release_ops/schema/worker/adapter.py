@@ -5,9 +5,11 @@ written in unordered bulks; and "transactional" migrations run without a transac
 anew whenever a migration failed. What the database holds in the end is the same.
 """
 
-import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 import bson
@@ -15,150 +17,209 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 from pymongo.database import Database
+from pymongo.errors import BulkWriteError
 
 BULK_BYTES = 16_000_000
 BULK_DOCUMENTS = 5_000
+LARGEST_DOCUMENT = 16_000_000
+"""Bytes of BSON beyond which the server may refuse a document, and is asked about that one alone."""
 
 Document = dict[str, Any]
 Pipeline = list[Callable[[Document], Document]]
 
-# Raw on the wire, to be compared with what comes out of the pipeline, and decoded as the release's own adapter does.
 _RAW = CodecOptions(document_class=RawBSONDocument)
-# Methods of MongoAdapter that read or write the database besides: whatever is waiting has to be there for them.
-_OTHER_METHODS = (
-    "create_collection",
-    "rename_collection",
-    "delete_collection",
-    "insert_document",
-    "get_document_having_value_in_field",
-    "get_document_having_one_of_values_in_field",
-    "delete_documents_having_value_in_field",
-    "set_field_of_each_document",
-    "remove_field_from_each_document",
-    "do_for_each_document",
-    "copy_value_from_field_to_field_in_each_document",
-)
 
 
+@dataclass
 class Outcome:
     """What an adapter did, for the report of its migrator.
 
     Attributes:
-        written: documents replaced by pipelines, by collection.
-        current: collection and id of the document that is in a pipeline or an action now.
+        written: documents that pipelines replaced, by collection.
+        created, renamed, deleted: collections, as the adapter's own callbacks tell.
+        failed_at: collection and id of the document that a pipeline, an action or the server stumbled over.
+        progress: told the collection and the number of documents read, after each.
     """
 
-    def __init__(self) -> None:
-        self.written: Counter[str] = Counter()
-        self.current: tuple[str, Any] | None = None
+    written: Counter[str] = field(default_factory=Counter)
+    created: list[str] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    failed_at: tuple[str, Any] | None = None
+    progress: Callable[[str, int], None] = lambda _collection, _documents: None
+
+    @contextmanager
+    def at(self, collection: str, document: Document) -> Iterator[None]:
+        """Remember the document if the block raises; where blocks are nested, the innermost one's."""
+        # Before the block, which may tamper with it.
+        identifier = document.get("id", document.get("_id"))
+        try:
+            yield
+        except Exception:
+            self.failed_at = self.failed_at or (collection, identifier)
+            raise
+        # Whatever was raised further in has been caught by the migrator.
+        self.failed_at = None
+
+
+class _Fast:
+    """What is put before a release's `MongoAdapter`; only methods that every release has are overridden here."""
+
+    outcome: Outcome
+
+    @property
+    def _db(self) -> Database[Any]:
+        """The database, for every method of the release's adapter: whatever is waiting is written before it is used.
+
+        So a lookup in the middle of a pipeline finds what the release's own adapter would have written by then.
+        """
+        self._flush()
+        self._used = True
+        return self._database
+
+    @_db.setter
+    def _db(self, database: Database[Any]) -> None:
+        self._database = database
+        self._waiting: list[ReplaceOne[Any]] = []
+        self._waiting_for: tuple[str, Any] = ("", None)
+        self._waiting_bytes = 0
+        self._used = False
+
+    def process_each_document(self, collection_name: str, pipeline: Pipeline, session: Any = None) -> None:
+        database = self._db
+        if collection_name not in database.list_collection_names():
+            return
+        codec = database.codec_options
+        try:
+            cursor = database.get_collection(collection_name, codec_options=_RAW).find({}, session=session)
+            for read, raw in enumerate(cursor, start=1):
+                document = bson.decode(raw.raw, codec)
+                with self.outcome.at(collection_name, document):
+                    # Before the pipeline, which may tamper with it.
+                    identifier = deepcopy(document["_id"])
+                    self._used = False
+                    for function in pipeline:
+                        document = function(document)
+                    self._replace(collection_name, identifier, raw.raw, document, session)
+                self.outcome.progress(collection_name, read)
+        finally:
+            # What came before a document that made the pipeline raise is written, as without bulks.
+            self._flush()
+            # For the pipeline of another collection that this may have been called from.
+            self._used = True
+
+    def _replace(self, name: str, identifier: Any, before: bytes, document: Document, session: Any) -> None:
+        if not _is_ordinary(document, identifier):
+            # The server or the driver has something to say about it: let it, as the release's adapter would.
+            self._flush()
+            collection = self._database.get_collection(name)
+            collection.replace_one({"_id": {"$eq": identifier}}, document, session=session)
+            self.outcome.written[name] += 1
+            return
+        after = bson.encode(document, codec_options=self._database.codec_options)
+        # Where the pipeline itself used the adapter, the stored document may no longer be what was read.
+        if after == before and not self._used:
+            return
+        if len(after) > LARGEST_DOCUMENT or self._waiting_for != (name, session):
+            self._flush()
+        self._waiting_for = (name, session)
+        # `$eq`, as the release's adapter has it: an _id may be an object that looks like an operator. The bytes and
+        # not the document, which the migrator may keep and change later.
+        self._waiting.append(ReplaceOne({"_id": {"$eq": identifier}}, RawBSONDocument(after)))
+        self._waiting_bytes += len(after)
+        self.outcome.written[name] += 1
+        if self._waiting_bytes >= BULK_BYTES or len(self._waiting) >= BULK_DOCUMENTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if not waiting:
+            return
+        name, session = self._waiting_for
+        try:
+            self._database.get_collection(name).bulk_write(waiting, ordered=False, session=session)
+        except BulkWriteError as error:
+            for refused in (error.details or {}).get("writeErrors", [])[:1]:
+                asked = refused["op"]
+                self.outcome.failed_at = (name, asked["u"].get("id", asked["q"]["_id"]["$eq"]))
+            raise
 
 
 def make_adapter(database: Database[Any], base: type[Any], outcome: Outcome) -> Any:
     """An instance of a subclass of `base`, the release's `MongoAdapter`, on `database`.
 
-    Migrators check `isinstance`, and releases differ in the methods they have; only those that `base` has are replaced.
+    Migrators check `isinstance`, and releases differ in the methods they have: those that came later are only
+    replaced where `base` has them.
     """
+    later = {
+        name: method(getattr(base, name))
+        for name, method in (
+            ("do_for_each_document", _noting),
+            ("process_collections_in_transaction", _without_transaction_over_collections),
+            ("execute_in_transaction", _without_transaction),
+        )
+        if hasattr(base, name)
+    }
+    adapter_class = type("FastMongoAdapter", (_Fast, base), {**later, "outcome": outcome})
+    return adapter_class(
+        database=database,
+        on_collection_created=outcome.created.append,
+        on_collection_renamed=lambda old, new: outcome.renamed.append((old, new)),
+        on_collection_deleted=outcome.deleted.append,
+    )
 
-    class FastMongoAdapter(base):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(database=database)
-            self._waiting: list[tuple[str, ReplaceOne[Any]]] = []
-            self._waiting_bytes = 0
 
-        def process_each_document(
-            self,
-            collection_name: str,
-            pipeline: Pipeline,
-            session: Any = None,  # noqa: ARG002 - the release's own adapter takes one; there is no transaction here
-        ) -> None:
-            self._flush()
-            if collection_name not in self._db.list_collection_names():
-                return
-            collection = self._db.get_collection(collection_name, codec_options=_RAW)
-            try:
-                for raw in collection.find({}):
-                    before = raw.raw
-                    document = bson.decode(before, self._db.codec_options)
-                    # Before the pipeline, which may tamper with it.
-                    identifier = document["_id"]
-                    outcome.current = (collection_name, document.get("id", identifier))
-                    for function in pipeline:
-                        document = function(document)
-                    after = bson.encode(document)
-                    if after != before:
-                        self._replace(collection_name, identifier, document, len(after))
-                outcome.current = None
-            finally:
-                # What came before a document that made the pipeline raise is written, as without bulks.
-                self._flush()
+def _noting(original: Callable[..., None]) -> Callable[..., None]:
+    def do_for_each_document(
+        self: Any, collection_name: str, action: Callable[[Document], None], *session: Any, **named: Any
+    ) -> None:
+        read = 0
 
-        def _replace(self, collection_name: str, identifier: Any, document: Document, size: int) -> None:
-            # `$eq`, as the release's adapter has it: an _id may be an object that looks like an operator.
-            self._waiting.append((collection_name, ReplaceOne({"_id": {"$eq": identifier}}, document)))
-            self._waiting_bytes += size
-            outcome.written[collection_name] += 1
-            if self._waiting_bytes >= BULK_BYTES or len(self._waiting) >= BULK_DOCUMENTS:
-                self._flush()
-
-        def _flush(self) -> None:
-            waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-            by_collection: dict[str, list[ReplaceOne[Any]]] = {}
-            for name, request in waiting:
-                by_collection.setdefault(name, []).append(request)
-            for name, requests in by_collection.items():
-                self._db.get_collection(name).bulk_write(requests, ordered=False)
-
-        def process_collections_in_transaction(
-            self,
-            collection_names: list[str],
-            document_processor: Callable[[Document], Document],
-            commit_changes: bool = False,
-        ) -> None:
-            if not commit_changes:
-                super().process_collections_in_transaction(collection_names, document_processor, commit_changes)
-                return
-            for name in collection_names:
-                self.process_each_document(name, [document_processor])
-
-        def execute_in_transaction(
-            self, operations_callback: Callable[[Any, Any], None], commit_changes: bool = False
-        ) -> None:
-            if not commit_changes:
-                super().execute_in_transaction(operations_callback, commit_changes)
-                return
-            operations_callback(self, None)
-
-        def do_for_each_document(
-            self, collection_name: str, action: Callable[[Document], None], session: Any = None
-        ) -> None:
-            self._flush()
-
-            def noting(document: Document) -> None:
-                outcome.current = (collection_name, document.get("id", document["_id"]))
+        def noting(document: Document) -> None:
+            nonlocal read
+            with self.outcome.at(collection_name, document):
                 action(document)
+            read += 1
+            self.outcome.progress(collection_name, read)
 
-            if session is None:
-                super().do_for_each_document(collection_name, noting)
-            else:
-                super().do_for_each_document(collection_name, noting, session)
-            outcome.current = None
+        original(self, collection_name, noting, *session, **named)
 
-    for name in _OTHER_METHODS:
-        if hasattr(base, name) and name not in FastMongoAdapter.__dict__:
-            setattr(FastMongoAdapter, name, _flushing(getattr(base, name)))
-    for name in ("process_collections_in_transaction", "execute_in_transaction", "do_for_each_document"):
-        if not hasattr(base, name):
-            delattr(FastMongoAdapter, name)
-    return FastMongoAdapter()
+    return do_for_each_document
 
 
-def _flushing(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, after whatever is waiting has been written."""
+def _without_transaction_over_collections(original: Callable[..., None]) -> Callable[..., None]:
+    def process_collections_in_transaction(
+        self: Any,
+        collection_names: list[str],
+        document_processor: Callable[[Document], Document],
+        commit_changes: bool = False,
+    ) -> None:
+        if not commit_changes:
+            original(self, collection_names, document_processor, commit_changes)
+            return
+        for name in collection_names:
+            self.process_each_document(name, [document_processor])
 
-    def flushed(self: Any, *arguments: Any, **named: Any) -> Any:
-        self._flush()
-        return method(self, *arguments, **named)
+    return process_collections_in_transaction
 
-    flushed.__name__ = method.__name__
-    flushed.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
-    return flushed
+
+def _without_transaction(original: Callable[..., None]) -> Callable[..., None]:
+    def execute_in_transaction(
+        self: Any, operations_callback: Callable[[Any, Any], None], commit_changes: bool = False
+    ) -> None:
+        if not commit_changes:
+            original(self, operations_callback, commit_changes)
+            return
+        operations_callback(self, None)
+
+    return execute_in_transaction
+
+
+def _is_ordinary(document: Any, identifier: Any) -> bool:
+    """Whether a pipeline's result can replace the document in a bulk: neither driver nor server will refuse it."""
+    if not isinstance(document, dict):
+        return False
+    if "_id" in document and (document["_id"] != identifier or type(document["_id"]) is not type(identifier)):
+        return False
+    first = next(iter(document), "")
+    return not (isinstance(first, str) and first.startswith("$"))

@@ -1,5 +1,6 @@
 """Judging one document: LinkML's validator with the release's own plugin, and whether its class may be where it is."""
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,6 +13,9 @@ from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 
 from .schema_index import index_schema
 
+LONGEST_MESSAGE = 2_000
+"""Characters; JSON Schema quotes the whole value that it does not accept."""
+_PATH_IN_TEXT = re.compile(r"(?<=\bat )/\S*")
 _PLUGIN = "nmdc_schema.nmdc_schema_validation_plugin"
 
 
@@ -29,19 +33,20 @@ class Judge:
 
     def violations(self, collection: str, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Each violation of a document: collection, id, class, path, kind (as `violation`) and message."""
-        identifier = str(document.get("id", document.pop("_id", None)))
+        identifier = str(document.get("id", document.get("_id")))
         document.pop("_id", None)
         found_class, fault = self._class_of(collection, document)
         if fault:
             yield _violation(collection, identifier, found_class, "/type", *fault)
         if found_class is None:
             return
-        for result in self._validator.iter_results(document, found_class):
-            message, separator, path = result.message.rpartition(" in ")
-            # Where in the document: the end of what LinkML's JSON Schema plugin says.
-            if not separator or not path.startswith("/"):
-                message, path = result.message, ""
-            yield _violation(collection, identifier, found_class, path, result.type, message)
+        try:
+            for result in self._validator.iter_results(document, found_class):
+                yield _violation(collection, identifier, found_class, *_read(result))
+        except Exception as error:
+            # A document that makes the validator itself fail has not been found valid.
+            message = f"The validator could not judge it: {type(error).__name__}: {error}"
+            yield _violation(collection, identifier, found_class, "", "not judged", message)
 
     def _class_of(self, collection: str, document: dict[str, Any]) -> tuple[str | None, tuple[str, str] | None]:
         """The class to judge by, None where it cannot be told; and what is wrong with it, as (kind, message)."""
@@ -49,7 +54,9 @@ class Judge:
         if allowed is None:
             return None, ("unknown collection", f"The schema describes no collection {collection}")
         if not self._index.type_required:
-            return self._index.range_of[collection], None
+            # Some say their class nevertheless, where a collection takes several.
+            said = self._index.class_of_type.get(str(document.get("type")))
+            return (said if said in allowed else self._index.range_of[collection]), None
         if "type" not in document:
             return None, ("type missing", "The document does not say of which class it is")
         found_class = self._index.class_of_type.get(str(document["type"]))
@@ -58,6 +65,22 @@ class Judge:
         if found_class not in allowed:
             return found_class, ("class not allowed", f"{collection} may not hold documents of class {found_class}")
         return found_class, None
+
+
+def _read(result: Any) -> tuple[str, str, str]:
+    """Path, kind and message of what one of LinkML's plugins found.
+
+    The kind is the JSON Schema keyword that is not met ("required", "pattern"); other plugins only have a name.
+    """
+    if result.source is not None:
+        path = "/" + "/".join(str(part) for part in result.source.absolute_path)
+        return path, str(result.source.validator), _bounded(result.message.removesuffix(f" in {path}"))
+    found = _PATH_IN_TEXT.search(result.message)
+    return (found[0] if found else ""), result.type, _bounded(result.message)
+
+
+def _bounded(message: str) -> str:
+    return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "..."
 
 
 def _violation(

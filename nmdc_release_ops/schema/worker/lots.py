@@ -3,6 +3,9 @@
 In a module of its own, because a spawned process imports what it is to run by name.
 """
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +61,17 @@ def judge_lot(lot: Lot) -> Verdict:
         documents += 1
         violations.extend(judge.violations(lot.collection, document))
     return Verdict(lot.collection, documents, violations)
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process when the one that divides the work is gone: it may be killed, and cannot say so then."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @cache

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
@@ -18,6 +19,8 @@ from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from .adapter import Outcome, make_adapter
 from .release import require_version, transformer
 from .telling import telling
+
+SECONDS_BETWEEN_LINES = 5.0
 
 
 def main() -> int:
@@ -31,8 +34,8 @@ def main() -> int:
 
 def _run(pipes: PipesContext, logger: logging.Logger, name: str) -> bool:
     """Run one migrator and report what came of it; tell whether it ended well."""
-    outcome = Outcome()
     started = time.monotonic()
+    outcome = Outcome(progress=_progress(pipes, started))
     try:
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
         origin, destination = migrator_class.get_origin_version(), migrator_class.get_destination_version()
@@ -62,6 +65,9 @@ def _run(pipes: PipesContext, logger: logging.Logger, name: str) -> bool:
             "to": destination,
             "seconds": seconds,
             "written": dict(outcome.written),
+            "created": outcome.created,
+            "renamed": outcome.renamed,
+            "deleted": outcome.deleted,
         }
     )
     return True
@@ -72,10 +78,22 @@ def _arguments(upgrade: Any) -> dict[str, bool]:
     return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
 
 
+def _progress(pipes: PipesContext, next_line: float) -> Callable[[str, int], None]:
+    """Says every few seconds how far a migrator has come."""
+
+    def progress(collection: str, documents: int) -> None:
+        nonlocal next_line
+        if time.monotonic() >= next_line + SECONDS_BETWEEN_LINES:
+            next_line = time.monotonic()
+            pipes.log.info(f"{collection}: {documents:,} documents read")
+
+    return progress
+
+
 def _described(outcome: Outcome) -> dict[str, str] | None:
-    if outcome.current is None:
+    if outcome.failed_at is None:
         return None
-    collection, identifier = outcome.current
+    collection, identifier = outcome.failed_at
     return {"collection": collection, "id": str(identifier)}
 
 

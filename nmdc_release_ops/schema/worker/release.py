@@ -4,6 +4,7 @@ import os
 from importlib.metadata import version
 from typing import Any
 
+from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -24,8 +25,13 @@ def require_version(wanted: str) -> None:
 
 
 def transformer(database: str) -> Database[dict[str, Any]]:
-    """The scratch database, with the codec options that the release's own tools use: the driver's defaults."""
-    client: MongoClient[dict[str, Any]] = MongoClient(os.environ["NMDC_TRANSFORMER_URI"])
+    """The scratch database, with the codec options that the release's own tools use: the driver's defaults.
+
+    Only a date that Python cannot hold, which would make the driver raise, is kept as it is.
+    """
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        os.environ["NMDC_TRANSFORMER_URI"], datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
     return client[database]
 
 

@@ -13,9 +13,11 @@ class SchemaIndex:
 
     Attributes:
         class_of_type: name of a class by its CURIE, "nmdc:Biosample" -> "Biosample".
-        allowed: names of the classes whose documents a collection may hold, by collection.
+        allowed: names of the classes whose documents a collection may hold, by collection. No abstract one is
+            among them: LinkML accepts a document of an abstract class, which lacks what the real ones require.
         range_of: the class that a collection is declared to hold, the most general of the allowed ones.
-        type_required: whether documents carry their class; those before schema 11.0.0 do not.
+        type_required: whether documents carry their class. Before schema 11.0.0 there was a slot named `type` too,
+            but it did not designate the class.
     """
 
     class_of_type: dict[str, str]
@@ -33,17 +35,20 @@ def index_schema(view: SchemaView) -> SchemaIndex:
     allowed = {}
     range_of = {}
     for slot in view.class_induced_slots(DATABASE):
-        range_of[str(slot.name)] = str(slot.range)
-        ranges = [slot.range, *(option.range for option in slot.any_of)]
+        # Where there are options, the range is only what they have in common.
+        ranges = [option.range for option in slot.any_of if option.range] or [slot.range]
+        range_of[str(slot.name)] = str(ranges[0])
         allowed[str(slot.name)] = frozenset(
             str(descendant)
             for range_ in ranges
             if range_ in view.all_classes()
             for descendant in view.class_descendants(range_)
+            if not view.get_class(descendant).abstract
         )
+    designator = view.all_slots().get("type")
     return SchemaIndex(
         class_of_type=class_of_type,
         allowed=allowed,
         range_of=range_of,
-        type_required=any("type" in view.class_slots(name) for names in allowed.values() for name in names),
+        type_required=designator is not None and bool(designator.designates_type),
     )

@@ -4,12 +4,15 @@ import io
 import logging
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from dagster_pipes import PipesContext
 
+LINES_PER_PLACE = 1_000
+"""How often one line of code is heard: some migrators log every document, and an event log is not made for millions."""
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 
 
@@ -17,10 +20,23 @@ class _PipesHandler(logging.Handler):
     def __init__(self, pipes: PipesContext) -> None:
         super().__init__()
         self._pipes = pipes
+        self._said: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
+        place = f"{record.pathname}:{record.lineno}"
+        self._said[place] += 1
+        if self._said[place] > LINES_PER_PLACE:
+            return
         level = _LEVELS.get(record.levelno, "error" if record.levelno > logging.ERROR else "info")
-        getattr(self._pipes.log, level)(self.format(record))
+        for line in self.format(record).splitlines():
+            getattr(self._pipes.log, level)(line)
+
+    def finish(self) -> None:
+        """Say how much was left out."""
+        for place, count in self._said.items():
+            if count > LINES_PER_PLACE:
+                self._pipes.log.info(f"{count - LINES_PER_PLACE:,} more lines were logged by {place}")
+        self._said.clear()
 
 
 class _Lines(io.TextIOBase):
@@ -65,6 +81,7 @@ def telling(pipes: PipesContext) -> Iterator[logging.Logger]:
         yield logging.getLogger("migrator")
     finally:
         printed.finish()
+        handler.finish()
         sys.stdout = stdout
         logging.captureWarnings(False)
         root.removeHandler(handler)

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
-from .lots import judge_lot, lots
+from .lots import die_with_parent, judge_lot, lots
 from .release import require_version, transformer
 from .telling import telling
 
 SHOWN = 50
 """Violations that are reported as messages; all of them are in the file."""
 SECONDS_BETWEEN_LINES = 5.0
+MOST_PROCESSES = 8
 
 
 def main() -> int:
@@ -42,7 +43,12 @@ def _validate(pipes: PipesContext) -> None:
     shown = 0
     next_line = time.monotonic() + SECONDS_BETWEEN_LINES
     # Spawned, so that no process inherits another's connections. One that dies ends the work with BrokenProcessPool.
-    processes = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
+    processes = ProcessPoolExecutor(
+        min(len(os.sched_getaffinity(0)), MOST_PROCESSES),
+        multiprocessing.get_context("spawn"),
+        initializer=die_with_parent,
+        initargs=(os.getpid(),),
+    )
     with (
         Path(pipes.extras["violations_path"]).open("w", encoding="utf-8") as file,
         processes as pool,

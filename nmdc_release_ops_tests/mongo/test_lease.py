@@ -1,0 +1,139 @@
+"""One release at a time holds the origin, and whoever finds it held is told by whom."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.mongo import freeze as module
+from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.lease import LeaseHeld, Strategy, current_lease, freezes_of, take_lease
+from nmdc_release_ops.mongo.privileges import STATE_DATABASE
+from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.topology import is_write_blocked
+
+
+@pytest.fixture
+def client(guarded_mongod: PrivateMongod) -> Iterator[MongoClient[Any]]:
+    with MongoClient[Any](guarded_mongod.uri) as found:
+        yield found
+        found.admin.command({"setUserWriteBlockMode": 1, "global": False})
+        found.drop_database(STATE_DATABASE)
+
+
+def test_of_many_who_try_at_once_exactly_one_gets_the_lease(client: MongoClient[Any]) -> None:
+    def attempt(number: int) -> str | None:
+        try:
+            return take_lease(client, f"release-{number}", f"run-{number}", Strategy.WRITE_BLOCK).release_id
+        except LeaseHeld:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        won = [release for release in pool.map(attempt, range(16)) if release]
+    assert len(won) == 1
+    lease = current_lease(client)
+    assert lease is not None and lease.release_id == won[0]
+
+
+def test_who_holds_the_origin_is_said_to_who_comes_second(client: MongoClient[Any]) -> None:
+    freeze(client, "first", "run-1")
+    with pytest.raises(LeaseHeld, match="Release first \\(run run-1 on"):
+        freeze(client, "second", "run-2")
+    with pytest.raises(LeaseHeld, match="held by another release, and was left as it is"):
+        thaw(client, "second", "run-2")
+    assert is_write_blocked(client) is True
+
+
+def test_a_freeze_and_its_end_are_on_record(client: MongoClient[Any]) -> None:
+    lease = freeze(client, "a", "run-1")
+    assert is_write_blocked(client) is True
+    assert lease.cluster_time is not None
+    again = freeze(client, "a", "run-2")
+    assert (again.frozen_at, again.run_id) == (lease.frozen_at, "run-2")
+    thaw(client, "a", "run-2")
+    assert is_write_blocked(client) is False
+    assert thaw(client, "a", "run-2") is None
+    (kept,) = freezes_of(client, "a")
+    assert kept.thawed_at >= kept.frozen_at
+
+
+def test_a_write_block_of_somebody_else_is_not_taken_over(client: MongoClient[Any]) -> None:
+    client.admin.command({"setUserWriteBlockMode": 1, "global": True})
+    with pytest.raises(AlreadyFrozen):
+        freeze(client, "a", "run")
+    assert current_lease(client) is None
+    assert is_write_blocked(client) is True
+
+
+def test_where_nothing_can_be_frozen_the_lease_is_still_one_release_s(scratch_mongod: PrivateMongod) -> None:
+    """Without authorization a write block keeps us out too, as seen here on a real server."""
+    with MongoClient[Any](scratch_mongod.uri) as open_client:
+        with pytest.raises(FreezeFailed, match="and ours with them"):
+            freeze(open_client, "a", "run")
+        assert is_write_blocked(open_client) is False and current_lease(open_client) is None
+        freeze(open_client, "a", "run", Strategy.NONE)
+        with pytest.raises(LeaseHeld):
+            freeze(open_client, "b", "run", Strategy.NONE)
+        assert is_write_blocked(open_client) is False
+        thaw(open_client, "a", "run")
+        assert current_lease(open_client) is None
+        open_client.drop_database(STATE_DATABASE)
+
+
+def test_an_open_transaction_is_waited_for_and_then_named(
+    client: MongoClient[Any], guarded_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 1)
+    with (
+        MongoClient[Any](guarded_mongod.uri, appname="the-runtime") as writer,
+        writer.start_session() as session,
+        session.start_transaction(),
+    ):
+        writer.drain_test.things.insert_one({"_id": 1}, session=session)
+        with pytest.raises(FreezeFailed, match=r"the-runtime from 127\.0\.0\.1"):
+            freeze(client, "a", "run")
+        session.abort_transaction()
+    assert is_write_blocked(client) is False
+    assert current_lease(client) is None
+
+
+def test_the_ledger_s_newest_event_counts_even_when_another_clock_ran_ahead(client: MongoClient[Any]) -> None:
+    database = client.ledger_test
+    database[ledger.EVENTS].insert_one(
+        {
+            "created_at": "2999-01-01T00:00:00.000000+00:00",
+            "event": ledger.Event.COMPLETED,
+            "to_schema_version": "1.0.0",
+        }
+    )
+    try:
+        ledger.ensure_view(database)
+        ledger.record(
+            database,
+            ledger.Event.COMPLETED,
+            from_version="1.0.0",
+            to_version="2.0.0",
+            migrator_module="m",
+            release_id="r",
+        )
+        assert ledger.recorded_version(database) == "2.0.0"
+        assert database[ledger.LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
+    finally:
+        client.drop_database("ledger_test")
+
+
+def test_a_database_rolled_back_conforms_to_the_version_it_came_from(client: MongoClient[Any]) -> None:
+    database = client.ledger_test
+    try:
+        ledger.ensure_view(database)
+        for event in (ledger.Event.STARTED, ledger.Event.COMPLETED, ledger.Event.ROLLED_BACK):
+            ledger.record(
+                database, event, from_version="1.0.0", to_version="2.0.0", migrator_module="m", release_id="r"
+            )
+        assert ledger.recorded_version(database) == "1.0.0"
+        assert database[ledger.LATEST_VERSION].find_one() == {"schema_version": "1.0.0"}
+    finally:
+        client.drop_database("ledger_test")

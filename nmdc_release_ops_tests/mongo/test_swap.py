@@ -1,0 +1,203 @@
+"""What is swapped in is what was validated; what was swapped out is kept; a swap that stopped can be finished."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from nmdc_release_ops.mongo import swap
+from nmdc_release_ops.mongo.changes import ChangeSet, Rename, compare, snapshot
+from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.ledger import LATEST_VERSION
+from nmdc_release_ops.mongo.privileges import STATE_DATABASE
+from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, StagingFailed, stage
+
+
+@pytest.fixture
+def client(scratch_mongod: PrivateMongod) -> Iterator[MongoClient[Any]]:
+    with MongoClient[Any](scratch_mongod.uri) as found:
+        yield found
+        found.drop_database(STATE_DATABASE)
+
+
+@pytest.fixture
+def origin(client: MongoClient[Any]) -> Iterator[Any]:
+    name = f"origin_{ObjectId()}"
+    for collection in ("kept_set", "changed_set", "old_set", "moved_set", "gone_set"):
+        client[name][collection].insert_one({"_id": collection, "version": 1})
+        client[name][collection].create_index("version")
+    yield client[name]
+    client.drop_database(name)
+
+
+@pytest.fixture
+def transformer(client: MongoClient[Any], origin: Any) -> Iterator[Any]:
+    name = f"transformer_{ObjectId()}"
+    for collection in origin.list_collection_names():
+        client[name][collection].insert_many(origin[collection].find())
+        client[name][collection].create_index("version")
+    yield client[name]
+    client.drop_database(name)
+
+
+def migrate(transformer: Any) -> ChangeSet:
+    """Everything that a migrator may do to collections."""
+    before = snapshot(transformer)
+    transformer.changed_set.update_one({}, {"$set": {"version": 2}})
+    transformer.old_set.rename("renamed_set")
+    transformer.moved_set.rename("moved_and_changed_set")
+    transformer.moved_and_changed_set.update_one({}, {"$set": {"version": 2}})
+    transformer.gone_set.drop()
+    transformer.new_set.insert_one({"_id": "new", "version": 2})
+    return compare(before, snapshot(transformer))
+
+
+def stage_all(transformer: Any, origin: Any, changes: ChangeSet) -> None:
+    hashes = collection_hashes(transformer, transformer.list_collection_names())
+    for name in changes.staged:
+        stage(transformer, origin, name, hashes[name])
+
+
+def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> swap.Journal:
+    return swap.prepare_swap(
+        origin,
+        changes,
+        release_id=release_id,
+        from_version="1.0.0",
+        to_version="2.0.0",
+        migrator_module="nmdc_schema.migrators.migrator",
+    )
+
+
+def versions(database: Any) -> dict[str, int]:
+    return {
+        name: database[name].find_one()["version"] for name in database.list_collection_names() if name.endswith("_set")
+    }
+
+
+def test_what_a_migration_did_is_told_from_the_database_itself(transformer: Any) -> None:
+    changes = migrate(transformer)
+    assert changes == ChangeSet(
+        changed=["changed_set"],
+        created=["new_set"],
+        renamed=[
+            Rename(old="moved_set", new="moved_and_changed_set", changed=True),
+            Rename(old="old_set", new="renamed_set", changed=False),
+        ],
+        deleted=["gone_set"],
+        untouched=["kept_set"],
+    )
+    assert changes.staged == ["changed_set", "moved_and_changed_set", "new_set"]
+
+
+def test_the_swap_brings_every_kind_of_change_and_keeps_what_was(origin: Any, transformer: Any) -> None:
+    uuids = {name: found.uuid for name, found in list_collections(origin).items()}
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    swap.perform_swap(origin, prepare(origin, changes))
+    live = {name: version for name, version in versions(origin).items() if not name.startswith("_release.")}
+    assert live == {
+        "kept_set": 1,
+        "changed_set": 2,
+        "renamed_set": 1,
+        "moved_and_changed_set": 2,
+        "new_set": 2,
+    }
+    after = list_collections(origin)
+    assert after["kept_set"].uuid == uuids["kept_set"]
+    assert after["renamed_set"].uuid == uuids["old_set"]
+    assert [index["name"] for index in after["renamed_set"].indexes] == ["_id_", "version_1"]
+    previous = {name.removeprefix(PREVIOUS) for name in after if name.startswith(PREVIOUS)}
+    assert previous == {"changed_set", "moved_set", "gone_set"}
+    assert not any(name.startswith(STAGED) for name in after)
+    assert origin[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
+
+
+def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
+    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    make = swap._make
+
+    class Stopped(Exception):
+        pass
+
+    # At each rename twice: before it is made, and when it was made but not noted.
+    for number in range(len(journal.moves) * 2):
+
+        def stop(database: Any, move: swap.Move, number: int = number) -> None:
+            if journal.moves.index(move) == number // 2:
+                if number % 2:
+                    make(database, move)
+                raise Stopped
+            make(database, move)
+
+        monkeypatch.setattr(swap, "_make", stop)
+        with pytest.raises(Stopped):
+            swap.perform_swap(origin, journal)
+        assert swap.is_swap_under_way(origin.client, "a-release")
+        assert origin[LATEST_VERSION].find_one() == {"schema_version": None}
+    monkeypatch.setattr(swap, "_make", make)
+    found = swap.read_journal(origin.client, "a-release")
+    assert found is not None
+    swap.perform_swap(origin, found)
+    assert not swap.is_swap_under_way(origin.client, "a-release")
+    assert origin.changed_set.find_one()["version"] == 2
+    assert origin[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
+
+
+def test_what_was_staged_is_refused_when_it_is_not_what_was_validated(origin: Any, transformer: Any) -> None:
+    changes = migrate(transformer)
+    hashes = collection_hashes(transformer, transformer.list_collection_names())
+    transformer.changed_set.update_one({}, {"$set": {"version": 3}})
+    with pytest.raises(StagingFailed, match="changed_set was validated with hash"):
+        stage(transformer, origin, "changed_set", hashes["changed_set"])
+    assert origin.changed_set.find_one()["version"] == 1
+    assert changes.changed == ["changed_set"]
+
+
+def test_leftovers_of_an_earlier_attempt_do_not_get_into_what_is_staged(origin: Any, transformer: Any) -> None:
+    migrate(transformer)
+    origin[STAGED + "changed_set"].insert_one({"_id": "left over"})
+    staged = stage(transformer, origin, "changed_set", collection_hashes(transformer, ["changed_set"])["changed_set"])
+    assert staged.documents == 1
+
+
+def test_a_name_taken_by_a_collection_outside_the_release_is_refused(origin: Any, transformer: Any) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    origin.new_set.insert_one({"_id": "somebody else's", "version": 0})
+    before = versions(origin)
+    with pytest.raises(swap.SwapBlocked, match="already has a collection new_set"):
+        prepare(origin, changes)
+    assert versions(origin) == before
+    assert swap.read_journal(origin.client, "a-release") is None
+
+
+def test_collections_may_change_places(origin: Any, transformer: Any) -> None:
+    before = snapshot(transformer)
+    transformer.old_set.rename("aside")
+    transformer.moved_set.rename("old_set")
+    transformer.aside.rename("moved_set")
+    changes = compare(before, snapshot(transformer))
+    swap.perform_swap(origin, prepare(origin, changes))
+    assert origin.old_set.find_one()["_id"] == "moved_set"
+    assert origin.moved_set.find_one()["_id"] == "old_set"
+
+
+def test_the_generation_before_the_last_is_dropped_by_the_next_swap(origin: Any, transformer: Any) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    swap.perform_swap(origin, prepare(origin, changes))
+    before = snapshot(transformer)
+    transformer.new_set.update_one({}, {"$set": {"version": 3}})
+    changes = compare(before, snapshot(transformer))
+    stage_all(transformer, origin, changes)
+    swap.perform_swap(origin, prepare(origin, changes, "the-next-release"))
+    previous = [name for name in origin.list_collection_names() if name.startswith(PREVIOUS)]
+    assert previous == [PREVIOUS + "new_set"]

@@ -1,0 +1,217 @@
+"""The workers, as processes of their own in a release's environment, on a real mongod."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from bson import Int64
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.schema.running import Ended, run, start
+
+DATABASE = "worker_test"
+PATH = ["migrator_from_11_23_0_to_11_24_0", "migrator_from_11_24_0_to_11_24_1", "migrator_from_11_24_1_to_11_25_0"]
+
+
+@pytest.fixture(scope="module")
+def environment(schema_environments: SchemaEnvironments) -> SchemaEnvironment:
+    return schema_environments.prepare(SchemaVersion.parse("11.25"))
+
+
+@pytest.fixture
+def database(scratch_mongod: PrivateMongod) -> Iterator[Database[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](scratch_mongod.uri) as client:
+        client.drop_database(DATABASE)
+        yield client[DATABASE]
+        client.drop_database(DATABASE)
+
+
+def instrument(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"nmdc:inst-99-{number}",
+        "type": "nmdc:Instrument",
+        "name": f"instrument {number}",
+        "vendor": "illumina",
+        "model": "novaseq_6000",
+        **more,
+    }
+
+
+def aggregate(number: int) -> dict[str, Any]:
+    return {
+        "type": "nmdc:FunctionalAnnotationAggMember",
+        "was_generated_by": "nmdc:wfmgan-99-abc.1",
+        "gene_function_id": "KEGG.ORTHOLOGY:K00001",
+        "count": Int64(number),
+    }
+
+
+def migrate(environment: SchemaEnvironment, uri: str, folder: Path, migrators: list[str], version: str) -> Ended:
+    extras = {"database": DATABASE, "migrators": migrators, "schema_version": version}
+    return run(environment, "migrate", uri, extras, folder)
+
+
+def validate(environment: SchemaEnvironment, uri: str, folder: Path, *collections: str) -> tuple[Ended, list[Any]]:
+    path = folder / "violations.jsonl"
+    extras = {"database": DATABASE, "schema_version": "11.25.0", "collections": list(collections)}
+    ended = run(environment, "validate", uri, {**extras, "violations_path": str(path)}, folder)
+    return ended, [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_migrators_run_in_order_and_tell_what_they_did(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+) -> None:
+    person = {"type": "nmdc:PersonValue", "name": "A"}
+    database["data_generation_set"].insert_many(
+        [{"_id": n, "id": f"nmdc:dgns-{n}", "type": "nmdc:NucleotideSequencing"} for n in range(10)]
+    )
+    database["data_generation_set"].update_one({"_id": 3}, {"$set": {"principal_investigator": person}})
+    ended = migrate(environment, scratch_mongod.uri, tmp_path, PATH, "11.25.0")
+    assert ended.code == 0
+    told = ended.of_kind("migrator")
+    assert [message["module"] for message in told] == PATH
+    assert (told[0]["from"], told[0]["to"]) == ("11.23.0", "11.24.0")
+    assert told[0]["written"].keys() == {"data_generation_set"}
+    assert told[1]["written"] == {}
+    changed = database["data_generation_set"].find_one({"_id": 3})
+    assert changed is not None and "principal_investigator" not in changed
+    assert changed["has_credit_associations"][0]["applies_to_agent"]["type"] == "nmdc:Person"
+    assert any("Running migrator 1 of 5" in line for line in ended.lines)
+
+
+def test_a_migrator_that_raises_is_named_with_its_message_and_document(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+) -> None:
+    database["biosample_set"].insert_one({"id": "nmdc:bsm-1", "type": "nmdc:Biosample"})
+    database["biosample_set"].insert_one({"id": "nmdc:bsm-2", "type": "nmdc:Biosample", "collection_time_inc": "1"})
+    ended = migrate(environment, scratch_mongod.uri, tmp_path, PATH, "11.25.0")
+    assert ended.code != 0
+    (failed,) = ended.of_kind("migrator_failed")
+    assert failed["module"] == PATH[-1]
+    assert "collection_time_inc" in failed["message"]
+    assert failed["document"] == {"collection": "biosample_set", "id": "nmdc:bsm-2"}
+    assert "check_for_fields" in failed["traceback"]
+
+
+def test_an_environment_of_another_release_is_refused(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+) -> None:
+    ended = migrate(environment, scratch_mongod.uri, tmp_path, PATH, "11.24.0")
+    assert ended.code != 0
+    assert not ended.messages
+
+
+def test_valid_documents_are_accepted_whatever_types_their_ids_have(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+) -> None:
+    ids: list[Any] = [n if n % 3 else f"id {n}" for n in range(12_000)]
+    database["functional_annotation_agg"].insert_many({"_id": ids[n], **aggregate(n)} for n in range(12_000))
+    database["instrument_set"].insert_one(instrument(1))
+    ended, written = validate(
+        environment, scratch_mongod.uri, tmp_path, "functional_annotation_agg", "instrument_set", "study_set"
+    )
+    assert ended.code == 0
+    assert written == []
+    (summary,) = ended.of_kind("summary")
+    assert (summary["documents"], summary["violations"], summary["by_kind"]) == (12_001, 0, {})
+    judged = {message["collection"]: message["documents"] for message in ended.of_kind("validated")}
+    assert judged == {"functional_annotation_agg": 12_000, "instrument_set": 1, "study_set": 0}
+
+
+def test_every_kind_of_violation_is_found_and_named(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+) -> None:
+    wrong = {
+        "required": {key: value for key, value in instrument(1).items() if key != "type"} | {"type": "nmdc:Instrument"},
+        "additionalProperties": instrument(2, no_such_slot=1),
+        "pattern": instrument(3, id="nmdc:wrong-id"),
+        "enum": instrument(4, vendor="nobody"),
+        "type": instrument(5, name=datetime(2020, 1, 1)),
+        "type missing": {"id": "nmdc:inst-99-6"},
+        "type unknown": instrument(7, type="nmdc:NoSuchClass"),
+        "class not allowed": instrument(8, type="nmdc:Manifest"),
+    }
+    del wrong["required"]["name"]
+    wrong.pop("required")
+    database["instrument_set"].insert_many([dict(document) for document in wrong.values()])
+    database["configuration_set"].insert_one({"id": "nmdc:mscon-11-a", "type": "nmdc:Configuration", "name": "x"})
+    database["data_object_set"].insert_one({"id": "nmdc:dobj-11-a", "type": "nmdc:DataObject"})
+    database["nowhere_set"].insert_one({"id": "nmdc:x"})
+    ended, written = validate(
+        environment,
+        scratch_mongod.uri,
+        tmp_path,
+        *("instrument_set", "configuration_set", "data_object_set", "nowhere_set"),
+    )
+    assert ended.code == 0
+    found: dict[str, set[str]] = {}
+    for violation in written:
+        found.setdefault(violation["id"], set()).add(violation["violation"])
+    for kind, document in wrong.items():
+        assert kind in found[document["id"]], (kind, written)
+    assert "class not allowed" in found["nmdc:mscon-11-a"], "an abstract class is nobody's class"
+    assert "required" in found["nmdc:dobj-11-a"]
+    assert found["nmdc:x"] == {"unknown collection"}
+    vendor = next(v for v in written if v["violation"] == "enum")
+    assert (vendor["path"], vendor["class"], vendor["collection"]) == ("/vendor", "Instrument", "instrument_set")
+    assert "nobody" in vendor["message"]
+    (summary,) = ended.of_kind("summary")
+    assert summary["violations"] == len(written) == sum(summary["by_kind"].values())
+
+
+def test_all_violations_are_written_and_only_the_first_are_told(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+) -> None:
+    database["instrument_set"].insert_many([instrument(n, extra=1) for n in range(120)])
+    ended, written = validate(environment, scratch_mongod.uri, tmp_path, "instrument_set")
+    assert len(written) == 120
+    assert len(ended.of_kind("violation")) == 50
+
+
+@pytest.mark.parametrize("victim", ["child", "parent"])
+def test_a_process_that_is_killed_neither_passes_for_valid_nor_leaves_others_behind(
+    victim: str,
+    environment: SchemaEnvironment,
+    scratch_mongod: PrivateMongod,
+    database: Database[Any],
+    tmp_path: Path,
+) -> None:
+    database["functional_annotation_agg"].insert_many(aggregate(n) for n in range(60_000))
+    extras = {"database": DATABASE, "schema_version": "11.25.0", "collections": ["functional_annotation_agg"]}
+    process = start(
+        environment,
+        "validate",
+        scratch_mongod.uri,
+        {**extras, "violations_path": str(tmp_path / "violations.jsonl")},
+        tmp_path,
+    )
+    workers = children_at_work(process.pid)
+    os.kill(workers[0].pid if victim == "child" else process.pid, signal.SIGKILL)
+    assert process.wait(timeout=60) != 0
+    _gone, alive = psutil.wait_procs(workers, timeout=15)
+    for left in alive:
+        left.kill()
+    assert not alive
+    assert "summary" not in (tmp_path / "messages").read_text()
+
+
+def children_at_work(pid: int) -> list[psutil.Process]:
+    """The processes that judge, once they do."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        children = [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
+        if children and all(child.cpu_times().user > 1 for child in children):
+            return children
+        time.sleep(0.1)
+    raise AssertionError("no process judges")
