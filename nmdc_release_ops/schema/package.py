@@ -182,7 +182,7 @@ def _parsed(text: str) -> SchemaVersion | None:
 def _read_migrator(path: Path) -> MigratorModule:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
+    except (SyntaxError, ValueError) as error:
         return MigratorModule(path.stem, "", "", False, f"it is no Python: {error}")
     migrator = next(
         (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migrator"),

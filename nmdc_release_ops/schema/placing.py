@@ -15,7 +15,10 @@ def made_aside(folder: Path) -> Iterator[Path]:
     What stood at `folder` is replaced. Hold `lock` around the decision to make it.
     """
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
+    # What a process that was killed left behind; the lock says that no other is at work.
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
         yield aside

@@ -12,6 +12,8 @@ from typing import Any
 
 import bson
 from bson import Decimal128, Int64, ObjectId
+from bson.codec_options import DatetimeConversion
+from bson.datetime_ms import DatetimeMS
 from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo import MongoClient
 from worker.adapter import Outcome, make_adapter
@@ -25,6 +27,8 @@ DOCUMENTS: list[dict[str, Any]] = [
         "when": datetime.datetime(2020, 1, 1, microsecond=5000),
         "exactly": Decimal128("1.10"),
         "object": ObjectId("0" * 24),
+        "bytes": b"\x00\xff",
+        "far away": DatetimeMS(10**17),
         "nested": {"b": 1, "a": [1, {"z": None}]},
     }
     for number in range(250)
@@ -149,16 +153,34 @@ def outcome_of(case: Any, database: Any, adapter: Any) -> Any:
     try:
         case(adapter)
     except Exception as error:
-        raised = type(error).__name__
+        raised = f"{type(error).__name__}: {error}"
     return raised, {
         name: [bson.encode(document) for document in database[name].find().sort("_id", 1)]
         for name in sorted(database.list_collection_names())
     }
 
 
+def writes_more_than_it_must(database: Any) -> str:
+    database.client.drop_database(database.name)
+    database["a_set"].insert_many(copy.deepcopy(DOCUMENTS))
+    outcome = Outcome()
+    adapter = make_adapter(database, MongoAdapter, outcome)
+    before = database.command("serverStatus")["opcounters"]["update"]
+    adapter.process_each_document("a_set", [copy.deepcopy])
+    between = database.command("serverStatus")["opcounters"]["update"]
+    adapter.process_each_document("a_set", [lambda d: {**d, "x": 1} if d["short"] % 50 == 0 else d])
+    after = database.command("serverStatus")["opcounters"]["update"]
+    database.client.drop_database(database.name)
+    # The server updates documents of its own besides, for sessions and the like.
+    enough = between - before < 5 and 5 <= after - between < 10 and outcome.written == {"a_set": 5}
+    return "" if enough else f"{between - before} and {after - between} updates, {outcome.written}"
+
+
 def main() -> None:
-    client: MongoClient[dict[str, Any]] = MongoClient(os.environ["NMDC_TRANSFORMER_URI"])
-    differences = {}
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        os.environ["NMDC_TRANSFORMER_URI"], datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
+    differences = {"writes": writes_more_than_it_must(client[f"{sys.argv[1]}_writes"])}
     for name, case in CASES.items():
         found = []
         for suffix in ("theirs", "ours"):

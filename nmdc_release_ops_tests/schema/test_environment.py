@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from nmdc_release_ops.schema.environment import (
     worker_command,
     worker_environment,
 )
+from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.version import SchemaVersion
 
 V = SchemaVersion.parse("11.25")
@@ -23,7 +25,28 @@ def prepare(home: Path) -> None:
     SchemaEnvironments(home).prepare(V)
 
 
-def test_two_processes_that_want_the_same_environment_make_one(tmp_path: Path) -> None:
+@pytest.fixture
+def copied(environment: SchemaEnvironment, tmp_path: Path) -> SchemaEnvironment:
+    """An environment below `tmp_path` that tests may break."""
+    shutil.copytree(environment.path, tmp_path / "environments" / "11.25.0", symlinks=True)
+    return SchemaEnvironment(V, tmp_path / "environments" / "11.25.0", environment.packages)
+
+
+def test_an_environment_that_works_is_reused(copied: SchemaEnvironment, tmp_path: Path) -> None:
+    before = {name: (copied.path / name).lstat() for name in (".", "bin/python", "packages.json")}
+    again = SchemaEnvironments(tmp_path).prepare(V)
+    assert again == copied
+    for name, stat in before.items():
+        now = (copied.path / name).lstat()
+        assert (now.st_ino, now.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns), name
+
+
+def test_two_processes_that_find_an_environment_broken_make_one_that_works(
+    copied: SchemaEnvironment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "environments"
+    shutil.rmtree(next(copied.path.glob("lib/python*/site-packages/nmdc_schema")))
+    (folder / ".11.25.0.1").mkdir()
     context = multiprocessing.get_context("spawn")
     both = [context.Process(target=prepare, args=(tmp_path,)) for _ in range(2)]
     for process in both:
@@ -31,20 +54,29 @@ def test_two_processes_that_want_the_same_environment_make_one(tmp_path: Path) -
     for process in both:
         process.join(300)
     assert [process.exitcode for process in both] == [0, 0]
-    folder = tmp_path / "environments"
     assert [path.name for path in folder.iterdir() if not path.name.endswith(".lock")] == ["11.25.0"]
-    made = (folder / "11.25.0").stat().st_ino
+    listed = SchemaEnvironments(tmp_path).prepare(V).packages
+    assert listed["nmdc-schema"] == "11.25"
+    found = "import json, importlib.metadata as m; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    there = json.loads(subprocess.check_output([copied.python, "-P", "-c", found]))
+    assert {name.lower().replace("_", "-"): version for name, version in there.items()} == {
+        name.lower().replace("_", "-"): version for name, version in listed.items()
+    }
 
-    environment = SchemaEnvironments(tmp_path).prepare(V)
-    assert environment.path.stat().st_ino == made, "an environment that works is reused"
-    assert {"nmdc-schema", "pymongo", "linkml", "dagster-pipes"} <= environment.packages.keys()
 
-    for broken in ("packages.json", "bin/python", "lib/python*/site-packages/nmdc_schema/nmdc_data.py"):
-        # Removed, and never edited in place: a file may be linked to uv's cache.
-        next(environment.path.glob(broken)).unlink()
-        SchemaEnvironments(tmp_path).prepare(V)
-        assert next(environment.path.glob(broken)).exists()
-    assert json.loads((environment.path / "packages.json").read_text())["nmdc-schema"] == "11.25"
+def test_an_environment_that_cannot_run_is_not_taken_for_one_that_can(
+    copied: SchemaEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    for broken in ("packages.json", "bin/python"):
+        kept = copied.path / broken
+        kept.rename(tmp_path / "aside")
+        with pytest.raises(SchemaError):
+            SchemaEnvironments(tmp_path).prepare(V)
+        assert not kept.exists(), "what stood there stays until there is something better"
+        (tmp_path / "aside").rename(kept)
+    assert SchemaEnvironments(tmp_path).prepare(V) == copied
 
 
 def test_an_environment_shares_no_file_with_others(environment: SchemaEnvironment) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def test_the_earliest_release_after_a_version_that_was_never_published_is_found(
     assert packages.earliest_at_or_after(V("11.25.0"), V("11.25.0")) == V("11.25.0")
 
 
+def test_two_spellings_of_a_version_are_one_release(packages: SchemaPackages) -> None:
+    assert packages.fetch(V("11.25")) == packages.fetch(V("v11.25.0"))
+
+
 def test_a_version_that_does_not_exist_is_not_found(packages: SchemaPackages) -> None:
     with pytest.raises(SchemaReleaseNotFound, match=r"11\.99\.0"):
         packages.fetch(V("11.99"))
@@ -49,8 +54,10 @@ def test_an_index_that_does_not_answer_is_told_from_a_version_that_does_not_exis
     monkeypatch.setenv("UV_DEFAULT_INDEX", url)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     nowhere = SchemaPackages(tmp_path)
+    started = time.monotonic()
     with pytest.raises(PackageIndexUnreachable, match="try again"):
         nowhere.newest()
+    assert time.monotonic() - started < 15
     with pytest.raises(PackageIndexUnreachable):
         nowhere.fetch(V("11.25"))
     assert not [path for path in (tmp_path / "packages").iterdir() if path.suffix != ".lock"]
@@ -77,11 +84,14 @@ def test_every_shape_of_a_migrators_source_is_understood_or_named(tmp_path: Path
         "migrator_from_1_1_to_1_2": body + "print(1)\n",
         "migrator_from_1_2_to_1_3": "raise SystemExit('imported')\n",
         "migrator_from_1_3_to_1_4": "class Migrator(:\n",
+        "migrator_from_1_4_to_1_5": "x = '\0'\n",
+        "migrator_from_1_5_to_1_6": body.replace("1.1", "EXAMPLE") + "raise SystemExit('run')\n",
     }
     for name, source in sources.items():
         (folder / f"{name}.py").write_text(source)
-    empty, busy, without, broken = SchemaPackage(V("1.4"), tmp_path).migrators()
+    empty, busy, without, broken, null, example = SchemaPackage(V("1.4"), tmp_path).migrators()
     assert (empty.from_version, empty.does_nothing) == (V("1.0"), True)
     assert not busy.does_nothing
     assert "no class named Migrator" in without.problem
-    assert "no Python" in broken.problem
+    assert "no Python" in broken.problem and "no Python" in null.problem
+    assert (example.to_version, example.destination) == (None, "EXAMPLE")

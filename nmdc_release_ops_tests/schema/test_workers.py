@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from bson import Int64
+from bson import Decimal128, Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -115,7 +116,8 @@ def test_an_environment_of_another_release_is_refused(
 def test_valid_documents_are_accepted_whatever_types_their_ids_have(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
 ) -> None:
-    ids: list[Any] = [n if n % 3 else f"id {n}" for n in range(12_000)]
+    kinds: list[Any] = [int, lambda n: f"id {n}", lambda n: ObjectId(f"{n:024x}"), float, lambda n: {"n": n}]
+    ids: list[Any] = [None, *(kinds[n % 5](n) for n in range(1, 12_000))]
     database["functional_annotation_agg"].insert_many({"_id": ids[n], **aggregate(n)} for n in range(12_000))
     database["instrument_set"].insert_one(instrument(1))
     ended, written = validate(
@@ -133,7 +135,6 @@ def test_every_kind_of_violation_is_found_and_named(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
 ) -> None:
     wrong = {
-        "required": {key: value for key, value in instrument(1).items() if key != "type"} | {"type": "nmdc:Instrument"},
         "additionalProperties": instrument(2, no_such_slot=1),
         "pattern": instrument(3, id="nmdc:wrong-id"),
         "enum": instrument(4, vendor="nobody"),
@@ -142,17 +143,20 @@ def test_every_kind_of_violation_is_found_and_named(
         "type unknown": instrument(7, type="nmdc:NoSuchClass"),
         "class not allowed": instrument(8, type="nmdc:Manifest"),
     }
-    del wrong["required"]["name"]
-    wrong.pop("required")
     database["instrument_set"].insert_many([dict(document) for document in wrong.values()])
+    strange = {"far date": DatetimeMS(10**17), "decimal": Decimal128("1.1"), "object": ObjectId(), "bytes": b"\xff"}
+    for name, value in strange.items():
+        database["instrument_set"].insert_one({**instrument(1, name=value), "id": name})
     database["configuration_set"].insert_one({"id": "nmdc:mscon-11-a", "type": "nmdc:Configuration", "name": "x"})
     database["data_object_set"].insert_one({"id": "nmdc:dobj-11-a", "type": "nmdc:DataObject"})
     database["nowhere_set"].insert_one({"id": "nmdc:x"})
+    depth = {"type": "nmdc:QuantityValue", "has_unit": "cm", "has_numeric_value": 1}
+    database["biosample_set"].insert_one({"id": "nmdc:bsm-11-a", "type": "nmdc:Biosample", "depth": depth})
     ended, written = validate(
         environment,
         scratch_mongod.uri,
         tmp_path,
-        *("instrument_set", "configuration_set", "data_object_set", "nowhere_set"),
+        *("instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set"),
     )
     assert ended.code == 0
     found: dict[str, set[str]] = {}
@@ -160,9 +164,16 @@ def test_every_kind_of_violation_is_found_and_named(
         found.setdefault(violation["id"], set()).add(violation["violation"])
     for kind, document in wrong.items():
         assert kind in found[document["id"]], (kind, written)
+    for name in strange:
+        assert any(v["id"] == name and (v["path"], v["violation"]) == ("/name", "type") for v in written), name
     assert "class not allowed" in found["nmdc:mscon-11-a"], "an abstract class is nobody's class"
     assert "required" in found["nmdc:dobj-11-a"]
     assert found["nmdc:x"] == {"unknown collection"}
+    (unit,) = (v for v in written if v["violation"] == "nmdc-schema validation")
+    assert (unit["id"], unit["path"]) == ("nmdc:bsm-11-a", "/depth")
+    assert "unit 'cm' which is not allowed for slot 'depth'" in unit["message"]
+    missing = {v["message"] for v in written if v["id"] == "nmdc:bsm-11-a" and v["violation"] == "required"}
+    assert {"'name' is a required property", "'env_medium' is a required property"} <= missing, "not only the first"
     vendor = next(v for v in written if v["violation"] == "enum")
     assert (vendor["path"], vendor["class"], vendor["collection"]) == ("/vendor", "Instrument", "instrument_set")
     assert "nobody" in vendor["message"]
@@ -197,6 +208,8 @@ def test_a_process_that_is_killed_neither_passes_for_valid_nor_leaves_others_beh
         tmp_path,
     )
     workers = children_at_work(process.pid)
+    for each in (*workers, psutil.Process(process.pid)):
+        assert each.memory_info().rss < 400_000_000
     os.kill(workers[0].pid if victim == "child" else process.pid, signal.SIGKILL)
     assert process.wait(timeout=60) != 0
     _gone, alive = psutil.wait_procs(workers, timeout=15)

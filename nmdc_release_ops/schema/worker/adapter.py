@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 from pymongo.database import Database
@@ -27,7 +27,8 @@ LARGEST_DOCUMENT = 16_000_000
 Document = dict[str, Any]
 Pipeline = list[Callable[[Document], Document]]
 
-_RAW = CodecOptions(document_class=RawBSONDocument)
+# The driver looks into raw documents that it writes; a date that Python cannot hold must not stop it there.
+_RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 @dataclass
@@ -125,7 +126,7 @@ class _Fast:
         self._waiting_for = (name, session)
         # `$eq`, as the release's adapter has it: an _id may be an object that looks like an operator. The bytes and
         # not the document, which the migrator may keep and change later.
-        self._waiting.append(ReplaceOne({"_id": {"$eq": identifier}}, RawBSONDocument(after)))
+        self._waiting.append(ReplaceOne({"_id": {"$eq": identifier}}, RawBSONDocument(after, _RAW)))
         self._waiting_bytes += len(after)
         self.outcome.written[name] += 1
         if self._waiting_bytes >= BULK_BYTES or len(self._waiting) >= BULK_DOCUMENTS:

@@ -16,6 +16,7 @@ from .schema_index import index_schema
 LONGEST_MESSAGE = 2_000
 """Characters; JSON Schema quotes the whole value that it does not accept."""
 _PATH_IN_TEXT = re.compile(r"(?<=\bat )/\S*")
+_JSON_SCHEMA = "jsonschema validation"
 _PLUGIN = "nmdc_schema.nmdc_schema_validation_plugin"
 
 
@@ -72,9 +73,14 @@ def _read(result: Any) -> tuple[str, str, str]:
 
     The kind is the JSON Schema keyword that is not met ("required", "pattern"); other plugins only have a name.
     """
-    if result.source is not None:
-        path = "/" + "/".join(str(part) for part in result.source.absolute_path)
-        return path, str(result.source.validator), _bounded(result.message.removesuffix(f" in {path}"))
+    # The error itself; only newer versions of LinkML hand it on.
+    error = getattr(result, "source", None)
+    if error is not None:
+        path = "/" + "/".join(str(part) for part in error.absolute_path)
+        return path, str(error.validator), _bounded(result.message.removesuffix(f" in {path}"))
+    message, separator, path = result.message.rpartition(" in /")
+    if separator and result.type == _JSON_SCHEMA:
+        return f"/{path}", result.type, _bounded(message)
     found = _PATH_IN_TEXT.search(result.message)
     return (found[0] if found else ""), result.type, _bounded(result.message)
 

@@ -3,9 +3,6 @@
 In a module of its own, because a spawned process imports what it is to run by name.
 """
 
-import os
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -37,16 +34,16 @@ class Verdict:
     violations: list[dict[str, Any]]
 
 
-def lots(database: str, collections: list[str]) -> Iterator[Lot]:
+def lots(database: Database[dict[str, Any]], collections: list[str]) -> Iterator[Lot]:
     """Every document of every collection, once.
 
     Bounds are found in the index on `_id`, and not by comparing: a query with `$gt` only sees ids of the same type.
     """
     for name in collections:
-        collection = _transformer(database)[name]
+        collection = database[name]
         first = next(collection.find({}, {"_id": 1}).sort("_id", 1).hint("_id_").limit(1), None)
         while first is not None:
-            yield Lot(database, name, first["_id"])
+            yield Lot(database.name, name, first["_id"])
             following = collection.find({}, {"_id": 1}).sort("_id", 1).hint("_id_").min([("_id", first["_id"])])
             first = next(following.skip(LOT_DOCUMENTS).limit(1), None)
 
@@ -56,29 +53,14 @@ def judge_lot(lot: Lot) -> Verdict:
     judge = _judge()
     documents = 0
     violations: list[dict[str, Any]] = []
-    found = _transformer(lot.database)[lot.collection].find({}).sort("_id", 1).hint("_id_")
-    for document in found.min([("_id", lot.first)]).limit(LOT_DOCUMENTS):
-        documents += 1
-        violations.extend(judge.violations(lot.collection, document))
+    with transformer(lot.database) as database:
+        found = database[lot.collection].find({}).sort("_id", 1).hint("_id_")
+        for document in found.min([("_id", lot.first)]).limit(LOT_DOCUMENTS):
+            documents += 1
+            violations.extend(judge.violations(lot.collection, document))
     return Verdict(lot.collection, documents, violations)
-
-
-def die_with_parent(parent: int) -> None:
-    """End this process when the one that divides the work is gone: it may be killed, and cannot say so then."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @cache
 def _judge() -> Judge:
     return Judge()
-
-
-@cache
-def _transformer(database: str) -> Database[dict[str, Any]]:
-    return transformer(database)

@@ -7,6 +7,7 @@ Messages: `migrator` after each, or `migrator_failed` and exit code 1.
 import importlib
 import inspect
 import logging
+import os
 import sys
 import time
 import traceback
@@ -15,8 +16,10 @@ from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
+from pymongo.database import Database
 
 from .adapter import Outcome, make_adapter
+from .parent import die_with_parent
 from .release import require_version, transformer
 from .telling import telling
 
@@ -24,15 +27,17 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 def main() -> int:
+    die_with_parent(os.getppid())
     with open_dagster_pipes() as pipes, telling(pipes) as logger:
         require_version(pipes.extras["schema_version"])
-        for name in pipes.extras["migrators"]:
-            if not _run(pipes, logger, name):
-                return 1
+        with transformer(pipes.extras["database"]) as database:
+            for name in pipes.extras["migrators"]:
+                if not _run(pipes, logger, database, name):
+                    return 1
     return 0
 
 
-def _run(pipes: PipesContext, logger: logging.Logger, name: str) -> bool:
+def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[str, Any]], name: str) -> bool:
     """Run one migrator and report what came of it; tell whether it ended well."""
     started = time.monotonic()
     outcome = Outcome(progress=_progress(pipes, started))
@@ -40,7 +45,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, name: str) -> bool:
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
         origin, destination = migrator_class.get_origin_version(), migrator_class.get_destination_version()
         pipes.log.info(f"{name}: from {origin} to {destination}")
-        adapter = make_adapter(transformer(pipes.extras["database"]), MongoAdapter, outcome)
+        adapter = make_adapter(database, MongoAdapter, outcome)
         migrator = migrator_class(adapter=adapter, logger=logger)
         migrator.upgrade(**_arguments(migrator.upgrade))
     except Exception as error:

@@ -1,6 +1,8 @@
 """The schema release whose environment this process runs in, and the transformer it works on."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -24,15 +26,18 @@ def require_version(wanted: str) -> None:
         raise WrongEnvironment(f"this environment holds nmdc-schema {found}, not {wanted}")
 
 
-def transformer(database: str) -> Database[dict[str, Any]]:
-    """The scratch database, with the codec options that the release's own tools use: the driver's defaults.
+@contextmanager
+def transformer(database: str) -> Iterator[Database[dict[str, Any]]]:
+    """The scratch database for as long as the block lasts, with the codec options that the release's own tools use.
 
-    Only a date that Python cannot hold, which would make the driver raise, is kept as it is.
+    Those are the driver's defaults. Only a date that Python cannot hold, which would make the driver raise, is kept as
+    it is.
     """
     client: MongoClient[dict[str, Any]] = MongoClient(
         os.environ["NMDC_TRANSFORMER_URI"], datetime_conversion=DatetimeConversion.DATETIME_AUTO
     )
-    return client[database]
+    with client:
+        yield client[database]
 
 
 def _numbers(text: str) -> list[str]:
