@@ -3,14 +3,37 @@
 
 const OPERATOR = "nmdc_release_operator";
 
-// What a release needs and no more: docs/operator-role.md says why each is needed.
+// What a release needs and no more: docs/operator-role.md says what each action is for. JSON, so that a test can compare.
 const OPERATOR_ROLE = {
-  privileges: [
-    { resource: { cluster: true }, actions: ["setUserWriteBlockMode", "bypassWriteBlockingMode", "viewUser"] },
-    { resource: { db: "", collection: "" }, actions: ["viewUser"] },
+  "privileges": [
+    {
+      "resource": { "cluster": true },
+      "actions": ["bypassWriteBlockingMode", "inprog", "serverStatus", "setUserWriteBlockMode"]
+    },
+    {
+      "resource": { "db": "nmdc", "collection": "" },
+      "actions": [
+        "bypassDocumentValidation",
+        "changeStream",
+        "collStats",
+        "createCollection",
+        "createIndex",
+        "dbHash",
+        "dbStats",
+        "dropCollection",
+        "find",
+        "insert",
+        "listCollections",
+        "listIndexes",
+        "renameCollectionSameDB"
+      ]
+    },
+    {
+      "resource": { "db": "nmdc_release_ops", "collection": "" },
+      "actions": ["find", "insert", "remove", "update"]
+    }
   ],
-  roles: ["readWriteAnyDatabase", "dbAdminAnyDatabase", "backup", "restore", "clusterMonitor"]
-    .map((role) => ({ role, db: "admin" })),
+  "roles": []
 };
 
 // The roles of NMDC's users, as the NMDC Runtime defines them.

@@ -4,6 +4,7 @@ This is an application on top of the package, like Dagster itself; nothing of th
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -156,14 +157,25 @@ def _ui(folder: Path, arguments: argparse.Namespace) -> int:
 
 
 def _dagster_dev(port: int, variables: dict[str, str]) -> int:
+    """Run Dagster's development server until it ends or we are asked to; none of its processes is left behind."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(port)],
         env={**os.environ, **variables},
+        # Of its own, so that an interrupt in the terminal reaches it once, from us, and all of it can be ended.
+        start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
-    # The terminal's interrupt reaches Dagster too; we wait until it has tidied up.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: process.send_signal(received))
-    return process.wait()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: process.send_signal(signal.SIGINT))
+    code = process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return code
+
+
+def _heed_interrupts() -> None:
+    # A shell that starts us in the background has us ignore them, and that is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

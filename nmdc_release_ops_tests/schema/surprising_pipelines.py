@@ -113,6 +113,15 @@ def writes_meanwhile(adapter: Any) -> None:
     adapter.process_each_document("a_set", [stage])
 
 
+def writes_once_to_what_was_already_read(adapter: Any) -> None:
+    def stage(document: Any) -> Any:
+        if document["short"] == 10:
+            adapter.set_field_of_each_document("a_set", "touched", True)
+        return document
+
+    adapter.process_each_document("a_set", [stage])
+
+
 def structure(adapter: Any) -> None:
     adapter.create_collection("c_set")
     adapter.do_for_each_document("a_set", lambda document: adapter.insert_document("c_set", document))
@@ -142,6 +151,7 @@ CASES: dict[str, Any] = {
     **{name: whole(pipeline) for name, pipeline in PIPELINES.items()},
     "looks up the one before": looks_up_the_one_before,
     "writes meanwhile": writes_meanwhile,
+    "writes once to what was already read": writes_once_to_what_was_already_read,
     "structure": structure,
     "committed": committed,
     "rolled back": rolled_back,
@@ -166,7 +176,9 @@ def writes_more_than_it_must(database: Any) -> str:
     outcome = Outcome()
     adapter = make_adapter(database, MongoAdapter, outcome)
     before = database.command("serverStatus")["opcounters"]["update"]
-    adapter.process_each_document("a_set", [copy.deepcopy])
+    adapter.process_each_document(
+        "a_set", [lambda d: adapter.get_document_having_value_in_field("a_set", "id", d["id"])]
+    )
     between = database.command("serverStatus")["opcounters"]["update"]
     adapter.process_each_document("a_set", [lambda d: {**d, "x": 1} if d["short"] % 50 == 0 else d])
     after = database.command("serverStatus")["opcounters"]["update"]

@@ -91,6 +91,7 @@ class _Fast:
         if collection_name not in database.list_collection_names():
             return
         codec = database.codec_options
+        self._used = False
         try:
             cursor = database.get_collection(collection_name, codec_options=_RAW).find({}, session=session)
             for read, raw in enumerate(cursor, start=1):
@@ -98,7 +99,6 @@ class _Fast:
                 with self.outcome.at(collection_name, document):
                     # Before the pipeline, which may tamper with it.
                     identifier = deepcopy(document["_id"])
-                    self._used = False
                     for function in pipeline:
                         document = function(document)
                     self._replace(collection_name, identifier, raw.raw, document, session)
@@ -118,7 +118,7 @@ class _Fast:
             self.outcome.written[name] += 1
             return
         after = bson.encode(document, codec_options=self._database.codec_options)
-        # Where the pipeline itself used the adapter, the stored document may no longer be what was read.
+        # Once a pipeline has written by the adapter, stored documents may no longer be what was read before.
         if after == before and not self._used:
             return
         if len(after) > LARGEST_DOCUMENT or self._waiting_for != (name, session):
@@ -155,6 +155,8 @@ def make_adapter(database: Database[Any], base: type[Any], outcome: Outcome) -> 
     later = {
         name: method(getattr(base, name))
         for name, method in (
+            ("get_document_having_value_in_field", _reading),
+            ("get_document_having_one_of_values_in_field", _reading),
             ("do_for_each_document", _noting),
             ("process_collections_in_transaction", _without_transaction_over_collections),
             ("execute_in_transaction", _without_transaction),
@@ -168,6 +170,16 @@ def make_adapter(database: Database[Any], base: type[Any], outcome: Outcome) -> 
         on_collection_renamed=lambda old, new: outcome.renamed.append((old, new)),
         on_collection_deleted=outcome.deleted.append,
     )
+
+
+def _reading(original: Callable[..., Any]) -> Callable[..., Any]:
+    def read(self: Any, *arguments: Any, **named: Any) -> Any:
+        used = self._used
+        found = original(self, *arguments, **named)
+        self._used = used
+        return found
+
+    return read
 
 
 def _noting(original: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,71 @@
+"""Runs `data_release` in this process and kills it, with SIGKILL, at the point named on the command line.
+
+`after:STEP`: when the record of the step is on disk. `before:N` and `made:N`: before the swap's rename number N (from
+0), and when it was made but not noted. Prints the run's id first.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.mongo import swap
+from nmdc_release_ops.resources import RecordStore
+
+
+def data_release() -> dg.JobDefinition:
+    return defs.get_job_def("data_release")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_after_record_of(step: str) -> None:
+    keep: Callable[..., None] = RecordStore.handle_output
+
+    def keep_and_die(self: RecordStore, context: dg.OutputContext, obj: Any) -> None:
+        keep(self, context, obj)
+        if context.step_key == step:
+            die()
+
+    RecordStore.handle_output = keep_and_die  # type: ignore[method-assign]
+
+
+def die_at_rename(number: int, *, made: bool) -> None:
+    make = swap._make
+    count = 0
+
+    def make_and_die(database: Any, move: swap.Move) -> None:
+        nonlocal count
+        if count == number and not made:
+            die()
+        make(database, move)
+        if count == number:
+            die()
+        count += 1
+
+    swap._make = make_and_die
+
+
+def main() -> None:
+    when, _, where = sys.argv[1].partition(":")
+    if when == "after":
+        die_after_record_of(where)
+    else:
+        die_at_rename(int(where), made=when == "made")
+    with dg.DagsterInstance.get() as instance:
+        dg.execute_job(
+            dg.reconstructable(data_release),
+            instance=instance,
+            run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}},
+            tags={"crash": sys.argv[1]},
+        )
+
+
+if __name__ == "__main__":
+    main()

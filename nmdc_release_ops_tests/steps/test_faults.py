@@ -1,0 +1,165 @@
+"""A run whose process is killed leaves the origin as it was, or one named action away from done."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.swap import is_swap_under_way
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops_tests.conftest import PROJECT, Workplace, make_workplace
+from nmdc_release_ops_tests.steps.crashing_run import data_release
+
+pytestmark = pytest.mark.faults
+
+SCALE = 500
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path / "workplace", schema_cache, SCALE)
+
+
+@pytest.fixture
+def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
+    with MongoClient(workplace.origin.server.uri) as found:
+        yield found
+
+
+def hashes(client: MongoClient[Any]) -> dict[str, str]:
+    names = client[DATABASE].list_collection_names(filter={"type": "collection"})
+    return collection_hashes(
+        client[DATABASE], [name for name in names if not name.startswith(("_release.", "system."))]
+    )
+
+
+def version(client: MongoClient[Any]) -> Any:
+    return client[DATABASE]["_migration_latest_schema_version"].find_one()["schema_version"]
+
+
+def crash(workplace: Workplace, point: str) -> str:
+    """Run a release that is killed at `point`; return the run's id, reported as failed as run monitoring would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", point],
+        env={**os.environ, **workplace.environment()},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+    (run,) = workplace.instance.get_runs(dg.RunsFilter(tags={"crash": point}))
+    workplace.instance.report_run_failed(run)
+    return run.run_id
+
+
+def reexecute(workplace: Workplace, run_id: str) -> Any:
+    return dg.execute_job(
+        dg.reconstructable(data_release),
+        instance=workplace.instance,
+        reexecution_options=dg.ReexecutionOptions.from_failure(run_id, workplace.instance),
+    )
+
+
+def assert_released(client: MongoClient[Any]) -> None:
+    assert version(client) == "11.25.0"
+    assert client[DATABASE].data_generation_set.count_documents({"principal_investigator": {"$exists": True}}) == 0
+    names = client[DATABASE].list_collection_names()
+    assert sorted(name for name in names if name.startswith("_release.")) == [
+        "_release.previous.biosample_set",
+        "_release.previous.data_generation_set",
+        "_release.previous.study_set",
+    ]
+    assert is_write_blocked(client) is False
+    assert current_lease(client) is None
+
+
+@pytest.mark.parametrize("step", ["plan", "freeze", "dump", "migrate", "validate"])
+def test_killed_before_the_swap_the_origin_is_as_it_was_and_re_execution_finishes(
+    workplace: Workplace, client: MongoClient[Any], step: str
+) -> None:
+    before = hashes(client)
+    run_id = crash(workplace, f"after:{step}")
+    assert hashes(client) == before
+    assert version(client) == "11.23.0"
+    # The one action for who wants to write now, and not wait for the release.
+    assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
+    assert is_write_blocked(client) is False and current_lease(client) is None
+    assert reexecute(workplace, run_id).success
+    assert_released(client)
+
+
+@pytest.mark.parametrize("point", ["before:0", "made:0", "before:3", "made:5"])
+def test_killed_in_the_swap_the_origin_stays_frozen_and_re_execution_finishes(
+    workplace: Workplace, client: MongoClient[Any], point: str
+) -> None:
+    run_id = crash(workplace, point)
+    lease = current_lease(client)
+    assert lease is not None and is_swap_under_way(client, lease.release_id)
+    assert version(client) is None
+    refused = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
+    assert not refused.success
+    assert is_write_blocked(client) is True
+    assert reexecute(workplace, run_id).success
+    assert_released(client)
+
+
+def test_killed_after_the_swap_re_execution_only_thaws(workplace: Workplace, client: MongoClient[Any]) -> None:
+    run_id = crash(workplace, "after:restore")
+    after = hashes(client)
+    assert is_write_blocked(client) is True
+    assert reexecute(workplace, run_id).success
+    assert hashes(client) == after
+    assert_released(client)
+
+
+def test_a_transformer_killed_while_migrating_fails_the_run_and_thaws_the_origin(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    before = hashes(client)
+    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "nmdc_release_ops.definitions"]
+    run = subprocess.Popen(
+        [*command, "-j", "data_release"],
+        env={**os.environ, **workplace.environment()},
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        os.kill(_transformer_pid(workplace), signal.SIGKILL)
+        _, said = run.communicate(timeout=180)
+    finally:
+        run.kill()
+    assert run.returncode != 0
+    assert "The origin is thawed: writes are allowed again" in said
+    assert hashes(client) == before
+    assert is_write_blocked(client) is False and current_lease(client) is None
+    (failed,) = workplace.instance.get_runs()
+    assert reexecute(workplace, failed.run_id).success
+    assert_released(client)
+
+
+def _transformer_pid(workplace: Workplace) -> int:
+    """Wait until migrators or the validator work on the transformer; return its mongod's process id."""
+    deadline = time.monotonic() + 120
+    while True:
+        for folder in workplace.home.glob("releases/*/worker"):
+            lock = folder.parent / "transformer" / "data" / "mongod.lock"
+            if lock.exists() and lock.read_text().strip():
+                return int(lock.read_text())
+        assert time.monotonic() < deadline, "no migrator was started"
+        time.sleep(0.01)
