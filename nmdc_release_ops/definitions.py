@@ -11,6 +11,7 @@ from nmdc_release_ops.resources import (
     SchemaWorker,
     TransformerResource,
 )
+from nmdc_release_ops.sensors import frozen_origin_watchdog
 
 home = ReleaseHome()
 
@@ -28,6 +29,7 @@ defs = dg.Definitions(
             kinds={"file"},
         ),
     ],
+    sensors=[frozen_origin_watchdog],
     resources={
         "origin": OriginResource(),
         "transformer": TransformerResource(),

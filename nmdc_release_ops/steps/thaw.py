@@ -24,7 +24,7 @@ def thaw_after_failure(context: dg.HookContext) -> None:
             if lease is None or lease.run_id != context.run_id:
                 context.log.info("The origin is not frozen by this run.")
                 return
-            context.log.warning(_thaw_unless_swapping(connected, lease.release_id, context.run_id))
+            context.log.warning(thaw_unless_swapping(connected, lease.release_id, context.run_id))
     except SwapUnderWay as refusal:
         context.log.error(str(refusal))
     except (MongoError, ConfigurationMissing) as error:
@@ -45,11 +45,11 @@ def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> 
         context.log.info(
             f"Release {lease.release_id} (run {lease.run_id}) has held the origin since {lease.taken_at:%H:%M:%S} UTC."
         )
-        said = _thaw_unless_swapping(connected, lease.release_id, context.run_id)
+        said = thaw_unless_swapping(connected, lease.release_id, context.run_id)
         context.log.info(said)
 
 
-def _thaw_unless_swapping(origin: Origin, release_id: str, run_id: str) -> str:
+def thaw_unless_swapping(origin: Origin, release_id: str, run_id: str) -> str:
     """Thaw the origin; return what to tell the operator.
 
     Raises:
