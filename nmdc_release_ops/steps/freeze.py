@@ -2,8 +2,9 @@
 
 import dagster as dg
 
+from nmdc_release_ops.mongo.archive import now
 from nmdc_release_ops.mongo.freeze import freeze as block_writes
-from nmdc_release_ops.mongo.lease import Lease
+from nmdc_release_ops.mongo.lease import Lease, Strategy
 from nmdc_release_ops.records import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import Origin, OriginResource
 from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
@@ -30,13 +31,21 @@ def hold_frozen(context: dg.OpExecutionContext, origin: Origin, plan: ReleasePla
     Raises:
         LeaseHeld, AlreadyFrozen, FreezeFailed.
     """
+    started = now()
     lease: Lease = block_writes(origin.client, plan.release_id, context.run_id, plan.strategy)
     if lease.frozen_at is None or lease.cluster_time is None:
         raise AssertionError("a lease of a frozen origin says since when")
-    context.log.info(f"The origin is held since {lease.frozen_at:%H:%M:%S} UTC (writes kept out by: {lease.strategy}).")
+    if lease.frozen_at >= started:
+        context.log.info(_said(lease.strategy))
     return FreezeLease(
         release_id=lease.release_id,
         strategy=lease.strategy,
         frozen_at=lease.frozen_at,
         cluster_time=lease.cluster_time,
     )
+
+
+def _said(strategy: Strategy) -> str:
+    if strategy is Strategy.NONE:
+        return "The lease is taken. Nobody is kept from writing: the origin has no authorization."
+    return f"The origin is frozen ({strategy}): writes are refused, reads go on."

@@ -124,7 +124,7 @@ def _describe(archive: Archive, migrated: MigratedDatabase) -> dict[str, Any]:
                 "from": outcome.from_version,
                 "to": outcome.to_version,
                 "took": duration(outcome.seconds),
-                "documents changed": sum(outcome.written.values()),
+                "documents written": sum(outcome.written.values()),
                 "in": ", ".join(f"{name}: {count:,}" for name, count in outcome.written.items() if count),
             }
             for outcome in migrated.migrators

@@ -82,7 +82,7 @@ def plan(
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
         release = _plan(context, config, connected, home, schema, from_version, to_version)
-        context.log.info(f"Writes will be kept out by: {release.strategy}.")
+        context.log.info(f"{len(release.collections)} collections with {release.documents:,} documents are part of it.")
         context.log.info(f"Preparing the environment of schema release {to_version}.")
         environment = schema.environments.prepare(to_version)
 

@@ -61,7 +61,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
         )
         return False
     seconds = time.monotonic() - started
-    pipes.log.info(f"{name}: done in {seconds:.1f} s, {sum(outcome.written.values()):,} documents changed")
+    pipes.log.info(f"{name}: done in {seconds:.1f} s, {sum(outcome.written.values()):,} documents written")
     pipes.report_custom_message(
         {
             "kind": "migrator",
