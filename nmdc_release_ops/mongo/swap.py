@@ -134,7 +134,10 @@ def perform_swap(origin: Database[Document], journal: Journal) -> Journal:
     if journal.state is State.SWAPPED:
         return journal
     ledger.ensure_view(origin)
-    _record(origin, ledger.Event.STARTED, journal)
+    # An attempt may have got as far as the last line but one: its events are there then, and not to be repeated.
+    last = ledger.last_event(origin) or {}
+    if (last.get("release_id"), last.get("event")) != (journal.release_id, ledger.Event.COMPLETED):
+        _record(origin, ledger.Event.STARTED, journal)
     for number, move in enumerate(journal.moves[journal.made :], start=journal.made + 1):
         _make(origin, move)
         _journals(origin.client).update_one({"_id": journal.release_id}, {"$set": {"made": number}})

@@ -4,8 +4,9 @@ import shutil
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.freeze import thaw
+from nmdc_release_ops.mongo.freeze import AlreadyFrozen, thaw
 from nmdc_release_ops.mongo.lease import freezes_of
+from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources import OriginResource, ReleaseHome
 from nmdc_release_ops.steps.display import duration, table
@@ -34,6 +35,11 @@ def unfreeze(
     """Give the lease back and allow writes. The transformer's files are removed; the archive is kept."""
     with told_plainly(RELEASED), origin.connect() as connected:
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
+        if is_write_blocked(connected.client):
+            raise AlreadyFrozen(
+                "Writes are still blocked, and not by this release: it holds no lease any more. Find out who did it, and "
+                "lift it with setUserWriteBlockMode."
+            )
         window = FreezeWindow(freezes=freezes_of(connected.client, plan.release_id))
     shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")

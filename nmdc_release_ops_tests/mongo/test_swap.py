@@ -151,6 +151,23 @@ def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
     assert origin[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
 
 
+def test_a_swap_that_stopped_after_its_last_event_does_not_repeat_it(
+    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    write = swap._write
+    monkeypatch.setattr(swap, "_write", lambda client, journal: None)
+    swap.perform_swap(origin, journal)
+    monkeypatch.setattr(swap, "_write", write)
+    assert swap.is_swap_under_way(origin.client, "a-release")
+    swap.perform_swap(origin, journal)
+    events = [event["event"] for event in origin["_migration_events"].find()]
+    assert events == ["MIGRATION_STARTED", "MIGRATION_COMPLETED"]
+    assert not swap.is_swap_under_way(origin.client, "a-release")
+
+
 def test_what_was_staged_is_refused_when_it_is_not_what_was_validated(origin: Any, transformer: Any) -> None:
     changes = migrate(transformer)
     hashes = collection_hashes(transformer, transformer.list_collection_names())

@@ -1,5 +1,7 @@
 """What an operator can get wrong ends in a clear error in `plan`, with the origin unchanged and not frozen."""
 
+import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.collections import collection_hashes
 from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.server import private_mongod
+from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 
@@ -153,6 +155,24 @@ def test_an_origin_without_authorization_is_refused_unless_told(
         assert "lets everybody in without logging in" in failure_of(workplace.release(from_version="11.23.0"))
         told = failure_of(workplace.release(allow_without_authorization=True))
         assert "from_version" in told and "authorization" not in told
+
+
+def test_a_standalone_server_is_refused(workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [find_mongod(), "--dbpath", tmp_path, "--port", port, "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    server = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+    try:
+        uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        with MongoClient[Any](uri) as client:
+            client[DATABASE].biosample_set.insert_one({"id": "one"})
+        monkeypatch.setenv("NMDC_ORIGIN_URI", uri)
+        said = failure_of(workplace.release(from_version="11.23.0", allow_without_authorization=True))
+    finally:
+        server.terminate()
+        server.wait()
+    assert "The origin is a standalone. A release needs a replica set" in said
 
 
 def test_another_release_in_progress_is_named(workplace: Workplace, administrator: MongoClient[Any]) -> None:
