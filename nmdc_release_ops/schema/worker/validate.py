@@ -82,7 +82,9 @@ def _validate(pipes: PipesContext, database: Database[dict[str, Any]]) -> None:
 
 def verdicts(database: Database[dict[str, Any]], collections: list[str]) -> Iterator[Verdict]:
     """The verdict on each lot, in order. Only a few are under way, or waiting to be read, at any time."""
-    processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    # Linux tells which cores are ours; elsewhere it is all that there are.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = min(cores, MOST_PROCESSES)
     # Spawned, so that no process inherits another's connections. One that dies ends the work with BrokenProcessPool.
     pool = ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=die_with_parent, initargs=(os.getpid(),)
