@@ -1,5 +1,8 @@
 """The origin is not left frozen by a run that is over, and never thawed under one that goes on."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.freeze import freeze, thaw
+from nmdc_release_ops.mongo.holder import Holder
 from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.swap import prepare_swap
@@ -63,6 +67,38 @@ def test_the_origin_of_a_run_that_goes_on_stays_frozen(workplace: Workplace, cli
     freeze(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.STARTED))
     assert "goes on" in tick(workplace)
     assert is_write_blocked(client) is True
+
+
+_FREEZE_AND_DIE = """
+import os, sys
+from pymongo import MongoClient
+from nmdc_release_ops.mongo.freeze import freeze
+freeze(MongoClient(os.environ["NMDC_ORIGIN_URI"]), "a-release", sys.argv[1])
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_run_whose_process_was_killed_is_thawed_and_marked_as_failed(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    run_id = run_with_status(workplace, dg.DagsterRunStatus.STARTED)
+    environment = {**os.environ, **workplace.environment()}
+    killed = subprocess.run([sys.executable, "-c", _FREEZE_AND_DIE, run_id], env=environment, check=False)
+    assert killed.returncode == -9
+    assert is_write_blocked(client) is True
+    assert "had left the origin frozen" in tick(workplace)
+    assert is_write_blocked(client) is False and current_lease(client) is None
+    run = workplace.instance.get_run_by_id(run_id)
+    assert run is not None and run.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_process_on_another_machine_is_not_taken_for_gone() -> None:
+    here = Holder.this_process()
+    assert not here.is_gone()
+    assert not here.model_copy(update={"host": "elsewhere", "pid": 2**22 + 1}).is_gone()
+    assert here.model_copy(update={"pid": 2**22 + 1}).is_gone()
+    # The number of a process that has ended may be given to another one.
+    assert here.model_copy(update={"started": (here.started or 0) - 1}).is_gone()
 
 
 def test_a_run_of_another_dagster_is_named_and_left_alone(workplace: Workplace, client: MongoClient[Any]) -> None:

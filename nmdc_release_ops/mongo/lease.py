@@ -4,7 +4,6 @@ It is taken before the origin is frozen and given back after it is thawed, so th
 there may be something to undo. What a lease was is kept afterwards, one document per freeze.
 """
 
-import socket
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -16,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from nmdc_release_ops.mongo.archive import ClusterTime, now
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.holder import Holder
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 
 LEASE = "freeze_lease"
@@ -42,6 +42,7 @@ class Lease(BaseModel):
     Attributes:
         release_id: of the release that holds it.
         run_id: of the Dagster run that took it.
+        holder: the process that the run is executed by.
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
     """
@@ -51,7 +52,7 @@ class Lease(BaseModel):
     release_id: str
     run_id: str
     strategy: Strategy
-    host: str
+    holder: Holder
     taken_at: datetime
     frozen_at: datetime | None = None
     cluster_time: ClusterTime | None = None
@@ -86,7 +87,7 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
     Raises:
         LeaseHeld: saying who holds it.
     """
-    lease = Lease(release_id=release_id, run_id=run_id, strategy=strategy, host=socket.gethostname(), taken_at=now())
+    lease = Lease(release_id=release_id, run_id=run_id, strategy=strategy, holder=Holder.this_process(), taken_at=now())
     try:
         _leases(client).insert_one({"_id": _ID, **lease.model_dump()})
         return lease
@@ -98,7 +99,7 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
     if holder.release_id != release_id:
         raise LeaseHeld(describe_holder(holder))
     # A re-executed run goes on where the one before it died.
-    ours = holder.model_copy(update={"run_id": run_id, "host": socket.gethostname()})
+    ours = holder.model_copy(update={"run_id": run_id, "holder": Holder.this_process()})
     _leases(client).replace_one({"_id": _ID, "release_id": release_id}, {"_id": _ID, **ours.model_dump()})
     return ours
 
@@ -129,7 +130,7 @@ def freezes_of(client: MongoClient[Document], release_id: str) -> list[Freeze]:
 def describe_holder(lease: Lease) -> str:
     """Who holds the origin and what to do about it, for errors."""
     return (
-        f"Release {lease.release_id} (run {lease.run_id} on {lease.host}) has held the origin since "
+        f"Release {lease.release_id} (run {lease.run_id}, {lease.holder}) has held the origin since "
         f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Wait until it is done; if its run is over, launch the job `unfreeze`."
     )
 

@@ -40,7 +40,7 @@ def test_of_many_who_try_at_once_exactly_one_gets_the_lease(client: MongoClient[
 
 def test_who_holds_the_origin_is_said_to_who_comes_second(client: MongoClient[Any]) -> None:
     freeze(client, "first", "run-1")
-    with pytest.raises(LeaseHeld, match="Release first \\(run run-1 on"):
+    with pytest.raises(LeaseHeld, match="Release first \\(run run-1, process"):
         freeze(client, "second", "run-2")
     with pytest.raises(LeaseHeld, match="held by another release, and was left as it is"):
         thaw(client, "second", "run-2")

@@ -19,6 +19,8 @@ from nmdc_release_ops.mongo.collections import collection_hashes
 from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.swap import is_swap_under_way
 from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.sensors import frozen_origin_watchdog
 from nmdc_release_ops_tests.conftest import PROJECT, Workplace, make_workplace
 from nmdc_release_ops_tests.steps.crashing_run import data_release
 
@@ -49,8 +51,8 @@ def version(client: MongoClient[Any]) -> Any:
     return client[DATABASE]["_migration_latest_schema_version"].find_one()["schema_version"]
 
 
-def crash(workplace: Workplace, point: str) -> str:
-    """Run a release that is killed at `point`; return the run's id, reported as failed as run monitoring would."""
+def crash(workplace: Workplace, point: str, *, reported: bool = True) -> str:
+    """Run a release that is killed at `point`; return the run's id, `reported` as failed as the watchdog would."""
     done = subprocess.run(
         [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", point],
         env={**os.environ, **workplace.environment()},
@@ -62,7 +64,8 @@ def crash(workplace: Workplace, point: str) -> str:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     (run,) = workplace.instance.get_runs(dg.RunsFilter(tags={"crash": point}))
-    workplace.instance.report_run_failed(run)
+    if reported:
+        workplace.instance.report_run_failed(run)
     return run.run_id
 
 
@@ -113,6 +116,17 @@ def test_killed_in_the_swap_the_origin_stays_frozen_and_re_execution_finishes(
     refused = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
     assert not refused.success
     assert is_write_blocked(client) is True
+    assert reexecute(workplace, run_id).success
+    assert_released(client)
+
+
+def test_killed_in_the_middle_the_watchdog_thaws_within_a_tick_and_the_run_can_be_re_executed(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    run_id = crash(workplace, "after:dump", reported=False)
+    assert is_write_blocked(client) is True
+    frozen_origin_watchdog(dg.build_sensor_context(workplace.instance, resources={"origin": OriginResource()}))
+    assert is_write_blocked(client) is False and current_lease(client) is None
     assert reexecute(workplace, run_id).success
     assert_released(client)
 
