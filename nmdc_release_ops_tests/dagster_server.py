@@ -102,6 +102,9 @@ def dagster_server(environment: Mapping[str, str], log_path: str) -> Iterator[Da
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Where the tests were started in the background, interrupts are ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         server = DagsterServer(f"http://127.0.0.1:{port}")
@@ -121,8 +124,8 @@ def dagster_server(environment: Mapping[str, str], log_path: str) -> Iterator[Da
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to stop, then end whatever it started that is still there."""
-    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    """Ask it to stop, then end whatever it started that is still there, also where it died by itself."""
+    family = [found for found in psutil.process_iter() if _is_of_session(found.pid, process.pid)]
     process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=30)
@@ -132,3 +135,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     _, alive = psutil.wait_procs(family, timeout=10)
     for left in alive:
         left.kill()
+
+
+def _is_of_session(pid: int, session: int) -> bool:
+    try:
+        return os.getsid(pid) == session
+    except ProcessLookupError:
+        return False

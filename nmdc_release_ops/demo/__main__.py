@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +167,38 @@ def _dagster_dev(port: int, variables: dict[str, str]) -> int:
         start_new_session=True,
         preexec_fn=_heed_interrupts,
     )
+    interrupts = 0
+
+    def interrupt(_number: int, _frame: object) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        process.send_signal(signal.SIGINT)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: process.send_signal(signal.SIGINT))
+        signal.signal(number, interrupt)
     code = process.wait()
+    _wait_for_runs(process.pid, lambda: interrupts > 1)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return code
+
+
+def _wait_for_runs(group: int, impatient: Callable[[], bool]) -> None:
+    """Wait while processes of Dagster are left: a run under way goes on without its server, and must not be killed."""
+    said = time.monotonic() + 10
+    while _exists(group) and not impatient():
+        if said and time.monotonic() > said:
+            said = 0.0
+            print("A run is still going on; waiting until it has ended. Ctrl-C again kills it.", flush=True)
+        time.sleep(0.2)
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _heed_interrupts() -> None:

@@ -8,12 +8,15 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
+from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import missing_privileges
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.topology import Kind, Server, describe_server, requires_authorization
 
 OLDEST_RELEASE = (6, 0)
 """`setUserWriteBlockMode` came with MongoDB 6.0."""
+# What a release writes without its being part of the schema.
+_OURS = (STAGED, PREVIOUS, EVENTS, LATEST_VERSION)
 _UNSUPPORTED_OPTIONS = ("capped", "clusteredIndex", "timeseries")
 
 
@@ -94,7 +97,7 @@ def inspect_origin(client: MongoClient[Document], database: str, managed: Iterab
     return Origin(
         server=server,
         collections=sizes,
-        left_alone=tuple(name for name in found if name not in chosen and not name.startswith((STAGED, PREVIOUS))),
+        left_alone=tuple(name for name in found if name not in chosen and not name.startswith(_OURS)),
         problems=tuple(
             f"{name} is {what}, which a release cannot carry over. Make it an ordinary collection, and launch again."
             for name in chosen

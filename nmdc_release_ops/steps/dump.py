@@ -12,7 +12,7 @@ from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
 from nmdc_release_ops.steps.freeze import hold_frozen
 
 
-@dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."), tags={"kind": "nmdc"})
+@dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."))
 def dump(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
@@ -34,6 +34,9 @@ def dump(
             cluster_time=lease.cluster_time,
             report=log_progress(context, "dumped", plan.documents),
         )
+    context.log.info(
+        f"Dumped {manifest.documents:,} documents, {size(manifest.bytes)} ({size(manifest.file_bytes)} on disk), to {folder}."
+    )
     metadata: dict[str, dg.RawMetadataValue] = {
         "path": dg.MetadataValue.path(str(folder)),
         "schema version": plan.from_version,
@@ -56,8 +59,8 @@ def dump(
                     "collection": dumped.name,
                     "documents": dumped.documents,
                     "size": size(dumped.bytes),
+                    "on disk": size(dumped.file_bytes),
                     "server's hash": dumped.hash,
-                    "sha256 of the file": dumped.sha256,
                 }
                 for dumped in manifest.collections
             ),

@@ -10,7 +10,7 @@ from nmdc_release_ops.resources import Origin, OriginResource
 from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
 
 
-@dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."), tags={"kind": "nmdc"})
+@dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."))
 def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginResource) -> FreezeLease:
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read."""
     with told_plainly(NOT_CHANGED), origin.connect() as connected:

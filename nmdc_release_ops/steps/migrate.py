@@ -15,10 +15,7 @@ from nmdc_release_ops.steps.display import duration, log_progress, table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, WorkerDied, told_plainly
 
 
-@dg.op(
-    out=dg.Out(MigratedDatabase, description="The transformer after the last migrator."),
-    tags={"kind": "nmdc"},
-)
+@dg.op(out=dg.Out(MigratedDatabase, description="The transformer after the last migrator."))
 def migrate(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
@@ -34,6 +31,7 @@ def migrate(
     """
     with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
         manifest = read_manifest(archive.path)
+        context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
         load(archive.path, manifest, scratch.database, report=log_progress(context, "loaded", manifest.documents))
         context.log.info(f"Loaded {manifest.documents:,} documents; counts and hashes are the origin's.")
         before = snapshot(scratch.database)
@@ -121,11 +119,9 @@ def _describe(archive: Archive, migrated: MigratedDatabase) -> dict[str, Any]:
         "migrators": table(
             {
                 "migrator": outcome.module,
-                "from": outcome.from_version,
-                "to": outcome.to_version,
                 "took": duration(outcome.seconds),
                 "documents written": sum(outcome.written.values()),
-                "in": ", ".join(f"{name}: {count:,}" for name, count in outcome.written.items() if count),
+                "collections": ", ".join(f"{name}: {count:,}" for name, count in outcome.written.items() if count),
             }
             for outcome in migrated.migrators
         ),
@@ -134,7 +130,7 @@ def _describe(archive: Archive, migrated: MigratedDatabase) -> dict[str, Any]:
                 "collection": name,
                 "documents before": before.get(name),
                 "documents after": migrated.documents.get(name),
-                "": fate[name],
+                "change": fate[name],
             }
             for name in sorted(fate)
         ),

@@ -48,10 +48,7 @@ class PlanConfig(dg.Config):
     )
 
 
-@dg.op(
-    out=dg.Out(ReleasePlan, is_required=False, description="What the release is going to do."),
-    tags={"kind": "nmdc"},
-)
+@dg.op(out=dg.Out(ReleasePlan, is_required=False, description="What the release is going to do."))
 def plan(
     context: dg.OpExecutionContext,
     config: PlanConfig,
@@ -82,7 +79,12 @@ def plan(
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
         release = _plan(context, config, connected, home, schema, from_version, to_version)
-        context.log.info(f"{len(release.collections)} collections with {release.documents:,} documents are part of it.")
+        context.log.info(
+            f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
+            f"{release.documents:,} documents, {size(release.bytes)}."
+        )
+        for warning in release.warnings:
+            context.log.warning(warning)
         context.log.info(f"Preparing the environment of schema release {to_version}.")
         environment = schema.environments.prepare(to_version)
 
@@ -91,6 +93,7 @@ def plan(
             "release": release.release_id,
             "from": release.from_version,
             "to": release.to_version,
+            "warnings": "\n".join(release.warnings) or "none",
             "origin": release.server,
             "freezing": release.strategy.value,
             "documents": release.documents,
@@ -98,8 +101,6 @@ def plan(
             "migrators": table(
                 {
                     "migrator": migrator.module,
-                    "from": migrator.from_version,
-                    "to": migrator.to_version,
                     "does anything": "no" if migrator.does_nothing else "yes",
                 }
                 for migrator in release.migrators
@@ -109,7 +110,6 @@ def plan(
                 for found in release.collections
             ),
             "left alone": ", ".join(release.left_alone) or "nothing",
-            "warnings": dg.MetadataValue.md("\n".join(f"- {warning}" for warning in release.warnings) or "none"),
             "schema environment": dg.MetadataValue.path(str(environment.path)),
         }
     )

@@ -22,7 +22,7 @@ class OriginChanged(MongoError):
     """The origin is not what was dumped."""
 
 
-@dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."), tags={"kind": "nmdc"})
+@dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."))
 def restore(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
@@ -60,9 +60,9 @@ def restore(
                 migrator_module=plan.last_migrator_module,
             )
         if is_swap_under_way(connected.client, plan.release_id):
-            context.log.info(f"Swapping: {len(journal.moves)} renames.")
+            context.log.info(f"Swapping by {len(journal.moves)} renames: {migrated.changes.describe()}.")
         journal = perform_swap(connected.database, journal)
-        context.log.info(f"The database conforms to schema {plan.to_version}.")
+        context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
     restoration = _restoration(journal, staged, migrated)
     context.log_event(
         dg.AssetMaterialization(
@@ -70,8 +70,10 @@ def restore(
             description=f"The origin, at schema {plan.to_version}",
             metadata={
                 "schema version": plan.to_version,
+                "before": plan.from_version,
                 "documents": sum(migrated.documents.values()),
                 "changes": migrated.changes.describe(),
+                "changed": ", ".join(migrated.changes.changed) or "none",
                 "release": plan.release_id,
             },
             tags={"schema_version": plan.to_version},

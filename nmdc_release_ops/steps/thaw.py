@@ -34,7 +34,7 @@ def thaw_after_failure(context: dg.HookContext) -> None:
         )
 
 
-@dg.op(out=dg.Out(dg.Nothing), tags={"kind": "nmdc"})
+@dg.op(out=dg.Out(dg.Nothing))
 def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> None:
     """Look who holds the origin, say so, and thaw it unless a swap is under way."""
     with told_plainly("Whether the origin is frozen could not be found out."), origin.connect() as connected:

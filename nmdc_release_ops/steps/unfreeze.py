@@ -20,11 +20,7 @@ RELEASED = (
 
 # Dagster wants the names of ops and jobs to differ, and there is a job `unfreeze`: in the graph of `data_release` this op
 # goes by the alias `unfreeze`.
-@dg.op(
-    name="unfreeze_after_release",
-    out=dg.Out(FreezeWindow, description="How long writes were blocked."),
-    tags={"kind": "nmdc"},
-)
+@dg.op(name="unfreeze_after_release", out=dg.Out(FreezeWindow, description="How long writes were blocked."))
 def unfreeze(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,

@@ -13,7 +13,7 @@ from nmdc_release_ops.steps.display import table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, DocumentsInvalid, WorkerDied, told_plainly
 
 
-@dg.op(out=dg.Out(ValidationReport, description="Every document was judged."), tags={"kind": "nmdc"})
+@dg.op(out=dg.Out(ValidationReport, description="Every document was judged."))
 def validate(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
@@ -67,6 +67,9 @@ def validate(
                     "all of them": dg.MetadataValue.path(str(violations_path)),
                 },
             )
+    context.log.info(
+        f"{summary['documents']:,} documents conform to schema {plan.to_version}; there are no violations."
+    )
     context.add_output_metadata(
         {
             "documents": summary["documents"],
