@@ -32,6 +32,8 @@ mutation Reexecute($params: ExecutionParams!) {
   launchRunReexecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
 }"""
+_TERMINATE = """
+mutation Terminate($run: String!) { terminateRun(runId: $run) { __typename ... on PythonError { message } } }"""
 _RUN = """
 query Run($run: ID!) {
   runOrError(runId: $run) { ... on Run { status stepStats { stepKey status } } }
@@ -72,6 +74,10 @@ class DagsterServer:
             "executionMetadata": {"parentRunId": run_id, "rootRunId": run_id},
         }
         return self._run_id(self.ask(_REEXECUTE_STEPS, params=params)["launchRunReexecution"])
+
+    def cancel(self, run_id: str) -> None:
+        answer = self.ask(_TERMINATE, run=run_id)["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
 
     def wait(self, run_id: str, seconds: float = 180) -> tuple[str, dict[str, str]]:
         """The status of a run that has ended, and of each of its steps."""
