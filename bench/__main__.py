@@ -16,7 +16,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
-from nmdc_release_ops.mongo.archive import ClusterTime
+from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import list_collections
 from nmdc_release_ops.mongo.dump import dump
 from nmdc_release_ops.mongo.load import load

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from nmdc_release_ops.mongo.archive import ArchivedCollection, ClusterTime
+from nmdc_release_ops.mongo.archive import ArchivedCollection
 from nmdc_release_ops.mongo.changes import ChangeSet
+from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
 

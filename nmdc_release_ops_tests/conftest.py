@@ -2,15 +2,20 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
+from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
+from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.schema.environment import SchemaEnvironments
 
 PROJECT = Path(__file__).parent.parent
@@ -74,6 +79,26 @@ class Workplace:
         return defs.get_job_def("data_release").execute_in_process(
             run_config={"ops": {"plan": {"config": config}}}, instance=self.instance, raise_on_error=False
         )
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, Any]:
+    """The one step that failed, and what the run page says of it: an error that was foreseen."""
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    data = failed.step_failure_data
+    assert data.user_failure_data is not None, f"an unforeseen error: {data.error}"
+    return str(failed.step_key), data.user_failure_data
+
+
+@contextmanager
+def untouched(client: MongoClient[Any]) -> Iterator[None]:
+    """The origin's data are the same after the block, and nobody holds it frozen."""
+    database = client[DATABASE]
+    before = collection_hashes(database, database.list_collection_names())
+    yield
+    assert collection_hashes(database, database.list_collection_names()) == before
+    assert is_write_blocked(client) is False
+    assert current_lease(client) is None
 
 
 def make_workplace(folder: Path, schema_cache: Path, scale: int) -> Iterator[Workplace]:

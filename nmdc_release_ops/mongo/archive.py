@@ -12,15 +12,15 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import quote
 
 from bson import json_util
-from bson.timestamp import Timestamp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import Collection
 from nmdc_release_ops.mongo.errors import MongoError
 
@@ -32,22 +32,6 @@ _UNESCAPED = "$&+,:;=@"
 
 class ArchiveDamaged(MongoError):
     """A file of an archive is missing, shorter, longer or other than the manifest says."""
-
-
-class ClusterTime(BaseModel):
-    """A moment of the server's logical clock: seconds since 1970 and a counter within the second."""
-
-    model_config = ConfigDict(frozen=True)
-
-    seconds: int
-    increment: int
-
-    @classmethod
-    def of(cls, timestamp: Timestamp) -> Self:
-        return cls(seconds=timestamp.time, increment=timestamp.inc)
-
-    def timestamp(self) -> Timestamp:
-        return Timestamp(self.seconds, self.increment)
 
 
 class ArchivedCollection(BaseModel):
@@ -183,9 +167,3 @@ def to_extended_json(value: dict[str, Any]) -> dict[str, Any]:
 def from_extended_json(value: dict[str, Any]) -> dict[str, Any]:
     """The reverse of `to_extended_json`."""
     return dict(json_util.loads(json.dumps(value), json_options=json_util.CANONICAL_JSON_OPTIONS))
-
-
-def now() -> datetime:
-    """The present moment, UTC, to the millisecond: MongoDB keeps no more."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -14,13 +14,12 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.archive import (
     MANIFEST,
     ArchivedCollection,
-    ClusterTime,
     Manifest,
     file_name,
-    now,
     to_extended_json,
     write_metadata,
 )
+from nmdc_release_ops.mongo.clock import ClusterTime, now
 from nmdc_release_ops.mongo.collections import (
     Collection,
     collection_hashes,

@@ -3,7 +3,7 @@
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from nmdc_release_ops.mongo.archive import ClusterTime
+from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.lease import (
@@ -50,15 +50,14 @@ def freeze(
             "it, lift it with setUserWriteBlockMode, and launch again."
         )
     lease = take_lease(client, release_id, run_id, strategy)
+    if lease.frozen_at and (lease.strategy is Strategy.NONE or is_write_blocked(client)):
+        return lease
     if lease.strategy is Strategy.NONE:
         return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
-    if lease.frozen_at and is_write_blocked(client):
-        return lease
     try:
         answer = client.admin.command({"setUserWriteBlockMode": 1, "global": True, "maxTimeMS": DRAIN_SECONDS * 1000})
     except OperationFailure as error:
-        _set_block(client, on=False)
-        release_lease(client, lease, thawed_by=run_id)
+        _let_go(client, lease, run_id)
         if error.code in _TIMED_OUT:
             raise FreezeFailed(
                 f"Transactions did not end within {DRAIN_SECONDS} seconds, so writes were not blocked. The origin "
@@ -69,8 +68,7 @@ def freeze(
     try:
         return record_frozen(client, lease, ClusterTime.of(answer["operationTime"]))
     except OperationFailure as error:
-        _set_block(client, on=False)
-        release_lease(client, lease, thawed_by=run_id)
+        _let_go(client, lease, run_id)
         raise FreezeFailed(
             f"Writes were blocked, and ours with them: {error}. The block was lifted again. The user in NMDC_ORIGIN_URI "
             "needs the action bypassWriteBlockingMode (docs/operator-role.md)."
@@ -88,14 +86,14 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Leas
         return None
     if lease.release_id != release_id:
         raise LeaseHeld(f"The origin is held by another release, and was left as it is. {describe_holder(lease)}")
-    if lease.strategy is Strategy.WRITE_BLOCK:
-        _set_block(client, on=False)
-    release_lease(client, lease, thawed_by)
+    _let_go(client, lease, thawed_by)
     return lease
 
 
-def _set_block(client: MongoClient[Document], *, on: bool) -> None:
-    client.admin.command({"setUserWriteBlockMode": 1, "global": on})
+def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> None:
+    if lease.strategy is Strategy.WRITE_BLOCK:
+        client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+    release_lease(client, lease, thawed_by)
 
 
 def _open_transactions(client: MongoClient[Document]) -> str:

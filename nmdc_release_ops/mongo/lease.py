@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pymongo import MongoClient
 from pymongo.errors import DuplicateKeyError
 
-from nmdc_release_ops.mongo.archive import ClusterTime, now
+from nmdc_release_ops.mongo.clock import ClusterTime, now
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.holder import Holder

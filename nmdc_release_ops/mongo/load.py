@@ -7,7 +7,12 @@ from isal import igzip
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from nmdc_release_ops.mongo.archive import ArchiveDamaged, ArchivedCollection, Manifest, verify
+from nmdc_release_ops.mongo.archive import (
+    ArchiveDamaged,
+    ArchivedCollection,
+    Manifest,
+    verify,
+)
 from nmdc_release_ops.mongo.collections import Collection, collection_hashes
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError

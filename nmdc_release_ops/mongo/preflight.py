@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import missing_privileges
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
-from nmdc_release_ops.mongo.topology import Kind, Server, describe_server, requires_authorization
+from nmdc_release_ops.mongo.topology import Kind, Server
 
 OLDEST_RELEASE = (6, 0)
 """`setUserWriteBlockMode` came with MongoDB 6.0."""
@@ -31,17 +31,17 @@ class Origin:
         warnings: what an operator should know.
     """
 
-    server: Server
     collections: Mapping[str, Size]
     left_alone: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
-def inspect_server(client: MongoClient[Document], database: str, *, allow_without_authorization: bool) -> list[str]:
+def inspect_server(
+    client: MongoClient[Document], server: Server, database: str, *, allow_without_authorization: bool
+) -> list[str]:
     """What stands in the way of a release on this server, whatever the release; empty where nothing does."""
     problems = []
-    server = describe_server(client, database)
     if server.kind is not Kind.REPLICA_SET:
         problems.append(
             f"The origin is a {server.kind}. A release needs a replica set (one node is enough): it can neither be "
@@ -57,7 +57,7 @@ def inspect_server(client: MongoClient[Document], database: str, *, allow_withou
             "of docs/operator-role.md on it."
         )
         return problems
-    if not requires_authorization(client, database):
+    if not server.guarded:
         if not allow_without_authorization:
             problems.append(
                 "The origin lets everybody in without logging in. It cannot be frozen for others only: blocking writes "
@@ -84,7 +84,7 @@ def inspect_server(client: MongoClient[Document], database: str, *, allow_withou
     return problems
 
 
-def inspect_origin(client: MongoClient[Document], database: str, managed: Iterable[str]) -> Origin:
+def inspect_origin(client: MongoClient[Document], server: Server, database: str, managed: Iterable[str]) -> Origin:
     """Look at the collections of the origin.
 
     Args:
@@ -92,10 +92,8 @@ def inspect_origin(client: MongoClient[Document], database: str, managed: Iterab
     """
     found = list_collections(client[database])
     chosen = sorted(found.keys() & set(managed))
-    server = describe_server(client, database)
     sizes = {name: collection_size(client[database], name) for name in chosen if found[name].kind == "collection"}
     return Origin(
-        server=server,
         collections=sizes,
         left_alone=tuple(name for name in found if name not in chosen and not name.startswith(_OURS)),
         problems=tuple(

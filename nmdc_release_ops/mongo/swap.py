@@ -14,8 +14,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo import ledger
-from nmdc_release_ops.mongo.archive import now
 from nmdc_release_ops.mongo.changes import ChangeSet
+from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.collections import Collection, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError

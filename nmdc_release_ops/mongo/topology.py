@@ -26,6 +26,7 @@ class Server:
         version: as the server spells it, "8.0.4".
         kind: how it is arranged.
         name: of the replica set, else empty.
+        guarded: whether strangers are refused: see `requires_authorization`.
         write_blocked: whether a write block is on now, or None where that is not told.
         free_bytes: room on the disk that holds the data, or None where that is not told.
     """
@@ -33,6 +34,7 @@ class Server:
     version: str
     kind: Kind
     name: str
+    guarded: bool
     write_blocked: bool | None
     free_bytes: int | None
 
@@ -59,6 +61,7 @@ def describe_server(client: MongoClient[Document], database: str) -> Server:
         version=client.server_info()["version"],
         kind=kind,
         name=hello.get("setName", ""),
+        guarded=requires_authorization(client, database),
         write_blocked=is_write_blocked(client),
         free_bytes=_free_bytes(client, database),
     )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.archive import now
+from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.freeze import freeze as block_writes
 from nmdc_release_ops.mongo.lease import Lease, Strategy
 from nmdc_release_ops.records import FreezeLease, ReleasePlan

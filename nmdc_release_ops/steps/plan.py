@@ -10,7 +10,7 @@ from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
-from nmdc_release_ops.mongo.topology import requires_authorization
+from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
     Origin,
@@ -64,8 +64,10 @@ def plan(
     """
     with told_plainly(NOT_TOUCHED), origin.connect() as connected:
         home.require_writable()
+        server = describe_server(connected.client, connected.database.name)
         problems = inspect_server(
             connected.client,
+            server,
             connected.database.name,
             allow_without_authorization=config.allow_without_authorization,
         )
@@ -78,7 +80,7 @@ def plan(
         if from_version == to_version:
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
-        release = _plan(context, config, connected, home, schema, from_version, to_version)
+        release = _plan(context, config, connected, server, home, schema, from_version, to_version)
         context.log.info(
             f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
             f"{release.documents:,} documents, {size(release.bytes)}."
@@ -156,6 +158,7 @@ def _plan(
     context: dg.OpExecutionContext,
     config: PlanConfig,
     origin: Origin,
+    server: Server,
     home: ReleaseHome,
     schema: SchemaReleases,
     from_version: SchemaVersion,
@@ -179,11 +182,11 @@ def _plan(
             ]
         )
     collections, warnings = _managed_collections(target, schema, from_version)
-    findings = inspect_origin(origin.client, origin.database.name, collections)
+    findings = inspect_origin(origin.client, server, origin.database.name, collections)
     problems = [*findings.problems, *_room_problems(home, findings)]
     if problems:
         raise PlanRefused(problems)
-    return _describe(context, origin, findings, path, from_version, to_version, warnings)
+    return _describe(context, origin, server, findings, path, from_version, to_version, warnings)
 
 
 def _managed_collections(
@@ -216,19 +219,19 @@ def _room_problems(home: ReleaseHome, findings: OriginFindings) -> Iterator[str]
 def _describe(
     context: dg.OpExecutionContext,
     origin: Origin,
+    server: Server,
     findings: OriginFindings,
     path: MigrationPath,
     from_version: SchemaVersion,
     to_version: SchemaVersion,
     warnings: list[str],
 ) -> ReleasePlan:
-    guarded = requires_authorization(origin.client, origin.database.name)
     return ReleasePlan(
         release_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{from_version}-to-{to_version}-{context.run_id[:8]}",
         run_id=context.run_id,
         database=origin.database.name,
-        server=str(findings.server),
-        strategy=Strategy.WRITE_BLOCK if guarded else Strategy.NONE,
+        server=str(server),
+        strategy=Strategy.WRITE_BLOCK if server.guarded else Strategy.NONE,
         from_version=str(from_version),
         to_version=str(to_version),
         migrators=[
@@ -249,6 +252,6 @@ def _describe(
             *path.warnings,
             *warnings,
             *findings.warnings,
-            *([] if guarded else ["Nobody is kept from writing to the origin: it has no authorization."]),
+            *([] if server.guarded else ["Nobody is kept from writing to the origin: it has no authorization."]),
         ],
     )

@@ -15,7 +15,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, TEXT, IndexModel, MongoClient
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.archive import ArchiveDamaged, ClusterTime, Manifest, read_manifest
+from nmdc_release_ops.mongo.archive import ArchiveDamaged, Manifest, read_manifest
+from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import collection_hashes, comparable_indexes, list_collections
 from nmdc_release_ops.mongo.dump import DumpFailed, dump
 from nmdc_release_ops.mongo.load import load

@@ -12,12 +12,11 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.collections import collection_hashes
 from nmdc_release_ops.mongo.freeze import freeze, thaw
-from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.mongo.topology import is_write_blocked
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests import conftest
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace, untouched
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +32,16 @@ def administrator(workplace: Workplace) -> Iterator[MongoClient[Any]]:
 
 @pytest.fixture(autouse=True)
 def origin_stays_as_it_was(administrator: MongoClient[Any]) -> Iterator[None]:
-    database = administrator[DATABASE]
-    before = collection_hashes(database, database.list_collection_names())
-    yield
-    assert collection_hashes(database, database.list_collection_names()) == before
-    assert is_write_blocked(administrator) is False
-    assert current_lease(administrator) is None
+    with untouched(administrator):
+        yield
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
     """What the run page says of the step that failed; `plan` in all these cases."""
-    assert not result.success
-    (failed,) = [event for event in result.all_events if event.is_step_failure]
-    assert failed.step_key == "plan"
-    data = failed.step_failure_data
-    assert data.user_failure_data is not None, f"an unforeseen error: {data.error}"
-    assert data.user_failure_data.description is not None
-    return data.user_failure_data.description
+    step, said = conftest.failure_of(result)
+    assert step == "plan"
+    assert said.description is not None
+    return str(said.description)
 
 
 @pytest.mark.parametrize("text", ["; rm -rf", "../x", "11.x", "", "1" * 500, "\u0661\u0661.25", "11.25\n11.24"])

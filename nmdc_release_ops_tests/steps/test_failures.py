@@ -10,10 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.collections import collection_hashes
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.topology import is_write_blocked
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +26,8 @@ def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
 
 @pytest.fixture(autouse=True)
 def origin_stays_as_it_was_and_writable(client: MongoClient[Any]) -> Iterator[None]:
-    database = client[DATABASE]
-    before = collection_hashes(database, database.list_collection_names())
-    yield
-    assert collection_hashes(database, database.list_collection_names()) == before
-    assert is_write_blocked(client) is False
-    assert current_lease(client) is None
-
-
-def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, Any]:
-    """The step that failed, and what the run page says of it."""
-    assert not result.success
-    (failed,) = [event for event in result.all_events if event.is_step_failure]
-    data = failed.step_failure_data
-    assert data.user_failure_data is not None, f"an unforeseen error: {data.error}"
-    return str(failed.step_key), data.user_failure_data
+    with untouched(client):
+        yield
 
 
 def test_a_document_that_a_migrator_refuses_stops_the_release_and_is_named(
