@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.jobs import data_release, unfreeze_job
+from nmdc_release_ops.jobs import data_release, rollback, unfreeze_job
 from nmdc_release_ops.resources import (
     OriginResource,
     RecordStore,
@@ -16,7 +16,7 @@ from nmdc_release_ops.sensors import frozen_origin_watchdog
 home = ReleaseHome()
 
 defs = dg.Definitions(
-    jobs=[data_release, unfreeze_job],
+    jobs=[data_release, rollback, unfreeze_job],
     assets=[
         dg.AssetSpec(
             ["nmdc", "database"],

@@ -7,6 +7,7 @@ from nmdc_release_ops.steps.freeze import freeze
 from nmdc_release_ops.steps.migrate import migrate
 from nmdc_release_ops.steps.plan import plan
 from nmdc_release_ops.steps.restore import restore
+from nmdc_release_ops.steps.rollback import roll_back
 from nmdc_release_ops.steps.thaw import thaw_after_failure, unfreeze_by_hand
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops.steps.validate import validate
@@ -27,6 +28,16 @@ def data_release() -> None:
     migrated = migrate(release, archive)
     report = validate(release, migrated)
     unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
+
+
+@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure}, tags=RELEASE_TAG)
+def rollback() -> None:
+    """Put back what the last release swapped out, and what the ledger said before.
+
+    Under a freeze of a second, by the same renames in reverse; it also undoes a swap that stopped half-way, and finishes a
+    rollback that did.
+    """
+    roll_back()
 
 
 @dg.job(name="unfreeze", executor_def=dg.in_process_executor)

@@ -18,6 +18,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.connection import Document, connect
+from nmdc_release_ops.mongo.heartbeat import keep_beating
+from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record
 from nmdc_release_ops.schema.environment import (
@@ -73,6 +75,16 @@ class OriginResource(dg.ConfigurableResource[Any]):
             )
         with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
             yield Origin(client, client[self.database_name])
+
+    def keep_beating(self, lease: Lease) -> None:
+        """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""
+
+        @contextmanager
+        def client() -> Iterator[MongoClient[Document]]:
+            with self.connect() as origin:
+                yield origin.client
+
+        keep_beating(lease, client)
 
 
 class ReleaseHome(dg.ConfigurableResource[Any]):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,17 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo import heartbeat
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.mongo.holder import Holder
-from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.journal import SwapUnderWay, journals
+from nmdc_release_ops.mongo.lease import SILENT_SECONDS, LeaseHeld, current_lease
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.swap import prepare_swap
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.sensors import frozen_origin_watchdog
-from nmdc_release_ops.steps.thaw import SwapUnderWay
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 
 
@@ -35,8 +38,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> I
 def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
     with MongoClient(workplace.origin.server.uri) as found:
         yield found
+        journals(found).delete_many({})
         thaw(found, "a-release", "the-test")
-        found[STATE_DATABASE].journal.delete_many({})
 
 
 def tick(workplace: Workplace) -> str:
@@ -107,19 +110,127 @@ def test_a_run_of_another_dagster_is_named_and_left_alone(workplace: Workplace, 
     assert is_write_blocked(client) is True
 
 
-def test_half_a_swap_raises_an_alarm_and_stays_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
-    freeze(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
+def half_a_swap(workplace: Workplace, client: MongoClient[Any], run_id: str) -> None:
+    freeze(client, "a-release", run_id)
     prepare_swap(
         client[DATABASE],
         ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[]),
         release_id="a-release",
+        run_id=run_id,
         from_version="1.0.0",
         to_version="2.0.0",
         migrator_module="",
+        hashes={},
     )
+
+
+def test_half_a_swap_raises_an_alarm_and_stays_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
+    half_a_swap(workplace, client, run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
     with pytest.raises(SwapUnderWay, match="stays frozen on purpose"):
         tick(workplace)
     assert is_write_blocked(client) is True
+
+
+def test_a_machine_that_was_lost_is_thawed_when_its_heartbeat_was_not_heard_for_long(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    run_id = run_with_status(workplace, dg.DagsterRunStatus.STARTED)
+    freeze(client, "a-release", run_id)
+    leases = client[STATE_DATABASE].freeze_lease
+    leases.update_one({}, {"$set": {"holder.host": "a-machine-far-away"}})
+    assert "goes on" in tick(workplace)
+    leases.update_one({}, [{"$set": {"beat_at": {"$subtract": ["$$NOW", (SILENT_SECONDS - 20) * 1000]}}}])
+    assert "goes on" in tick(workplace)
+    leases.update_one({}, [{"$set": {"beat_at": {"$subtract": ["$$NOW", (SILENT_SECONDS + 1) * 1000]}}}])
+    assert "had left the origin frozen" in tick(workplace)
+    assert is_write_blocked(client) is False and current_lease(client) is None
+    run = workplace.instance.get_run_by_id(run_id)
+    assert run is not None and run.status is dg.DagsterRunStatus.FAILURE
+
+
+def unfreeze(workplace: Workplace) -> tuple[bool, str]:
+    """Run the job `unfreeze`; return whether it succeeded and what it said."""
+    result = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
+    said = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
+    return result.success, "\n".join([said, *(str(failure and failure.description) for failure in failures)])
+
+
+def test_unfreezing_by_hand_says_what_it_found(workplace: Workplace, client: MongoClient[Any]) -> None:
+    assert "there is nothing to undo" in unfreeze(workplace)[1]
+    client.admin.command({"setUserWriteBlockMode": 1, "global": True})
+    try:
+        assert "it is not ours to lift" in unfreeze(workplace)[1]
+        assert is_write_blocked(client) is True
+    finally:
+        client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+    freeze(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
+    success, said = unfreeze(workplace)
+    assert success and "Its run is failure" in said and "writes are allowed again" in said
+    assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+def test_unfreezing_by_hand_leaves_half_a_swap_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
+    half_a_swap(workplace, client, run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
+    success, said = unfreeze(workplace)
+    assert not success and "launch the job `rollback` to undo it" in said
+    assert is_write_blocked(client) is True
+
+
+_FREEZE_AND_WAIT = """
+import os, sys, time
+from nmdc_release_ops.mongo.freeze import freeze
+from nmdc_release_ops.resources import OriginResource
+origin = OriginResource()
+with origin.connect() as connected:
+    origin.keep_beating(freeze(connected.client, "a-release", sys.argv[1]))
+print("frozen", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_release_that_works_is_not_unfrozen_by_hand_and_not_taken_over(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    run_id = run_with_status(workplace, dg.DagsterRunStatus.STARTED)
+    working = subprocess.Popen(
+        [sys.executable, "-c", _FREEZE_AND_WAIT, run_id],
+        env={**os.environ, **workplace.environment()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert working.stdout is not None and working.stdout.readline() == b"frozen\n"
+        success, said = unfreeze(workplace)
+        assert not success and f"terminate run {run_id}" in said.replace("\n", " ")
+        with pytest.raises(LeaseHeld, match="has held the origin since"):
+            freeze(client, "a-release", "another-run-of-the-same-release")
+        assert "goes on" in tick(workplace)
+        lease = current_lease(client)
+        assert lease is not None and lease.run_id == run_id
+    finally:
+        working.kill()
+        working.communicate()
+    assert "had left the origin frozen" in tick(workplace)
+
+
+def test_the_holder_says_that_it_goes_on(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+    origin = OriginResource()
+    origin.keep_beating(freeze(client, "a-release", "a-run-of-the-heartbeat"))
+    (thread,) = [found for found in threading.enumerate() if "a-run-of-the-heartbeat" in found.name]
+    beats = set()
+    deadline = time.monotonic() + 20
+    while len(beats) < 3:
+        assert time.monotonic() < deadline
+        lease = current_lease(client)
+        assert lease is not None
+        beats.add(lease.beat_at)
+    thaw(client, "a-release", "the-test")
+    thread.join(timeout=20)
+    assert not thread.is_alive()
 
 
 def test_the_watchdog_is_on_without_being_asked_for() -> None:

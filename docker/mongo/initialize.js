@@ -15,6 +15,7 @@ const OPERATOR_ROLE = {
       "actions": [
         "bypassDocumentValidation",
         "changeStream",
+        "collMod",
         "collStats",
         "createCollection",
         "createIndex",

@@ -1,15 +1,18 @@
 """Freezing and thawing the origin."""
 
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.journal import SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import (
     Lease,
     LeaseHeld,
     Strategy,
+    begin_thaw,
     current_lease,
     describe_holder,
     record_frozen,
@@ -78,15 +81,29 @@ def freeze(
 def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Lease | None:
     """Allow writes again and give the lease back; return the lease, or None where the release held none.
 
+    Begun in one transaction with the look at the journal: a swap cannot begin while an origin is being thawed, nor can an
+    origin be thawed once a swap was begun.
+
     Raises:
+        SwapUnderWay: half a swap must not be seen by writers; the origin stays frozen.
         LeaseHeld: another release holds the origin.
     """
-    lease = current_lease(client)
-    if lease is None:
-        return None
-    if lease.release_id != release_id:
-        raise LeaseHeld(f"The origin is held by another release, and was left as it is. {describe_holder(lease)}")
-    _let_go(client, lease, thawed_by)
+
+    def begin(session: ClientSession) -> Lease | None:
+        lease = current_lease(client, session)
+        if lease is None:
+            return None
+        if lease.release_id != release_id:
+            raise LeaseHeld(f"The origin is held by another release, and was left as it is. {describe_holder(lease)}")
+        journal = read_journal(client, release_id, session)
+        if journal is not None and journal.is_under_way:
+            raise SwapUnderWay(journal)
+        return begin_thaw(client, lease, session)
+
+    with client.start_session() as session:
+        lease = session.with_transaction(begin)
+    if lease is not None:
+        _let_go(client, lease, thawed_by)
     return lease
 
 

@@ -29,9 +29,14 @@ class Holder(BaseModel):
     def this_process(cls) -> Self:
         return cls(host=socket.gethostname(), pid=os.getpid(), started=_started(os.getpid()))
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is, or was, a process of this machine."""
+        return self.host == socket.gethostname()
+
     def is_gone(self) -> bool:
         """Whether the process has certainly ended. One on another machine may go on, for all we can tell."""
-        if self.host != socket.gethostname():
+        if not self.is_local:
             return False
         try:
             os.kill(self.pid, 0)

@@ -2,14 +2,20 @@
 
 It is taken before the origin is frozen and given back after it is thawed, so that whoever finds it knows that
 there may be something to undo. What a lease was is kept afterwards, one document per freeze.
+
+Whoever holds it says so every few seconds (`heartbeat`), so that a machine that was lost can be told from one that works.
+Everything that must not happen twice or too late (the swap, the thaw) first makes sure, in the same transaction, that
+the lease is still its own.
 """
 
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from nmdc_release_ops.mongo.clock import ClusterTime, now
@@ -20,11 +26,19 @@ from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 
 LEASE = "freeze_lease"
 FREEZES = "freezes"
+SILENT_SECONDS = 120
+"""A holder on another machine that has said nothing for so long is taken for lost; it beats every 10 seconds."""
+THAW_SECONDS = 15
+"""How long a release waits for one that is just thawing the origin."""
 _ID = "origin"
 
 
 class LeaseHeld(MongoError):
-    """Another release holds the origin."""
+    """Another release, or another run of the same one, holds the origin."""
+
+
+class LeaseLost(MongoError):
+    """The lease was this run's and is not any more: the origin has been thawed, or another run goes on in its place."""
 
 
 class Strategy(StrEnum):
@@ -42,9 +56,12 @@ class Lease(BaseModel):
     Attributes:
         release_id: of the release that holds it.
         run_id: of the Dagster run that took it.
-        holder: the process that the run is executed by.
+        holder: the process that executes the run, or the one that thaws.
+        beat_at: when the holder last said that it goes on, by the server's clock.
+        silent: how long ago that was when the lease was read.
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
+        thawing: whether `holder` is about to allow writes again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,8 +71,16 @@ class Lease(BaseModel):
     strategy: Strategy
     holder: Holder
     taken_at: datetime
+    beat_at: datetime
+    silent: timedelta = timedelta()
     frozen_at: datetime | None = None
     cluster_time: ClusterTime | None = None
+    thawing: bool = False
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody is left who would give it back: its process has ended, or its machine is lost."""
+        return self.holder.is_gone() or (not self.holder.is_local and self.silent.total_seconds() > SILENT_SECONDS)
 
 
 class Freeze(BaseModel):
@@ -75,50 +100,139 @@ class Freeze(BaseModel):
         return (self.thawed_at - self.frozen_at).total_seconds()
 
 
-def current_lease(client: MongoClient[Document]) -> Lease | None:
+def current_lease(client: MongoClient[Document], session: ClientSession | None = None) -> Lease | None:
     """The lease on the origin, None where nobody holds one."""
-    found = _leases(client).find_one({"_id": _ID}, {"_id": False})
-    return Lease.model_validate(found) if found else None
+    pipeline = [
+        {"$match": {"_id": _ID}},
+        {"$set": {"silent_ms": {"$subtract": ["$$NOW", "$beat_at"]}}},
+        {"$unset": "_id"},
+    ]
+    found = next(_leases(client).aggregate(pipeline, session=session), None)
+    if found is None:
+        return None
+    silent = timedelta(milliseconds=found.pop("silent_ms"))
+    return Lease.model_validate({**found, "silent": max(silent, timedelta())})
 
 
 def take_lease(client: MongoClient[Document], release_id: str, run_id: str, strategy: Strategy) -> Lease:
-    """Take the lease, or take it over from an earlier run of the same release.
+    """Take the lease, or take it over from an earlier run of the same release that is over.
 
     Raises:
         LeaseHeld: saying who holds it.
     """
-    lease = Lease(release_id=release_id, run_id=run_id, strategy=strategy, holder=Holder.this_process(), taken_at=now())
-    try:
-        _leases(client).insert_one({"_id": _ID, **lease.model_dump()})
-        return lease
-    except DuplicateKeyError:
-        pass
-    holder = current_lease(client)
-    if holder is None:
-        return take_lease(client, release_id, run_id, strategy)
-    if holder.release_id != release_id:
-        raise LeaseHeld(describe_holder(holder))
+    moment = now()
+    lease = Lease(
+        release_id=release_id,
+        run_id=run_id,
+        strategy=strategy,
+        holder=Holder.this_process(),
+        taken_at=moment,
+        beat_at=moment,
+    )
+    deadline = time.monotonic() + THAW_SECONDS
+    while True:
+        try:
+            _leases(client).insert_one({"_id": _ID, **_kept(lease)})
+        except DuplicateKeyError:
+            ours = _take_over(client, lease)
+        else:
+            ours = lease
+        if ours is not None:
+            beat(client, ours)
+            return ours
+        # It is being thawed, or has just been given back: it will be free in a moment.
+        held = current_lease(client)
+        if held is not None and time.monotonic() > deadline:
+            raise LeaseHeld(describe_holder(held))
+        time.sleep(0.2)
+
+
+def _take_over(client: MongoClient[Document], lease: Lease) -> Lease | None:
+    """The lease of an earlier run of the same release, made ours; None where it is worth another try.
+
+    Raises:
+        LeaseHeld: by another release, or by a run of this one that goes on.
+    """
+    held = current_lease(client)
+    if held is None:
+        return None
+    is_free = held.is_abandoned or held.holder == lease.holder
+    if held.thawing and not is_free:
+        return None
+    if held.release_id != lease.release_id or not is_free:
+        raise LeaseHeld(describe_holder(held))
     # A re-executed run goes on where the one before it died.
-    ours = holder.model_copy(update={"run_id": run_id, "holder": Holder.this_process()})
-    _leases(client).replace_one({"_id": _ID, "release_id": release_id}, {"_id": _ID, **ours.model_dump()})
-    return ours
+    ours = held.model_copy(update={"run_id": lease.run_id, "holder": lease.holder, "thawing": False})
+    taken = _leases(client).replace_one(
+        {"_id": _ID, "release_id": held.release_id, "run_id": held.run_id, "holder": held.holder.model_dump()},
+        {"_id": _ID, **_kept(ours)},
+    )
+    return ours if taken.matched_count else None
+
+
+def beat(client: MongoClient[Document], lease: Lease) -> bool:
+    """Say that the holder goes on; tell whether the lease is still its own."""
+    beaten = _leases(client).update_one(
+        {"_id": _ID, "run_id": lease.run_id, "holder": lease.holder.model_dump()}, [{"$set": {"beat_at": "$$NOW"}}]
+    )
+    return bool(beaten.matched_count)
+
+
+def require_lease(
+    client: MongoClient[Document], release_id: str, run_id: str, session: ClientSession | None = None
+) -> None:
+    """Make sure that the lease is still held by this process for this run.
+
+    Within a transaction, nobody else can take the lease or begin to thaw before the transaction has ended.
+
+    Raises:
+        LeaseLost: if it is not.
+    """
+    mine = {"_id": _ID, "release_id": release_id, "run_id": run_id, "holder": Holder.this_process().model_dump()}
+    held = _leases(client).update_one({**mine, "thawing": False}, [{"$set": {"beat_at": "$$NOW"}}], session=session)
+    if not held.matched_count:
+        raise LeaseLost(
+            f"Run {run_id} does not hold the origin any more: it was thawed, or another run of release {release_id} "
+            "goes on in its place. Nothing more was done to the origin. Re-execute the run from `restore` if no other run goes "
+            "on."
+        )
 
 
 def record_frozen(client: MongoClient[Document], lease: Lease, cluster_time: ClusterTime) -> Lease:
-    """Note in the lease that writes are blocked from now on."""
+    """Note in the lease that writes are blocked from now on.
+
+    Raises:
+        LeaseLost: if somebody thawed the origin meanwhile.
+    """
     frozen = lease.model_copy(update={"frozen_at": now(), "cluster_time": cluster_time})
-    _leases(client).replace_one({"_id": _ID, "release_id": lease.release_id}, {"_id": _ID, **frozen.model_dump()})
+    fields = {"frozen_at": frozen.frozen_at, "cluster_time": cluster_time.model_dump()}
+    noted = _leases(client).update_one({"_id": _ID, "run_id": lease.run_id, "thawing": False}, {"$set": fields})
+    if not noted.matched_count:
+        raise LeaseLost(
+            f"The origin was thawed while run {lease.run_id} was freezing it. Launch or re-execute the run again."
+        )
     return frozen
+
+
+def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSession | None = None) -> Lease | None:
+    """Take the lease over for thawing: from now on its run cannot swap. None where it changed hands meanwhile."""
+    thawing = lease.model_copy(update={"holder": Holder.this_process(), "thawing": True})
+    taken = _leases(client).update_one(
+        {"_id": _ID, "release_id": lease.release_id, "run_id": lease.run_id, "holder": lease.holder.model_dump()},
+        [{"$set": {"holder": {"$literal": thawing.holder.model_dump()}, "thawing": True, "beat_at": "$$NOW"}}],
+        session=session,
+    )
+    return thawing if taken.matched_count else None
 
 
 def release_lease(client: MongoClient[Document], lease: Lease, thawed_by: str) -> None:
     """Give the lease back and keep what it was."""
     if lease.frozen_at:
-        freeze = Freeze(thawed_at=now(), thawed_by=thawed_by, **lease.model_dump(include=_KEPT))
+        freeze = Freeze(thawed_at=now(), thawed_by=thawed_by, **lease.model_dump(include=_OF_A_FREEZE))
         client[STATE_DATABASE][FREEZES].replace_one(
             {"release_id": freeze.release_id, "frozen_at": freeze.frozen_at}, freeze.model_dump(), upsert=True
         )
-    _leases(client).delete_one({"_id": _ID, "release_id": lease.release_id})
+    _leases(client).delete_one({"_id": _ID, "run_id": lease.run_id, "holder": lease.holder.model_dump()})
 
 
 def freezes_of(client: MongoClient[Document], release_id: str) -> list[Freeze]:
@@ -131,11 +245,16 @@ def describe_holder(lease: Lease) -> str:
     """Who holds the origin and what to do about it, for errors."""
     return (
         f"Release {lease.release_id} (run {lease.run_id}, {lease.holder}) has held the origin since "
-        f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Wait until it is done; if its run is over, launch the job `unfreeze`."
+        f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Wait until it is done; if its run is over, launch the job `unfreeze`, "
+        "which says what it finds."
     )
 
 
-_KEPT = {"release_id", "run_id", "strategy", "frozen_at"}
+_OF_A_FREEZE = {"release_id", "run_id", "strategy", "frozen_at"}
+
+
+def _kept(lease: Lease) -> Document:
+    return lease.model_dump(exclude={"silent"})
 
 
 def _leases(client: MongoClient[Document]) -> Any:

@@ -106,6 +106,16 @@ def ensure_view(database: Database[Document]) -> None:
         return
 
 
+def ensure_view_says(database: Database[Document], version: str) -> None:
+    """Make the view ours where it does not say `version`, although the newest event does.
+
+    The view that the NMDC Runtime makes knows no rollback: it says null after one.
+    """
+    ensure_view(database)
+    if database[LATEST_VERSION].find_one() != {"schema_version": version}:
+        database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
+
+
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)

@@ -7,7 +7,8 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
 from nmdc_release_ops.mongo.connection import Document
-from nmdc_release_ops.mongo.lease import current_lease, describe_holder
+from nmdc_release_ops.mongo.journal import newest_journal
+from nmdc_release_ops.mongo.lease import Strategy, current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import missing_privileges
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
@@ -37,10 +38,24 @@ class Origin:
     warnings: tuple[str, ...]
 
 
+def choose_strategy(server: Server) -> Strategy:
+    """How writes are to be kept out of this server."""
+    return Strategy.WRITE_BLOCK if server.guarded else Strategy.NONE
+
+
 def inspect_server(
-    client: MongoClient[Document], server: Server, database: str, *, allow_without_authorization: bool
+    client: MongoClient[Document],
+    server: Server,
+    database: str,
+    *,
+    allow_without_authorization: bool,
+    release_id: str | None = None,
 ) -> list[str]:
-    """What stands in the way of a release on this server, whatever the release; empty where nothing does."""
+    """What stands in the way of a release on this server, whatever the release; empty where nothing does.
+
+    Args:
+        release_id: a release that may hold the origin already, because it is to be rolled back.
+    """
     problems = []
     if server.kind is not Kind.REPLICA_SET:
         problems.append(
@@ -74,8 +89,15 @@ def inspect_server(
         # The rest of what is looked at here may need the very privileges that are missing.
         return problems
     lease = current_lease(client)
+    journal = newest_journal(client, database)
     if lease is not None:
-        problems.append(describe_holder(lease))
+        if lease.release_id != release_id:
+            problems.append(describe_holder(lease))
+    elif journal is not None and journal.is_under_way and journal.release_id != release_id:
+        problems.append(
+            f"The swap of release {journal.release_id} was begun and neither finished nor undone. Re-execute its run from "
+            "`restore`, or launch the job `rollback`."
+        )
     elif server.write_blocked:
         problems.append(
             "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "

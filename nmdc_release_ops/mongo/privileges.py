@@ -40,6 +40,7 @@ def needed_privileges(database: str) -> tuple[Needed, ...]:
             frozenset(
                 {
                     "insert",
+                    "collMod",
                     "createCollection",
                     "dropCollection",
                     "createIndex",
@@ -47,7 +48,7 @@ def needed_privileges(database: str) -> tuple[Needed, ...]:
                     "bypassDocumentValidation",
                 }
             ),
-            "to stage and to swap",
+            "to stage, to swap and to roll back",
         ),
         Needed(
             STATE_DATABASE,

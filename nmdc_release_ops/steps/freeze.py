@@ -3,6 +3,7 @@
 import dagster as dg
 
 from nmdc_release_ops.mongo.clock import now
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import freeze as block_writes
 from nmdc_release_ops.mongo.lease import Lease, Strategy
 from nmdc_release_ops.records import FreezeLease, ReleasePlan
@@ -10,11 +11,15 @@ from nmdc_release_ops.resources import Origin, OriginResource
 from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
 
 
+class RunEnded(MongoError):
+    """The run was cancelled or given up, and its process goes on."""
+
+
 @dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."))
 def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginResource) -> FreezeLease:
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read."""
     with told_plainly(NOT_CHANGED), origin.connect() as connected:
-        lease = hold_frozen(context, connected, plan)
+        lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy)
     context.add_output_metadata(
         {
             "strategy": lease.strategy.value,
@@ -25,14 +30,23 @@ def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginReso
     return lease
 
 
-def hold_frozen(context: dg.OpExecutionContext, origin: Origin, plan: ReleasePlan) -> FreezeLease:
+def hold_frozen(
+    context: dg.OpExecutionContext, resource: OriginResource, origin: Origin, release_id: str, strategy: Strategy
+) -> FreezeLease:
     """Make sure that the release holds the origin frozen: a failure before a re-execution has thawed it.
 
     Raises:
         LeaseHeld, AlreadyFrozen, FreezeFailed.
+        RunEnded: Dagster was told that the run is over, so nobody would thaw after it.
     """
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.is_finished:
+        raise RunEnded(
+            f"Run {context.run_id} is {run.status.value.lower()}, so it does not freeze the origin any more."
+        )
     started = now()
-    lease: Lease = block_writes(origin.client, plan.release_id, context.run_id, plan.strategy)
+    lease: Lease = block_writes(origin.client, release_id, context.run_id, strategy)
+    resource.keep_beating(lease)
     if lease.frozen_at is None or lease.cluster_time is None:
         raise AssertionError("a lease of a frozen origin says since when")
     if lease.frozen_at >= started:

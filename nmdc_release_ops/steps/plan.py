@@ -7,9 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo import ledger
-from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
-from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
+from nmdc_release_ops.mongo.preflight import choose_strategy, inspect_origin, inspect_server
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
@@ -231,7 +230,7 @@ def _describe(
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),
-        strategy=Strategy.WRITE_BLOCK if server.guarded else Strategy.NONE,
+        strategy=choose_strategy(server),
         from_version=str(from_version),
         to_version=str(to_version),
         migrators=[

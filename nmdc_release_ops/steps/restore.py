@@ -2,10 +2,12 @@
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation, stage
-from nmdc_release_ops.mongo.swap import Journal, is_swap_under_way, perform_swap, prepare_swap, read_journal
+from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
+from nmdc_release_ops.mongo.unchanged import changed_since
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
 from nmdc_release_ops.resources import Origin, OriginResource, ReleaseHome, TransformerResource
 from nmdc_release_ops.steps.display import log_progress, table
@@ -38,10 +40,12 @@ def restore(
     Collections that the migration left untouched are not written at all.
     """
     with told_plainly(UNDER_WAY), origin.connect() as connected:
-        hold_frozen(context, connected, plan)
+        hold_frozen(context, origin, connected, plan.release_id, plan.strategy)
         journal = read_journal(connected.client, plan.release_id)
+        if journal is not None and journal.state is State.ROLLING_BACK:
+            raise SwapUnderWay(journal)
         staged: list[Staged] = []
-        if journal is None:
+        if journal is None or journal.state is State.ROLLED_BACK:
             with transformer.open(home.transformer(plan.release_id)) as scratch:
                 drop_generation(connected.database, STAGED)
                 report = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
@@ -55,13 +59,15 @@ def restore(
                 connected.database,
                 migrated.changes,
                 release_id=plan.release_id,
+                run_id=context.run_id,
                 from_version=plan.from_version,
                 to_version=plan.to_version,
                 migrator_module=plan.last_migrator_module,
+                hashes={one.name: one.hash for one in staged},
             )
-        if is_swap_under_way(connected.client, plan.release_id):
-            context.log.info(f"Swapping by {len(journal.moves)} renames: {migrated.changes.describe()}.")
-        journal = perform_swap(connected.database, journal)
+        if journal.is_under_way:
+            context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
+        journal = perform_swap(connected.database, journal, context.run_id)
         context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
     restoration = _restoration(journal, staged, migrated)
     context.log_event(
@@ -99,12 +105,20 @@ def _refuse_if_changed(origin: Origin, archive: Archive) -> None:
     Raises:
         OriginChanged: naming the collections.
     """
-    now = collection_hashes(origin.database, archive.hashes)
-    changed = [name for name, hash_ in archive.hashes.items() if now.get(name) != hash_]
+    live = list_collections(origin.database, archive.hashes)
+    described = {archived.name: archived.describe() for archived in archive.collections}
+    changed = {
+        name
+        for name, then in described.items()
+        if name not in live
+        or dict(live[name].options) != dict(then.options)
+        or comparable_indexes(live[name].indexes) != comparable_indexes(then.indexes)
+    }
+    changed |= set(changed_since(origin.database, archive.cluster_time, archive.hashes))
     if changed:
         raise OriginChanged(
-            f"{', '.join(changed)} of the origin changed since it was dumped, so that swapping would lose what was written. "
-            "Launch a new release, or re-execute this run from `dump`."
+            f"{', '.join(sorted(changed))} of the origin changed since it was dumped, so that swapping would lose what was "
+            "written. Launch a new release, or re-execute this run from `dump`."
         )
 
 
@@ -114,6 +128,6 @@ def _restoration(journal: Journal, staged: list[Staged], migrated: MigratedDatab
     return Restoration(
         staged=staged,
         changes=migrated.changes,
-        moves=[(move.source, move.target) for move in journal.moves],
+        moves=[(move.source, move.target) for move in journal.moves if move.target is not None],
         swapped_at=journal.swapped_at,
     )

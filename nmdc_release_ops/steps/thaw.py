@@ -1,17 +1,20 @@
 """What happens to a frozen origin when a step fails, and thawing it by hand."""
 
 import dagster as dg
+from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import thaw
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.swap import is_swap_under_way
+from nmdc_release_ops.mongo.holder import Holder
+from nmdc_release_ops.mongo.journal import SwapUnderWay
+from nmdc_release_ops.mongo.lease import Lease, current_lease
+from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
 from nmdc_release_ops.steps.failures import told_plainly
 
 
-class SwapUnderWay(MongoError):
-    """Half a swap must not be seen by writers."""
+class ReleaseGoesOn(MongoError):
+    """The origin is held by a release that works."""
 
 
 @dg.failure_hook(required_resource_keys={"origin"})
@@ -27,7 +30,7 @@ def thaw_after_failure(context: dg.HookContext) -> None:
             context.log.warning(thaw_unless_swapping(connected, lease.release_id, context.run_id))
     except SwapUnderWay as refusal:
         context.log.error(str(refusal))
-    except (MongoError, ConfigurationMissing) as error:
+    except (MongoError, PyMongoError, ConfigurationMissing) as error:
         context.log.error(
             f"The origin could not be thawed: {error} If this run froze it, it still is. As soon as it can be reached, "
             "launch the job `unfreeze`, or re-execute this run from the failed step."
@@ -36,17 +39,23 @@ def thaw_after_failure(context: dg.HookContext) -> None:
 
 @dg.op(out=dg.Out(dg.Nothing))
 def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> None:
-    """Look who holds the origin, say so, and thaw it unless a swap is under way."""
-    with told_plainly("Whether the origin is frozen could not be found out."), origin.connect() as connected:
+    """Look who holds the origin, say so, and thaw it unless a swap is under way or the release goes on."""
+    with told_plainly("The origin was left as it is."), origin.connect() as connected:
         lease = current_lease(connected.client)
         if lease is None:
-            context.log.info("No release holds the origin; there is nothing to undo.")
+            context.log.info(_nobody(is_write_blocked(connected.client)))
             return
+        run = context.instance.get_run_by_id(lease.run_id)
         context.log.info(
-            f"Release {lease.release_id} (run {lease.run_id}) has held the origin since {lease.taken_at:%H:%M:%S} UTC."
+            f"Release {lease.release_id} (run {lease.run_id}, {lease.holder}) has held the origin since "
+            f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Its run is {run.status.value.lower() if run else 'unknown here'}."
         )
-        said = thaw_unless_swapping(connected, lease.release_id, context.run_id)
-        context.log.info(said)
+        if not (run and run.is_finished) and _goes_on(lease):
+            raise ReleaseGoesOn(
+                f"Release {lease.release_id} goes on, by {lease.holder}, and was left alone. To stop it, terminate run "
+                f"{lease.run_id} on its page; the origin is thawed within half a minute then, or by this job."
+            )
+        context.log.info(thaw_unless_swapping(connected, lease.release_id, context.run_id))
 
 
 def thaw_unless_swapping(origin: Origin, release_id: str, run_id: str) -> str:
@@ -55,10 +64,18 @@ def thaw_unless_swapping(origin: Origin, release_id: str, run_id: str) -> str:
     Raises:
         SwapUnderWay: then the origin has to stay frozen.
     """
-    if is_swap_under_way(origin.client, release_id):
-        raise SwapUnderWay(
-            f"The origin stays frozen on purpose: the swap of release {release_id} was begun and is not finished. "
-            "Re-execute its run from `restore` to finish it."
-        )
     thaw(origin.client, release_id, thawed_by=run_id)
     return f"The origin is thawed: writes are allowed again (release {release_id} had blocked them)."
+
+
+def _goes_on(lease: Lease) -> bool:
+    return not lease.is_abandoned and lease.holder != Holder.this_process()
+
+
+def _nobody(write_blocked: bool | None) -> str:
+    if write_blocked:
+        return (
+            "No release holds the origin, yet writes to it are blocked: somebody else did that, and it is not ours to lift. "
+            "Find out who, and lift it with setUserWriteBlockMode."
+        )
+    return "No release holds the origin, and writes to it are not blocked; there is nothing to undo."

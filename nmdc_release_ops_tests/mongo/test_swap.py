@@ -7,13 +7,18 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo import journal as journal_module
 from nmdc_release_ops.mongo import swap
 from nmdc_release_ops.mongo.changes import ChangeSet, Rename, compare, snapshot
 from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.journal import Journal, Move, SwapBlocked, is_swap_under_way, read_journal
+from nmdc_release_ops.mongo.lease import LeaseLost, Strategy, begin_thaw, current_lease, release_lease, take_lease
 from nmdc_release_ops.mongo.ledger import LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, StagingFailed, stage
+
+RUN = "a-run"
 
 
 @pytest.fixture
@@ -61,14 +66,20 @@ def stage_all(transformer: Any, origin: Any, changes: ChangeSet) -> None:
         stage(transformer, origin, name, hashes[name])
 
 
-def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> swap.Journal:
+def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> Journal:
+    held = current_lease(origin.client)
+    if held is not None and held.release_id != release_id:
+        release_lease(origin.client, held, "the test")
+    take_lease(origin.client, release_id, RUN, Strategy.NONE)
     return swap.prepare_swap(
         origin,
         changes,
         release_id=release_id,
+        run_id=RUN,
         from_version="1.0.0",
         to_version="2.0.0",
         migrator_module="nmdc_schema.migrators.migrator",
+        hashes={name: collection_hashes(origin, [STAGED + name])[STAGED + name] for name in changes.staged},
     )
 
 
@@ -97,7 +108,7 @@ def test_the_swap_brings_every_kind_of_change_and_keeps_what_was(origin: Any, tr
     uuids = {name: found.uuid for name, found in list_collections(origin).items()}
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes))
+    swap.perform_swap(origin, prepare(origin, changes), RUN)
     live = {name: version for name, version in versions(origin).items() if not name.startswith("_release.")}
     assert live == {
         "kept_set": 1,
@@ -122,7 +133,7 @@ def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    make = swap._make
+    make = journal_module.make
 
     class Stopped(Exception):
         pass
@@ -130,23 +141,23 @@ def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
     # At each rename twice: before it is made, and when it was made but not noted.
     for number in range(len(journal.moves) * 2):
 
-        def stop(database: Any, move: swap.Move, number: int = number) -> None:
+        def stop(database: Any, move: Move, number: int = number) -> None:
             if journal.moves.index(move) == number // 2:
                 if number % 2:
                     make(database, move)
                 raise Stopped
             make(database, move)
 
-        monkeypatch.setattr(swap, "_make", stop)
+        monkeypatch.setattr(swap, "make", stop)
         with pytest.raises(Stopped):
-            swap.perform_swap(origin, journal)
-        assert swap.is_swap_under_way(origin.client, "a-release")
+            swap.perform_swap(origin, journal, RUN)
+        assert is_swap_under_way(origin.client, "a-release")
         assert origin[LATEST_VERSION].find_one() == {"schema_version": None}
-    monkeypatch.setattr(swap, "_make", make)
-    found = swap.read_journal(origin.client, "a-release")
+    monkeypatch.setattr(swap, "make", make)
+    found = read_journal(origin.client, "a-release")
     assert found is not None
-    swap.perform_swap(origin, found)
-    assert not swap.is_swap_under_way(origin.client, "a-release")
+    swap.perform_swap(origin, found, RUN)
+    assert not is_swap_under_way(origin.client, "a-release")
     assert origin.changed_set.find_one()["version"] == 2
     assert origin[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
 
@@ -157,15 +168,15 @@ def test_a_swap_that_stopped_after_its_last_event_does_not_repeat_it(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    write = swap._write
-    monkeypatch.setattr(swap, "_write", lambda client, journal: None)
-    swap.perform_swap(origin, journal)
-    monkeypatch.setattr(swap, "_write", write)
-    assert swap.is_swap_under_way(origin.client, "a-release")
-    swap.perform_swap(origin, journal)
+    write = swap.write_journal
+    monkeypatch.setattr(swap, "write_journal", lambda client, journal, session=None: None)
+    swap.perform_swap(origin, journal, RUN)
+    monkeypatch.setattr(swap, "write_journal", write)
+    assert is_swap_under_way(origin.client, "a-release")
+    swap.perform_swap(origin, journal, RUN)
     events = [event["event"] for event in origin["_migration_events"].find()]
     assert events == ["MIGRATION_STARTED", "MIGRATION_COMPLETED"]
-    assert not swap.is_swap_under_way(origin.client, "a-release")
+    assert not is_swap_under_way(origin.client, "a-release")
 
 
 def test_what_was_staged_is_refused_when_it_is_not_what_was_validated(origin: Any, transformer: Any) -> None:
@@ -190,10 +201,10 @@ def test_a_name_taken_by_a_collection_outside_the_release_is_refused(origin: Any
     stage_all(transformer, origin, changes)
     origin.new_set.insert_one({"_id": "somebody else's", "version": 0})
     before = versions(origin)
-    with pytest.raises(swap.SwapBlocked, match="already has a collection new_set"):
+    with pytest.raises(SwapBlocked, match="already has a collection new_set"):
         prepare(origin, changes)
     assert versions(origin) == before
-    assert swap.read_journal(origin.client, "a-release") is None
+    assert read_journal(origin.client, "a-release") is None
 
 
 def test_collections_may_change_places(origin: Any, transformer: Any) -> None:
@@ -202,7 +213,7 @@ def test_collections_may_change_places(origin: Any, transformer: Any) -> None:
     transformer.moved_set.rename("old_set")
     transformer.aside.rename("moved_set")
     changes = compare(before, snapshot(transformer))
-    swap.perform_swap(origin, prepare(origin, changes))
+    swap.perform_swap(origin, prepare(origin, changes), RUN)
     assert origin.old_set.find_one()["_id"] == "moved_set"
     assert origin.moved_set.find_one()["_id"] == "old_set"
 
@@ -210,11 +221,50 @@ def test_collections_may_change_places(origin: Any, transformer: Any) -> None:
 def test_the_generation_before_the_last_is_dropped_by_the_next_swap(origin: Any, transformer: Any) -> None:
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes))
+    swap.perform_swap(origin, prepare(origin, changes), RUN)
     before = snapshot(transformer)
     transformer.new_set.update_one({}, {"$set": {"version": 3}})
     changes = compare(before, snapshot(transformer))
     stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes, "the-next-release"))
+    swap.perform_swap(origin, prepare(origin, changes, "the-next-release"), RUN)
     previous = [name for name in origin.list_collection_names() if name.startswith(PREVIOUS)]
     assert previous == [PREVIOUS + "new_set"]
+
+
+def test_a_swap_cannot_begin_once_the_origin_is_being_thawed(origin: Any, transformer: Any) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    prepared_with = take_lease(origin.client, "a-release", RUN, Strategy.NONE)
+    assert begin_thaw(origin.client, prepared_with) is not None
+    with pytest.raises(LeaseLost, match="does not hold the origin any more"):
+        swap.prepare_swap(
+            origin,
+            changes,
+            release_id="a-release",
+            run_id=RUN,
+            from_version="1.0.0",
+            to_version="2.0.0",
+            migrator_module="",
+            hashes={},
+        )
+    assert read_journal(origin.client, "a-release") is None
+
+
+def test_a_run_whose_place_was_taken_stops_in_the_middle_of_its_swap(
+    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was taken for lost, and comes back."""
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    make = journal_module.make
+
+    def lose_the_lease(database: Any, move: Move) -> None:
+        make(database, move)
+        origin.client[STATE_DATABASE].freeze_lease.update_one({}, {"$set": {"run_id": "another-run"}})
+
+    monkeypatch.setattr(swap, "make", lose_the_lease)
+    with pytest.raises(LeaseLost):
+        swap.perform_swap(origin, journal, RUN)
+    found = read_journal(origin.client, "a-release")
+    assert found is not None and found.made == 1

@@ -14,6 +14,7 @@ import dagster as dg
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.mongo import swap
+from nmdc_release_ops.mongo.journal import Move
 from nmdc_release_ops.resources import RecordStore
 
 
@@ -37,10 +38,10 @@ def die_after_record_of(step: str) -> None:
 
 
 def die_at_rename(number: int, *, made: bool) -> None:
-    make = swap._make
+    make = swap.make
     count = 0
 
-    def make_and_die(database: Any, move: swap.Move) -> None:
+    def make_and_die(database: Any, move: Move) -> None:
         nonlocal count
         if count == number and not made:
             die()
@@ -49,7 +50,7 @@ def die_at_rename(number: int, *, made: bool) -> None:
             die()
         count += 1
 
-    swap._make = make_and_die
+    swap.make = make_and_die
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from pymongo import MongoClient
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.journal import is_swap_under_way
 from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.swap import is_swap_under_way
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.sensors import frozen_origin_watchdog

@@ -1,0 +1,42 @@
+"""The heartbeat of a lease: its holder says every few seconds that it goes on, also while a step works elsewhere."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.lease import Lease, beat
+
+BEAT_SECONDS = 10
+_NAME = "heartbeat of run "
+
+
+def keep_beating(lease: Lease, connect: Callable[[], AbstractContextManager[MongoClient[Document]]]) -> None:
+    """Beat for this lease from a thread of its own, until the lease is given back or this process ends.
+
+    Called again for a run that has a heartbeat already, it changes nothing.
+
+    Args:
+        connect: a connection to the origin for the thread, which outlives the caller's.
+    """
+    name = _NAME + lease.run_id
+    if any(thread.name == name for thread in threading.enumerate()):
+        return
+    threading.Thread(target=_beat_until_over, args=(lease, connect), name=name, daemon=True).start()
+
+
+def _beat_until_over(lease: Lease, connect: Callable[[], AbstractContextManager[MongoClient[Document]]]) -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            with connect() as client:
+                while beat(client, lease):
+                    pause.wait(BEAT_SECONDS)
+                return
+        except (PyMongoError, MongoError):
+            # The origin cannot be reached just now. The steps that need it say so; this only tries again.
+            pause.wait(BEAT_SECONDS)

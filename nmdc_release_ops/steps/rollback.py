@@ -1,0 +1,97 @@
+"""`rollback`: put back what the last release swapped out."""
+
+import dagster as dg
+from pydantic import Field
+
+from nmdc_release_ops.mongo.freeze import thaw
+from nmdc_release_ops.mongo.journal import Journal, State
+from nmdc_release_ops.mongo.lease import freezes_of
+from nmdc_release_ops.mongo.preflight import choose_strategy, inspect_server
+from nmdc_release_ops.mongo.rollback import perform_rollback, prepare_rollback, release_to_roll_back
+from nmdc_release_ops.mongo.staging import STAGED
+from nmdc_release_ops.mongo.topology import describe_server
+from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.steps.display import duration, table
+from nmdc_release_ops.steps.failures import PlanRefused, told_plainly
+from nmdc_release_ops.steps.freeze import hold_frozen
+
+STOPPED = (
+    "If the log says that moves are being undone, the origin stays frozen on purpose: launch the job `rollback` again to "
+    "finish. Otherwise nothing was renamed, and the run thaws the origin now if it froze it."
+)
+
+
+class RollbackConfig(dg.Config):
+    """What an operator may say about a rollback; nothing has to be said."""
+
+    release_id: str | None = Field(
+        default=None, description="The release to roll back. Only the last one can be; naming it makes sure."
+    )
+    allow_writes_set_aside: bool = Field(
+        default=False,
+        description="Go on where people wrote to what the release brought; that is kept as staged until the next release.",
+    )
+    allow_without_authorization: bool = Field(
+        default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
+    )
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: OriginResource) -> None:
+    """Freeze the origin, undo the last release's swap, record the earlier version in the ledger, and thaw.
+
+    Finishes a rollback that was interrupted. Where the last release was rolled back before, there is nothing to do.
+    """
+    with told_plainly(STOPPED), origin.connect() as connected:
+        journal = release_to_roll_back(connected.database, config.release_id)
+        if journal.state is State.ROLLED_BACK:
+            context.log.info(
+                f"Release {journal.release_id} was rolled back before, at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. "
+                f"The database conforms to schema {journal.from_version}; there is nothing to do."
+            )
+            return
+        server = describe_server(connected.client, connected.database.name)
+        problems = inspect_server(
+            connected.client,
+            server,
+            connected.database.name,
+            allow_without_authorization=config.allow_without_authorization,
+            release_id=journal.release_id,
+        )
+        if problems:
+            raise PlanRefused(problems)
+        context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
+        hold_frozen(context, origin, connected, journal.release_id, choose_strategy(server))
+        journal = prepare_rollback(
+            connected.database, journal, context.run_id, allow_writes_set_aside=config.allow_writes_set_aside
+        )
+        context.log.info(f"Undoing {len(journal.moves)} moves.")
+        journal = perform_rollback(connected.database, journal, context.run_id)
+        thaw(connected.client, journal.release_id, thawed_by=context.run_id)
+        window = freezes_of(connected.client, journal.release_id)[-1]
+    context.log.info(
+        f"Rolled back. The ledger says that the database conforms to schema {journal.from_version}. Writes are allowed again; "
+        f"they were blocked for {duration(window.seconds)}."
+    )
+    _tell(context, journal, window.seconds)
+
+
+def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:
+    undone = [move for move in reversed(journal.moves) if move.target is not None]
+    set_aside = [STAGED + str(move.target) for move in undone if move.brings_in and move.target in journal.hashes]
+    metadata: dict[str, dg.RawMetadataValue] = {
+        "schema version": journal.from_version,
+        "before": journal.to_version,
+        "release": journal.release_id,
+        "writes blocked for": duration(seconds),
+        "renamed": table({"from": move.target, "to": move.source} for move in undone),
+        "what the release had brought is in": ", ".join(set_aside) or "nothing",
+    }
+    context.log_event(
+        dg.AssetMaterialization(
+            ["nmdc", "database"],
+            description=f"The origin, rolled back to schema {journal.from_version}",
+            metadata=metadata,
+            tags={"schema_version": journal.from_version},
+        )
+    )

@@ -1,0 +1,116 @@
+"""The job `rollback`: after a release the database is, within a second, what it was before; and can be released again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace
+from nmdc_release_ops_tests.steps.test_data_release import look_at
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+
+
+@pytest.fixture
+def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
+    with MongoClient(workplace.origin.server.uri) as found:
+        yield found
+
+
+def roll_back(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:
+    return defs.get_job_def("rollback").execute_in_process(
+        run_config={"ops": {"roll_back": {"config": config}}}, instance=workplace.instance, raise_on_error=False
+    )
+
+
+def data_of(client: MongoClient[Any]) -> dict[str, Any]:
+    """All that a release may change, but for the ledger, which grows."""
+    facts = look_at(client)
+    del facts["hashes"]["_migration_events"]
+    return facts
+
+
+def assert_writable(client: MongoClient[Any]) -> None:
+    assert is_write_blocked(client) is False
+    assert current_lease(client) is None
+
+
+def log_of(workplace: Workplace, result: dg.ExecuteInProcessResult) -> str:
+    return "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+
+
+def version(client: MongoClient[Any]) -> Any:
+    return client[DATABASE]["_migration_latest_schema_version"].find_one()
+
+
+def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_again(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    nothing = failure_of(roll_back(workplace))
+    assert "No release has swapped anything" in nothing[1].description
+    before = data_of(client)
+    assert workplace.release(target_version="11.25").success
+    assert version(client) == {"schema_version": "11.25.0"}
+
+    client[DATABASE].study_set.update_one({}, {"$set": {"description": "written after the release"}})
+    _, refused = failure_of(roll_back(workplace))
+    assert "study_set were written to since release" in refused.description
+    assert_writable(client)
+    assert version(client) == {"schema_version": "11.25.0"}
+
+    done = roll_back(workplace, allow_writes_set_aside=True)
+    assert done.success
+    assert data_of(client) == before
+    assert version(client) == {"schema_version": "11.23.0"}
+    assert_writable(client)
+    set_aside = client[DATABASE]["_release.staged.study_set"]
+    assert set_aside.count_documents({"description": "written after the release"}) == 1
+    (materialized,) = [
+        event for event in done.all_events if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
+    ]
+    assert materialized.materialization.metadata["schema version"].value == "11.23.0"
+
+    again = roll_back(workplace)
+    assert again.success and "was rolled back before" in log_of(workplace, again)
+    assert data_of(client) == before
+
+    with MongoClient[Any](workplace.origin.uri("nmdc_editor")) as editor:
+        editor[DATABASE].study_set.update_one({}, {"$set": {"description": "written after the rollback"}})
+    assert workplace.release(target_version="11.25").success
+    assert version(client) == {"schema_version": "11.25.0"}
+    assert client[DATABASE].study_set.count_documents({"description": "written after the rollback"}) == 1
+
+
+def test_while_it_is_rolled_back_only_the_operator_writes(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nmdc_release_ops.mongo import rollback
+
+    assert workplace.release(target_version="11.25").success
+    make = rollback.make
+    seen: list[int | None] = []
+
+    def make_while_others_try(database: Any, move: Any) -> None:
+        with MongoClient[Any](workplace.origin.uri("nmdc_editor")) as editor:
+            try:
+                editor[DATABASE].jobs.insert_one({})
+            except OperationFailure as error:
+                seen.append(error.code)
+            assert editor[DATABASE].jobs.find_one() is not None
+        make(database, move)
+
+    monkeypatch.setattr(rollback, "make", make_while_others_try)
+    assert roll_back(workplace).success
+    assert seen == [371] * 6  # UserWritesBlocked
+    assert_writable(client)
