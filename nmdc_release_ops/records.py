@@ -49,6 +49,7 @@ class ReleasePlan(Record):
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
         strategy: how writes will be kept out.
+        keep_archives: how many archives are kept after the release.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
     """
@@ -58,6 +59,7 @@ class ReleasePlan(Record):
     database: str
     server: str
     strategy: Strategy
+    keep_archives: int
     from_version: str
     to_version: str
     migrators: list[PlannedMigrator]

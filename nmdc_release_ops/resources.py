@@ -5,9 +5,10 @@ none of them can be written into a run's config.
 """
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import dagster as dg
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive import MANIFEST
 from nmdc_release_ops.mongo.connection import Document, connect
 from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.lease import Lease
@@ -35,6 +37,7 @@ TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 # A migration of a large collection may run in one transaction where a migrator insists on it.
 TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
 _WORKER_STOP_SECONDS = 20
+_RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 
 
 class ConfigurationMissing(Exception):
@@ -112,6 +115,30 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     def record(self, run_id: str, name: str) -> Path:
         return self.path / "records" / run_id / f"{name}.json"
+
+    def prune(self, keep: int, needed: Set[str]) -> list[str]:
+        """Remove the folders of releases older than the newest `keep` that have a complete archive; return their ids.
+
+        Args:
+            keep: how many archives stay, at least one.
+            needed: ids of releases whose folders stay, however old.
+
+        Raises:
+            OSError: a folder could not be removed; it is tried again the next time.
+        """
+        folders = (self.path / "releases").glob("*")
+        releases = sorted(
+            (one for one in folders if _RELEASE_ID.match(one.name)), key=lambda one: one.name, reverse=True
+        )
+        archives = 0
+        removed = []
+        for folder in releases:
+            if archives >= keep and folder.name not in needed:
+                shutil.rmtree(folder)
+                removed.append(folder.name)
+            elif (folder / "archive" / MANIFEST).is_file():
+                archives += 1
+        return removed
 
     def require_writable(self) -> None:
         """Write and remove a file.

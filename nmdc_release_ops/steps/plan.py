@@ -45,6 +45,11 @@ class PlanConfig(dg.Config):
     allow_without_authorization: bool = Field(
         default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
     )
+    keep_archives: int = Field(
+        default=5,
+        ge=1,
+        description="After the release, archives older than the newest so many are removed; never one that is still needed.",
+    )
 
 
 @dg.op(out=dg.Out(ReleasePlan, is_required=False, description="What the release is going to do."))
@@ -185,7 +190,7 @@ def _plan(
     problems = [*findings.problems, *_room_problems(home, findings)]
     if problems:
         raise PlanRefused(problems)
-    return _describe(context, origin, server, findings, path, from_version, to_version, warnings)
+    return _describe(context, config, origin, server, findings, path, from_version, to_version, warnings)
 
 
 def _managed_collections(
@@ -217,6 +222,7 @@ def _room_problems(home: ReleaseHome, findings: OriginFindings) -> Iterator[str]
 
 def _describe(
     context: dg.OpExecutionContext,
+    config: PlanConfig,
     origin: Origin,
     server: Server,
     findings: OriginFindings,
@@ -231,6 +237,7 @@ def _describe(
         database=origin.database.name,
         server=str(server),
         strategy=choose_strategy(server),
+        keep_archives=config.keep_archives,
         from_version=str(from_version),
         to_version=str(to_version),
         migrators=[

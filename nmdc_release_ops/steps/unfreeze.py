@@ -1,10 +1,12 @@
 """`unfreeze`: allow writes again."""
 
 import shutil
+from collections.abc import Set
 
 import dagster as dg
 
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, thaw
+from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import freezes_of
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
@@ -28,7 +30,7 @@ def unfreeze(
     origin: OriginResource,
     home: ReleaseHome,
 ) -> FreezeWindow:
-    """Give the lease back and allow writes. The transformer's files are removed; the archive is kept."""
+    """Give the lease back and allow writes. The transformer's files and archives beyond `keep_archives` are removed."""
     with told_plainly(RELEASED), origin.connect() as connected:
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
         if is_write_blocked(connected.client):
@@ -37,8 +39,10 @@ def unfreeze(
                 "lift it with setUserWriteBlockMode."
             )
         window = FreezeWindow(freezes=freezes_of(connected.client, plan.release_id))
-    shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
+        last = newest_journal(connected.client, plan.database)
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
+    shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
+    _prune(context, home, plan, {plan.release_id, *([last.release_id] if last else [])})
     context.add_output_metadata(
         {
             "writes blocked for": duration(window.seconds),
@@ -55,3 +59,14 @@ def unfreeze(
         }
     )
     return window
+
+
+def _prune(context: dg.OpExecutionContext, home: ReleaseHome, plan: ReleasePlan, needed: Set[str]) -> None:
+    """Never the archive of the last release that swapped: it is what is left should its previous generation be lost."""
+    try:
+        removed = home.prune(plan.keep_archives, needed)
+    except OSError as error:
+        context.log.warning(f"Old archives could not be removed ({error}). The next release tries again.")
+        return
+    if removed:
+        context.log.info(f"Removed the archives of {', '.join(removed)}: the newest {plan.keep_archives} are kept.")
