@@ -44,6 +44,10 @@ class ConfigurationMissing(Exception):
     """An environment variable that a step needs is not set."""
 
 
+class RecordMissing(Exception):
+    """What an earlier step handed on is gone."""
+
+
 class HomeUnusable(Exception):
     """Nothing can be written to NMDC_RELEASE_HOME."""
 
@@ -278,12 +282,20 @@ class RecordStore(dg.ConfigurableIOManager):
         """The record as the step that made it left it.
 
         Raises:
-            FileNotFoundError: if its file is gone; the step that makes it has to be run again.
+            RecordMissing: if its file is gone; the step that makes it has to be run again.
         """
         if context.upstream_output is None:
             raise ValueError("a record is only ever read from the step that made it")
         record = cast("type[Record]", context.dagster_type.typing_type)
-        return record.model_validate_json(self._path(context.upstream_output).read_bytes())
+        path = self._path(context.upstream_output)
+        try:
+            return record.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise RecordMissing(
+                f"{path} is gone: what the step {context.upstream_output.step_key} handed on. No data of the origin was changed "
+                f"by this step. Re-execute the run from `{context.upstream_output.step_key}`, or launch a new release. More: "
+                "docs/runbook.md, RecordMissing."
+            ) from None
 
     def _path(self, context: dg.OutputContext) -> Path:
         return self.home.record(context.run_id, context.step_key)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.resources import ConfigurationMissing, HomeUnusable
+from nmdc_release_ops.resources import ConfigurationMissing, HomeUnusable, RecordMissing
 from nmdc_release_ops.schema.errors import SchemaError
 
 NOT_TOUCHED = "The origin was not touched and is not frozen."
@@ -41,16 +41,22 @@ class WorkerDied(Exception):
     """A worker process ended without saying why."""
 
 
-_FORESEEN = (
+FORESEEN: tuple[type[Exception], ...] = (
     MongoError,
     SchemaError,
     ConfigurationMissing,
     HomeUnusable,
+    RecordMissing,
     PlanRefused,
     MigratorFailed,
     DocumentsInvalid,
     WorkerDied,
 )
+
+
+def runbook_entry(error: Exception) -> str:
+    """Where to read on."""
+    return f"More: docs/runbook.md, {type(error).__name__}."
 
 
 @contextmanager
@@ -65,9 +71,9 @@ def told_plainly(state: str) -> Iterator[None]:
     """
     try:
         yield
-    except _FORESEEN as error:
+    except FORESEEN as error:
         raise dg.Failure(
-            description=f"{error}\n\n{state}",
+            description=f"{error}\n\n{state}\n\n{runbook_entry(error)}",
             metadata={"error": type(error).__name__, "origin": state, **getattr(error, "metadata", {})},
             allow_retries=False,
         ) from error

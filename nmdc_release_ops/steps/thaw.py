@@ -10,7 +10,7 @@ from nmdc_release_ops.mongo.journal import SwapUnderWay
 from nmdc_release_ops.mongo.lease import Lease, current_lease
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
-from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.failures import runbook_entry, told_plainly
 
 
 class ReleaseGoesOn(MongoError):
@@ -29,7 +29,7 @@ def thaw_after_failure(context: dg.HookContext) -> None:
                 return
             context.log.warning(thaw_unless_swapping(connected, lease.release_id, context.run_id))
     except SwapUnderWay as refusal:
-        context.log.error(str(refusal))
+        context.log.error(f"{refusal} {runbook_entry(refusal)}")
     except (MongoError, PyMongoError, ConfigurationMissing) as error:
         context.log.error(
             f"The origin could not be thawed: {error} If this run froze it, it still is. As soon as it can be reached, "
