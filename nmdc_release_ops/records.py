@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from nmdc_release_ops.mongo.archive import ArchivedCollection
+from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.lease import Freeze, Strategy
@@ -50,6 +50,7 @@ class ReleasePlan(Record):
         server: the origin's, for people.
         strategy: how writes will be kept out.
         keep_archives: how many archives are kept after the release.
+        engine: what dumps, loads and stages.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
     """
@@ -60,6 +61,7 @@ class ReleasePlan(Record):
     server: str
     strategy: Strategy
     keep_archives: int
+    engine: Engine = Engine.NATIVE
     from_version: str
     to_version: str
     migrators: list[PlannedMigrator]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +58,7 @@ class Origin:
 
     client: MongoClient[Document]
     database: Database[Document]
+    uri: str = field(repr=False)
 
 
 class OriginResource(dg.ConfigurableResource[Any]):
@@ -81,7 +82,7 @@ class OriginResource(dg.ConfigurableResource[Any]):
                 "and start Dagster again."
             )
         with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
-            yield Origin(client, client[self.database_name])
+            yield Origin(client, client[self.database_name], uri)
 
     def keep_beating(self, lease: Lease) -> None:
         """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""
@@ -169,7 +170,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 class Transformer:
     """The scratch database, connected to."""
 
-    uri: str
+    uri: str = field(repr=False)
     database: Database[Document]
 
 

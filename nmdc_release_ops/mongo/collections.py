@@ -24,7 +24,7 @@ class Collection:
 
     Attributes:
         kind: "collection", "view" or "timeseries", in MongoDB's words.
-        uuid: stays the same over a rename within the database; None for a view.
+        uuid: stays the same over a rename within the database; None for a view and for a time series.
         options: as `create` takes them, without the `uuid`.
         indexes: as `listIndexes` gives them, `_id_` among them.
     """
@@ -45,10 +45,11 @@ def list_collections(database: Database[Document], names: Iterable[str] | None =
         if name.startswith("system.") or (wanted is not None and name not in wanted):
             continue
         is_view = listed["type"] == "view"
+        uuid = listed["info"].get("uuid")
         found[name] = Collection(
             name=name,
             kind=listed["type"],
-            uuid=None if is_view else UUID(bytes=bytes(listed["info"]["uuid"])),
+            uuid=None if uuid is None else UUID(bytes=bytes(uuid)),
             options=dict(listed["options"]),
             indexes=() if is_view else tuple(dict(index) for index in database[name].list_indexes()),
         )

@@ -1,22 +1,26 @@
-"""The `native` engine's dump: raw BSON from the driver, compressed and hashed on its way to disk."""
+"""Making an archive, and the `native` engine's dump: raw BSON from the driver, compressed and hashed on its way to disk."""
 
-import hashlib
 import os
 import shutil
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import IO
+from threading import Event
 
 from isal import igzip
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.archive import (
-    MANIFEST,
     ArchivedCollection,
+    Engine,
+    HashedFile,
     Manifest,
     file_name,
+    sha256_of,
+    sync,
     to_extended_json,
+    write_manifest,
     write_metadata,
 )
 from nmdc_release_ops.mongo.clock import ClusterTime, now
@@ -36,6 +40,9 @@ THREADS = min(4, os.cpu_count() or 1)
 # Measured: level 2 of ISA-L is as small as gzip's default to within a few percent and several times faster.
 _COMPRESSION_LEVEL = 2
 
+WriteFiles = Callable[[Mapping[str, Collection], Path], Iterable[ArchivedCollection]]
+"""Writes the files of the collections into a folder and describes them, without their hashes."""
+
 
 class DumpFailed(MongoError):
     """The archive could not be written, or the data changed while it was."""
@@ -50,11 +57,37 @@ def dump(
     cluster_time: ClusterTime,
     report: Report = silent,
 ) -> Manifest:
-    """Write the collections `names` of a frozen database to the new folder `folder`.
+    """Write the collections `names` of a frozen database to the new folder `folder`, with the driver.
 
-    The folder appears under its name only when it is complete.
+    Arguments and errors as `write_archive`.
+    """
+    return write_archive(
+        database,
+        names,
+        folder,
+        partial(_write_files, database, report),
+        engine=Engine.NATIVE,
+        release_id=release_id,
+        cluster_time=cluster_time,
+    )
+
+
+def write_archive(
+    database: Database[Document],
+    names: Iterable[str],
+    folder: Path,
+    write: WriteFiles,
+    *,
+    engine: Engine,
+    release_id: str,
+    cluster_time: ClusterTime,
+) -> Manifest:
+    """Make an archive of the collections `names` of a frozen database in the new folder `folder`.
+
+    The folder appears under its name only when it is complete, and on the disk.
 
     Args:
+        write: writes the files.
         cluster_time: a moment since which nothing has been written.
 
     Raises:
@@ -64,24 +97,15 @@ def dump(
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        (aside / Path(file_name(database.name, "any", "bson")).parent).mkdir(mode=0o700, parents=True)
+        (aside / database.name).mkdir(mode=0o700, parents=True)
         aside.chmod(0o700)
         described = list_collections(database, names)
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="dump") as pool:
-            # The largest first, so that no thread is left alone with it at the end.
-            sizes = {name: collection_size(database, name) for name in described}
-            order = sorted(described, key=lambda name: -sizes[name].bytes)
-            parts = list(
-                pool.map(
-                    lambda name: _dump_collection(database, described[name], aside, sizes[name].documents, report),
-                    order,
-                )
-            )
+        parts = list(write(described, aside))
         hashes = collection_hashes(database, described)
         _refuse_if_changed(database, described, {part.name: part.documents for part in parts})
         manifest = Manifest(
             release_id=release_id,
-            engine="native",
+            engine=engine,
             database=database.name,
             server_version=database.client.server_info()["version"],
             cluster_time=cluster_time,
@@ -91,16 +115,50 @@ def dump(
                 key=lambda part: part.name,
             ),
         )
-        _write_durably(aside / MANIFEST, manifest.model_dump_json(indent=2).encode())
+        write_manifest(aside, manifest)
+        for part in (aside / database.name, aside):
+            sync(part)
         aside.rename(folder)
+        sync(folder.parent)
         return manifest
     except OSError as error:
         raise DumpFailed(
-            f"The archive could not be written to {folder}: {error.strerror or error}. Make room, or point "
-            "NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
+            f"The archive could not be written to {folder}: {error.strerror or error}. {MAKE_ROOM}"
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+MAKE_ROOM = "Make room, or point NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
+
+
+def _write_files(
+    database: Database[Document], report: Report, described: Mapping[str, Collection], folder: Path
+) -> list[ArchivedCollection]:
+    # The largest first, so that no thread is left alone with it at the end.
+    sizes = {name: collection_size(database, name) for name in described}
+    order = sorted(described, key=lambda name: -sizes[name].bytes)
+    unwanted = Event()
+
+    def report_unless_unwanted(progress: Progress) -> None:
+        if unwanted.is_set():
+            raise CancelledError
+        report(progress)
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="dump") as pool:
+        try:
+            return list(
+                pool.map(
+                    lambda name: _dump_collection(
+                        database, described[name], folder, sizes[name].documents, report_unless_unwanted
+                    ),
+                    order,
+                )
+            )
+        except BaseException:
+            # Leaving the pool waits for its threads: when one failed or the run is cancelled, the others need not end.
+            unwanted.set()
+            raise
 
 
 def _dump_collection(
@@ -109,7 +167,7 @@ def _dump_collection(
     name = file_name(database.name, collection.name, "bson")
     documents = size = 0
     with (folder / name).open("wb") as file:
-        hashed = _Hashed(file)
+        hashed = HashedFile(file)
         with igzip.IGzipFile(fileobj=hashed, mode="wb", compresslevel=_COMPRESSION_LEVEL, mtime=0) as compressed:
             for run in read_raw(database[collection.name]):
                 compressed.write(run)
@@ -118,7 +176,9 @@ def _dump_collection(
                 report(Progress(collection.name, documents, max(expected, documents)))
         file.flush()
         os.fsync(file.fileno())
-    write_metadata(folder / file_name(database.name, collection.name, "metadata.json"), collection)
+    metadata = file_name(database.name, collection.name, "metadata.json")
+    write_metadata(folder / metadata, collection)
+    sync(folder / metadata)
     return ArchivedCollection(
         name=collection.name,
         documents=documents,
@@ -126,6 +186,8 @@ def _dump_collection(
         file=name,
         file_bytes=hashed.size,
         sha256=hashed.digest.hexdigest(),
+        metadata_file=metadata,
+        metadata_sha256=sha256_of(folder / metadata),
         hash="",
         options=to_extended_json(dict(collection.options)),
         indexes=[to_extended_json(dict(index)) for index in collection.indexes],
@@ -152,27 +214,3 @@ def _refuse_if_changed(database: Database[Document], before: dict[str, Collectio
             f"{', '.join(changed)} changed while being dumped, although the origin is frozen: somebody writes as a "
             "user who bypasses the block. Stop them, and re-execute the run from this step."
         )
-
-
-class _Hashed:
-    """A file that knows the sha256 and the size of what went through it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, chunk: bytes) -> int:
-        self.digest.update(chunk)
-        self.size += len(chunk)
-        return self._file.write(chunk)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

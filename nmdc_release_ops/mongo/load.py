@@ -1,25 +1,37 @@
 """Loading an archive into a scratch database."""
 
 from collections.abc import Iterator
+from gzip import BadGzipFile
 from pathlib import Path
+from typing import cast
 
-from isal import igzip
+from isal import igzip, igzip_lib
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from nmdc_release_ops.mongo.archive import (
     ArchiveDamaged,
     ArchivedCollection,
+    HashedFile,
     Manifest,
     verify,
 )
-from nmdc_release_ops.mongo.collections import Collection, collection_hashes
+from nmdc_release_ops.mongo.collections import (
+    Collection,
+    collection_hashes,
+    comparable_indexes,
+    list_collections,
+)
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import RawWriter
 
 _READ_BYTES = 4 * 1024 * 1024
+# The library's stubs take its exception for an instance of one.
+_NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
+# What a server takes at most (BSONObjMaxInternalSize); a longer "document" is none, and not to be collected in memory.
+_LONGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
 # Decided by the server when it makes the collection, or only true of the server it came from.
 _INDEX_PLACE = ("ns",)
 
@@ -29,21 +41,51 @@ class LoadFailed(MongoError):
 
 
 def load(folder: Path, manifest: Manifest, database: Database[Document], *, report: Report = silent) -> None:
-    """Load a whole archive into `database`, which is emptied first, and prove that it is the same.
+    """Load a whole archive into `database`, which is emptied first, with the driver, and prove that it is the same.
 
     Raises:
-        ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then.
-        LoadFailed: counts or hashes differ after loading.
+        ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then, unless the file
+            changed in between.
+        LoadFailed: counts, hashes, options or indexes differ after loading.
     """
-    verify(folder, manifest.collections)
+    verify(folder, manifest)
     database.client.drop_database(database.name)
     for archived in sorted(manifest.collections, key=lambda archived: -archived.bytes):
         _load_collection(folder, archived, database, report)
-    hashes = collection_hashes(database, [archived.name for archived in manifest.collections])
-    differing = [archived.name for archived in manifest.collections if hashes.get(archived.name) != archived.hash]
+    prove(folder, manifest, database)
+
+
+def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> None:
+    """Compare a database with the archive that was loaded into it.
+
+    Raises:
+        LoadFailed: naming the collections that differ, and in what.
+    """
+    made = list_collections(database)
+    hashes = collection_hashes(database, made)
+    differing = []
+    for archived in manifest.collections:
+        if archived.name not in made:
+            differing.append(f"{archived.name} is missing")
+            continue
+        was, found = archived.describe(), made[archived.name]
+        compared = {
+            "documents": (archived.documents, database[archived.name].count_documents({})),
+            "hash": (archived.hash or hashes[archived.name], hashes[archived.name]),
+            "indexes": (comparable_indexes(was.indexes), comparable_indexes(found.indexes)),
+            "options": (dict(was.options), dict(found.options)),
+        }
+        differing += [
+            f"{archived.name} has {what} {here} instead of {there}"
+            for what, (there, here) in compared.items()
+            if there != here
+        ]
+    differing += [
+        f"{name} was not in it" for name in made.keys() - {archived.name for archived in manifest.collections}
+    ]
     if differing:
         raise LoadFailed(
-            f"{', '.join(differing)} came out of the archive {folder} other than the origin hashed them. Re-execute "
+            f"The archive {folder} was loaded, and what came out is not what was dumped: {'; '.join(differing)}. Re-execute "
             "the run from `dump`."
         )
 
@@ -58,10 +100,13 @@ def create(database: Database[Document], collection: Collection, name: str | Non
 
 def create_indexes(database: Database[Document], collection: Collection, name: str | None = None) -> None:
     """Make the indexes of `collection` on the collection `name`, all in one scan."""
+    # An index that compares by bytes is listed without a collation; made so, it would take the collection's own.
+    collation = {"collation": {"locale": "simple"}} if "collation" in collection.options else {}
     indexes = [
-        {key: value for key, value in index.items() if key not in _INDEX_PLACE}
+        {**collation, **{key: value for key, value in index.items() if key not in _INDEX_PLACE}}
         for index in collection.indexes
-        if index["name"] != "_id_"
+        # Both are made with the collection.
+        if index["name"] != "_id_" and not index.get("clustered")
     ]
     if indexes:
         database.command("createIndexes", name or collection.name, indexes=indexes)
@@ -73,37 +118,50 @@ def _load_collection(folder: Path, archived: ArchivedCollection, database: Datab
     writer = RawWriter(database, collection.name)
     path = folder / archived.file
     try:
-        for document in read_documents(path):
-            if writer.add(document):
-                report(Progress(archived.name, writer.written, archived.documents))
-        writer.flush()
+        with path.open("rb") as opened:
+            file = HashedFile(opened)
+            for document in read_documents(file, path):
+                if writer.add(document):
+                    report(Progress(archived.name, writer.written, archived.documents))
+            writer.flush()
+            file.read_on()
     except BulkWriteError as error:
         raise LoadFailed(f"{archived.name} could not be loaded from {path}: {error}") from error
-    if writer.written != archived.documents:
-        raise ArchiveDamaged(f"{path} holds {writer.written:,} documents, not {archived.documents:,}. Dump again.")
+    if (file.digest.hexdigest(), writer.written) != (archived.sha256, archived.documents):
+        raise ArchiveDamaged(
+            f"{path} changed after it was verified and while it was loaded. Find out who writes to it, and dump again."
+        )
     report(Progress(archived.name, writer.written, archived.documents))
     create_indexes(database, collection)
 
 
-def read_documents(path: Path) -> Iterator[bytes]:
-    """Each document of a file of an archive, compressed or not, as BSON.
+def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:
+    """Each document of a file of an archive, as BSON.
+
+    Args:
+        file: at its start, gzipped.
+        path: where it is, for errors.
 
     Raises:
-        ArchiveDamaged: if the file ends within a document.
+        ArchiveDamaged: if it is not gzipped, or ends within a document.
     """
-    opened = igzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
-        rest = b""
-        while chunk := file.read(_READ_BYTES):
-            run = rest + chunk if rest else chunk
-            position = 0
-            length = len(run)
-            while length - position >= 4:
-                end = position + int.from_bytes(run[position : position + 4], "little")
-                if end > length or end <= position:
-                    break
-                yield run[position:end]
-                position = end
-            rest = run[position:]
-        if rest:
-            raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")
+    rest = b""
+    try:
+        with igzip.IGzipFile(fileobj=file, mode="rb") as uncompressed:
+            while chunk := uncompressed.read(_READ_BYTES):
+                run = rest + chunk if rest else chunk
+                position = 0
+                length = len(run)
+                while length - position >= 4:
+                    end = position + int.from_bytes(run[position : position + 4], "little")
+                    if end > length or end <= position:
+                        break
+                    yield run[position:end]
+                    position = end
+                rest = run[position:]
+                if len(rest) > _LONGEST_DOCUMENT:
+                    raise ArchiveDamaged(f"{path} holds something longer than any document. Dump again.")
+    except _NOT_GZIPPED as error:
+        raise ArchiveDamaged(f"{path} cannot be uncompressed: {error}. Dump again.") from error
+    if rest:
+        raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")

@@ -18,7 +18,8 @@ OLDEST_RELEASE = (6, 0)
 """`setUserWriteBlockMode` came with MongoDB 6.0."""
 # What a release writes without its being part of the schema.
 _OURS = (STAGED, PREVIOUS, EVENTS, LATEST_VERSION)
-_UNSUPPORTED_OPTIONS = ("capped", "clusteredIndex", "timeseries")
+# An archive carries capped collections; staging one would take the privilege to convert any collection into one.
+_UNSUPPORTED_OPTIONS = ("capped",)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Documents as the bytes they are: read, split and written without being decoded."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 from pymongo.collection import Collection as MongoCollection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -16,7 +18,14 @@ READ_BATCH = 10_000
 WRITE_BATCH_BYTES = 16_000_000
 WRITE_BATCH_DOCUMENTS = 20_000
 
-_RAW = CodecOptions(document_class=RawBSONDocument)
+# Whatever a document holds, looking into it must not fail.
+_RAW = CodecOptions(
+    document_class=RawBSONDocument,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+_NINE_ZEROS = bytes(9)
+_EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
 
 
 def read_raw(collection: MongoCollection[Document]) -> Iterator[bytes]:
@@ -50,10 +59,23 @@ def split(run: bytes) -> Iterator[bytes]:
         position = end
 
 
-class RawWriter:
-    """Inserts raw documents into a collection in batches bounded in number and bytes.
+def has_empty_timestamp(document: bytes) -> bool:
+    """Whether a field of the document itself, not of one within it, is `Timestamp(0, 0)`.
 
-    Validation by the collection's own rules is bypassed: what is written has been in such a collection before.
+    A server that inserts a document puts the present moment in the place of such a timestamp, unless it is the `_id`.
+    """
+    # Cheap looks first, for nearly every document is done with them: a name's end and eight zeros, after the type's byte.
+    if _NINE_ZEROS not in document or _EMPTY_TIMESTAMP.search(document) is None:
+        return False
+    fields = RawBSONDocument(document, _RAW).items()
+    return any(name != "_id" and isinstance(value, Timestamp) and value == Timestamp(0, 0) for name, value in fields)
+
+
+class RawWriter:
+    """Inserts raw documents into a collection in their order, in batches bounded in number and bytes.
+
+    Validation by the collection's own rules is bypassed: what is written has been in such a collection before. A document
+    with an empty timestamp is written by an update, which keeps it as it is; the user needs the privilege to.
     """
 
     def __init__(self, database: Database[Any], name: str) -> None:
@@ -64,6 +86,10 @@ class RawWriter:
 
     def add(self, document: bytes) -> bool:
         """Take one document; tell whether a batch was written with it."""
+        if has_empty_timestamp(document):
+            self.flush()
+            self._put(RawBSONDocument(document, _RAW))
+            return True
         self._batch.append(RawBSONDocument(document))
         self._bytes += len(document)
         if self._bytes >= WRITE_BATCH_BYTES or len(self._batch) >= WRITE_BATCH_DOCUMENTS:
@@ -89,3 +115,12 @@ class RawWriter:
         self.written += len(self._batch)
         self._batch = []
         self._bytes = 0
+
+    def _put(self, document: RawBSONDocument) -> None:
+        self._collection.update_one(
+            {"_id": {"$eq": document["_id"]}},
+            [{"$replaceWith": {"$literal": document}}],
+            upsert=True,
+            bypass_document_validation=True,
+        )
+        self.written += 1

@@ -140,7 +140,7 @@ class PrivateMongod:
                 stderr=subprocess.STDOUT,
                 # An interrupt in the terminal is for us; mongod is stopped when we have tidied up.
                 start_new_session=True,
-                env=_environment_without_secrets(),
+                env=environment_without_secrets(),
             )
         server = cls(folder, port, None, guard)
         try:
@@ -336,6 +336,7 @@ def _write_private(path: Path, text: str) -> None:
     aside.rename(path)
 
 
-def _environment_without_secrets() -> dict[str, str]:
+def environment_without_secrets() -> dict[str, str]:
+    """What a program that is started may see of our environment."""
     kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
     return {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,11 +1,15 @@
 """Staging: a collection is written beside the live one and proved to be what was validated, before any swap."""
 
+from typing import Protocol
+
 from pydantic import BaseModel, ConfigDict
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.collections import (
+    Collection,
     collection_hashes,
+    collection_size,
     comparable_indexes,
     list_collections,
 )
@@ -14,6 +18,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.load import create, create_indexes
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
+from nmdc_release_ops.mongo.tools import ToolFailed
 
 STAGED = "_release.staged."
 PREVIOUS = "_release.previous."
@@ -38,6 +43,12 @@ class Staged(BaseModel):
     hash: str
 
 
+class Copy(Protocol):
+    """Copies the documents and indexes of a collection of the transformer to a name that is free in the origin."""
+
+    def __call__(self, source: Collection, staged_name: str) -> None: ...
+
+
 def stage(
     transformer: Database[Document],
     origin: Database[Document],
@@ -46,7 +57,31 @@ def stage(
     *,
     report: Report = silent,
 ) -> Staged:
-    """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
+    """Copy the collection `name` of the transformer, with the driver, into the origin under its staged name, and verify it.
+
+    Arguments and errors as `stage_with`.
+    """
+
+    total = collection_size(transformer, name).documents
+
+    def copy(source: Collection, staged_name: str) -> None:
+        create(origin, source, staged_name)
+        writer = RawWriter(origin, staged_name)
+        for run in read_raw(transformer[name]):
+            for document in split(run):
+                if writer.add(document):
+                    report(Progress(name, writer.written, max(total, writer.written)))
+        writer.flush()
+        report(Progress(name, writer.written, writer.written))
+        create_indexes(origin, source, staged_name)
+
+    return stage_with(copy, transformer, origin, name, expected_hash)
+
+
+def stage_with(
+    copy: Copy, transformer: Database[Document], origin: Database[Document], name: str, expected_hash: str
+) -> Staged:
+    """Have the collection `name` of the transformer copied into the origin under its staged name, and verify it.
 
     Whatever an earlier attempt left under that name is dropped first.
 
@@ -54,7 +89,7 @@ def stage(
         expected_hash: `dbHash` of the collection that was validated.
 
     Raises:
-        StagingFailed: the origin refused documents or indexes, or counts, hash or indexes differ.
+        StagingFailed: the origin refused documents or indexes, or counts, hash, options or indexes differ.
     """
     staged_name = STAGED + name
     source = list_collections(transformer, [name]).get(name)
@@ -63,21 +98,18 @@ def stage(
     total = transformer[name].count_documents({})
     try:
         origin.drop_collection(staged_name)
-        create(origin, source, staged_name)
-        writer = RawWriter(origin, staged_name)
-        for run in read_raw(transformer[name]):
-            for document in split(run):
-                if writer.add(document):
-                    report(Progress(name, writer.written, total))
-        writer.flush()
-        report(Progress(name, writer.written, total))
-        create_indexes(origin, source, staged_name)
-    except PyMongoError as error:
+        copy(source, staged_name)
+    except (PyMongoError, ToolFailed) as error:
         raise StagingFailed(
             f"{name} could not be staged on the origin: {error}. Its collections are as they were. Correct the cause "
             "and re-execute the run from `restore`."
         ) from error
-    made = list_collections(origin, [staged_name])[staged_name]
+    made = list_collections(origin, [staged_name]).get(staged_name)
+    if made is None:
+        raise StagingFailed(
+            f"{name} was staged, and is not there as {staged_name}. The origin's collections are as they were. Re-execute "
+            "the run from `restore`."
+        )
     found_hash = collection_hashes(origin, [staged_name])[staged_name]
     documents = origin[staged_name].count_documents({})
     for what, expected, found in (

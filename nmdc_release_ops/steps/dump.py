@@ -4,7 +4,7 @@ import shutil
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.dump import dump as dump_collections
+from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import OriginResource, ReleaseHome
 from nmdc_release_ops.steps.display import log_progress, size, table
@@ -26,13 +26,15 @@ def dump(
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy)
         shutil.rmtree(folder, ignore_errors=True)
-        manifest = dump_collections(
-            connected.database,
+        manifest = engine.dump(
+            plan.engine,
+            connected,
             plan.collection_names,
             folder,
             release_id=plan.release_id,
             cluster_time=lease.cluster_time,
             report=log_progress(context, "dumped", plan.documents),
+            tell=context.log.info,
         )
     context.log.info(
         f"Dumped {manifest.documents:,} documents, {size(manifest.bytes)} ({size(manifest.file_bytes)} on disk), to {folder}."

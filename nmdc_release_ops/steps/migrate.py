@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import compare, snapshot
-from nmdc_release_ops.mongo.load import load
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -32,7 +32,8 @@ def migrate(
     with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
         manifest = read_manifest(archive.path)
         context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
-        load(archive.path, manifest, scratch.database, report=log_progress(context, "loaded", manifest.documents))
+        report = log_progress(context, "loaded", manifest.documents)
+        engine.load(plan.engine, archive.path, manifest, scratch, report=report, tell=context.log.info)
         context.log.info(f"Loaded {manifest.documents:,} documents; counts and hashes are the origin's.")
         before = snapshot(scratch.database)
         outcomes = _run_migrators(context, plan, scratch, home, schema, worker)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.archive import Engine
+from nmdc_release_ops.mongo.engine import require_engine
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import choose_strategy, inspect_origin, inspect_server
 from nmdc_release_ops.mongo.topology import Server, describe_server
@@ -50,6 +53,10 @@ class PlanConfig(dg.Config):
         ge=1,
         description="After the release, archives older than the newest so many are removed; never one that is still needed.",
     )
+    engine: Literal["native", "mongo-tools"] = Field(
+        default="native",
+        description='What dumps, loads and stages: "native" (the driver), or "mongo-tools" (mongodump and mongorestore).',
+    )
 
 
 @dg.op(out=dg.Out(ReleasePlan, is_required=False, description="What the release is going to do."))
@@ -76,6 +83,7 @@ def plan(
             allow_without_authorization=config.allow_without_authorization,
         )
         transformer.require_usable()
+        engine = require_engine(Engine(config.engine))
         if problems:
             raise PlanRefused(problems)
         from_version = _from_version(config, connected)
@@ -102,6 +110,7 @@ def plan(
             "warnings": "\n".join(release.warnings) or "none",
             "origin": release.server,
             "freezing": release.strategy.value,
+            "engine": engine,
             "documents": release.documents,
             "size": size(release.bytes),
             "migrators": table(
@@ -238,6 +247,7 @@ def _describe(
         server=str(server),
         strategy=choose_strategy(server),
         keep_archives=config.keep_archives,
+        engine=Engine(config.engine),
         from_version=str(from_version),
         to_version=str(to_version),
         migrators=[

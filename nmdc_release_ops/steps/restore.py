@@ -2,10 +2,11 @@
 
 import dagster as dg
 
+from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
-from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation, stage
+from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import changed_since
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
@@ -51,7 +52,16 @@ def restore(
                 report = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
                 for name in migrated.changes.staged:
                     staged.append(
-                        stage(scratch.database, connected.database, name, validation.hashes[name], report=report)
+                        engine.stage(
+                            plan.engine,
+                            scratch,
+                            connected,
+                            name,
+                            validation.hashes[name],
+                            folder=home.release(plan.release_id),
+                            report=report,
+                            tell=context.log.info,
+                        )
                     )
                     context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
             _refuse_if_changed(connected, archive)

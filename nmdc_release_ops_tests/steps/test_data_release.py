@@ -158,7 +158,7 @@ def test_the_origin_is_thawed_and_the_freeze_is_on_record(released: Released) ->
 def test_the_archive_is_whole_private_and_holds_the_database_as_it_was(released: Released) -> None:
     archive = released.result.output_for_node("dump")
     manifest = read_manifest(archive.path)
-    verify(archive.path, manifest.collections)
+    verify(archive.path, manifest)
     assert {one.name: one.hash for one in manifest.collections}.items() <= released.before["hashes"].items()
     for path in (archive.path, archive.path.parent):
         assert path.stat().st_mode & 0o077 == 0

@@ -1,0 +1,95 @@
+"""The engine `mongo-tools`: dumping with `mongodump`."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine, Manifest, file_name, to_extended_json
+from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.collections import Collection
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.dump import MAKE_ROOM, DumpFailed, write_archive
+from nmdc_release_ops.mongo.survey import survey
+from nmdc_release_ops.mongo.tools import MONGODUMP, Invocation, Tell, ToolFailed, run
+
+
+def dump_with_mongodump(
+    database: Database[Document],
+    uri: str,
+    names: Iterable[str],
+    folder: Path,
+    *,
+    release_id: str,
+    cluster_time: ClusterTime,
+    tell: Tell,
+) -> Manifest:
+    """Write the collections `names` of a frozen database to the new folder `folder`, with `mongodump`.
+
+    Args:
+        uri: of the server that `database` is on.
+        tell: gets what `mongodump` logs.
+        cluster_time: a moment since which nothing has been written.
+
+    Raises:
+        DumpFailed: `mongodump` failed, or a collection changed while it was read.
+        HashUnavailable: see `collection_hashes`.
+    """
+
+    def write(described: Mapping[str, Collection], aside: Path) -> list[ArchivedCollection]:
+        others = sorted(set(database.list_collection_names()) - described.keys())
+        try:
+            run(
+                Invocation(MONGODUMP, dump_arguments(database.name, others, aside), uri),
+                folder=folder.parent,
+                tell=tell,
+            )
+        except ToolFailed as error:
+            raise DumpFailed(
+                f"The archive could not be written to {folder}: {error}\nIf the disk is full: {MAKE_ROOM} Otherwise correct the "
+                "cause and re-execute the run from this step, or launch with engine: native."
+            ) from error
+        _remove_what_was_not_asked_for(database.name, described, aside)
+        for path in (aside, aside / database.name):
+            path.chmod(0o700)
+        return [
+            survey(
+                aside,
+                database.name,
+                collection.name,
+                to_extended_json(dict(collection.options)),
+                [to_extended_json(dict(index)) for index in collection.indexes],
+            )
+            for collection in described.values()
+        ]
+
+    return write_archive(
+        database,
+        names,
+        folder,
+        write,
+        engine=Engine.MONGO_TOOLS,
+        release_id=release_id,
+        cluster_time=cluster_time,
+    )
+
+
+def dump_arguments(database: str, others: Iterable[str], folder: Path) -> list[str]:
+    """What to tell `mongodump` to dump a database without the collections `others`.
+
+    It takes either a single collection or all but some.
+    """
+    return [
+        f"--db={database}",
+        *(f"--excludeCollection={name}" for name in others),
+        "--gzip",
+        f"--out={folder}",
+    ]
+
+
+def _remove_what_was_not_asked_for(database: str, described: Iterable[str], folder: Path) -> None:
+    """Newer versions of `mongodump` write a file about themselves, which nothing of ours needs or looks after."""
+    asked = {folder / file_name(database, name, ending) for name in described for ending in ("bson", "metadata.json")}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in asked:
+            path.unlink()

@@ -1,0 +1,259 @@
+"""Either engine reads what the other wrote, and what comes out is exactly what went in.
+
+Each pair of engines dumps as the operator from a guarded origin and loads into a transformer.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo import engine
+from nmdc_release_ops.mongo.archive import Engine, Manifest, read_manifest, verify
+from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.collections import collection_hashes, comparable_indexes, list_collections
+from nmdc_release_ops.mongo.load import load
+from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, operator_role
+from nmdc_release_ops.mongo.progress import silent
+from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.staging import STAGED, StagingFailed
+from nmdc_release_ops.mongo.survey import adopt
+from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools
+from nmdc_release_ops_tests.mongo.odd_data import (
+    IDENTIFIERS,
+    LARGEST,
+    ODD_NAMES,
+    VALUES,
+    documents_of,
+    fill,
+    put_empty_timestamps,
+)
+
+ORIGIN = "contract"
+TRANSFORMER = "contract_transformer"
+USER = "operator of the contract"
+PASSWORD = "p@ss/word: contract"
+EMPTY_TIMESTAMPS = "empty_timestamps_set"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A database, and how to reach it."""
+
+    database: Database[Any]
+    uri: str
+
+
+@pytest.fixture(scope="module")
+def administrator(guarded_mongod: PrivateMongod) -> Iterator[MongoClient[Any]]:
+    with MongoClient[Any](guarded_mongod.uri) as client:
+        client.admin.command("createRole", OPERATOR_ROLE, **operator_role(ORIGIN))
+        client.admin.command("createUser", USER, pwd=PASSWORD, roles=[OPERATOR_ROLE])
+        yield client
+        client.admin.command("dropUser", USER)
+        client.admin.command("dropRole", OPERATOR_ROLE)
+        client.drop_database(ORIGIN)
+
+
+@pytest.fixture(scope="module")
+def origin(administrator: MongoClient[Any], guarded_mongod: PrivateMongod) -> Iterator[Side]:
+    """As the operator sees it."""
+    fill(administrator[ORIGIN])
+    put_empty_timestamps(administrator[ORIGIN])
+    administrator[ORIGIN].left_alone.insert_one({})
+    administrator[ORIGIN].create_collection("a_view", viewOn="plain_set", pipeline=[])
+    uri = guarded_mongod.uri_for(USER, PASSWORD, "admin")
+    with MongoClient[Any](uri) as client:
+        yield Side(client[ORIGIN], uri)
+
+
+@pytest.fixture(scope="module")
+def names(origin: Side) -> list[str]:
+    """Of the collections in the release: all but a view and one that the release leaves alone."""
+    return sorted(set(origin.database.list_collection_names()) - {"a_view", "left_alone", "system.views"})
+
+
+@pytest.fixture(scope="module")
+def transformer(scratch_mongod: PrivateMongod) -> Iterator[Side]:
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        yield Side(client[TRANSFORMER], scratch_mongod.uri)
+        client.drop_database(TRANSFORMER)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What one engine dumped and another, or the same, has loaded."""
+
+    folder: Path
+    manifest: Manifest
+    copy: Database[Any]
+    told: list[str]
+
+
+def dumped(by: Engine, origin: Side, names: list[str], folder: Path, told: list[str]) -> Manifest:
+    return engine.dump(
+        by,
+        origin,
+        names,
+        folder,
+        release_id="contract",
+        cluster_time=ClusterTime(seconds=1, increment=1),
+        report=silent,
+        tell=told.append,
+    )
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def exchange(
+    request: Any, origin: Side, transformer: Side, names: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Exchange:
+    dumps, loads = request.param
+    folder = tmp_path_factory.mktemp("release") / "archive"
+    told: list[str] = []
+    dumped(dumps, origin, names, folder, told)
+    manifest = read_manifest(folder)
+    assert manifest.engine is dumps
+    engine.load(loads, folder, manifest, transformer, report=silent, tell=told.append)
+    return Exchange(folder, manifest, transformer.database, told)
+
+
+def test_every_document_comes_back_byte_for_byte_and_in_the_same_order(
+    exchange: Exchange, origin: Side, names: list[str]
+) -> None:
+    for name in names:
+        assert documents_of(exchange.copy, name) == documents_of(origin.database, name), name
+    assert len(documents_of(exchange.copy, "values_set")) == len(VALUES) + 6
+    assert len(documents_of(exchange.copy, "identifiers_set")) == len(IDENTIFIERS)
+    assert [len(document) for document in documents_of(exchange.copy, "large_set")] == [LARGEST]
+    assert len(documents_of(exchange.copy, "capped_set")) == 50
+
+
+def test_the_server_hashes_both_alike_and_the_manifest_says_so(
+    exchange: Exchange, origin: Side, names: list[str]
+) -> None:
+    expected = collection_hashes(origin.database, names)
+    assert collection_hashes(exchange.copy, names) == expected
+    assert {one.name: one.hash for one in exchange.manifest.collections} == expected
+
+
+def test_options_and_indexes_come_back_exactly(exchange: Exchange, origin: Side, names: list[str]) -> None:
+    before, after = list_collections(origin.database, names), list_collections(exchange.copy)
+    assert before.keys() == after.keys() == set(names)
+    for name, was in before.items():
+        assert dict(after[name].options) == dict(was.options), name
+        assert comparable_indexes(after[name].indexes) == comparable_indexes(was.indexes), name
+    assert len(before["indexed_set"].indexes) == 17
+    assert before["collation_set"].indexes[0]["collation"]["locale"] == "fr"
+    assert {"capped", "size", "max"} <= before["capped_set"].options.keys()
+    assert before["clustered_set"].options["clusteredIndex"]["name"] == "an index of its own name"
+
+
+def test_only_the_collections_of_the_release_are_in_it_whatever_they_are_called(
+    exchange: Exchange, names: list[str]
+) -> None:
+    assert {one.name for one in exchange.manifest.collections} == set(names) > set(ODD_NAMES)
+    verify(exchange.folder, exchange.manifest)
+    assert len(list(exchange.folder.rglob("*.gz"))) == 2 * len(names)
+
+
+def test_nobody_else_may_read_an_archive_and_no_password_is_in_it_or_in_the_log(exchange: Exchange) -> None:
+    for path in (exchange.folder, exchange.folder / ORIGIN):
+        assert path.stat().st_mode & 0o077 == 0
+    assert [path.name for path in exchange.folder.parent.iterdir()] == ["archive"]
+    assert PASSWORD not in (exchange.folder / "manifest.json").read_text() + "\n".join(exchange.told)
+
+
+@pytest.mark.parametrize("by", ENGINES)
+def test_a_collection_is_staged_exactly_by_the_operator(
+    by: Engine, origin: Side, transformer: Side, names: list[str], tmp_path: Path
+) -> None:
+    natively = tmp_path / "archive"
+    load(natively, dumped(Engine.NATIVE, origin, names, natively, []), transformer.database)
+    hashes = collection_hashes(transformer.database, names)
+    for name in set(names) - {EMPTY_TIMESTAMPS, "capped_set"}:
+        staged_name = STAGED + name
+        staged = engine.stage(
+            by, transformer, origin, name, hashes[name], folder=tmp_path, report=silent, tell=lambda line: None
+        )
+        assert staged.hash == hashes[name]
+        assert documents_of(origin.database, staged_name) == documents_of(transformer.database, name), name
+        origin.database.drop_collection(staged_name)
+    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+
+
+@pytest.mark.parametrize("by", ENGINES)
+def test_what_is_staged_other_than_it_was_validated_is_refused(
+    by: Engine, origin: Side, transformer: Side, tmp_path: Path
+) -> None:
+    transformer.database.client.drop_database(TRANSFORMER)
+    transformer.database.plain_set.insert_one({"_id": 1})
+    with pytest.raises(StagingFailed, match="plain_set was validated with hash"):
+        engine.stage(
+            by, transformer, origin, "plain_set", "0" * 32, folder=tmp_path, report=silent, tell=lambda line: None
+        )
+    origin.database.drop_collection(STAGED + "plain_set")
+
+
+def test_the_operator_cannot_stage_an_empty_timestamp_and_is_told_so(
+    administrator: MongoClient[Any], origin: Side, transformer: Side, tmp_path: Path
+) -> None:
+    """Only an update can write one, and the operator's role holds no privilege to update."""
+    transformer.database.client.drop_database(TRANSFORMER)
+    put_empty_timestamps(transformer.database)
+    expected = collection_hashes(transformer.database, [EMPTY_TIMESTAMPS])[EMPTY_TIMESTAMPS]
+
+    def stage() -> Any:
+        return engine.stage(
+            Engine.NATIVE,
+            transformer,
+            origin,
+            EMPTY_TIMESTAMPS,
+            expected,
+            folder=tmp_path,
+            report=silent,
+            tell=lambda line: None,
+        )
+
+    with pytest.raises(StagingFailed, match="not authorized"):
+        stage()
+    update = {"resource": {"db": ORIGIN, "collection": ""}, "actions": ["update"]}
+    administrator.admin.command("grantPrivilegesToRole", OPERATOR_ROLE, privileges=[update])
+    assert stage().hash == expected
+    administrator.admin.command("revokePrivilegesFromRole", OPERATOR_ROLE, privileges=[update])
+    origin.database.drop_collection(STAGED + EMPTY_TIMESTAMPS)
+
+
+def by_hand(tool: str, *arguments: str) -> None:
+    subprocess.run([str(shutil.which(tool)), *arguments], check=True)
+
+
+@needs_tools
+def test_people_restore_an_archive_of_ours_with_plain_mongorestore(
+    origin: Side, scratch_mongod: PrivateMongod, names: list[str], tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    dumped(Engine.NATIVE, origin, names, archive, [])
+    by_hand("mongorestore", f"--uri={scratch_mongod.uri}", "--gzip", str(archive))
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        restored = client[ORIGIN]
+        assert collection_hashes(restored, names) == collection_hashes(origin.database, names)
+        client.drop_database(ORIGIN)
+
+
+@needs_tools
+def test_a_folder_that_people_dumped_with_plain_mongodump_is_adopted_and_loaded(
+    origin: Side, guarded_mongod: PrivateMongod, transformer: Side, names: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "dump"
+    by_hand("mongodump", f"--uri={guarded_mongod.uri}", f"--db={ORIGIN}", "--gzip", f"--out={folder}")
+    for extra in folder.rglob("prelude.json*"):
+        extra.unlink()
+    manifest = adopt(folder, ORIGIN)
+    load(folder, manifest, transformer.database)
+    assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)
