@@ -9,9 +9,10 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.collection import Collection as MongoCollection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
-from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.connection import Document, is_unauthorized
+from nmdc_release_ops.mongo.errors import MongoError
 
 READ_BATCH = 10_000
 """Documents asked for at a time; the server sends at most 16 MB whatever is asked."""
@@ -71,6 +72,10 @@ def has_empty_timestamp(document: bytes) -> bool:
     return any(name != "_id" and isinstance(value, Timestamp) and value == Timestamp(0, 0) for name, value in fields)
 
 
+class UpdateNotAllowed(MongoError):
+    """A document cannot be written as it is without a privilege that the user lacks."""
+
+
 class RawWriter:
     """Inserts raw documents into a collection in their order, in batches bounded in number and bytes.
 
@@ -85,7 +90,11 @@ class RawWriter:
         self.written = 0
 
     def add(self, document: bytes) -> bool:
-        """Take one document; tell whether a batch was written with it."""
+        """Take one document; tell whether a batch was written with it.
+
+        Raises:
+            UpdateNotAllowed: for a document with an empty timestamp.
+        """
         if has_empty_timestamp(document):
             self.flush()
             self._put(RawBSONDocument(document, _RAW))
@@ -117,10 +126,19 @@ class RawWriter:
         self._bytes = 0
 
     def _put(self, document: RawBSONDocument) -> None:
-        self._collection.update_one(
-            {"_id": {"$eq": document["_id"]}},
-            [{"$replaceWith": {"$literal": document}}],
-            upsert=True,
-            bypass_document_validation=True,
-        )
+        try:
+            self._collection.update_one(
+                {"_id": {"$eq": document["_id"]}},
+                [{"$replaceWith": {"$literal": document}}],
+                upsert=True,
+                bypass_document_validation=True,
+            )
+        except OperationFailure as error:
+            if is_unauthorized(error):
+                raise UpdateNotAllowed(
+                    f"the document {document['_id']!r} holds an empty timestamp, Timestamp(0, 0), which only an update can "
+                    "write, and the user may not update. Give the field another value, or grant the user the action update "
+                    "on the database"
+                ) from error
+            raise
         self.written += 1

@@ -18,7 +18,6 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.load import create, create_indexes
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
-from nmdc_release_ops.mongo.tools import ToolFailed
 
 STAGED = "_release.staged."
 PREVIOUS = "_release.previous."
@@ -99,7 +98,7 @@ def stage_with(
     try:
         origin.drop_collection(staged_name)
         copy(source, staged_name)
-    except (PyMongoError, ToolFailed) as error:
+    except (PyMongoError, MongoError) as error:
         raise StagingFailed(
             f"{name} could not be staged on the origin: {error}. Its collections are as they were. Correct the cause "
             "and re-execute the run from `restore`."

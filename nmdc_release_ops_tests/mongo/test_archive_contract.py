@@ -220,7 +220,9 @@ def test_the_operator_cannot_stage_an_empty_timestamp_and_is_told_so(
             tell=lambda line: None,
         )
 
-    with pytest.raises(StagingFailed, match="not authorized"):
+    with pytest.raises(
+        StagingFailed, match=r"'empty timestamp' holds an empty timestamp.*grant the user the action update"
+    ):
         stage()
     update = {"resource": {"db": ORIGIN, "collection": ""}, "actions": ["update"]}
     administrator.admin.command("grantPrivilegesToRole", OPERATOR_ROLE, privileges=[update])

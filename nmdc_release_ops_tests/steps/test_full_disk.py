@@ -1,0 +1,43 @@
+"""A release whose disk fills up while it dumps leaves the origin as it was, and thawed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    for workplace in make_workplace(tmp_path_factory.mktemp("full-disk"), schema_cache, scale=500):
+        with MongoClient[Any](workplace.origin.server.uri) as client:
+            # They are never validated. What is random is not made smaller by compressing it.
+            client[DATABASE].data_object_set.insert_many(
+                {"id": f"nmdc:large-{n}", "content": os.urandom(100_000)} for n in range(BYTES // 25_000)
+            )
+        yield workplace
+
+
+@FULL_DISKS
+def test_a_disk_that_fills_up_during_the_dump_ends_the_release_and_thaws_the_origin(
+    workplace: Workplace, full_disk: FullDisk
+) -> None:
+    releases = workplace.home / "releases"
+    releases.mkdir(exist_ok=True)
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        with untouched(client), full_disk(releases) as said:
+            result = workplace.release(target_version="11.25")
+            step, failure = failure_of(result)
+            assert step == "dump"
+            (release,) = [path for path in releases.iterdir() if result.run_id[:8] in path.name]
+            assert list(release.iterdir()) == []
+    assert f"The archive could not be written to {release / 'archive'}: {said}." in str(failure.description)
+    assert "No data of the origin was changed." in str(failure.description)
