@@ -7,7 +7,8 @@ import pytest
 from nmdc_release_ops.mongo.archive import Engine
 from nmdc_release_ops.mongo.tools import MONGODUMP, MONGORESTORE
 
-MISSING = [tool for tool in (MONGODUMP, MONGORESTORE) if shutil.which(tool) is None]
+TOOLS = (MONGODUMP, MONGORESTORE)
+MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"not on PATH: {', '.join(MISSING)} (see .ci/run)")
 
 ENGINES = [

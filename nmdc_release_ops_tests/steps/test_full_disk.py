@@ -32,12 +32,11 @@ def test_a_disk_that_fills_up_during_the_dump_ends_the_release_and_thaws_the_ori
 ) -> None:
     releases = workplace.home / "releases"
     releases.mkdir(exist_ok=True)
-    with MongoClient[Any](workplace.origin.server.uri) as client:
-        with untouched(client), full_disk(releases) as said:
-            result = workplace.release(target_version="11.25")
-            step, failure = failure_of(result)
-            assert step == "dump"
-            (release,) = [path for path in releases.iterdir() if result.run_id[:8] in path.name]
-            assert list(release.iterdir()) == []
+    with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client), full_disk(releases) as said:
+        result = workplace.release(target_version="11.25")
+        step, failure = failure_of(result)
+        assert step == "dump"
+        (release,) = [path for path in releases.iterdir() if result.run_id[:8] in path.name]
+        assert list(release.iterdir()) == []
     assert f"The archive could not be written to {release / 'archive'}: {said}." in str(failure.description)
     assert "No data of the origin was changed." in str(failure.description)
