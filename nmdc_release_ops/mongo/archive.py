@@ -97,7 +97,12 @@ class ArchivedCollection(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an archive holds, and where it came from."""
+    """What an archive holds, and where it came from.
+
+    Attributes:
+        other_files: sha256 of files that nothing is loaded from, by path within the archive. There are some only where
+            somebody else dumped it: `mongodump` describes views, and newer versions of it themselves.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -109,6 +114,7 @@ class Manifest(BaseModel):
     cluster_time: ClusterTime
     created_at: datetime
     collections: list[ArchivedCollection]
+    other_files: dict[str, str] = {}
 
     @property
     def digests(self) -> dict[str, str]:
@@ -116,6 +122,7 @@ class Manifest(BaseModel):
         return {
             **{collection.file: collection.sha256 for collection in self.collections},
             **{collection.metadata_file: collection.metadata_sha256 for collection in self.collections},
+            **self.other_files,
         }
 
     @property
@@ -172,7 +179,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
     Raises:
         ArchiveDamaged: naming the first file that is missing, too many, or other than it was.
     """
-    there = set(_files(folder))
+    there = set(files_of(folder))
     expected = manifest.digests.keys() | {MANIFEST, MANIFEST_DIGEST}
     for name in sorted(expected - there):
         raise ArchiveDamaged(f"{folder / name} is missing. Nothing was loaded. Dump again.")
@@ -254,7 +261,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _files(folder: Path) -> Iterator[str]:
+def files_of(folder: Path) -> Iterator[str]:
+    """Every file below a folder, as a path within it."""
     for path in folder.rglob("*"):
         if path.is_symlink() or not path.is_dir():
             yield path.relative_to(folder).as_posix()

@@ -6,12 +6,15 @@ import zlib
 from pathlib import Path
 
 from nmdc_release_ops.mongo.archive import (
+    MANIFEST,
+    MANIFEST_DIGEST,
     ArchiveDamaged,
     ArchivedCollection,
     Engine,
     HashedFile,
     Manifest,
     file_name,
+    files_of,
     sha256_of,
     sync,
     write_manifest,
@@ -27,7 +30,7 @@ def adopt(folder: Path, database: str) -> Manifest:
     """Make an archive of a folder that `mongodump --gzip --db=DATABASE` wrote, by writing the manifest that it lacks.
 
     The manifest says what is there now: whatever happens to a file afterwards is noticed, and nothing that happened
-    before. When the documents were dumped, and their server-side hashes, are not known. Views are left out.
+    before. When the documents were dumped, and their server-side hashes, are not known. Views are not loaded.
 
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.
@@ -48,6 +51,8 @@ def adopt(folder: Path, database: str) -> Manifest:
             if metadata.get("type") != "view"
         ],
     )
+    others = set(files_of(folder)) - manifest.digests.keys() - {MANIFEST, MANIFEST_DIGEST}
+    manifest = manifest.model_copy(update={"other_files": {name: sha256_of(folder / name) for name in sorted(others)}})
     write_manifest(folder, manifest)
     return manifest
 

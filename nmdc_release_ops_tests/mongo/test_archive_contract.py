@@ -3,6 +3,8 @@
 Each pair of engines dumps as the operator from a guarded origin and loads into a transformer.
 """
 
+import gzip
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +17,15 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.archive import Engine, Manifest, read_manifest, verify
+from nmdc_release_ops.mongo.archive import (
+    MANIFEST,
+    MANIFEST_DIGEST,
+    ArchiveDamaged,
+    Engine,
+    Manifest,
+    read_manifest,
+    verify,
+)
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import collection_hashes, comparable_indexes, list_collections
 from nmdc_release_ops.mongo.load import load
@@ -231,6 +241,43 @@ def test_the_operator_cannot_stage_an_empty_timestamp_and_is_told_so(
     origin.database.drop_collection(STAGED + EMPTY_TIMESTAMPS)
 
 
+def test_a_folder_without_a_manifest_is_adopted_and_from_then_on_watched_over(
+    origin: Side, transformer: Side, names: list[str], tmp_path: Path
+) -> None:
+    """What ours writes beside a manifest is what `mongodump --gzip` writes, but for what it says of views and itself."""
+    folder = tmp_path / "dump"
+    ours = dumped(Engine.NATIVE, origin, names, folder, [])
+    for name in (MANIFEST, MANIFEST_DIGEST):
+        (folder / name).unlink()
+    (folder / "prelude.json.gz").write_bytes(gzip.compress(b"{}"))
+    view = {"options": {"viewOn": "plain_set"}, "indexes": [], "collectionName": "a_view", "type": "view"}
+    (folder / ORIGIN / "a_view.metadata.json.gz").write_bytes(gzip.compress(json.dumps(view).encode()))
+    adopted = adopt(folder, ORIGIN)
+    assert adopted.other_files.keys() == {"prelude.json.gz", f"{ORIGIN}/a_view.metadata.json.gz"}
+    assert sorted(one.name for one in adopted.collections) == sorted(one.name for one in ours.collections)
+    assert {one.name: one.sha256 for one in adopted.collections} == {one.name: one.sha256 for one in ours.collections}
+    load(folder, read_manifest(folder), transformer.database)
+    assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)
+    before, after = list_collections(origin.database, names), list_collections(transformer.database)
+    for name, was in before.items():
+        assert dict(after[name].options) == dict(was.options), name
+        assert comparable_indexes(after[name].indexes) == comparable_indexes(was.indexes), name
+    (folder / "prelude.json.gz").write_bytes(b"")
+    with pytest.raises(ArchiveDamaged, match=r"prelude\.json\.gz is not what was dumped"):
+        load(folder, read_manifest(folder), transformer.database)
+
+
+@pytest.mark.parametrize("content", [b"", b"not gzipped", gzip.compress(b"not JSON"), gzip.compress(b"{}")[:-9]])
+def test_a_folder_that_cannot_be_read_is_not_adopted(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ArchiveDamaged, match="holds no collections"):
+        adopt(tmp_path, ORIGIN)
+    (tmp_path / ORIGIN).mkdir()
+    (tmp_path / ORIGIN / "a_set.metadata.json.gz").write_bytes(content)
+    with pytest.raises(ArchiveDamaged, match=r"a_set\.metadata\.json\.gz cannot be read"):
+        adopt(tmp_path, ORIGIN)
+    assert not (tmp_path / MANIFEST).exists()
+
+
 def by_hand(tool: str, *arguments: str) -> None:
     subprocess.run([str(shutil.which(tool)), *arguments], check=True)
 
@@ -254,8 +301,6 @@ def test_a_folder_that_people_dumped_with_plain_mongodump_is_adopted_and_loaded(
 ) -> None:
     folder = tmp_path / "dump"
     by_hand("mongodump", f"--uri={guarded_mongod.uri}", f"--db={ORIGIN}", "--gzip", f"--out={folder}")
-    for extra in folder.rglob("prelude.json*"):
-        extra.unlink()
     manifest = adopt(folder, ORIGIN)
     load(folder, manifest, transformer.database)
     assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)
