@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -146,18 +146,21 @@ def _write_files(
         report(progress)
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="dump") as pool:
-        try:
-            return list(
-                pool.map(
-                    lambda name: _dump_collection(
-                        database, described[name], folder, sizes[name].documents, report_unless_unwanted
-                    ),
-                    order,
-                )
+        dumps = [
+            pool.submit(
+                _dump_collection, database, described[name], folder, sizes[name].documents, report_unless_unwanted
             )
+            for name in order
+        ]
+        try:
+            for ended in wait(dumps, return_when=FIRST_EXCEPTION).done:
+                ended.result()
+            return [one.result() for one in dumps]
         except BaseException:
             # Leaving the pool waits for its threads: when one failed or the run is cancelled, the others need not end.
             unwanted.set()
+            for one in dumps:
+                one.cancel()
             raise
 
 

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import bson
@@ -14,6 +16,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.archive import ArchiveDamaged, Manifest, read_manifest
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.dump import DumpFailed, dump
+from nmdc_release_ops.mongo.progress import Progress
 from nmdc_release_ops.mongo.raw import count_documents, split
 from nmdc_release_ops.mongo.server import PrivateMongod
 
@@ -65,6 +68,29 @@ def test_a_collection_that_changes_while_it_is_dumped_is_named(
     monkeypatch.setattr(module, "collection_hashes", write_then_hash)
     with pytest.raises(DumpFailed, match="plain_set changed while being dumped"):
         dumped(origin, tmp_path / "archive")
+
+
+def test_a_dump_that_fails_in_one_collection_does_not_go_on_with_the_others(
+    origin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmdc_release_ops.mongo.dump.THREADS", 2)
+    origin.large_set.insert_many({"_id": n} for n in range(100_000))
+    origin.small_set.insert_one({"_id": 1})
+    begun = Event()
+    seen = []
+
+    def report(progress: Progress) -> None:
+        if progress.collection == "small_set":
+            begun.wait(timeout=20)
+            raise RuntimeError("the run is cancelled")
+        begun.set()
+        seen.append(progress.done)
+        time.sleep(0.2)
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        dump(origin, ["large_set", "small_set"], tmp_path / "archive", release_id="r", cluster_time=THEN, report=report)
+    assert 0 < max(seen) < 50_000
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_ends_within_a_document_is_not_taken_for_whole() -> None:
