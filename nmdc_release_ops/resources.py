@@ -75,24 +75,23 @@ class OriginResource(dg.ConfigurableResource[Any]):
         Raises:
             ConfigurationMissing, InvalidConnectionString, ServerUnreachable, LoginRefused.
         """
+        uri = self._uri()
+        with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
+            yield Origin(client, client[self.database_name], uri)
+
+    def keep_beating(self, lease: Lease) -> None:
+        """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""
+        uri = self._uri()
+        keep_beating(lease, lambda: connect(uri, whose="origin", variable="NMDC_ORIGIN_URI"))
+
+    def _uri(self) -> str:
         uri = os.environ.get("NMDC_ORIGIN_URI")
         if not uri:
             raise ConfigurationMissing(
                 "NMDC_ORIGIN_URI is not set. Set it to the origin's connection string in the environment of Dagster, "
                 "and start Dagster again."
             )
-        with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
-            yield Origin(client, client[self.database_name], uri)
-
-    def keep_beating(self, lease: Lease) -> None:
-        """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""
-
-        @contextmanager
-        def client() -> Iterator[MongoClient[Document]]:
-            with self.connect() as origin:
-                yield origin.client
-
-        keep_beating(lease, client)
+        return uri
 
 
 class ReleaseHome(dg.ConfigurableResource[Any]):
