@@ -1,5 +1,6 @@
 """Whether the user of a connection may do what a release needs. The role is described in docs/operator-role.md."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pymongo import MongoClient
@@ -15,7 +16,7 @@ class Needed:
     """Actions that a release needs on one resource.
 
     Attributes:
-        database: name, or None for the cluster as a whole.
+        database: name, "" for all databases, or None for the cluster as a whole.
         actions: MongoDB's names of them.
         purpose: what for, in the operator's words.
     """
@@ -25,10 +26,28 @@ class Needed:
     purpose: str
 
 
+BLOCKING = (Needed(None, frozenset({"setUserWriteBlockMode", "bypassWriteBlockingMode"}), "to freeze"),)
+"""What freezing by a write block takes."""
+
+# A privilege on all databases does not extend to these (the server's own rule).
+_NOT_AMONG_ALL = ("config", "local")
+_LOOKING = (
+    Needed(None, frozenset({"viewUser"}), "to list users"),
+    *(Needed(name, frozenset({"viewRole"}), "to see what roles allow") for name in ("", *_NOT_AMONG_ALL)),
+)
+DEMOTING = (
+    *_LOOKING,
+    Needed("", frozenset({"revokeRole"}), "to make users and roles read-only"),
+    *(Needed(name, frozenset({"grantRole"}), "to put users and roles back") for name in ("", *_NOT_AMONG_ALL)),
+    Needed("admin", frozenset({"createRole", "dropRole"}), "to make roles that stand in for built-in ones"),
+)
+"""What freezing by demotion takes. Whoever may do this may do anything."""
+
+
 def needed_privileges(database: str) -> tuple[Needed, ...]:
     """What a release needs on the origin's server."""
     return (
-        Needed(None, frozenset({"setUserWriteBlockMode", "bypassWriteBlockingMode"}), "to freeze"),
+        *BLOCKING,
         Needed(None, frozenset({"serverStatus", "inprog"}), "to see whether the origin is frozen, and who writes"),
         Needed(
             database,
@@ -63,13 +82,25 @@ OPERATOR_ROLE = "nmdc_release_operator"
 
 def operator_role(database: str) -> Document:
     """The role of docs/operator-role.md, as `createRole` takes it: what a release needs on the origin and no more."""
+    return _role(needed_privileges(database))
+
+
+KEEPER_ROLE = "nmdc_release_role_keeper"
+
+
+def keeper_role() -> Document:
+    """The second, optional role of docs/operator-role.md, as `createRole` takes it: what freezing by demotion takes."""
+    return _role(DEMOTING)
+
+
+def _role(all_needed: tuple[Needed, ...]) -> Document:
     return {
         "privileges": [
             {
-                "resource": {"db": needed.database, "collection": ""} if needed.database else {"cluster": True},
+                "resource": {"cluster": True} if needed.database is None else {"db": needed.database, "collection": ""},
                 "actions": sorted(needed.actions),
             }
-            for needed in _merged(needed_privileges(database))
+            for needed in _merged(all_needed)
         ],
         "roles": [],
     }
@@ -83,7 +114,7 @@ def _merged(all_needed: tuple[Needed, ...]) -> list[Needed]:
     return [Needed(name, found, "") for name, found in actions.items()]
 
 
-def missing_privileges(client: MongoClient[Document], database: str) -> list[str]:
+def missing_privileges(client: MongoClient[Document], all_needed: Iterable[Needed]) -> list[str]:
     """What the logged-in user lacks, one line each; empty where nothing is.
 
     A privilege on one collection does not count: a release meets collections that nobody knows yet.
@@ -91,15 +122,21 @@ def missing_privileges(client: MongoClient[Document], database: str) -> list[str
     status = client.admin.command("connectionStatus", showPrivileges=True)
     granted = status["authInfo"].get("authenticatedUserPrivileges", [])
     lines = []
-    for needed in needed_privileges(database):
+    for needed in all_needed:
         lacking = needed.actions - _actions_on(granted, needed.database)
         if lacking:
-            where = f"database {needed.database}" if needed.database else "cluster"
-            lines.append(f"{', '.join(sorted(lacking))} on {where} ({needed.purpose})")
+            lines.append(f"{', '.join(sorted(lacking))} on {_where(needed.database)} ({needed.purpose})")
     return lines
 
 
+def _where(database: str | None) -> str:
+    if database is None:
+        return "cluster"
+    return f"database {database}" if database else "all databases"
+
+
 def _actions_on(granted: list[Document], database: str | None) -> frozenset[str]:
+    names = (database,) if database in _NOT_AMONG_ALL else ("", database)
     actions: set[str] = set()
     for privilege in granted:
         resource = privilege["resource"]
@@ -107,7 +144,7 @@ def _actions_on(granted: list[Document], database: str | None) -> frozenset[str]
         if database is None:
             applies = everything or resource.get("cluster", False)
         else:
-            applies = everything or (resource.get("db") in ("", database) and resource.get("collection") == "")
+            applies = everything or (resource.get("db") in names and resource.get("collection") == "")
         if applies:
             actions.update(privilege["actions"])
     return frozenset(actions)
