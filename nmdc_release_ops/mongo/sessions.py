@@ -144,7 +144,7 @@ def _what(operation: Document) -> str:
 
 def _describe(operation: Document, users: set[Name], doing: str) -> str:
     who = ", ".join(str(user) for user in sorted(users)) or "somebody"
-    return f"{operation.get('appName', 'unnamed')} from {operation.get('client', 'unknown')} as {who}, {doing}"
+    return f"{operation.get('appName') or 'unnamed'} from {operation.get('client', 'unknown')} as {who}, {doing}"
 
 
 def _session_owner(user: Name) -> bytes:

@@ -1,14 +1,9 @@
 """Demoting users and roles keeps everybody else from writing, takes no way to read, and is undone to the letter."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +16,8 @@ from nmdc_release_ops.mongo import demotion
 from nmdc_release_ops.mongo.accounts import read_accounts
 from nmdc_release_ops.mongo.demotion import DemotionFailed, demote, is_in_force, put_back, read_header, still_left
 from nmdc_release_ops.mongo.privileges import KEEPER_ROLE, OPERATOR_ROLE, STATE_DATABASE, keeper_role, operator_role
-from nmdc_release_ops.mongo.readonly import demotions, who_could_undo_it
+from nmdc_release_ops.mongo.readonly import who_could_undo_it
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
-from nmdc_release_ops_tests.conftest import PROJECT
 
 ORIGIN = "nmdc"
 OPERATOR = "release_operator"
@@ -77,7 +71,7 @@ USERS: dict[tuple[str, str], list[Any]] = {
     ("admin", "has_nothing"): [],
 }
 # Whoever may give out roles can give itself one: `plan` warns of these.
-COULD_UNDO_IT = {"administrator", "may_do_anything", "owns_nmdc", "owner", "is_the_system"}
+COULD_UNDO_IT = {"administrator", "may_do_anything", "owns_nmdc", "owner", "is_the_system", "restores"}
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +263,262 @@ def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_is_as_it
 
 def could_write(everybody: dict[str, MongoClient[Any]]) -> set[str]:
     return {name for name, client in everybody.items() if outcome(WRITES["insert"], client) == 0}
+
+
+def test_users_who_could_make_themselves_able_to_write_are_known(operator: MongoClient[Any]) -> None:
+    found = {name.name for name in who_could_undo_it(read_accounts(operator, ORIGIN), ORIGIN)}
+    assert found == COULD_UNDO_IT
+
+
+def test_nobody_is_given_anything_that_it_did_not_have(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+    before = {name: allowed(root, database, name) for database, name in USERS}
+    demote(operator, RELEASE, ORIGIN, 5)
+    for database, name in USERS:
+        if name not in ("may_do_anything", "is_the_system"):
+            assert allowed(root, database, name) <= before[name], name
+
+
+def allowed(root: MongoClient[Any], database: str, name: str) -> set[tuple[str, str]]:
+    (user,) = root[database].command("usersInfo", {"user": name, "db": database}, showPrivileges=True)["users"]
+    return {
+        (json.dumps(privilege["resource"], sort_keys=True), action)
+        for privilege in user["inheritedPrivileges"]
+        for action in privilege["actions"]
+    }
+
+
+def test_the_operator_goes_on_writing(operator: MongoClient[Any]) -> None:
+    demote(operator, RELEASE, ORIGIN, 5)
+    operator[ORIGIN].create_collection("_release.staged.jobs")
+    operator[ORIGIN]["_release.staged.jobs"].insert_one({"_id": 1})
+    operator[ORIGIN]["_release.staged.jobs"].rename("_release.previous.jobs")
+    operator[ORIGIN]["_release.previous.jobs"].drop()
+
+
+def test_an_open_transaction_is_waited_for_then_named_and_everything_is_put_back(
+    operator: MongoClient[Any], root: MongoClient[Any], server: PrivateMongod
+) -> None:
+    accounts = accounts_of(root)
+    with (
+        MongoClient[Any](server.uri_for("nmdc_runtime", PASSWORD), appname="the-runtime") as writer,
+        writer.start_session() as session,
+    ):
+        session.start_transaction()
+        writer[ORIGIN].jobs.insert_one({"_id": "in a transaction"}, session=session)
+        with pytest.raises(
+            DemotionFailed,
+            match=r"the-runtime from 127\.0\.0\.1:\d+ as nmdc_runtime@admin, a transaction open for .* what they were before",
+        ):
+            demote(operator, RELEASE, ORIGIN, 0.3)
+        assert accounts_of(root) == accounts and read_header(operator) is None
+        session.abort_transaction()
+    demote(operator, RELEASE, ORIGIN, 5)
+
+
+def test_what_a_transaction_commits_while_it_is_waited_for_comes_before_the_freeze(
+    operator: MongoClient[Any], root: MongoClient[Any], server: PrivateMongod
+) -> None:
+    with log_in(server, "admin", "nmdc_runtime") as writer, writer.start_session() as session:
+        session.start_transaction()
+        writer[ORIGIN].jobs.insert_one({"_id": "in a transaction"}, session=session)
+        timer = threading.Timer(0.7, session.commit_transaction)
+        timer.start()
+        frozen = demote(operator, RELEASE, ORIGIN, 10)
+        assert root[ORIGIN].jobs.find_one({"_id": "in a transaction"}) is not None
+        assert session.operation_time is not None and session.operation_time <= frozen.timestamp()
+        timer.join()
+    root[ORIGIN].jobs.delete_one({"_id": "in a transaction"})
+
+
+def test_a_transaction_begun_before_cannot_write_any_more(operator: MongoClient[Any], server: PrivateMongod) -> None:
+    with log_in(server, "admin", "nmdc_runtime") as writer, writer.start_session() as session:
+        session.start_transaction()
+        assert writer[ORIGIN].jobs.find_one({}, session=session)
+        waiting = threading.Thread(target=lambda: demote(operator, RELEASE, ORIGIN, 10))
+        waiting.start()
+        while not _is_demoting(operator):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        with pytest.raises(OperationFailure) as refusal:
+            writer[ORIGIN].jobs.insert_one({"new": 1}, session=session)
+        assert refusal.value.code == UNAUTHORIZED
+        session.abort_transaction()
+        waiting.join()
+    assert is_in_force(operator, RELEASE)
+
+
+def _is_demoting(client: MongoClient[Any]) -> bool:
+    header = read_header(client)
+    return header is not None and header.phase is demotion.Phase.DEMOTING
+
+
+def slow_update(server: PrivateMongod, milliseconds: int) -> threading.Thread:
+    """One update of one user that takes its time, begun."""
+
+    def update() -> None:
+        with log_in(server, "admin", "nmdc_runtime") as writer:
+            writer[ORIGIN].study_set.update_many(
+                {"$where": f"sleep({milliseconds / 20});return true"}, {"$set": {"n": -1}}
+            )
+
+    thread = threading.Thread(target=update)
+    thread.start()
+    time.sleep(0.3)
+    return thread
+
+
+def test_a_write_that_takes_long_is_waited_for_or_named(
+    operator: MongoClient[Any], root: MongoClient[Any], server: PrivateMongod
+) -> None:
+    thread = slow_update(server, 3000)
+    with pytest.raises(DemotionFailed, match=r"as nmdc_runtime@admin, at update nmdc.study_set"):
+        demote(operator, RELEASE, ORIGIN, 0.2)
+    demote(operator, RELEASE, ORIGIN, 20)
+    # It ended before the freeze began: nobody sees it change anything now.
+    assert root[ORIGIN].study_set.count_documents({"n": -1}) == 20
+    thread.join()
+    put_back(operator, RELEASE)
+    root[ORIGIN].study_set.drop()
+    root[ORIGIN].study_set.insert_many([{"_id": number, "n": number} for number in range(20)])
+
+
+def test_an_output_that_was_asked_for_before_and_not_fetched_is_not_written(
+    operator: MongoClient[Any], server: PrivateMongod
+) -> None:
+    """A cursor with an empty first batch writes when it is read from for the first time."""
+    with log_in(server, "admin", "nmdc_runtime") as writer:
+        asked = {"aggregate": "jobs", "pipeline": [{"$out": "new"}], "cursor": {"batchSize": 0}}
+        cursor = writer[ORIGIN].command(asked)["cursor"]
+        demote(operator, RELEASE, ORIGIN, 5)
+        with pytest.raises(OperationFailure) as refusal:
+            writer[ORIGIN].command("getMore", cursor["id"], collection="jobs")
+    assert refusal.value.code == UNAUTHORIZED
+    assert "new" not in operator[ORIGIN].list_collection_names()
+
+
+def test_nothing_that_hammering_writers_are_acknowledged_comes_after_the_freeze(
+    operator: MongoClient[Any], root: MongoClient[Any], everybody: dict[str, MongoClient[Any]]
+) -> None:
+    acknowledged: list[Any] = []
+    ending = threading.Event()
+
+    def hammer(client: MongoClient[Any]) -> None:
+        with client.start_session() as session:
+            while not ending.is_set():
+                try:
+                    client[ORIGIN].hammered.insert_one({}, session=session)
+                except OperationFailure:
+                    continue
+                acknowledged.append(session.operation_time)
+
+    writers = [
+        client for name, client in everybody.items() if name in ("nmdc_runtime", "nmdc_editor", "chained", "owner")
+    ]
+    threads = [threading.Thread(target=hammer, args=[client]) for client in writers for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while len(acknowledged) < 200:
+        time.sleep(0.01)
+    frozen = demote(operator, RELEASE, ORIGIN, 20)
+    counted = root[ORIGIN].hammered.count_documents({})
+    time.sleep(0.5)
+    ending.set()
+    for thread in threads:
+        thread.join()
+    assert root[ORIGIN].hammered.count_documents({}) == counted == len(acknowledged)
+    assert max(acknowledged) <= frozen.timestamp()
+    root[ORIGIN].hammered.drop()
+
+
+def test_demoting_again_changes_nothing_and_saves_what_was_there_first(
+    operator: MongoClient[Any], root: MongoClient[Any]
+) -> None:
+    accounts = accounts_of(root)
+    demote(operator, RELEASE, ORIGIN, 5)
+    demoted = accounts_of(root)
+    demote(operator, RELEASE, ORIGIN, 5)
+    assert accounts_of(root) == demoted != accounts
+    put_back(operator, RELEASE)
+    assert accounts_of(root) == accounts
+
+
+def test_another_release_neither_demotes_what_is_demoted_nor_puts_it_back(
+    operator: MongoClient[Any], root: MongoClient[Any]
+) -> None:
+    demote(operator, RELEASE, ORIGIN, 5)
+    demoted = accounts_of(root)
+    with pytest.raises(DemotionFailed, match="demoted by another release already"):
+        demote(operator, "another", ORIGIN, 5)
+    assert put_back(operator, "another").accounts == 0
+    assert accounts_of(root) == demoted
+
+
+def test_what_somebody_changed_in_between_is_left_reported_and_kept(
+    operator: MongoClient[Any], root: MongoClient[Any]
+) -> None:
+    accounts = accounts_of(root)
+    root.admin.command("createRole", "to_be_dropped", privileges=[], roles=["readWriteAnyDatabase"])
+    root.admin.command("createUser", "to_be_dropped", pwd=PASSWORD, roles=["readWriteAnyDatabase"])
+    demote(operator, RELEASE, ORIGIN, 5)
+    root.admin.command("grantRolesToUser", "has_two", roles=["hostManager"])
+    root.admin.command("grantPrivilegesToRole", "nmdc_scheduler", privileges=[_FIND_STUDIES])
+    root.admin.command("dropRole", "to_be_dropped")
+    root.admin.command("dropUser", "to_be_dropped")
+    root.admin.command("createUser", "new", pwd=PASSWORD, roles=["read"])
+    result = put_back(operator, RELEASE)
+    told = "\n".join(result.left)
+    assert "The user has_two@admin was changed while the origin was frozen, and was left as it is." in told
+    assert 'db.getSiblingDB("admin").updateUser("has_two", {"roles": [{"role": "' in told
+    assert "The role nmdc_scheduler@admin was changed" in told and '"actions": ["find", "insert"' in told
+    assert "The role to_be_dropped@admin was dropped" in told and "The user to_be_dropped@admin was dropped" in told
+    assert "The user new@admin was made while the origin was frozen" in told
+    assert len(result.left) == 5 and still_left(operator, RELEASE) == result.left[:4]
+    assert root[STATE_DATABASE][demotion.LEFT].count_documents({}) == 4
+    (has_two,) = root.admin.command("usersInfo", "has_two")["users"]
+    assert {role["role"] for role in has_two["roles"]} == {"read", "nmdc_reader", "hostManager"}
+    # Everybody else is as before, and so are these once they are given back what they had, as the report says.
+    root.admin.command("dropUser", "new")
+    root.admin.command("updateUser", "has_two", roles=USERS["admin", "has_two"])
+    root.admin.command("updateRole", "nmdc_scheduler", **ROLES["nmdc_scheduler"])
+    assert accounts_of(root) == accounts
+    assert len(still_left(operator, RELEASE)) == 2
+
+
+_FIND_STUDIES = {"resource": {"db": "nmdc", "collection": "study_set"}, "actions": ["find"]}
+
+
+def test_a_stand_in_that_was_given_to_somebody_is_not_taken_away(
+    operator: MongoClient[Any], root: MongoClient[Any]
+) -> None:
+    demote(operator, RELEASE, ORIGIN, 5)
+    (user,) = root.admin.command("usersInfo", "restores")["users"]
+    (stand_in,) = user["roles"]
+    root.admin.command("grantRolesToUser", "has_nothing", roles=[stand_in])
+    (told,) = put_back(operator, RELEASE).left
+    assert "stood in for another during the freeze" in told and "restore@admin" in told
+    root.admin.command("revokeRolesFromUser", "has_nothing", roles=[stand_in])
+    root.admin.command("dropRole", stand_in["role"])
+    assert still_left(operator, RELEASE) == ()
+
+
+def test_what_was_put_back_by_hand_is_in_order(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+    demote(operator, RELEASE, ORIGIN, 5)
+    root.admin.command("updateRole", "nmdc_runtime", **ROLES["nmdc_runtime"])
+    assert not is_in_force(operator, RELEASE)
+    assert put_back(operator, RELEASE).left == ()
+
+
+def test_a_new_user_who_can_write_ends_the_freeze_s_claim(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+    demote(operator, RELEASE, ORIGIN, 5)
+    root.admin.command("createUser", "new", pwd=PASSWORD, roles=["readWriteAnyDatabase"])
+    assert not is_in_force(operator, RELEASE)
+    root.admin.command("dropUser", "new")
+    assert is_in_force(operator, RELEASE)
+
+
+def test_no_password_or_credential_is_saved(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+    demote(operator, RELEASE, ORIGIN, 5)
+    saved = repr([list(root[STATE_DATABASE][name].find()) for name in root[STATE_DATABASE].list_collection_names()])
+    assert "readWriteAnyDatabase" in saved
+    for word in ("credential", "storedKey", "serverKey", "salt", "pwd", PASSWORD):
+        assert word not in saved

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, missing_privileges, needed_privileges, operator_role
+from nmdc_release_ops.mongo.demotion import demote, put_back
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.privileges import (
+    DEMOTING,
+    KEEPER_ROLE,
+    OPERATOR_ROLE,
+    keeper_role,
+    missing_privileges,
+    needed_privileges,
+    operator_role,
+)
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -17,15 +27,24 @@ PAGE = PROJECT / "docs" / "operator-role.md"
 INITIALIZE = PROJECT / "docker" / "mongo" / "initialize.js"
 DATABASE = "nmdc"
 USER = "operator"
+KEEPER = "keeper"
 PASSWORD = "of the test"
 
 
+_ELSEWHERE = [{"resource": {"db": name, "collection": "of_ours"}, "actions": ["find"]} for name in ("config", "local")]
+_BUILT_IN_ELSEWHERE = [{"role": "read", "db": name} for name in ("config", "local")]
+
+
+def roles_on_the_page() -> dict[str, dict[str, Any]]:
+    """The arguments of `createRole`, by the role's name."""
+    found = re.findall(r"db\.createRole\((\{.*?\n\})\)", PAGE.read_text(), flags=re.DOTALL)
+    roles = [json.loads(argument) for argument in found]
+    return {role.pop("role"): role for role in roles}
+
+
 def role_on_the_page() -> dict[str, Any]:
-    """The argument of `createRole`, without the role's name."""
-    (argument,) = re.findall(r"db\.createRole\((\{.*?\n\})\)", PAGE.read_text(), flags=re.DOTALL)
-    role: dict[str, Any] = json.loads(argument)
-    assert role.pop("role") == OPERATOR_ROLE
-    return role
+    """The role that every release needs."""
+    return roles_on_the_page()[OPERATOR_ROLE]
 
 
 def role_of_the_stack() -> dict[str, Any]:
@@ -62,7 +81,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMongod]:
 def administrator(server: PrivateMongod) -> Iterator[MongoClient[dict[str, Any]]]:
     with MongoClient[dict[str, Any]](server.uri) as client:
         client.admin.command("createRole", OPERATOR_ROLE, **role_on_the_page())
+        client.admin.command("createRole", KEEPER_ROLE, **keeper_role())
         client.admin.command("createUser", USER, pwd=PASSWORD, roles=[OPERATOR_ROLE])
+        client.admin.command("createUser", KEEPER, pwd=PASSWORD, roles=[OPERATOR_ROLE, KEEPER_ROLE])
+        # One account for each thing that demoting has to be allowed.
+        client.admin.command("createUser", "stands in", pwd=PASSWORD, roles=["restore"])
+        client.admin.command("createRole", "elsewhere", privileges=_ELSEWHERE, roles=["readWriteAnyDatabase"])
+        client.admin.command("createUser", "elsewhere", pwd=PASSWORD, roles=["elsewhere"])
+        client[DATABASE].command("createUser", "direct", pwd=PASSWORD, roles=["readWrite", *_BUILT_IN_ELSEWHERE])
+        client[DATABASE].jobs.insert_one({})
         yield client
 
 
@@ -77,7 +104,7 @@ def operator(
 
 
 def test_the_page_documents_the_role_that_a_release_needs() -> None:
-    assert role_on_the_page() == operator_role(DATABASE)
+    assert roles_on_the_page() == {OPERATOR_ROLE: operator_role(DATABASE), KEEPER_ROLE: keeper_role()}
 
 
 def test_the_stack_creates_the_role_that_a_release_needs() -> None:
@@ -86,21 +113,21 @@ def test_the_stack_creates_the_role_that_a_release_needs() -> None:
 
 def test_the_page_says_what_every_action_is_for() -> None:
     explained = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|.*\|$", PAGE.read_text(), flags=re.MULTILINE))))
-    needed = {action for _, action in single_actions(operator_role(DATABASE))}
+    needed = {action for role in (operator_role(DATABASE), keeper_role()) for _, action in single_actions(role)}
     assert needed - explained == set()
 
 
 def test_the_page_checks_the_role_by_the_numbers_of_its_actions() -> None:
     said = re.findall(r"^// (\S.*): (\d+) actions?$", PAGE.read_text(), flags=re.MULTILINE)
-    role = operator_role(DATABASE)
     expected = [
-        (privilege["resource"].get("db", "cluster"), str(len(privilege["actions"]))) for privilege in role["privileges"]
+        (privilege["resource"].get("db", "cluster"), str(len(privilege["actions"])))
+        for privilege in operator_role(DATABASE)["privileges"]
     ]
     assert sorted(said) == sorted(expected)
 
 
 def test_a_user_with_the_role_of_the_page_lacks_nothing(operator: MongoClient[dict[str, Any]]) -> None:
-    assert missing_privileges(operator, DATABASE) == []
+    assert missing_privileges(operator, needed_privileges(DATABASE)) == []
 
 
 @pytest.mark.parametrize(("number", "action"), single_actions(operator_role(DATABASE)))
@@ -108,7 +135,7 @@ def test_an_action_that_the_role_lacks_is_named(
     operator: MongoClient[dict[str, Any]], administrator: MongoClient[dict[str, Any]], number: int, action: str
 ) -> None:
     administrator.admin.command("updateRole", OPERATOR_ROLE, **without(role_on_the_page(), number, action))
-    (line,) = missing_privileges(operator, DATABASE)
+    (line,) = missing_privileges(operator, needed_privileges(DATABASE))
     resource = role_on_the_page()["privileges"][number]["resource"]
     where = f"database {resource['db']}" if "db" in resource else "cluster"
     (purpose,) = {
@@ -117,3 +144,34 @@ def test_an_action_that_the_role_lacks_is_named(
         if needed.database == resource.get("db") and action in needed.actions
     }
     assert line == f"{action} on {where} ({purpose})"
+
+
+@pytest.fixture
+def keeper(server: PrivateMongod, administrator: MongoClient[dict[str, Any]]) -> Iterator[MongoClient[dict[str, Any]]]:
+    """The operator with the second role too, which is the page's again after each test."""
+    with MongoClient[dict[str, Any]](server.uri_for(KEEPER, PASSWORD)) as client:
+        yield client
+        administrator.admin.command("updateRole", KEEPER_ROLE, **keeper_role())
+        put_back(client, "a-release")
+
+
+def test_with_both_roles_of_the_page_users_and_roles_can_be_made_read_only_and_put_back(
+    keeper: MongoClient[dict[str, Any]],
+) -> None:
+    assert missing_privileges(keeper, DEMOTING) == []
+    demote(keeper, "a-release", DATABASE, 5)
+    assert put_back(keeper, "a-release").left == ()
+
+
+@pytest.mark.parametrize(("number", "action"), single_actions(keeper_role()))
+def test_an_action_that_the_second_role_lacks_is_named_and_is_really_needed(
+    keeper: MongoClient[dict[str, Any]], administrator: MongoClient[dict[str, Any]], number: int, action: str
+) -> None:
+    administrator.admin.command("updateRole", KEEPER_ROLE, **without(keeper_role(), number, action))
+    (line,) = missing_privileges(keeper, DEMOTING)
+    resource = keeper_role()["privileges"][number]["resource"]
+    where = "cluster" if "db" not in resource else f"database {resource['db']}" if resource["db"] else "all databases"
+    assert line.startswith(f"{action} on {where} (")
+    with pytest.raises(MongoError):  # noqa: PT012
+        demote(keeper, "a-release", DATABASE, 5)
+        put_back(keeper, "a-release")
