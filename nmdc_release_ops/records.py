@@ -49,6 +49,8 @@ class ReleasePlan(Record):
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
         strategy: how writes will be kept out.
+        strategy_reason: why in this way, a sentence or two.
+        drain_timeout: seconds that freezing waits for what others have begun.
         keep_archives: how many archives are kept after the release.
         engine: what dumps, loads and stages.
         left_alone: collections and views of the origin that are no part of it.
@@ -60,6 +62,8 @@ class ReleasePlan(Record):
     database: str
     server: str
     strategy: Strategy
+    strategy_reason: str
+    drain_timeout: int
     keep_archives: int
     engine: Engine = Engine.NATIVE
     from_version: str
@@ -176,9 +180,19 @@ class Restoration(Record):
 
 
 class FreezeWindow(Record):
-    """How long writes were blocked, once or more often."""
+    """How long writes were blocked, once or more often, and what was put back."""
 
     freezes: list[Freeze]
+
+    @property
+    def put_back(self) -> int:
+        """How many users and roles the last thaw made what they had been."""
+        return self.freezes[-1].put_back if self.freezes else 0
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Users and roles that somebody had changed when they were last to be put back; a line each."""
+        return self.freezes[-1].left if self.freezes else ()
 
     @property
     def seconds(self) -> float:

@@ -109,7 +109,7 @@ def demote(client: MongoClient[Document], release_id: str, database: str, drain_
         for demotion in found:
             _require_attempt(client, header)
             _demote(client, demotion)
-        _require_nobody_writes(client, header)
+        _require_nobody_writes(client)
         _drain(client, accounts, drain_timeout)
         _enter(client, header, Phase.IN_FORCE)
         return ClusterTime.of(client.admin.command("ping")["operationTime"])
@@ -118,11 +118,18 @@ def demote(client: MongoClient[Document], release_id: str, database: str, drain_
 
 
 def is_in_force(client: MongoClient[Document], release_id: str) -> bool:
-    """Whether the release holds everybody demoted, completely and still."""
+    """Whether the release has demoted everybody, and not begun to put them back."""
     header = read_header(client)
-    if header is None or header.release_id != release_id or header.phase is not Phase.IN_FORCE:
-        return False
-    return not demotions(read_accounts(client, header.database), header.database, release_id)
+    return header is not None and header.release_id == release_id and header.phase is Phase.IN_FORCE
+
+
+def who_can_write(client: MongoClient[Document]) -> list[str]:
+    """Accounts that can write in spite of the demotion, because somebody made or changed them since."""
+    header = read_header(client)
+    if header is None:
+        return []
+    left = demotions(read_accounts(client, header.database), header.database, header.release_id)
+    return [str(demotion) for demotion in left if demotion.kind is not Kind.STAND_IN]
 
 
 def put_back(client: MongoClient[Document], release_id: str) -> PutBack:
@@ -133,10 +140,10 @@ def put_back(client: MongoClient[Document], release_id: str) -> PutBack:
     Raises:
         PutBackFailed: something could not be done; calling it again goes on.
     """
-    header = read_header(client)
-    if header is None or header.release_id != release_id:
-        return PutBack(0, still_left(client, release_id))
     try:
+        header = read_header(client)
+        if header is None or header.release_id != release_id:
+            return PutBack(0, still_left(client, release_id))
         return _put_back(client, header)
     except PyMongoError as error:
         raise PutBackFailed(
@@ -207,11 +214,9 @@ def _demote(client: MongoClient[Document], demotion: Demotion) -> None:
     _define(client, demotion, demotion.during)
 
 
-def _require_nobody_writes(client: MongoClient[Document], header: Header) -> None:
-    left = demotions(read_accounts(client, header.database), header.database, header.release_id)
-    if left:
-        names = ", ".join(str(demotion) for demotion in left)
-        raise DemotionFailed(f"Somebody changed or made accounts at the same time: {names}. Launch again.")
+def _require_nobody_writes(client: MongoClient[Document]) -> None:
+    if able := who_can_write(client):
+        raise DemotionFailed(f"Somebody made or changed accounts at the same time: {', '.join(able)}. Launch again.")
 
 
 def _drain(client: MongoClient[Document], accounts: Accounts, seconds: float) -> None:

@@ -1,11 +1,16 @@
 """Freezing and thawing the origin."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
+from nmdc_release_ops.mongo.accounts import AccountsHidden
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.demotion import DemotionFailed, PutBack, demote, is_in_force, put_back, who_can_write
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.journal import SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import (
@@ -19,6 +24,8 @@ from nmdc_release_ops.mongo.lease import (
     release_lease,
     take_lease,
 )
+from nmdc_release_ops.mongo.readonly import RoleMissing
+from nmdc_release_ops.mongo.sessions import open_transactions
 from nmdc_release_ops.mongo.topology import is_write_blocked
 
 DRAIN_SECONDS = 60
@@ -34,17 +41,29 @@ class FreezeFailed(MongoError):
 
 
 def freeze(
-    client: MongoClient[Document], release_id: str, run_id: str, strategy: Strategy = Strategy.WRITE_BLOCK
+    client: MongoClient[Document],
+    release_id: str,
+    run_id: str,
+    strategy: Strategy = Strategy.WRITE_BLOCK,
+    *,
+    database: str = "",
+    drain_timeout: float = DRAIN_SECONDS,
+    when_taken: Callable[[Lease], None] | None = None,
 ) -> Lease:
-    """Take the lease and, by `strategy`, block every write of users that lack `bypassWriteBlockingMode`; reads go on.
+    """Take the lease and, by `strategy`, keep every write of others out; reads go on.
 
-    Waits for open transactions to end, at most `DRAIN_SECONDS`. Called again by the release that already holds the
-    origin frozen, it changes nothing.
+    Called again by the release that already holds the origin frozen, it changes nothing.
+
+    Args:
+        database: the one that is frozen; a write block concerns all of the server.
+        drain_timeout: seconds to wait for open transactions, and for writes that have begun, to end.
+        when_taken: called with the lease before anybody is kept out, which may take long.
 
     Raises:
         LeaseHeld: another release is at it.
         AlreadyFrozen: writes are blocked by somebody else.
-        FreezeFailed: the block could not be set; the lease has been given back.
+        FreezeFailed: writes could not be kept out; unless it says otherwise, the lease has been given back.
+        PutBackFailed: nor could what was begun be undone; the lease is kept for who tries again.
     """
     held = current_lease(client)
     if held is None and is_write_blocked(client):
@@ -53,33 +72,87 @@ def freeze(
             "it, lift it with setUserWriteBlockMode, and launch again."
         )
     lease = take_lease(client, release_id, run_id, strategy)
-    if lease.frozen_at and (lease.strategy is Strategy.NONE or is_write_blocked(client)):
+    if when_taken:
+        when_taken(lease)
+    if lease.frozen_at and _is_frozen(client, lease):
         return lease
+    match lease.strategy:
+        case Strategy.NONE:
+            return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
+        case Strategy.WRITE_BLOCK:
+            return _block_writes(client, lease, drain_timeout)
+        case Strategy.DEMOTE_ROLES:
+            return _demote_roles(client, lease, database, drain_timeout)
+
+
+def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
+    """Whether what the lease says is so.
+
+    Raises:
+        FreezeFailed: users have become able to write.
+    """
+    if lease.strategy is Strategy.WRITE_BLOCK:
+        return bool(is_write_blocked(client))
     if lease.strategy is Strategy.NONE:
-        return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
+        return True
+    if not is_in_force(client, lease.release_id):
+        return False
+    if able := who_can_write(client):
+        # Putting all back and demoting anew would let everybody write for a while, into half a swap perhaps.
+        raise FreezeFailed(
+            f"Accounts were made or changed while the origin was frozen, and can write to it: {', '.join(able)}. Drop them or "
+            "take their roles away, and re-execute the run from the failed step."
+        )
+    return True
+
+
+def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
+    command = {"setUserWriteBlockMode": 1, "global": True, "maxTimeMS": round(drain_timeout * 1000)}
     try:
-        answer = client.admin.command({"setUserWriteBlockMode": 1, "global": True, "maxTimeMS": DRAIN_SECONDS * 1000})
+        answer = client.admin.command(command)
     except OperationFailure as error:
-        _let_go(client, lease, run_id)
-        if error.code in _TIMED_OUT:
+        at_work = _open_transactions(client) if error.code in _TIMED_OUT else ""
+        _let_go(client, lease, lease.run_id)
+        if at_work:
             raise FreezeFailed(
-                f"Transactions did not end within {DRAIN_SECONDS} seconds, so writes were not blocked. The origin "
-                f"is not frozen. They are: {_open_transactions(client)}. End them (killSessions) or wait, and launch "
-                "again."
+                f"Transactions did not end within {drain_timeout:g} seconds, so writes were not blocked. The origin is not "
+                f"frozen. They are: {at_work}. End them (killSessions) or wait, and launch again."
             ) from error
         raise FreezeFailed(f"The origin refused to block writes: {error}. It is not frozen.") from error
     try:
         return record_frozen(client, lease, ClusterTime.of(answer["operationTime"]))
     except OperationFailure as error:
-        _let_go(client, lease, run_id)
+        _let_go(client, lease, lease.run_id)
         raise FreezeFailed(
             f"Writes were blocked, and ours with them: {error}. The block was lifted again. The user in NMDC_ORIGIN_URI "
             "needs the action bypassWriteBlockingMode (docs/operator-role.md)."
         ) from error
 
 
-def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Lease | None:
-    """Allow writes again and give the lease back; return the lease, or None where the release held none.
+def _demote_roles(client: MongoClient[Document], lease: Lease, database: str, drain_timeout: float) -> Lease:
+    try:
+        since = demote(client, lease.release_id, database, drain_timeout)
+    except (DemotionFailed, AccountsHidden, RoleMissing) as error:
+        release_lease(client, lease, lease.run_id)
+        raise FreezeFailed(f"{error} The origin is not frozen.") from error
+    return record_frozen(client, lease, since)
+
+
+@dataclass(frozen=True)
+class Thaw:
+    """What a thaw did.
+
+    Attributes:
+        lease: as it was.
+        left: users and roles that somebody had changed in between, and what to do about them; a line each.
+    """
+
+    lease: Lease
+    left: tuple[str, ...]
+
+
+def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Thaw | None:
+    """Allow writes again and give the lease back; return what that was, or None where the release held none.
 
     Begun in one transaction with the look at the journal: a swap cannot begin while an origin is being thawed, nor can an
     origin be thawed once a swap was begun.
@@ -87,6 +160,7 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Leas
     Raises:
         SwapUnderWay: half a swap must not be seen by writers; the origin stays frozen.
         LeaseHeld: another release holds the origin.
+        PutBackFailed: users and roles could not be put back completely; the lease is kept for who tries again.
     """
 
     def begin(session: ClientSession) -> Lease | None:
@@ -102,31 +176,20 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Leas
 
     with client.start_session() as session:
         lease = session.with_transaction(begin)
-    if lease is not None:
-        _let_go(client, lease, thawed_by)
-    return lease
+    return None if lease is None else Thaw(lease, _let_go(client, lease, thawed_by))
 
 
-def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> None:
+def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tuple[str, ...]:
     if lease.strategy is Strategy.WRITE_BLOCK:
         client.admin.command({"setUserWriteBlockMode": 1, "global": False})
-    release_lease(client, lease, thawed_by)
+    undone = put_back(client, lease.release_id) if lease.strategy is Strategy.DEMOTE_ROLES else PutBack(0, ())
+    release_lease(client, lease, thawed_by, put_back=undone.accounts, left=undone.left)
+    return undone.left
 
 
 def _open_transactions(client: MongoClient[Document]) -> str:
     try:
-        operations = client.admin.aggregate(
-            [
-                {"$currentOp": {"allUsers": True, "idleSessions": True}},
-                {"$match": {"transaction": {"$exists": True}}},
-            ]
-        )
-        found = [
-            f"{operation.get('appName', 'unnamed')} from {operation.get('client', 'unknown')} as "
-            f"{', '.join(user['user'] for user in operation.get('effectiveUsers', [])) or 'nobody'}, open for "
-            f"{operation['transaction'].get('timeOpenMicros', 0) / 1e6:.0f} s"
-            for operation in operations
-        ]
+        found = open_transactions(client)
     except OperationFailure as error:
         return f"unknown ({error})"
     return "; ".join(found) or "none any more"

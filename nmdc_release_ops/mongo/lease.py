@@ -46,6 +46,8 @@ class Strategy(StrEnum):
 
     WRITE_BLOCK = "write_block"
     """`setUserWriteBlockMode`: users without the privilege to bypass it cannot write."""
+    DEMOTE_ROLES = "demote_roles"
+    """Every other user and role that can write is made read-only, and put back afterwards."""
     NONE = "none"
     """Nobody is kept out. Only for servers without authorization, where a block keeps the release itself out too."""
 
@@ -84,7 +86,12 @@ class Lease(BaseModel):
 
 
 class Freeze(BaseModel):
-    """A freeze that is over, as it is kept in the origin's state database."""
+    """A freeze that is over, as it is kept in the origin's state database.
+
+    Attributes:
+        put_back: how many users and roles were made what they had been.
+        left: what somebody had changed in between, and was left as it was found; a line each.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -94,6 +101,8 @@ class Freeze(BaseModel):
     frozen_at: datetime
     thawed_at: datetime
     thawed_by: str
+    put_back: int = 0
+    left: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -225,10 +234,18 @@ def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSessi
     return thawing if taken.matched_count else None
 
 
-def release_lease(client: MongoClient[Document], lease: Lease, thawed_by: str) -> None:
+def release_lease(
+    client: MongoClient[Document], lease: Lease, thawed_by: str, *, put_back: int = 0, left: tuple[str, ...] = ()
+) -> None:
     """Give the lease back and keep what it was."""
     if lease.frozen_at:
-        freeze = Freeze(thawed_at=now(), thawed_by=thawed_by, **lease.model_dump(include=_OF_A_FREEZE))
+        freeze = Freeze(
+            thawed_at=now(),
+            thawed_by=thawed_by,
+            put_back=put_back,
+            left=left,
+            **lease.model_dump(include=_OF_A_FREEZE),
+        )
         client[STATE_DATABASE][FREEZES].replace_one(
             {"release_id": freeze.release_id, "frozen_at": freeze.frozen_at}, freeze.model_dump(), upsert=True
         )

@@ -7,15 +7,16 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.demotion import read_header
 from nmdc_release_ops.mongo.journal import newest_journal
-from nmdc_release_ops.mongo.lease import Strategy, current_lease, describe_holder
+from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.mongo.privileges import missing_privileges
+from nmdc_release_ops.mongo.privileges import missing_privileges, release_privileges
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.topology import Kind, Server
 
-OLDEST_RELEASE = (6, 0)
-"""`setUserWriteBlockMode` came with MongoDB 6.0."""
+OLDEST_RELEASE = (4, 4)
+"""What the release says to the server, servers before that do not all understand."""
 # What a release writes without its being part of the schema.
 _OURS = (STAGED, PREVIOUS, EVENTS, LATEST_VERSION)
 # An archive carries capped collections; staging one would take the privilege to convert any collection into one.
@@ -39,11 +40,6 @@ class Origin:
     warnings: tuple[str, ...]
 
 
-def choose_strategy(server: Server) -> Strategy:
-    """How writes are to be kept out of this server."""
-    return Strategy.WRITE_BLOCK if server.guarded else Strategy.NONE
-
-
 def inspect_server(
     client: MongoClient[Document],
     server: Server,
@@ -53,6 +49,8 @@ def inspect_server(
     release_id: str | None = None,
 ) -> list[str]:
     """What stands in the way of a release on this server, whatever the release; empty where nothing does.
+
+    Whether and how it can be frozen is for `choose_strategy` to say.
 
     Args:
         release_id: a release that may hold the origin already, because it is to be rolled back.
@@ -64,9 +62,7 @@ def inspect_server(
             "frozen nor compared otherwise. Start mongod with --replSet and initiate the set."
         )
     if server.release < OLDEST_RELEASE:
-        problems.append(
-            f"The origin runs MongoDB {server.version}. Blocking writes needs 6.0 or later. Upgrade the server."
-        )
+        problems.append(f"The origin runs MongoDB {server.version}. A release needs 4.4 or later. Upgrade the server.")
     if database not in client.list_database_names():
         problems.append(
             f"The origin has no database {database}, or its user may not see it. Correct NMDC_ORIGIN_DB, or grant the role "
@@ -81,7 +77,7 @@ def inspect_server(
                 "allow_without_authorization: true; then nobody is kept from writing, and the release is refused if it "
                 "finds that somebody did."
             )
-    elif missing := missing_privileges(client, database):
+    elif missing := missing_privileges(client, release_privileges(database)):
         problems.append(
             "The user in NMDC_ORIGIN_URI lacks privileges: "
             + "; ".join(missing)
@@ -91,6 +87,12 @@ def inspect_server(
         return problems
     lease = current_lease(client)
     journal = newest_journal(client, database)
+    demoted = read_header(client)
+    if lease is None and demoted is not None:
+        problems.append(
+            f"Release {demoted.release_id} made users and roles read-only and holds no lease any more. Launch the job "
+            "`unfreeze` to put them back."
+        )
     if lease is not None:
         if lease.release_id != release_id:
             problems.append(describe_holder(lease))

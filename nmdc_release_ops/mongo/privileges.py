@@ -45,9 +45,13 @@ DEMOTING = (
 
 
 def needed_privileges(database: str) -> tuple[Needed, ...]:
-    """What a release needs on the origin's server."""
+    """What a release needs on the origin's server, freezing by a write block included."""
+    return (*BLOCKING, *release_privileges(database))
+
+
+def release_privileges(database: str) -> tuple[Needed, ...]:
+    """What a release needs on the origin's server, however the origin is frozen."""
     return (
-        *BLOCKING,
         Needed(None, frozenset({"serverStatus", "inprog"}), "to see whether the origin is frozen, and who writes"),
         Needed(
             database,

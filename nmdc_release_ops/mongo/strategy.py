@@ -7,9 +7,10 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.accounts import AccountsHidden, Name, read_accounts
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.privileges import BLOCKING, DEMOTING, missing_privileges
-from nmdc_release_ops.mongo.readonly import RoleMissing, demotions, who_bypasses_a_block, who_could_undo_it
+from nmdc_release_ops.mongo.readonly import Kind, RoleMissing, demotions, who_bypasses_a_block, who_could_undo_it
 from nmdc_release_ops.mongo.topology import Server
 
 FIRST_WITH_WRITE_BLOCK = (6, 0)
@@ -31,7 +32,7 @@ class Choice:
     warnings: tuple[str, ...]
 
 
-class NotFreezable(Exception):
+class NotFreezable(MongoError):
     """No strategy that may be taken is possible.
 
     Attributes:
@@ -63,7 +64,7 @@ def choose_strategy(
             continue
         in_the_way[strategy] = list(_obstacles(client, server, database, strategy))
         if not in_the_way[strategy]:
-            return Choice(strategy, _reason(wanted, in_the_way), tuple(_warnings(client, database, strategy)))
+            return _choice(client, database, strategy, _reason(wanted, in_the_way))
     raise NotFreezable(
         [f"The origin cannot be frozen by {strategy}: {'; '.join(found)}." for strategy, found in in_the_way.items()]
     )
@@ -93,23 +94,24 @@ def _reason(wanted: Strategy | None, in_the_way: dict[Strategy, list[str]]) -> s
     return "The server can block writes with one command, and we may tell it to."
 
 
-def _warnings(client: MongoClient[Document], database: str, strategy: Strategy) -> Iterator[str]:
+def _choice(client: MongoClient[Document], database: str, strategy: Strategy, reason: str) -> Choice:
     try:
         accounts = read_accounts(client, database)
     except AccountsHidden as hidden:
-        yield f"Who bypasses a write block could not be looked up. {hidden}"
-        return
+        unknown = f"Whether users bypass the write block could not be looked up. {hidden}"
+        return Choice(strategy, reason, (unknown,))
     if strategy is Strategy.WRITE_BLOCK:
-        yield from _told(
+        bypassing = _told(
             who_bypasses_a_block(accounts), "may bypass a write block, and can write to the origin while it is frozen"
         )
-        return
-    changed = demotions(accounts, database, "plan")
-    yield f"{len(changed)} users and roles are made read-only by the freeze, and put back by the thaw."
-    yield from _told(
+        return Choice(strategy, reason, tuple(bypassing))
+    changed = len([one for one in demotions(accounts, database, "plan") if one.kind is not Kind.STAND_IN])
+    promoting = _told(
         who_could_undo_it(accounts, database),
         "may give out roles or change passwords, and so could make themselves able to write while the origin is frozen",
     )
+    count = f"{changed} users and roles will be made read-only by the freeze, and put back by the thaw."
+    return Choice(strategy, f"{reason} {count}", tuple(promoting))
 
 
 def _told(users: list[Name], what: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ def dump(
     folder = home.archive(plan.release_id)
     with told_plainly(NOT_CHANGED), origin.connect() as connected:
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
-        lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy)
+        lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         shutil.rmtree(folder, ignore_errors=True)
         manifest = engine.dump(
             plan.engine,

@@ -1,14 +1,36 @@
 """`freeze`: keep writes away from the origin; reads go on."""
 
 import dagster as dg
+from pydantic import Field
 
 from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import freeze as block_writes
+from nmdc_release_ops.mongo.freeze import DRAIN_SECONDS
+from nmdc_release_ops.mongo.freeze import freeze as keep_writes_out
 from nmdc_release_ops.mongo.lease import Lease, Strategy
+from nmdc_release_ops.mongo.strategy import Choice, NotFreezable, choose_strategy
+from nmdc_release_ops.mongo.topology import Server
 from nmdc_release_ops.records import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import Origin, OriginResource
-from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
+from nmdc_release_ops.steps.failures import NOT_CHANGED, PlanRefused, told_plainly
+
+AUTOMATIC = "automatic"
+
+
+class FreezeConfig(dg.Config):
+    """What an operator may say about freezing; nothing has to be said."""
+
+    strategy: str = Field(
+        default=AUTOMATIC,
+        pattern=f"^({AUTOMATIC}|{Strategy.WRITE_BLOCK}|{Strategy.DEMOTE_ROLES})$",
+        description="How writes are kept out: `write_block`, `demote_roles`, or `automatic` for the first that is possible.",
+    )
+    drain_timeout: int = Field(
+        default=DRAIN_SECONDS,
+        ge=1,
+        le=3600,
+        description="Seconds that freezing waits for open transactions and for writes that have begun.",
+    )
 
 
 class RunEnded(MongoError):
@@ -19,7 +41,7 @@ class RunEnded(MongoError):
 def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginResource) -> FreezeLease:
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read."""
     with told_plainly(NOT_CHANGED), origin.connect() as connected:
-        lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy)
+        lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
     context.add_output_metadata(
         {
             "strategy": lease.strategy.value,
@@ -30,8 +52,33 @@ def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginReso
     return lease
 
 
+def choose_freezing(origin: Origin, server: Server, problems: list[str], wanted: str) -> Choice:
+    """How the origin is to be frozen.
+
+    Args:
+        problems: what stands in the way of a release besides.
+        wanted: as the configuration has it.
+
+    Raises:
+        PlanRefused: naming all that stands in the way.
+    """
+    strategy = None if wanted == AUTOMATIC else Strategy(wanted)
+    try:
+        choice = choose_strategy(origin.client, server, origin.database.name, strategy)
+    except NotFreezable as refusal:
+        raise PlanRefused([*problems, *refusal.problems]) from refusal
+    if problems:
+        raise PlanRefused(problems)
+    return choice
+
+
 def hold_frozen(
-    context: dg.OpExecutionContext, resource: OriginResource, origin: Origin, release_id: str, strategy: Strategy
+    context: dg.OpExecutionContext,
+    resource: OriginResource,
+    origin: Origin,
+    release_id: str,
+    strategy: Strategy,
+    drain_timeout: float,
 ) -> FreezeLease:
     """Make sure that the release holds the origin frozen: a failure before a re-execution has thawed it.
 
@@ -45,8 +92,15 @@ def hold_frozen(
             f"Run {context.run_id} is {run.status.value.lower()}, so it does not freeze the origin any more."
         )
     started = now()
-    lease: Lease = block_writes(origin.client, release_id, context.run_id, strategy)
-    resource.keep_beating(lease)
+    lease: Lease = keep_writes_out(
+        origin.client,
+        release_id,
+        context.run_id,
+        strategy,
+        database=origin.database.name,
+        drain_timeout=drain_timeout,
+        when_taken=resource.keep_beating,
+    )
     if lease.frozen_at is None or lease.cluster_time is None:
         raise AssertionError("a lease of a frozen origin says since when")
     if lease.frozen_at >= started:

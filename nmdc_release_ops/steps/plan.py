@@ -11,7 +11,8 @@ from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.archive import Engine
 from nmdc_release_ops.mongo.engine import require_engine
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
-from nmdc_release_ops.mongo.preflight import choose_strategy, inspect_origin, inspect_server
+from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
+from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
@@ -26,6 +27,7 @@ from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
+from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
 
 # A schema environment, and what a fresh mongod allocates for itself.
 FIXED_BYTES = 1_500_000_000
@@ -33,7 +35,7 @@ FIXED_BYTES = 1_500_000_000
 BYTES_PER_BYTE_OF_DATA = 3
 
 
-class PlanConfig(dg.Config):
+class PlanConfig(FreezeConfig):
     """What an operator may say about a release; nothing has to be said."""
 
     target_version: str = Field(
@@ -84,15 +86,15 @@ def plan(
         )
         transformer.require_usable()
         engine = require_engine(Engine(config.engine))
-        if problems:
-            raise PlanRefused(problems)
+        choice = choose_freezing(connected, server, problems, config.strategy)
         from_version = _from_version(config, connected)
         to_version = _to_version(config, schema)
         context.log.info(f"The database conforms to schema {from_version}; the release is {to_version}.")
         if from_version == to_version:
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
-        release = _plan(context, config, connected, server, home, schema, from_version, to_version)
+        context.log.info(f"The origin will be frozen by {choice.strategy}. {choice.reason}")
+        release = _plan(context, config, connected, server, choice, home, schema, from_version, to_version)
         context.log.info(
             f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
             f"{release.documents:,} documents, {size(release.bytes)}."
@@ -109,7 +111,7 @@ def plan(
             "to": release.to_version,
             "warnings": "\n".join(release.warnings) or "none",
             "origin": release.server,
-            "freezing": release.strategy.value,
+            "freezing": f"{release.strategy}: {release.strategy_reason}",
             "engine": engine,
             "documents": release.documents,
             "size": size(release.bytes),
@@ -172,6 +174,7 @@ def _plan(
     config: PlanConfig,
     origin: Origin,
     server: Server,
+    choice: Choice,
     home: ReleaseHome,
     schema: SchemaReleases,
     from_version: SchemaVersion,
@@ -199,7 +202,7 @@ def _plan(
     problems = [*findings.problems, *_room_problems(home, findings)]
     if problems:
         raise PlanRefused(problems)
-    return _describe(context, config, origin, server, findings, path, from_version, to_version, warnings)
+    return _describe(context, config, origin, server, choice, findings, path, from_version, to_version, warnings)
 
 
 def _managed_collections(
@@ -234,6 +237,7 @@ def _describe(
     config: PlanConfig,
     origin: Origin,
     server: Server,
+    choice: Choice,
     findings: OriginFindings,
     path: MigrationPath,
     from_version: SchemaVersion,
@@ -245,7 +249,9 @@ def _describe(
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),
-        strategy=choose_strategy(server),
+        strategy=choice.strategy,
+        strategy_reason=choice.reason,
+        drain_timeout=config.drain_timeout,
         keep_archives=config.keep_archives,
         engine=Engine(config.engine),
         from_version=str(from_version),
@@ -264,10 +270,5 @@ def _describe(
             for name, found in findings.collections.items()
         ],
         left_alone=list(findings.left_alone),
-        warnings=[
-            *path.warnings,
-            *warnings,
-            *findings.warnings,
-            *([] if server.guarded else ["Nobody is kept from writing to the origin: it has no authorization."]),
-        ],
+        warnings=[*path.warnings, *warnings, *findings.warnings, *choice.warnings],
     )

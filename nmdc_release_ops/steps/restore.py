@@ -41,7 +41,7 @@ def restore(
     Collections that the migration left untouched are not written at all.
     """
     with told_plainly(UNDER_WAY), origin.connect() as connected:
-        hold_frozen(context, origin, connected, plan.release_id, plan.strategy)
+        hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         journal = read_journal(connected.client, plan.release_id)
         if journal is not None and journal.state is State.ROLLING_BACK:
             raise SwapUnderWay(journal)

@@ -6,14 +6,14 @@ from pydantic import Field
 from nmdc_release_ops.mongo.freeze import thaw
 from nmdc_release_ops.mongo.journal import Journal, State
 from nmdc_release_ops.mongo.lease import freezes_of
-from nmdc_release_ops.mongo.preflight import choose_strategy, inspect_server
+from nmdc_release_ops.mongo.preflight import inspect_server
 from nmdc_release_ops.mongo.rollback import perform_rollback, prepare_rollback, release_to_roll_back
 from nmdc_release_ops.mongo.staging import STAGED
 from nmdc_release_ops.mongo.topology import describe_server
 from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.steps.display import duration, table
-from nmdc_release_ops.steps.failures import PlanRefused, told_plainly
-from nmdc_release_ops.steps.freeze import hold_frozen
+from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
 
 STOPPED = (
     "If the log says that moves are being undone, the origin stays frozen on purpose: launch the job `rollback` again to "
@@ -21,7 +21,7 @@ STOPPED = (
 )
 
 
-class RollbackConfig(dg.Config):
+class RollbackConfig(FreezeConfig):
     """What an operator may say about a rollback; nothing has to be said."""
 
     release_id: str | None = Field(
@@ -58,16 +58,19 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             allow_without_authorization=config.allow_without_authorization,
             release_id=journal.release_id,
         )
-        if problems:
-            raise PlanRefused(problems)
+        choice = choose_freezing(connected, server, problems, config.strategy)
+        for warning in choice.warnings:
+            context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
-        hold_frozen(context, origin, connected, journal.release_id, choose_strategy(server))
+        hold_frozen(context, origin, connected, journal.release_id, choice.strategy, config.drain_timeout)
         journal = prepare_rollback(
             connected.database, journal, context.run_id, allow_writes_set_aside=config.allow_writes_set_aside
         )
         context.log.info(f"Undoing {len(journal.moves)} moves.")
         journal = perform_rollback(connected.database, journal, context.run_id)
-        thaw(connected.client, journal.release_id, thawed_by=context.run_id)
+        thawed = thaw(connected.client, journal.release_id, thawed_by=context.run_id)
+        for line in thawed.left if thawed else ():
+            context.log.warning(line)
         window = freezes_of(connected.client, journal.release_id)[-1]
     context.log.info(
         f"Rolled back. The ledger says that the database conforms to schema {journal.from_version}. Writes are allowed again; "

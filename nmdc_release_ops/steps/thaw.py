@@ -3,6 +3,7 @@
 import dagster as dg
 from pymongo.errors import PyMongoError
 
+from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import thaw
 from nmdc_release_ops.mongo.holder import Holder
@@ -43,7 +44,7 @@ def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> 
     with told_plainly("The origin was left as it is."), origin.connect() as connected:
         lease = current_lease(connected.client)
         if lease is None:
-            context.log.info(_nobody(is_write_blocked(connected.client)))
+            context.log.info(_put_back_leftover(connected) or _nobody(is_write_blocked(connected.client)))
             return
         run = context.instance.get_run_by_id(lease.run_id)
         context.log.info(
@@ -64,8 +65,19 @@ def thaw_unless_swapping(origin: Origin, release_id: str, run_id: str) -> str:
     Raises:
         SwapUnderWay: then the origin has to stay frozen.
     """
-    thaw(origin.client, release_id, thawed_by=run_id)
-    return f"The origin is thawed: writes are allowed again (release {release_id} had blocked them)."
+    thawed = thaw(origin.client, release_id, thawed_by=run_id)
+    said = f"The origin is thawed: writes are allowed again (release {release_id} had blocked them)."
+    return "\n".join((said, *(thawed.left if thawed else ())))
+
+
+def _put_back_leftover(origin: Origin) -> str:
+    """Put back what a release demoted whose lease somebody has removed; empty where there is nothing of the kind."""
+    demoted = read_header(origin.client)
+    if demoted is None:
+        return ""
+    undone = put_back(origin.client, demoted.release_id)
+    said = f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
+    return "\n".join((said, *undone.left))
 
 
 def _goes_on(lease: Lease) -> bool:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, thaw
 from nmdc_release_ops.mongo.journal import newest_journal
-from nmdc_release_ops.mongo.lease import freezes_of
+from nmdc_release_ops.mongo.lease import Strategy, freezes_of
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources import OriginResource, ReleaseHome
@@ -41,12 +41,18 @@ def unfreeze(
         window = FreezeWindow(freezes=freezes_of(connected.client, plan.release_id))
         last = newest_journal(connected.client, plan.database)
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
+    if plan.strategy is Strategy.DEMOTE_ROLES:
+        context.log.info(f"{window.put_back} users and roles are what they were before the freeze.")
+    for line in window.left:
+        context.log.warning(line)
     shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
     _prune(context, home, plan, {plan.release_id, *([last.release_id] if last else [])})
     context.add_output_metadata(
         {
             "writes blocked for": duration(window.seconds),
             "seconds blocked": round(window.seconds, 3),
+            "users and roles put back": window.put_back,
+            "changed by others meanwhile, and left": "\n".join(window.left) or "nothing",
             "freezes": table(
                 {
                     "frozen at": freeze.frozen_at.isoformat(timespec="seconds"),

@@ -14,7 +14,15 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from nmdc_release_ops.demo.origin import NMDC_ROLES
 from nmdc_release_ops.mongo import demotion
 from nmdc_release_ops.mongo.accounts import read_accounts
-from nmdc_release_ops.mongo.demotion import DemotionFailed, demote, is_in_force, put_back, read_header, still_left
+from nmdc_release_ops.mongo.demotion import (
+    DemotionFailed,
+    demote,
+    is_in_force,
+    put_back,
+    read_header,
+    still_left,
+    who_can_write,
+)
 from nmdc_release_ops.mongo.privileges import KEEPER_ROLE, OPERATOR_ROLE, STATE_DATABASE, keeper_role, operator_role
 from nmdc_release_ops.mongo.readonly import who_could_undo_it
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
@@ -243,7 +251,7 @@ def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_is_as_it
     could_read = {name: readable(client) for name, client in everybody.items()}
     assert any(could_read["nmdc_reader"]["jobs"]) and could_read["has_nothing"]["jobs"] == UNAUTHORIZED
     demote(operator, RELEASE, ORIGIN, 5)
-    assert is_in_force(operator, RELEASE)
+    assert is_in_force(operator, RELEASE) and who_can_write(operator) == []
     for database, name in USERS:
         with log_in(server, database, name) as new:
             for client in (everybody[name], new):
@@ -504,16 +512,16 @@ def test_a_stand_in_that_was_given_to_somebody_is_not_taken_away(
 def test_what_was_put_back_by_hand_is_in_order(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
     demote(operator, RELEASE, ORIGIN, 5)
     root.admin.command("updateRole", "nmdc_runtime", **ROLES["nmdc_runtime"])
-    assert not is_in_force(operator, RELEASE)
+    assert who_can_write(operator) == ["role nmdc_runtime@admin"]
     assert put_back(operator, RELEASE).left == ()
 
 
-def test_a_new_user_who_can_write_ends_the_freeze_s_claim(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+def test_a_new_user_who_can_write_is_noticed(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
     demote(operator, RELEASE, ORIGIN, 5)
     root.admin.command("createUser", "new", pwd=PASSWORD, roles=["readWriteAnyDatabase"])
-    assert not is_in_force(operator, RELEASE)
+    assert who_can_write(operator) == ["user new@admin"]
     root.admin.command("dropUser", "new")
-    assert is_in_force(operator, RELEASE)
+    assert who_can_write(operator) == []
 
 
 def test_no_password_or_credential_is_saved(operator: MongoClient[Any], root: MongoClient[Any]) -> None:

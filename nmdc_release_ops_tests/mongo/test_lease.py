@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo import freeze as module
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, thaw
 from nmdc_release_ops.mongo.lease import LeaseHeld, Strategy, current_lease, freezes_of, take_lease
@@ -84,9 +83,8 @@ def test_where_nothing_can_be_frozen_the_lease_is_still_one_release_s(scratch_mo
 
 
 def test_an_open_transaction_is_waited_for_and_then_named(
-    client: MongoClient[Any], guarded_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+    client: MongoClient[Any], guarded_mongod: PrivateMongod
 ) -> None:
-    monkeypatch.setattr(module, "DRAIN_SECONDS", 1)
     with (
         MongoClient[Any](guarded_mongod.uri, appname="the-runtime") as writer,
         writer.start_session() as session,
@@ -94,7 +92,11 @@ def test_an_open_transaction_is_waited_for_and_then_named(
     ):
         writer.drain_test.things.insert_one({"_id": 1}, session=session)
         with pytest.raises(FreezeFailed, match=r"the-runtime from 127\.0\.0\.1"):
-            freeze(client, "a", "run")
+            freeze(client, "a", "run", drain_timeout=1)
+        # It has undone itself while the transaction is still open.
+        assert is_write_blocked(client) is False
+        assert current_lease(client) is None
+        writer.drain_test.things.insert_one({"_id": 2})
         session.abort_transaction()
     assert is_write_blocked(client) is False
     assert current_lease(client) is None

@@ -1,0 +1,295 @@
+"""A release on an origin whose writes the operator may not block: users and roles are made read-only, and put back."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
+from nmdc_release_ops.mongo.demotion import ACCOUNTS, LEFT, is_in_force, read_header
+from nmdc_release_ops.mongo.freeze import FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.journal import read_journal
+from nmdc_release_ops.mongo.lease import Strategy, current_lease, freezes_of
+from nmdc_release_ops.mongo.privileges import (
+    KEEPER_ROLE,
+    OPERATOR_ROLE,
+    STATE_DATABASE,
+    keeper_role,
+    operator_role,
+)
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.mongo.test_demotion import accounts_of
+from nmdc_release_ops_tests.steps.test_faults import assert_released, crash, reexecute
+
+UNAUTHORIZED = 13
+BLOCK = {"setUserWriteBlockMode", "bypassWriteBlockingMode"}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path / "workplace", schema_cache, 500)
+
+
+@pytest.fixture
+def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
+    with MongoClient(workplace.origin.server.uri) as found:
+        yield found
+
+
+@pytest.fixture
+def keeper(client: MongoClient[Any]) -> None:
+    """The operator may demote, besides what it needs anyway."""
+    client.admin.command("createRole", KEEPER_ROLE, **keeper_role())
+    client.admin.command("grantRolesToUser", OPERATOR, roles=[KEEPER_ROLE])
+
+
+@pytest.fixture
+def no_block(client: MongoClient[Any]) -> None:
+    """The operator may not block writes."""
+    role = operator_role(DATABASE)
+    privileges = [
+        {**one, "actions": [name for name in one["actions"] if name not in BLOCK]} for one in role["privileges"]
+    ]
+    client.admin.command("updateRole", OPERATOR_ROLE, privileges=privileges)
+
+
+class Writer:
+    """Somebody who writes all the time as the NMDC Runtime, and notes what came of it."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.uri = workplace.origin.uri("nmdc_runtime")
+        self.acknowledged: list[Any] = []
+        self.refused: set[int | None] = set()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        with MongoClient[Any](self.uri) as client, client.start_session() as session:
+            while not self._ending.wait(0.002):
+                try:
+                    client[DATABASE].jobs.insert_one({"by": "the writer"}, session=session)
+                    self.acknowledged.append(session.operation_time)
+                except OperationFailure as error:
+                    self.refused.add(error.code)
+                # A read that is refused would end the thread, and with it the writes that the test waits for.
+                assert client[DATABASE].jobs.find_one({}, session=session) is not None
+
+
+@pytest.mark.usefixtures("keeper")
+def test_a_whole_release_by_demotion_keeps_writers_out_and_leaves_every_account_as_it_was(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    accounts = accounts_of(client)
+    with Writer(workplace) as writer:
+        result = workplace.release(target_version="11.25", strategy="demote_roles")
+        assert result.success, [event.message for event in result.all_events if event.is_failure]
+        before_the_end = len(writer.acknowledged)
+        while len(writer.acknowledged) == before_the_end:
+            assert writer._thread.is_alive()
+    assert_released(client)
+    assert accounts_of(client) == accounts
+    plan, frozen = result.output_for_node("plan"), result.output_for_node("freeze")
+    assert (plan.strategy, frozen.strategy) == (Strategy.DEMOTE_ROLES, Strategy.DEMOTE_ROLES)
+    assert plan.strategy_reason.startswith("The configuration asks for it. ")
+    journal = read_journal(client, plan.release_id)
+    assert journal is not None and journal.swapped_cluster_time is not None
+    since, until = frozen.cluster_time.timestamp(), journal.swapped_cluster_time.timestamp()
+    assert writer.refused == {UNAUTHORIZED}
+    assert writer.acknowledged[0] < since < until < writer.acknowledged[-1]
+    assert [moment for moment in writer.acknowledged if since < moment <= until] == []
+    assert client[DATABASE].jobs.count_documents({"by": "the writer"}) == len(writer.acknowledged)
+    window = result.output_for_node("unfreeze")
+    assert window.put_back == 5 and window.left == ()
+    assert read_header(client) is None and client[STATE_DATABASE][ACCOUNTS].count_documents({}) == 0
+
+
+@pytest.mark.usefixtures("keeper", "no_block")
+def test_a_step_that_fails_after_the_freeze_has_every_account_put_back(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    accounts = accounts_of(client)
+    study = client[DATABASE].study_set.find_one({})
+    client[DATABASE].study_set.update_one({"_id": study["_id"]}, {"$set": {"study_category": "no such category"}})
+    with untouched(client):
+        result = workplace.release(target_version="11.25")
+    step, _ = failure_of(result)
+    assert step == "validate"
+    assert result.output_for_node("freeze").strategy is Strategy.DEMOTE_ROLES
+    log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    assert (
+        "The origin will be frozen by demote_roles. write_block is not possible: the user in NMDC_ORIGIN_URI lacks"
+        in log
+    )
+    assert "The origin is frozen (demote_roles)" in log
+    assert "The origin is thawed: writes are allowed again" in log
+    assert accounts_of(client) == accounts and read_header(client) is None
+    client[DATABASE].study_set.replace_one({"_id": study["_id"]}, study)
+
+
+@pytest.mark.faults
+@pytest.mark.usefixtures("keeper", "no_block")
+@pytest.mark.parametrize("step", ["freeze", "dump"])
+def test_killed_while_accounts_are_demoted_unfreeze_puts_them_back_and_re_execution_finishes(
+    workplace: Workplace, client: MongoClient[Any], step: str
+) -> None:
+    accounts = accounts_of(client)
+    run_id = crash(workplace, f"after:{step}")
+    lease = current_lease(client)
+    assert lease is not None and is_in_force(client, lease.release_id)
+    assert accounts_of(client) != accounts
+    assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
+    assert accounts_of(client) == accounts and current_lease(client) is None
+    assert reexecute(workplace, run_id).success
+    assert_released(client)
+    assert accounts_of(client) == accounts
+
+
+@pytest.mark.faults
+@pytest.mark.usefixtures("keeper", "no_block")
+def test_killed_in_the_swap_accounts_stay_demoted_until_re_execution_has_finished_it(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    accounts = accounts_of(client)
+    run_id = crash(workplace, "made:0")
+    refused = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
+    assert not refused.success
+    assert accounts_of(client) != accounts
+    assert reexecute(workplace, run_id).success
+    assert_released(client)
+    assert accounts_of(client) == accounts
+
+
+@pytest.mark.usefixtures("keeper")
+def test_what_somebody_changed_during_the_freeze_is_told_when_it_is_thawed(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    with MongoClient[Any](workplace.origin.uri()) as operator:
+        freeze(operator, "a", "run", Strategy.DEMOTE_ROLES, database=DATABASE)
+        client.admin.command("grantRolesToRole", "nmdc_editor", roles=["hostManager"])
+        result = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance)
+        assert result.success
+        (kept,) = freezes_of(operator, "a")
+    log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    for told in (log, "\n".join(kept.left)):
+        assert "The role nmdc_editor@admin was changed while the origin was frozen, and was left as it is." in told
+        assert 'db.getSiblingDB("admin").updateRole("nmdc_editor", ' in told
+    assert kept.put_back == 4
+    assert client[STATE_DATABASE][LEFT].count_documents({}) == 1
+
+
+@pytest.mark.usefixtures("keeper")
+def test_somebody_who_became_able_to_write_stops_the_release_and_nothing_is_put_back_for_it(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    with MongoClient[Any](workplace.origin.uri()) as operator:
+        freeze(operator, "a", "run", Strategy.DEMOTE_ROLES, database=DATABASE)
+        client.admin.command("createUser", "new", pwd="of the test", roles=["readWriteAnyDatabase"])
+        with pytest.raises(FreezeFailed, match="can write to it: user new@admin"):
+            freeze(operator, "a", "run", Strategy.DEMOTE_ROLES, database=DATABASE)
+        assert current_lease(client) is not None and is_in_force(client, "a")
+        thaw(operator, "a", "run")
+
+
+@pytest.mark.usefixtures("keeper")
+def test_accounts_whose_lease_somebody_removed_stop_a_release_and_are_put_back_by_unfreeze(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    accounts = accounts_of(client)
+    with MongoClient[Any](workplace.origin.uri()) as operator:
+        freeze(operator, "a", "run", Strategy.DEMOTE_ROLES, database=DATABASE)
+        operator[STATE_DATABASE].freeze_lease.delete_many({})
+    _, said = failure_of(workplace.release(target_version="11.25"))
+    assert "Release a made users and roles read-only and holds no lease any more." in said.description
+    assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
+    assert accounts_of(client) == accounts
+
+
+def planned(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:
+    """Only the first step."""
+    return (
+        defs.get_job_def("data_release")
+        .get_subset(op_selection=["plan"])
+        .execute_in_process(
+            run_config={"ops": {"plan": {"config": {"target_version": "11.25", **config}}}},
+            instance=workplace.instance,
+            raise_on_error=False,
+        )
+    )
+
+
+def test_the_plan_takes_the_write_block_where_it_can_and_says_whom_it_could_not_look_up(workplace: Workplace) -> None:
+    plan = planned(workplace).output_for_node("plan")
+    assert plan.strategy is Strategy.WRITE_BLOCK and plan.drain_timeout == 60
+    assert plan.strategy_reason == "The server can block writes with one command, and we may tell it to."
+    (warning,) = [line for line in plan.warnings if "bypass" in line]
+    assert "could not be looked up" in warning and "viewUser on the cluster, and viewRole" in warning
+
+
+@pytest.mark.usefixtures("keeper")
+def test_the_plan_names_who_bypasses_the_block(workplace: Workplace, client: MongoClient[Any]) -> None:
+    client.admin.command(
+        "createRole", "bypass", privileges=[{"resource": {"cluster": True}, "actions": sorted(BLOCK)}], roles=[]
+    )
+    client[DATABASE].command("createRole", "nothing", privileges=[], roles=[])
+    client.admin.command("createUser", "by_a_role", pwd="of the test", roles=["bypass"])
+    client.admin.command("createUser", "restores", pwd="of the test", roles=["restore"])
+    (warning,) = [line for line in planned(workplace).output_for_node("plan").warnings if "bypass" in line]
+    assert warning.startswith("administrator@admin, by_a_role@admin, restores@admin: these users may bypass")
+    by_demotion = planned(workplace, strategy="demote_roles", drain_timeout=7).output_for_node("plan")
+    assert by_demotion.drain_timeout == 7
+    (warning,) = [line for line in by_demotion.warnings if "give out roles" in line]
+    assert warning.startswith("administrator@admin, restores@admin: these users may give out roles")
+
+
+@pytest.mark.usefixtures("no_block")
+def test_where_neither_is_possible_the_plan_refuses_and_says_what_each_lacks(workplace: Workplace) -> None:
+    _, said = failure_of(planned(workplace))
+    by_block, by_demotion = [line for line in said.description.splitlines() if "cannot be frozen by" in line]
+    assert (
+        "by write_block: the user in NMDC_ORIGIN_URI lacks bypassWriteBlockingMode, setUserWriteBlockMode on cluster"
+        in by_block
+    )
+    for lacking in ("viewUser on cluster", "revokeRole on all databases", "createRole, dropRole on database admin"):
+        assert lacking in by_demotion
+
+
+@pytest.mark.usefixtures("keeper", "no_block")
+def test_who_insists_on_a_strategy_gets_it_or_a_refusal(workplace: Workplace) -> None:
+    _, said = failure_of(planned(workplace, strategy="write_block"))
+    assert "cannot be frozen by write_block" in said.description and "demote_roles" not in said.description
+
+
+@pytest.mark.parametrize("config", [{"strategy": "none"}, {"drain_timeout": 0}, {"drain_timeout": 3601}])
+def test_config_that_makes_no_sense_does_not_start_a_release(workplace: Workplace, config: dict[str, Any]) -> None:
+    result = planned(workplace, **config)
+    assert not result.success
+    assert current_lease(MongoClient(workplace.origin.server.uri)) is None
+
+
+@pytest.mark.usefixtures("keeper")
+def test_a_role_that_is_gone_is_named_before_anything_is_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
+    login: Any = {"username": "__system", "authSource": "local", "directConnection": True}
+    with MongoClient[Any](
+        "127.0.0.1", client.address[1], password=(workplace.origin.server.folder / "key").read_text(), **login
+    ) as member:
+        member.admin["system.roles"].update_one(
+            {"role": "nmdc_editor"}, {"$push": {"roles": {"role": "gone", "db": "admin"}}}
+        )
+    _, said = failure_of(planned(workplace, strategy="demote_roles"))
+    assert "The role nmdc_editor@admin has the role gone@admin, which does not exist" in said.description
+    assert is_write_blocked(client) is False and read_header(client) is None
