@@ -4,7 +4,7 @@ What a role may do is taken from the server's own account of it, built-in roles 
 anything that it did not have, on any version.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -33,6 +33,8 @@ ACCOUNT_ACTIONS = frozenset(
 """What manages users and roles. It is left to whoever has it; `plan` warns of those who could use it to write."""
 _KEPT_ON_DATA = READING_ACTIONS | ACCOUNT_ACTIONS
 _WRITING_ON_CLUSTER = frozenset({"anyAction", "applyOps", "importCollection", "internal", "runTenantMigration"})
+_ACCOUNT_COLLECTIONS = ("system.users", "system.roles", "system.backup_users", "tempusers", "temproles")
+_DOCUMENT_ACTIONS = frozenset({"insert", "update", "remove"})
 _SELF_PROMOTING = frozenset({"grantRole", "changePassword"})
 _READERS = {"readWrite": "read", "readWriteAnyDatabase": "readAnyDatabase"}
 _BYPASS = "bypassWriteBlockingMode"
@@ -162,7 +164,10 @@ class Reader:
             harmless = (_KEPT_ON_DATA & self.known_actions) | (self.cluster_actions - _WRITING_ON_CLUSTER)
             # The one action that stands for all becomes them, save those that write.
             return set(harmless) if "anyAction" in actions else actions & harmless
-        return actions & _KEPT_ON_DATA if _covers(resource, self.database) else actions
+        if resource.get("db", "") in ("", self.database):
+            return actions & _KEPT_ON_DATA
+        holds_accounts = resource["db"] == ADMIN and resource.get("collection") in _ACCOUNT_COLLECTIONS
+        return actions - _DOCUMENT_ACTIONS if holds_accounts else actions
 
 
 def who_could_undo_it(accounts: Accounts, database: str) -> list[Name]:
@@ -244,12 +249,6 @@ def _require_roles(demotion: Demotion, accounts: Accounts) -> None:
             f"The {demotion} has the role {', '.join(missing)}, which does not exist, so it could not be put back as it is. "
             "Create that role, or revoke it."
         )
-
-
-def _covers(resource: Mapping[str, Any], database: str) -> bool:
-    """Whether a privilege on the resource concerns data of the database, or the collections of users and roles."""
-    name, collection = resource.get("db", ""), resource.get("collection", "")
-    return name in ("", database) or (name == ADMIN and collection.startswith(("system.", "temp")))
 
 
 def _promotes(privilege: Document, database: str) -> bool:
