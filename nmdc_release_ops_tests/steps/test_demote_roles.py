@@ -1,6 +1,8 @@
 """A release on an origin whose writes the operator may not block: users and roles are made read-only, and put back."""
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,10 +81,11 @@ class Writer:
         self._thread.join()
 
     def _write(self) -> None:
+        count = itertools.count().__next__
         with MongoClient[Any](self.uri) as client, client.start_session() as session:
             while not self._ending.wait(0.002):
                 try:
-                    client[DATABASE].jobs.insert_one({"by": "the writer"}, session=session)
+                    client[DATABASE].jobs.insert_one({"id": f"written-{count()}", "by": "the writer"}, session=session)
                     self.acknowledged.append(session.operation_time)
                 except OperationFailure as error:
                     self.refused.add(error.code)
@@ -99,8 +102,10 @@ def test_a_whole_release_by_demotion_keeps_writers_out_and_leaves_every_account_
         result = workplace.release(target_version="11.25", strategy="demote_roles")
         assert result.success, [event.message for event in result.all_events if event.is_failure]
         before_the_end = len(writer.acknowledged)
+        deadline = time.monotonic() + 30
         while len(writer.acknowledged) == before_the_end:
-            assert writer._thread.is_alive()
+            assert writer._thread.is_alive() and time.monotonic() < deadline
+            time.sleep(0.01)
     assert_released(client)
     assert accounts_of(client) == accounts
     plan, frozen = result.output_for_node("plan"), result.output_for_node("freeze")
