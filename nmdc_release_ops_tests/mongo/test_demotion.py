@@ -45,6 +45,10 @@ ROLES: dict[str, dict[str, list[Any]]] = {
         "privileges": [{"resource": {"cluster": True}, "actions": ["applyOps", "serverStatus"]}],
         "roles": [{"db": "nmdc", "role": "read"}],
     },
+    "edits_users": {
+        "privileges": [{"resource": {"db": "admin", "collection": "system.users"}, "actions": ["find", "update"]}],
+        "roles": [],
+    },
     "owns_nmdc": {"privileges": [], "roles": [{"db": "nmdc", "role": "dbOwner"}]},
     "shares_ours": {"privileges": [], "roles": [{"db": "admin", "role": OPERATOR_ROLE}]},
     "writes_elsewhere": {"privileges": [], "roles": [{"db": "elsewhere", "role": "readWrite"}]},
@@ -266,6 +270,20 @@ def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_is_as_it
     assert accounts_of(root) == accounts
     assert read_header(operator) is None and not is_in_force(operator, RELEASE)
     assert could_write(everybody) >= {"nmdc_runtime", "nmdc_editor", "chained", "direct", "owner", "from_elsewhere"}
+    root[ORIGIN].jobs.delete_many({"new": 1})
+
+
+def test_root_is_kept_from_writing_too_and_reads_on(
+    operator: MongoClient[Any], root: MongoClient[Any], server: PrivateMongod
+) -> None:
+    with MongoClient[Any](server.uri) as administrator:
+        before, could_read = data(root), readable(administrator)
+        demote(operator, RELEASE, ORIGIN, 5)
+        assert readable(administrator) == could_read
+        assert {write for write, act in WRITES.items() if outcome(act, administrator) == 0} == set()
+        assert data(root) == before
+        put_back(operator, RELEASE)
+        assert outcome(WRITES["insert"], administrator) == 0
     root[ORIGIN].jobs.delete_many({"new": 1})
 
 
