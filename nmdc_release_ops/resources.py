@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.archive import MANIFEST
-from nmdc_release_ops.mongo.connection import Document, connect
+from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
@@ -73,10 +73,10 @@ class OriginResource(dg.ConfigurableResource[Any]):
         """The origin, for as long as the block lasts.
 
         Raises:
-            ConfigurationMissing, InvalidConnectionString, ServerUnreachable, LoginRefused.
+            ConfigurationMissing, InvalidConnectionString, ServerUnreachable, LoginRefused, ServerFailed.
         """
         uri = self._uri()
-        with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
+        with naming_failures("origin"), connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
             yield Origin(client, client[self.database_name], uri)
 
     def keep_beating(self, lease: Lease) -> None:
@@ -181,16 +181,20 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         """The transformer, for as long as the block lasts; a private one is found again in `folder` each time.
 
         Raises:
-            MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused.
+            MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused, ServerFailed.
         """
         uri = os.environ.get("NMDC_TRANSFORMER_URI")
         if uri:
-            with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
+            with (
+                connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client,
+                naming_failures("transformer", nodes_of(uri)),
+            ):
                 yield Transformer(uri, client[TRANSFORMER_DATABASE])
             return
         with (
             private_mongod(folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS) as server,
             connect(server.uri, whose="transformer", variable="its folder") as client,
+            naming_failures("transformer", nodes_of(server.uri)),
         ):
             yield Transformer(server.uri, client[TRANSFORMER_DATABASE])
 

@@ -103,11 +103,16 @@ def untouched(client: MongoClient[Any]) -> Iterator[None]:
 
 def make_workplace(folder: Path, schema_cache: Path, scale: int) -> Iterator[Workplace]:
     """A workplace for as long as the generator is not closed."""
+    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None)
+    yield from workplace_around(origin, folder, schema_cache)
+
+
+def workplace_around(origin: DemoOrigin, folder: Path, schema_cache: Path) -> Iterator[Workplace]:
+    """A workplace with an origin that runs already; the one it has in the end is stopped."""
     for name in ("home", "dagster"):
         (folder / name).mkdir(parents=True)
     (folder / "home" / "schema").symlink_to(schema_cache)
     (folder / "dagster" / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None)
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         workplace = Workplace(folder, origin, instance)
         for name, value in workplace.environment().items():
@@ -116,4 +121,4 @@ def make_workplace(folder: Path, schema_cache: Path, scale: int) -> Iterator[Wor
         try:
             yield workplace
         finally:
-            origin.stop()
+            workplace.origin.stop()

@@ -21,6 +21,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
 from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.connection import nodes_of
 from nmdc_release_ops.records import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources import ReleaseHome
 from nmdc_release_ops.steps.display import duration, size
@@ -148,7 +149,7 @@ def _ui(folder: Path, arguments: argparse.Namespace) -> int:
         with MongoClient[dict[str, Any]](origin.uri()) as client:
             version = ledger.recorded_version(client[DATABASE])
         print(
-            f"The demo origin runs on 127.0.0.1:{origin.server.port}, at schema {version}. Its users' passwords are in "
+            f"The demo origin runs on {', '.join(nodes_of(origin.uri()))}, at schema {version}. Its users' passwords are in "
             f"{folder}/users.json. For a new one at 11.23.0: make ui FRESH=1\n"
             f"The UI opens on http://127.0.0.1:{arguments.port}: Jobs, data_release, Launchpad, Launch Run. Ctrl-C ends all.",
             flush=True,

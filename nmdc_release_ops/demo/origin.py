@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -61,10 +61,28 @@ NMDC_ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
 """By name, as `createRole` takes them. The demo has one user for each role, of the same name."""
 
 
+class Server(Protocol):
+    """A running server that an origin can be made of: a private mongod, or a set of several.
+
+    Attributes:
+        folder: where the passwords of the origin's users are kept.
+        uri: the connection string of its administrator.
+    """
+
+    folder: Path
+
+    @property
+    def uri(self) -> str: ...
+
+    def uri_for(self, user: str, password: str) -> str: ...
+
+    def stop(self) -> None: ...
+
+
 class DemoOrigin:
     """A running demo origin. Its data and passwords are in its folder, so that it can be started again."""
 
-    def __init__(self, server: PrivateMongod) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
         self._passwords: dict[str, str] = json.loads((server.folder / _USERS_FILE).read_text())
 
@@ -79,7 +97,11 @@ class DemoOrigin:
         if folder.exists():
             PrivateMongod.start(folder).stop()
             shutil.rmtree(folder)
-        server = PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES)
+        return cls.fill(PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES), scale=scale, seed=seed, tell=tell)
+
+    @classmethod
+    def fill(cls, server: Server, *, scale: int, seed: int = 0, tell: Callable[[str], None] = print) -> "DemoOrigin":
+        """Make an origin of a server that holds nothing yet; it is stopped if that fails."""
         try:
             with MongoClient[dict[str, Any]](server.uri) as client:
                 _fill(client[DATABASE], scale, seed, tell)
@@ -90,15 +112,15 @@ class DemoOrigin:
         return cls(server)
 
     @classmethod
-    def open(cls, folder: Path) -> "DemoOrigin":
-        """Start the origin that `folder` holds.
+    def open(cls, folder: Path, port: int | None = None) -> "DemoOrigin":
+        """Start the origin that `folder` holds, on `port` where that is given.
 
         Raises:
             FileNotFoundError: if it holds none.
         """
         if not exists(folder):
             raise FileNotFoundError(f"{folder} holds no demo origin")
-        return cls(PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES))
+        return cls(PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES, port=port))
 
     def uri(self, user: str = OPERATOR) -> str:
         """The connection string of a user: the operator, or one named as an NMDC role."""

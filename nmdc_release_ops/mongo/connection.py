@@ -1,12 +1,16 @@
 """Connecting to a server, and saying plainly why it cannot be done."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.errors import (
     ConfigurationError,
+    ConnectionFailure,
     InvalidURI,
+    NotPrimaryError,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -35,6 +39,10 @@ class LoginRefused(MongoError):
     """The server does not know the user, or not with that password."""
 
 
+class ServerFailed(MongoError):
+    """A server that had answered stopped doing so, or answered with an error that nobody had foreseen."""
+
+
 def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
     """A client whose server has answered.
 
@@ -47,7 +55,7 @@ def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
         InvalidConnectionString, ServerUnreachable, LoginRefused.
     """
     try:
-        nodes = ", ".join(f"{host}:{port}" for host, port in parse_uri(uri, validate=False)["nodelist"])
+        nodes = ", ".join(nodes_of(uri))
         client: MongoClient[Document] = MongoClient(
             uri,
             appname=APPLICATION,
@@ -75,12 +83,61 @@ def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
         raise ServerUnreachable(f"The {whose} at {nodes} answered with an error: {error}") from None
     except (ServerSelectionTimeoutError, PyMongoError) as error:
         client.close()
-        reason = str(error).split(", Timeout:")[0]
         raise ServerUnreachable(
-            f"The {whose} at {nodes} did not answer within {SELECTION_SECONDS} seconds: {reason}. "
+            f"The {whose} at {nodes} did not answer within {SELECTION_SECONDS} seconds: {_without_topology(error)}. "
             f"Check that it runs, that {variable} names it, and that this machine may reach it."
         ) from None
     return client
+
+
+def nodes_of(uri: str) -> list[str]:
+    """HOST:PORT of each server that a connection string names, as the driver writes them in its errors."""
+    return [f"{host}:{port}" for host, port in parse_uri(uri, validate=False)["nodelist"]]
+
+
+@contextmanager
+def naming_failures(whose: str, addresses: Collection[str] = ()) -> Iterator[None]:
+    """Say of what the driver raises in the block which server it was, and what to do.
+
+    Args:
+        whose: what to call the server.
+        addresses: HOST:PORT of its nodes; then only errors that name one of them are turned into ours, as is needed where
+            two servers are at work in the block. Any error where there are none.
+
+    Raises:
+        ServerFailed: in place of the driver's error.
+    """
+    try:
+        yield
+    except PyMongoError as error:
+        text = _without_topology(error)
+        if addresses and not any(address in text for address in addresses):
+            raise
+        raise ServerFailed(f"{_what_failed(error, whose)}: {text}. {_remedy(error, whose)}") from error
+
+
+def _what_failed(error: PyMongoError, whose: str) -> str:
+    if isinstance(error, NotPrimaryError):
+        return f"The primary of the {whose} stepped down"
+    if isinstance(error, ConnectionFailure):
+        return f"The {whose} stopped answering"
+    return f"The {whose} answered with an error"
+
+
+def _remedy(error: PyMongoError, whose: str) -> str:
+    if isinstance(error, NotPrimaryError):
+        return "As soon as its set has a primary again, re-execute the run from failure."
+    if isinstance(error, ConnectionFailure):
+        return (
+            f"Look why in the log of its mongod; when the {whose} runs again and this machine can reach it, re-execute the "
+            "run from failure."
+        )
+    return "Correct the cause, and re-execute the run from failure."
+
+
+def _without_topology(error: PyMongoError) -> str:
+    """The driver's message without its description of the whole deployment, which is of no use to an operator."""
+    return str(error).split(", Timeout:")[0].split(", full error:")[0].rstrip(".")
 
 
 def codec_options() -> CodecOptions[Document]:

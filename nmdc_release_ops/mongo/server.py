@@ -12,10 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -97,6 +98,7 @@ class PrivateMongod:
         oplog_megabytes: int = 990,
         transaction_seconds: int = 60,
         port: int | None = None,
+        parameters: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
         """Start the mongod of `folder`, making it on the first call, and wait until it is writable.
 
@@ -107,6 +109,7 @@ class PrivateMongod:
             oplog_megabytes: size of the oplog; 990 is the least that mongod takes by itself.
             transaction_seconds: `transactionLifetimeLimitSeconds`; mongod's default is 60.
             port: where to listen; a free one is found where None.
+            parameters: further server parameters by name.
 
         Raises:
             MongodNotFound, MongodFailedToStart, FolderInUse.
@@ -128,6 +131,8 @@ class PrivateMongod:
             *("--setParameter", f"transactionLifetimeLimitSeconds={transaction_seconds}"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         ]
+        for name, value in parameters.items():
+            command += ["--setParameter", f"{name}={value}"]
         if authentication:
             command += ["--keyFile", str(key_file)]
         if cache_gigabytes is not None:

@@ -5,12 +5,16 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.resources import ConfigurationMissing, HomeUnusable, RecordMissing
 from nmdc_release_ops.schema.errors import SchemaError
 
 NOT_TOUCHED = "The origin was not touched and is not frozen."
-NOT_CHANGED = "No data of the origin was changed. The run thaws it now; see the last lines of its log."
+NOT_CHANGED = (
+    "No data of the origin was changed. The run thaws it now, or, where the origin does not answer, the sensor "
+    "frozen_origin_watchdog does as soon as it answers again; see the last lines of the run's log."
+)
 
 
 class PlanRefused(Exception):
@@ -70,7 +74,9 @@ def told_plainly(state: str) -> Iterator[None]:
         dagster.Failure: with the error's text and the state.
     """
     try:
-        yield
+        # What a resource could not tell the server of is told here, so that no error of the driver goes by.
+        with naming_failures("server"):
+            yield
     except FORESEEN as error:
         raise dg.Failure(
             description=f"{error}\n\n{state}\n\n{runbook_entry(error)}",

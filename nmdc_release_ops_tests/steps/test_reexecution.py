@@ -9,11 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.collections import collection_hashes
-from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
-from nmdc_release_ops.sensors import WATCHDOG_SECONDS
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 
@@ -91,25 +87,6 @@ def test_after_a_document_was_corrected_the_run_goes_on_from_the_dump(dagster: D
     assert status == "SUCCESS"
     assert set(steps) == set(rest)
     assert version_of(database) == "11.25.0"
-
-
-@pytest.mark.faults
-def test_a_run_cancelled_from_the_ui_leaves_the_origin_as_it_was_and_is_thawed(
-    dagster: DagsterServer, database: Any, tmp_path: Path
-) -> None:
-    """By the watchdog, which the daemon ticks: Dagster runs no hook for a cancelled run."""
-    before = collection_hashes(database, ["biosample_set", "data_generation_set", "study_set"])
-    run = dagster.launch(CONFIG)
-    _wait_for_archive(tmp_path / "workplace" / "home")
-    dagster.cancel(run)
-    status, _ = dagster.wait(run)
-    assert status == "CANCELED"
-    deadline = time.monotonic() + 2 * WATCHDOG_SECONDS + 15
-    while current_lease(database.client) is not None or is_write_blocked(database.client):
-        assert time.monotonic() < deadline, "the origin is still frozen"
-        time.sleep(0.5)
-    assert collection_hashes(database, list(before)) == before
-    assert version_of(database) == "11.23.0"
 
 
 def _wait_for_archive(home: Path) -> None:

@@ -10,6 +10,8 @@ from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 
+SELECTION_SECONDS = 10
+
 
 class WrongEnvironment(Exception):
     """This environment holds another release than the one that was asked for."""
@@ -34,7 +36,10 @@ def transformer(database: str) -> Iterator[Database[dict[str, Any]]]:
     it is.
     """
     client: MongoClient[dict[str, Any]] = MongoClient(
-        os.environ["NMDC_TRANSFORMER_URI"], datetime_conversion=DatetimeConversion.DATETIME_AUTO
+        os.environ["NMDC_TRANSFORMER_URI"],
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+        # The origin is frozen meanwhile: a transformer that is gone is given up soon.
+        serverSelectionTimeoutMS=SELECTION_SECONDS * 1000,
     )
     with client:
         yield client[database]

@@ -1,0 +1,176 @@
+"""The origin's mongod is killed under a release, or the transformer's, or the process that migrates or validates: the
+origin is as it was, or one named action away from done."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import dagster as dg
+import psutil
+import pytest
+
+from nmdc_release_ops.demo.origin import DemoOrigin
+from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests.fault_point import Point, at
+from nmdc_release_ops_tests.prepared_release import (
+    PreparedRelease,
+    failed_plainly,
+    is_swap_under_way,
+    prepared,
+    tick,
+)
+
+pytestmark = pytest.mark.faults
+
+FREEZING = Point("freeze", "setUserWriteBlockMode")
+DUMPING = Point("dump", "find", number=5)
+STAGING = Point("restore", "create", number=2)
+SWAPPING = Point("restore", "renameCollection", number=3)
+STEPS = {"freeze": ["freeze", "dump"], "dump": ["dump"], "restore": ["restore", "unfreeze"]}
+
+# From the dump on, so that the run holds the origin as a whole release does.
+UP_TO = {"migrate": ["dump", "migrate"], "validate": ["dump", "migrate", "validate"]}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path_factory.mktemp("killed"), schema_cache, scale=500)
+
+
+@pytest.fixture(scope="module")
+def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
+    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=1) as release:
+        yield release
+
+
+@pytest.fixture
+def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
+    yield made
+    made.put_back()
+
+
+def kill(workplace: Workplace) -> None:
+    os.kill(workplace.origin.server.pid, signal.SIGKILL)
+    workplace.origin.stop()
+
+
+def start_again(workplace: Workplace) -> None:
+    server = workplace.origin.server
+    workplace.origin = DemoOrigin.open(server.folder, port=server.port)
+
+
+@pytest.mark.parametrize("point", [FREEZING, DUMPING, STAGING], ids=str)
+def test_killed_before_the_swap_and_started_again_it_is_as_it_was_and_thawed_within_a_tick(
+    release: PreparedRelease, workplace: Workplace, point: Point
+) -> None:
+    with at(point, workplace.instance, lambda: kill(workplace)):
+        result = release.execute(STEPS[point.step])
+    said = failed_plainly(result)
+    assert "origin" in said and "re-execute the run" in said
+    log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    assert "The origin could not be thawed" in log
+    start_again(workplace)
+    # A write block outlives the server: without the watchdog nobody could write.
+    assert is_write_blocked(release.client) is True and current_lease(release.client) is not None
+    assert "had left the origin frozen" in str(tick(workplace.instance))
+    release.assert_nothing_lost()
+    release.assert_recovers(result)
+
+
+def test_killed_in_the_swap_and_started_again_it_stays_frozen_and_re_execution_finishes(
+    release: PreparedRelease, workplace: Workplace
+) -> None:
+    with at(SWAPPING, workplace.instance, lambda: kill(workplace)):
+        result = release.execute(STEPS["restore"])
+    said = failed_plainly(result)
+    assert "The origin stopped answering" in said and "re-execute the run from `restore`" in said
+    start_again(workplace)
+    lease = current_lease(release.client)
+    assert lease is not None and is_swap_under_way(release.client, lease.release_id)
+    assert tick(workplace.instance) is None
+    assert is_write_blocked(release.client) is True
+    release.assert_recovers(result)
+
+
+@pytest.mark.parametrize("point", [FREEZING, DUMPING, STAGING, SWAPPING], ids=str)
+def test_killed_and_started_again_at_once_nothing_is_lost(
+    release: PreparedRelease, workplace: Workplace, point: Point
+) -> None:
+    def restart() -> None:
+        kill(workplace)
+        start_again(workplace)
+
+    with at(point, workplace.instance, restart):
+        result: dg.JobExecutionResult = release.execute(STEPS[point.step])
+    release.assert_recovers(result)
+
+
+@pytest.mark.parametrize("step", ["migrate", "validate"])
+def test_when_the_process_of_a_worker_is_killed_the_run_says_so_and_thaws_and_the_step_can_be_made_again(
+    release: PreparedRelease, workplace: Workplace, step: str
+) -> None:
+    killed: list[psutil.Process] = []
+    killer = Thread(target=lambda: killed.extend(kill_worker(step)))
+    killer.start()
+    result = release.execute(UP_TO[step])
+    killer.join()
+    said = failed_plainly(result)
+    assert "ended with exit code -9" in said and f"Re-execute the run from `{step}`" in said
+    log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    assert "The origin is thawed: writes are allowed again" in log
+    release.assert_nothing_lost()
+    psutil.wait_procs(killed, timeout=10)
+    assert [process for process in killed if process.is_running()] == []
+    release.assert_recovers(result)
+
+
+def test_when_the_transformer_is_killed_in_validate_the_run_fails_plainly_and_thaws_and_the_step_can_be_made_again(
+    release: PreparedRelease, workplace: Workplace
+) -> None:
+    """In `migrate`: see `test_faults`."""
+
+    def kill_transformer() -> None:
+        wait_for_worker("validate")
+        os.kill(release.transformer.pid, signal.SIGKILL)
+
+    killer = Thread(target=kill_transformer)
+    killer.start()
+    result = release.execute(UP_TO["validate"])
+    killer.join()
+    failed_plainly(result)
+    release.assert_nothing_lost()
+    old = release.transformer
+    old.stop()
+    release.transformer = PrivateMongod.start(old.folder, authentication=False, port=old.port)
+    release.assert_recovers(result)
+
+
+def kill_worker(step: str) -> list[psutil.Process]:
+    """Kill the process that migrates or validates as soon as there is one; return it and those that it had started."""
+    worker = wait_for_worker(step)
+    family = [worker, *worker.children(recursive=True)]
+    worker.kill()
+    return family
+
+
+def wait_for_worker(step: str) -> psutil.Process:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if f"worker.{step}" in process.cmdline() and process.cpu_times().user > _SECONDS_AT_WORK:
+                    return process
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.02)
+    raise AssertionError(f"no worker for {step}")
+
+
+# Enough to have imported what it needs.
+_SECONDS_AT_WORK = 1.0

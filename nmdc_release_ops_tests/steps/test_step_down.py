@@ -1,0 +1,73 @@
+"""The primary of the origin's replica set steps down in the middle of a step: the release goes through, or it fails
+plainly, thawed, and its re-execution goes through."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nmdc_release_ops.demo.origin import DemoOrigin
+from nmdc_release_ops_tests.conftest import Workplace, workplace_around
+from nmdc_release_ops_tests.fault_point import Point, at
+from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared
+from nmdc_release_ops_tests.replica_set import ReplicaSet, replica_set
+
+pytestmark = pytest.mark.faults
+
+STEPS = {
+    "freeze": ["freeze", "dump"],
+    "dump": ["dump"],
+    "migrate": ["migrate"],
+    "validate": ["validate"],
+    "restore": ["restore", "unfreeze"],
+    "unfreeze": ["restore", "unfreeze"],
+}
+POINTS = [
+    # Before: the command meets a server that is no primary any more. After: the step goes on at another one.
+    Point("freeze", "setUserWriteBlockMode", "before"),
+    Point("freeze", "setUserWriteBlockMode", "after"),
+    Point("dump", "find", "after", number=5),
+    Point("dump", "dbHash", "before"),
+    # The transformer's; the origin is not spoken to in these two.
+    Point("migrate", "insert", "before"),
+    Point("validate", "dbHash", "before"),
+    Point("restore", "create", "before", number=2),
+    Point("restore", "createIndexes", "after"),
+    Point("restore", "renameCollection", "before", number=2),
+    Point("restore", "renameCollection", "after", number=3),
+    Point("unfreeze", "setUserWriteBlockMode", "before"),
+    Point("unfreeze", "setUserWriteBlockMode", "after"),
+]
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+    with replica_set(tmp_path_factory.mktemp("set") / "origin") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def workplace(members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    origin = DemoOrigin.fill(members, scale=500, tell=lambda line: None)
+    yield from workplace_around(origin, tmp_path_factory.mktemp("stepdown"), schema_cache)
+
+
+@pytest.fixture(scope="module")
+def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
+    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=5) as release:
+        yield release
+
+
+@pytest.fixture
+def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
+    yield made
+    made.put_back()
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+def test_nothing_is_lost_and_the_release_can_be_finished(
+    release: PreparedRelease, workplace: Workplace, members: ReplicaSet, point: Point
+) -> None:
+    with at(point, workplace.instance, members.step_down):
+        result = release.execute(STEPS[point.step])
+    release.assert_recovers(result)
