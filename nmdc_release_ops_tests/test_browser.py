@@ -136,3 +136,55 @@ def test_a_release_is_launched_from_the_launchpad_and_succeeds(
     browser.get(f"{dagster.url}/assets/nmdc/database?view=events")
     page_shows(browser, "schema version", LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "asset.png"))
+
+
+def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(
+    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
+) -> None:
+    """Somebody's transaction stays open, so that the origin cannot be frozen; the run page says whose it is."""
+    run_config = {"ops": {"plan": {"config": {"target_version": "11.25", "drain_timeout": 2}}}}
+    with (
+        MongoClient[Any](workplace.origin.uri("nmdc_editor"), appname="a forgotten notebook") as editor,
+        editor.start_session() as session,
+        session.start_transaction(),
+    ):
+        editor[DATABASE].jobs.insert_one({"id": "not committed yet"}, session=session)
+        run_id = dagster.launch(run_config)
+        browser.get(f"{dagster.url}/runs/{run_id}")
+        page_shows(browser, "Failure", RELEASE_SECONDS)
+        browser.get(f"{dagster.url}/runs/{run_id}?logs=type:STEP_FAILURE")
+        button(browser, "View full message", LAUNCH_SECONDS).click()
+        page_shows(browser, "a forgotten notebook", LAUNCH_SECONDS)
+        browser.save_screenshot(str(tmp_path / "failure.png"))
+        said = browser.find_element(By.TAG_NAME, "body").text
+        assert "docs/runbook.md, FreezeFailed" in said
+        session.commit_transaction()
+
+    browser.get(f"{dagster.url}/runs/{run_id}")
+    reexecute_from_failure(browser)
+    WebDriverWait(browser, LAUNCH_SECONDS).until(
+        lambda driver: "/runs/" in driver.current_url and run_id not in driver.current_url
+    )
+    page_shows(browser, "Success", RELEASE_SECONDS)
+    browser.save_screenshot(str(tmp_path / "re-executed.png"))
+    with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
+        assert reader[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.25.0"}
+        assert reader[DATABASE].jobs.count_documents({"id": "not committed yet"}) == 1
+
+
+def reexecute_from_failure(browser: webdriver.Chrome) -> None:
+    """By the menu beside the button, as an engineer does."""
+    menu = WebDriverWait(browser, LAUNCH_SECONDS).until(
+        lambda driver: driver.find_elements(
+            By.XPATH, "//button[contains(., 'Re-execute')]/following::button[not(normalize-space())][1]"
+        ),
+        "the page never had a menu beside Re-execute",
+    )
+    menu[0].click()
+    item = WebDriverWait(browser, LAUNCH_SECONDS).until(
+        lambda driver: [
+            one for one in driver.find_elements(By.CSS_SELECTOR, "[role=menuitem]") if "From failure" in one.text
+        ],
+        "the menu never had From failure",
+    )
+    item[0].click()

@@ -49,3 +49,10 @@ def test_entries_are_in_order() -> None:
 def test_an_entry_says_the_state_of_the_origin_and_what_to_do(name: str) -> None:
     assert "\n*Origin:* " in entries()[name]
     assert "\n*Do:* " in entries()[name]
+
+
+def test_the_guarantees_name_tests_that_there_are() -> None:
+    tests = Path(__file__).parent
+    named = re.findall(r"`((?:\w+/)?test_\w+\.py)`", (RUNBOOK.parent / "guarantees.md").read_text())
+    assert len(named) > 10
+    assert [name for name in named if not (tests / name).is_file()] == []
