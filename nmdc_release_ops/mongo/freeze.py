@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import DemotionFailed, PutBack, demote, is_in_force, put_back, who_can_write
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.journal import SwapUnderWay, read_journal
+from nmdc_release_ops.mongo.journal import SwapUnderWay, is_swap_under_way, read_journal
 from nmdc_release_ops.mongo.lease import (
     Lease,
     LeaseHeld,
@@ -112,19 +112,19 @@ def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: fl
         answer = client.admin.command(command)
     except OperationFailure as error:
         at_work = _open_transactions(client) if error.code in _TIMED_OUT else ""
-        _let_go(client, lease, lease.run_id)
+        state = _give_up(client, lease)
         if at_work:
             raise FreezeFailed(
-                f"Transactions did not end within {drain_timeout:g} seconds, so writes were not blocked. The origin is not "
-                f"frozen. They are: {at_work}. End them (killSessions) or wait, and launch again."
+                f"Transactions did not end within {drain_timeout:g} seconds, so writes were not blocked. {state} They are: "
+                f"{at_work}. End them (killSessions) or wait, and re-execute the run."
             ) from error
-        raise FreezeFailed(f"The origin refused to block writes: {error}. It is not frozen.") from error
+        raise FreezeFailed(f"The origin refused to block writes: {error}. {state}") from error
     try:
         return record_frozen(client, lease, ClusterTime.of(answer["operationTime"]))
     except OperationFailure as error:
-        _let_go(client, lease, lease.run_id)
+        client.admin.command({"setUserWriteBlockMode": 1, "global": False})
         raise FreezeFailed(
-            f"Writes were blocked, and ours with them: {error}. The block was lifted again. The user in NMDC_ORIGIN_URI "
+            f"Writes were blocked, and ours with them: {error}. {_give_up(client, lease)} The user in NMDC_ORIGIN_URI "
             "needs the action bypassWriteBlockingMode (docs/operator-role.md)."
         ) from error
 
@@ -133,8 +133,7 @@ def _demote_roles(client: MongoClient[Document], lease: Lease, database: str, dr
     try:
         since = demote(client, lease.release_id, database, drain_timeout)
     except (DemotionFailed, AccountsHidden, RoleMissing) as error:
-        release_lease(client, lease, lease.run_id)
-        raise FreezeFailed(f"{error} The origin is not frozen.") from error
+        raise FreezeFailed(f"{error} {_give_up(client, lease)}") from error
     return record_frozen(client, lease, since)
 
 
@@ -177,6 +176,20 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Thaw
     with client.start_session() as session:
         lease = session.with_transaction(begin)
     return None if lease is None else Thaw(lease, _let_go(client, lease, thawed_by))
+
+
+def _give_up(client: MongoClient[Document], lease: Lease) -> str:
+    """Undo an attempt to freeze; return what state the origin is in.
+
+    Where somebody lifted the freeze of a swap that stopped, the lease is kept: nobody else may come in between.
+    """
+    if is_swap_under_way(client, lease.release_id):
+        return (
+            "Half a swap stands and people can write to it: somebody has lifted the freeze. The lease is kept. Make the "
+            "freeze possible, and re-execute the run or launch `rollback` at once."
+        )
+    _let_go(client, lease, lease.run_id)
+    return "The origin is not frozen."
 
 
 def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import duration, log_progress, table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, WorkerDied, told_plainly
 
+# What the driver calls a server that is gone, in a worker's report.
+_LOST = ("AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError")
+
 
 @dg.op(out=dg.Out(MigratedDatabase, description="The transformer after the last migrator."))
 def migrate(
@@ -89,6 +92,11 @@ def _run_migrators(
 def _raise_if_failed(plan: ReleasePlan, code: int, messages: Sequence[Mapping[str, Any]]) -> None:
     for message in messages:
         if message["kind"] == "migrator_failed":
+            if message["type"] in _LOST:
+                raise WorkerDied(
+                    f"{message['module']} stopped: the transformer does not answer any more ({message['message']}). "
+                    "Re-execute the run from `migrate`, which starts over from the archive."
+                )
             document = message.get("document") or {}
             where = f" at document {document['id']} of {document['collection']}" if document.get("id") else ""
             raise MigratorFailed(

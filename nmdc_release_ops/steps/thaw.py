@@ -33,8 +33,9 @@ def thaw_after_failure(context: dg.HookContext) -> None:
         context.log.error(f"{refusal} {runbook_entry(refusal)}")
     except (MongoError, PyMongoError, ConfigurationMissing) as error:
         context.log.error(
-            f"The origin could not be thawed: {error} If this run froze it, it still is. As soon as it can be reached, "
-            "launch the job `unfreeze`, or re-execute this run from the failed step."
+            f"The origin could not be thawed: {error} If this run froze it, it still is. The sensor frozen_origin_watchdog "
+            "thaws it within half a minute of its being reachable again; so do the job `unfreeze`, and re-executing this run "
+            "from the failed step."
         )
 
 

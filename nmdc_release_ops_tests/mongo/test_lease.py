@@ -8,10 +8,12 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, thaw
 from nmdc_release_ops.mongo.lease import LeaseHeld, Strategy, current_lease, freezes_of, take_lease
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.swap import prepare_swap
 from nmdc_release_ops.mongo.topology import is_write_blocked
 
 
@@ -100,6 +102,28 @@ def test_an_open_transaction_is_waited_for_and_then_named(
         session.abort_transaction()
     assert is_write_blocked(client) is False
     assert current_lease(client) is None
+
+
+def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
+    client: MongoClient[Any], guarded_mongod: PrivateMongod
+) -> None:
+    """Somebody lifted the block of a swap that stopped: no other release may come in between."""
+    freeze(client, "a", "run")
+    no_changes = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
+    versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
+    prepare_swap(client.drain_test, no_changes, release_id="a", run_id="run", hashes={}, **versions)
+    client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+    with (
+        MongoClient[Any](guarded_mongod.uri) as writer,
+        writer.start_session() as session,
+        session.start_transaction(),
+    ):
+        writer.drain_test.things.insert_one({"_id": 3}, session=session)
+        with pytest.raises(FreezeFailed, match="Half a swap stands"):
+            freeze(client, "a", "run", drain_timeout=1)
+        session.abort_transaction()
+    lease = current_lease(client)
+    assert lease is not None and lease.release_id == "a"
 
 
 def test_the_ledger_s_newest_event_counts_even_when_another_clock_ran_ahead(client: MongoClient[Any]) -> None:
