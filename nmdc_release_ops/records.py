@@ -52,6 +52,8 @@ class ReleasePlan(Record):
         strategy_reason: why in this way, a sentence or two.
         drain_timeout: seconds that freezing waits for what others have begun.
         keep_archives: how many archives are kept after the release.
+        recorded_version: what the ledger said; None where it said nothing.
+        managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
@@ -65,6 +67,8 @@ class ReleasePlan(Record):
     strategy_reason: str
     drain_timeout: int
     keep_archives: int
+    recorded_version: str | None
+    managed: list[str]
     engine: Engine = Engine.NATIVE
     from_version: str
     to_version: str
@@ -74,8 +78,9 @@ class ReleasePlan(Record):
     warnings: list[str]
 
     @property
-    def collection_names(self) -> list[str]:
-        return [collection.name for collection in self.collections]
+    def versions_before(self) -> set[str | None]:
+        """What the ledger may say before the release's own swap."""
+        return {self.recorded_version, self.from_version}
 
     @property
     def documents(self) -> int:

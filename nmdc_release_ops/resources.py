@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+from pydantic import ValidationError
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.archive import MANIFEST
+from nmdc_release_ops.mongo.archive import MANIFEST, sync
 from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.lease import Lease
@@ -280,7 +281,9 @@ class RecordStore(dg.ConfigurableIOManager):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = path.with_suffix(".new")
         aside.write_text(obj.model_dump_json(indent=2))
+        sync(aside)
         aside.rename(path)
+        sync(path.parent)
 
     def load_input(self, context: dg.InputContext) -> Record:
         """The record as the step that made it left it.
@@ -294,9 +297,10 @@ class RecordStore(dg.ConfigurableIOManager):
         path = self._path(context.upstream_output)
         try:
             return record.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValidationError) as error:
+            how = "is gone" if isinstance(error, FileNotFoundError) else "cannot be read by this version of the project"
             raise RecordMissing(
-                f"{path} is gone: what the step {context.upstream_output.step_key} handed on. No data of the origin was changed "
+                f"{path} {how}: what the step {context.upstream_output.step_key} handed on. No data of the origin was changed "
                 f"by this step. Re-execute the run from `{context.upstream_output.step_key}`, or launch a new release. More: "
                 "docs/runbook.md, RecordMissing."
             ) from None

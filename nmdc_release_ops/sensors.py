@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.lease import Lease, current_lease
 from nmdc_release_ops.resources import OriginResource
-from nmdc_release_ops.steps.thaw import thaw_unless_swapping
+from nmdc_release_ops.steps.thaw import put_back_leftover, thaw_unless_swapping
 
 WATCHDOG_SECONDS = 30
 
@@ -22,7 +22,7 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     with origin.connect() as connected:
         lease = current_lease(connected.client)
         if lease is None:
-            return dg.SkipReason("No release holds the origin.")
+            return dg.SkipReason(put_back_leftover(connected) or "No release holds the origin.")
         run = context.instance.get_run_by_id(lease.run_id)
         if run is not None and not run.is_finished and lease.is_abandoned:
             context.instance.report_run_failed(
@@ -37,7 +37,7 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
             )
         if run is not None and not run.is_finished:
             return dg.SkipReason(f"Release {lease.release_id} holds the origin, and its run {run.run_id} goes on.")
-        said = thaw_unless_swapping(connected, lease.release_id, "frozen_origin_watchdog")
+        said = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
     ended = f"ended ({run.status.value.lower()})" if run else "is not known here and its process is gone"
     return dg.SkipReason(f"Run {lease.run_id} {ended} and had left the origin frozen. {said}")
 

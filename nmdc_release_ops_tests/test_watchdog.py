@@ -98,7 +98,8 @@ def test_a_run_whose_process_was_killed_is_thawed_and_marked_as_failed(
 def test_a_process_on_another_machine_is_not_taken_for_gone() -> None:
     here = Holder.this_process()
     assert not here.is_gone()
-    assert not here.model_copy(update={"host": "elsewhere", "pid": 2**22 + 1}).is_gone()
+    # Another machine, even one of the same name.
+    assert not here.model_copy(update={"machine": "elsewhere", "pid": 2**22 + 1}).is_gone()
     assert here.model_copy(update={"pid": 2**22 + 1}).is_gone()
     # The number of a process that has ended may be given to another one.
     assert here.model_copy(update={"started": (here.started or 0) - 1}).is_gone()
@@ -120,7 +121,7 @@ def half_a_swap(workplace: Workplace, client: MongoClient[Any], run_id: str) -> 
         from_version="1.0.0",
         to_version="2.0.0",
         migrator_module="",
-        hashes={},
+        staged=[],
     )
 
 
@@ -137,7 +138,7 @@ def test_a_machine_that_was_lost_is_thawed_when_its_heartbeat_was_not_heard_for_
     run_id = run_with_status(workplace, dg.DagsterRunStatus.STARTED)
     freeze(client, "a-release", run_id)
     leases = client[STATE_DATABASE].freeze_lease
-    leases.update_one({}, {"$set": {"holder.host": "a-machine-far-away"}})
+    leases.update_one({}, {"$set": {"holder.machine": "a-machine-far-away"}})
     assert "goes on" in tick(workplace)
     leases.update_one({}, [{"$set": {"beat_at": {"$subtract": ["$$NOW", (SILENT_SECONDS - 20) * 1000]}}}])
     assert "goes on" in tick(workplace)

@@ -62,6 +62,10 @@ def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
             serverSelectionTimeoutMS=SELECTION_SECONDS * 1000,
             connectTimeoutMS=SELECTION_SECONDS * 1000,
             w="majority",
+            # What is read decides about what is written: never from a member that lags behind, whatever the string says.
+            readPreference="primary",
+            readConcernLevel="local",
+            retryWrites=True,
             # Dates outside Python's range are legal BSON; the default decoder raises on them.
             datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         )

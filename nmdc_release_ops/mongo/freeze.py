@@ -16,12 +16,15 @@ from nmdc_release_ops.mongo.journal import SwapUnderWay, is_swap_under_way, read
 from nmdc_release_ops.mongo.lease import (
     Lease,
     LeaseHeld,
+    LeaseLost,
     Strategy,
+    beat,
     begin_thaw,
     current_lease,
     describe_holder,
     record_frozen,
     release_lease,
+    require_lease,
     take_lease,
 )
 from nmdc_release_ops.mongo.readonly import RoleMissing
@@ -65,8 +68,7 @@ def freeze(
         FreezeFailed: writes could not be kept out; unless it says otherwise, the lease has been given back.
         PutBackFailed: nor could what was begun be undone; the lease is kept for who tries again.
     """
-    held = current_lease(client)
-    if held is None and is_write_blocked(client):
+    if is_blocked_by_others(client):
         raise AlreadyFrozen(
             "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
             "it, lift it with setUserWriteBlockMode, and launch again."
@@ -76,13 +78,52 @@ def freeze(
         when_taken(lease)
     if lease.frozen_at and _is_frozen(client, lease):
         return lease
-    match lease.strategy:
-        case Strategy.NONE:
-            return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
-        case Strategy.WRITE_BLOCK:
-            return _block_writes(client, lease, drain_timeout)
-        case Strategy.DEMOTE_ROLES:
-            return _demote_roles(client, lease, database, drain_timeout)
+    try:
+        match lease.strategy:
+            case Strategy.NONE:
+                return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
+            case Strategy.WRITE_BLOCK:
+                return _block_writes(client, lease, drain_timeout)
+            case Strategy.DEMOTE_ROLES:
+                return _demote_roles(client, lease, database, drain_timeout)
+    except LeaseLost as lost:
+        _undo_late_freeze(client, lease)
+        raise FreezeFailed(
+            f"The origin was thawed while run {run_id} was freezing it. What it had begun was undone. Re-execute the run if "
+            "it is still wanted."
+        ) from lost
+
+
+def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) -> None:
+    """Make sure, just before what must not be written into, that the origin is frozen still, and by this run.
+
+    Raises:
+        LeaseLost: somebody else holds the origin, or nobody.
+        FreezeFailed: the lease is ours, and the freeze was lifted by somebody, or users became able to write.
+    """
+    require_lease(client, release_id, run_id)
+    lease = current_lease(client)
+    if lease is None or not _is_frozen(client, lease):
+        raise FreezeFailed(
+            "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing was swapped. "
+            "Find out who did it, and re-execute the run from `restore`, which looks what was written."
+        )
+
+
+def is_blocked_by_others(client: MongoClient[Document]) -> bool:
+    """Whether writes are blocked and no release is about to block or to allow them."""
+    # The lease before and after: a release may take it, block, and give it back between any two looks.
+    return current_lease(client) is None and bool(is_write_blocked(client)) and current_lease(client) is None
+
+
+def _undo_late_freeze(client: MongoClient[Document], lease: Lease) -> None:
+    """A thaw was quicker than the freeze that it undid, so that nobody would thaw any more."""
+    try:
+        again = take_lease(client, lease.release_id, lease.run_id, lease.strategy)
+    except LeaseHeld:
+        # Another release is at it, and thaws in its turn.
+        return
+    _give_up(client, again)
 
 
 def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
@@ -150,11 +191,15 @@ class Thaw:
     left: tuple[str, ...]
 
 
-def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Thaw | None:
+def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held_by: str | None = None) -> Thaw | None:
     """Allow writes again and give the lease back; return what that was, or None where the release held none.
 
     Begun in one transaction with the look at the journal: a swap cannot begin while an origin is being thawed, nor can an
     origin be thawed once a swap was begun.
+
+    Args:
+        thawed_by: for the record.
+        held_by: the run that is known to be over; where another one has taken the lease over since, nothing is done.
 
     Raises:
         SwapUnderWay: half a swap must not be seen by writers; the origin stays frozen.
@@ -168,6 +213,8 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Thaw
             return None
         if lease.release_id != release_id:
             raise LeaseHeld(f"The origin is held by another release, and was left as it is. {describe_holder(lease)}")
+        if held_by is not None and lease.run_id != held_by:
+            return None
         journal = read_journal(client, release_id, session)
         if journal is not None and journal.is_under_way:
             raise SwapUnderWay(journal)
@@ -175,7 +222,10 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str) -> Thaw
 
     with client.start_session() as session:
         lease = session.with_transaction(begin)
-    return None if lease is None else Thaw(lease, _let_go(client, lease, thawed_by))
+    # Once more, in case that took so long that somebody took us for lost.
+    if lease is None or not beat(client, lease):
+        return None
+    return Thaw(lease, _let_go(client, lease, thawed_by))
 
 
 def _give_up(client: MongoClient[Document], lease: Lease) -> str:

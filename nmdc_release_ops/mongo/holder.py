@@ -2,8 +2,9 @@
 
 import os
 import socket
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +16,8 @@ class Holder(BaseModel):
     """A process on a machine.
 
     Attributes:
+        host: for people.
+        machine: the boot of the machine, and the container if it is one: what the number of a process is good for.
         started: when it was started, in the kernel's own count; tells it from a later process with the same number.
             None where the system does not say.
     """
@@ -22,17 +25,19 @@ class Holder(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     host: str
+    machine: str
     pid: int
     started: int | None
 
     @classmethod
     def this_process(cls) -> Self:
-        return cls(host=socket.gethostname(), pid=os.getpid(), started=_started(os.getpid()))
+        # Once and for all: a host's name may change while the process runs.
+        return cls(**_of(os.getpid()))
 
     @property
     def is_local(self) -> bool:
-        """Whether it is, or was, a process of this machine."""
-        return self.host == socket.gethostname()
+        """Whether it is, or was, a process of this machine since it was started."""
+        return self.machine == _machine()
 
     def is_gone(self) -> bool:
         """Whether the process has certainly ended. One on another machine may go on, for all we can tell."""
@@ -48,6 +53,21 @@ class Holder(BaseModel):
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+@cache
+def _of(pid: int) -> dict[str, Any]:
+    return {"host": socket.gethostname(), "machine": _machine(), "pid": pid, "started": _started(pid)}
+
+
+@cache
+def _machine() -> str:
+    """Two machines, and two containers, may have the same name; no two have this in common."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _started(pid: int) -> int | None:

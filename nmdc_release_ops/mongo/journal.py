@@ -47,6 +47,10 @@ class SwapUnderWay(MongoError):
         super().__init__(text)
 
 
+class AlreadySwapped(MongoError):
+    """A step before the swap was to be repeated after it."""
+
+
 class State(StrEnum):
     """How far a swap, or its undoing, is."""
 
@@ -118,6 +122,24 @@ def is_swap_under_way(client: MongoClient[Document], release_id: str) -> bool:
     return journal is not None and journal.is_under_way
 
 
+def refuse_if_swapped(client: MongoClient[Document], release_id: str) -> None:
+    """A release that came to its swap is not dumped again: its archive is what was there before.
+
+    Raises:
+        SwapUnderWay, AlreadySwapped.
+    """
+    journal = read_journal(client, release_id)
+    if journal is None or journal.state is State.ROLLED_BACK:
+        return
+    if journal.is_under_way:
+        raise SwapUnderWay(journal)
+    raise AlreadySwapped(
+        f"Release {release_id} was swapped in at {journal.swapped_at:%Y-%m-%d %H:%M:%S} UTC; dumping now would overwrite the "
+        "archive of what was there before. Re-execute the run from `restore` or `unfreeze` if that is what is left to do, or "
+        "launch a new release."
+    )
+
+
 def newest_journal(client: MongoClient[Document], database: str) -> Journal | None:
     """The journal of the last release of a database that came to its swap; None where there was none."""
     found = journals(client).find_one({"database": database}, sort=[("started_at", DESCENDING)])
@@ -159,7 +181,9 @@ def make(origin: Database[Document], move: Move) -> None:
     origin[move.source].rename(move.target)
 
 
-def record(origin: Database[Document], event: ledger.Event, journal: Journal) -> None:
+def record(
+    origin: Database[Document], event: ledger.Event, journal: Journal, session: ClientSession | None = None
+) -> None:
     """Write an event of this release into the ledger."""
     ledger.record(
         origin,
@@ -168,6 +192,7 @@ def record(origin: Database[Document], event: ledger.Event, journal: Journal) ->
         to_version=journal.to_version,
         migrator_module=journal.migrator_module,
         release_id=journal.release_id,
+        session=session,
     )
 
 

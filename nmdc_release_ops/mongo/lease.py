@@ -202,8 +202,7 @@ def require_lease(
     if not held.matched_count:
         raise LeaseLost(
             f"Run {run_id} does not hold the origin any more: it was thawed, or another run of release {release_id} "
-            "goes on in its place. Nothing more was done to the origin. Re-execute the run from `restore` if no other run goes "
-            "on."
+            "goes on in its place. Nothing more was done to the origin. Re-execute the run if no other one goes on."
         )
 
 

@@ -4,17 +4,24 @@ NMDC Schema the database conforms to.
 The shape of both is the NMDC Runtime's (its migrations' Bookkeeper), which reads them too.
 """
 
+from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pymongo import DESCENDING
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid
 
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
 
 EVENTS = "_migration_events"
 LATEST_VERSION = "_migration_latest_schema_version"
+
+
+class LedgerChanged(MongoError):
+    """The database has been migrated, or rolled back, by somebody else since the release was planned."""
 
 
 class Event(StrEnum):
@@ -45,9 +52,9 @@ VIEW_PIPELINE: list[Document] = [
 ]
 
 
-def last_event(database: Database[Document]) -> Document | None:
+def last_event(database: Database[Document], session: ClientSession | None = None) -> Document | None:
     """The newest event, None where the ledger is empty."""
-    return database[EVENTS].find_one({}, {"_id": False}, sort=[("created_at", DESCENDING)])
+    return database[EVENTS].find_one({}, {"_id": False}, sort=[("created_at", DESCENDING)], session=session)
 
 
 def recorded_version(database: Database[Document]) -> str | None:
@@ -65,6 +72,24 @@ def recorded_version(database: Database[Document]) -> str | None:
     return None
 
 
+def require_recorded(database: Database[Document], versions: Set[str | None]) -> None:
+    """Make sure that the database is still at the version that a release was planned for.
+
+    Args:
+        versions: what the ledger may say; None where it says nothing.
+
+    Raises:
+        LedgerChanged: it says something else.
+    """
+    found = recorded_version(database)
+    if found not in versions:
+        raise LedgerChanged(
+            f"The ledger says that the database conforms to schema {found or 'unknown'} now, and this release was planned when "
+            f"it was {' or '.join(sorted(version for version in versions if version))}: another release, a rollback or the "
+            "Runtime's own migration came in between. Nothing was written. Launch a new release instead of this run."
+        )
+
+
 def record(
     database: Database[Document],
     event: Event,
@@ -73,12 +98,13 @@ def record(
     to_version: str,
     migrator_module: str,
     release_id: str,
+    session: ClientSession | None = None,
 ) -> None:
     """Add an event, unless this release has already recorded the same one last.
 
     The event counts as the newest even if another machine's clock ran ahead of ours when it wrote the one before.
     """
-    last = last_event(database)
+    last = last_event(database, session)
     if last and last["event"] == event and last.get("release_id") == release_id:
         return
     moment = datetime.now(UTC)
@@ -92,7 +118,8 @@ def record(
             "to_schema_version": to_version,
             "migrator_module": migrator_module,
             "release_id": release_id,
-        }
+        },
+        session=session,
     )
 
 

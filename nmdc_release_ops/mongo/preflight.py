@@ -8,6 +8,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import read_header
+from nmdc_release_ops.mongo.freeze import is_blocked_by_others
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
@@ -28,12 +29,14 @@ class Origin:
     """What was found.
 
     Attributes:
-        collections: those of a release that exist, with their sizes.
+        managed: names of the collections that a release is about, whether they exist or not.
+        collections: those of them that exist, with their sizes.
         left_alone: every other collection and view; a release does not touch them.
         problems: what makes a release impossible, each with what to do about it.
         warnings: what an operator should know.
     """
 
+    managed: tuple[str, ...]
     collections: Mapping[str, Size]
     left_alone: tuple[str, ...]
     problems: tuple[str, ...]
@@ -101,7 +104,7 @@ def inspect_server(
             f"The swap of release {journal.release_id} was begun and neither finished nor undone. Re-execute its run from "
             "`restore`, or launch the job `rollback`."
         )
-    elif server.write_blocked:
+    elif is_blocked_by_others(client):
         problems.append(
             "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
             "it, and lift it with setUserWriteBlockMode."
@@ -116,9 +119,11 @@ def inspect_origin(client: MongoClient[Document], server: Server, database: str,
         managed: names of the collections that a release is about, whether they exist or not.
     """
     found = list_collections(client[database])
-    chosen = sorted(found.keys() & set(managed))
+    wanted = sorted(set(managed))
+    chosen = [name for name in wanted if name in found]
     sizes = {name: collection_size(client[database], name) for name in chosen if found[name].kind == "collection"}
     return Origin(
+        managed=tuple(wanted),
         collections=sizes,
         left_alone=tuple(name for name in found if name not in chosen and not name.startswith(_OURS)),
         problems=tuple(

@@ -79,6 +79,9 @@ def prepare_rollback(
     """
     if journal.state is State.ROLLED_BACK:
         return journal
+    require_lease(origin.client, journal.release_id, run_id)
+    _refuse_if_superseded(origin, journal)
+    _drop_what_others_staged(origin, journal)
     undoings(origin, journal)
     if journal.state in (State.SWAPPING, State.SWAPPED) and not allow_writes_set_aside:
         _refuse_if_written(origin, journal)
@@ -104,14 +107,24 @@ def perform_rollback(origin: Database[Document], journal: Journal, run_id: str) 
         LeaseLost: another run goes on in place of this one.
     """
     if journal.state is State.ROLLED_BACK:
+        if (ledger.last_event(origin) or {}).get("release_id") == journal.release_id:
+            # The attempt that recorded it may have been cut short just before this.
+            ledger.ensure_view_says(origin, journal.from_version)
         return journal
     for move in undoings(origin, journal):
         require_lease(origin.client, journal.release_id, run_id)
         make(origin, move)
-    record(origin, ledger.Event.ROLLED_BACK, journal)
-    ledger.ensure_view_says(origin, journal.from_version)
+    ledger.ensure_view(origin)
     done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": now(), "made": 0})
-    write_journal(origin.client, done)
+
+    def finish(session: ClientSession) -> None:
+        require_lease(origin.client, journal.release_id, run_id, session)
+        record(origin, ledger.Event.ROLLED_BACK, journal, session)
+        write_journal(origin.client, done, session)
+
+    with origin.client.start_session() as session:
+        session.with_transaction(finish)
+    ledger.ensure_view_says(origin, journal.from_version)
     return done
 
 
@@ -136,19 +149,46 @@ def undoings(origin: Database[Document], journal: Journal) -> list[Move]:
         if names.get(move.uuid) in passed[move.uuid]:
             # The swap did not come to this move, or it was undone before.
             continue
+        if move.uuid not in names and move.brings_in and move.target not in names.values():
+            # What the release brought, or was to bring, is gone altogether: going back does not need it.
+            continue
         if names.get(move.uuid) != move.target:
             problems.append(f"{move.target} is not the collection that it was after the swap")
         elif move.source in names.values():
             problems.append(f"the name {move.source} is taken")
         else:
             found.append(Move(uuid=move.uuid, source=move.target, target=move.source))
-            names[move.uuid] = move.source
+        # Also after a problem, so that what only follows from it is not told as another one.
+        names[move.uuid] = move.source
     if problems:
         raise RollbackImpossible(
             f"Release {journal.release_id} cannot be rolled back: {'; '.join(problems)}. Nothing was renamed. Put them back "
             "as they were and launch `rollback` again, or load the release's archive by hand."
         )
     return found
+
+
+def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
+    """After its swap, a release can be rolled back only while nobody has migrated the database further.
+
+    Raises:
+        RollbackImpossible: the ledger's newest event is another one's.
+    """
+    last = ledger.last_event(origin) or {}
+    if journal.state is State.SWAPPED and last.get("release_id") != journal.release_id:
+        raise RollbackImpossible(
+            f"Release {journal.release_id} cannot be rolled back: the ledger's newest event is of another migration, from "
+            f"{last.get('from_schema_version')} to {last.get('to_schema_version')} at {last.get('created_at')}. Nothing was "
+            "renamed. Undo that one first, with the tool that made it."
+        )
+
+
+def _drop_what_others_staged(origin: Database[Document], journal: Journal) -> None:
+    """A later release that failed before its swap may have left staged collections; nobody needs them any more."""
+    ours = {move.uuid for move in journal.moves}
+    for name, found in list_collections(origin).items():
+        if name.startswith(STAGED) and found.uuid not in ours:
+            origin.drop_collection(name)
 
 
 def _refuse_if_written(origin: Database[Document], journal: Journal) -> None:

@@ -1,6 +1,7 @@
 """Staging: a collection is written beside the live one and proved to be what was validated, before any swap."""
 
 from typing import Protocol
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pymongo.database import Database
@@ -15,6 +16,7 @@ from nmdc_release_ops.mongo.collections import (
 )
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.lease import LeaseLost
 from nmdc_release_ops.mongo.load import create, create_indexes
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
@@ -31,12 +33,14 @@ class Staged(BaseModel):
     """A collection that stands beside the live one, ready to take its place.
 
     Attributes:
+        uuid: of the collection that was verified; only that one is swapped in.
         hash: the server's hash of it, equal to the one of the validated collection.
     """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
+    uuid: UUID
     documents: int
     indexes: int
     hash: str
@@ -98,13 +102,15 @@ def stage_with(
     try:
         origin.drop_collection(staged_name)
         copy(source, staged_name)
+    except LeaseLost:
+        raise
     except (PyMongoError, MongoError) as error:
         raise StagingFailed(
             f"{name} could not be staged on the origin: {error}. Its collections are as they were. Correct the cause "
             "and re-execute the run from `restore`."
         ) from error
     made = list_collections(origin, [staged_name]).get(staged_name)
-    if made is None:
+    if made is None or made.uuid is None:
         raise StagingFailed(
             f"{name} was staged, and is not there as {staged_name}. The origin's collections are as they were. Re-execute "
             "the run from `restore`."
@@ -122,7 +128,7 @@ def stage_with(
                 f"{name} was validated with {what} {expected} and staged with {found}. The origin's collections are as "
                 "they were. Re-execute the run from `migrate`."
             )
-    return Staged(name=name, documents=documents, indexes=len(made.indexes), hash=found_hash)
+    return Staged(name=name, uuid=made.uuid, documents=documents, indexes=len(made.indexes), hash=found_hash)
 
 
 def drop_generation(origin: Database[Document], prefix: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The swap: live collections become previous ones, and staged ones live, by renames alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -23,7 +23,7 @@ from nmdc_release_ops.mongo.journal import (
     write_journal,
 )
 from nmdc_release_ops.mongo.lease import require_lease
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, Staged
 
 
 def prepare_swap(
@@ -35,7 +35,7 @@ def prepare_swap(
     from_version: str,
     to_version: str,
     migrator_module: str,
-    hashes: Mapping[str, str],
+    staged: Iterable[Staged],
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
@@ -43,13 +43,16 @@ def prepare_swap(
 
     Args:
         run_id: of the run that holds the lease.
-        hashes: `dbHash` of every collection that was staged, by the name it is to have.
+        staged: every collection that was staged and verified.
 
     Raises:
-        SwapBlocked: a name that a collection is to get is taken by one that is no part of the release.
+        SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or what stands under
+            a staged name is not what was verified.
         LeaseLost: the origin was thawed meanwhile; nothing was swapped.
     """
     collections = list_collections(origin)
+    verified = {one.name: one for one in staged}
+    _refuse_if_replaced(collections, verified)
     moves = _moves(changes, collections)
     vacated = {move.source for move in moves}
     for move in moves:
@@ -68,7 +71,7 @@ def prepare_swap(
         state=State.SWAPPING,
         started_at=now(),
         moves=[*_drops_of_the_generation_before(collections), *moves],
-        hashes=hashes,
+        hashes={name: one.hash for name, one in verified.items()},
     )
 
     def write(session: ClientSession) -> None:
@@ -97,15 +100,11 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
     if journal.state is not State.SWAPPING:
         raise SwapUnderWay(journal)
     ledger.ensure_view(origin)
-    # An attempt may have got as far as the last line but one: its events are there then, and not to be repeated.
-    last = ledger.last_event(origin) or {}
-    if (last.get("release_id"), last.get("event")) != (journal.release_id, ledger.Event.COMPLETED):
-        record(origin, ledger.Event.STARTED, journal)
+    record(origin, ledger.Event.STARTED, journal)
     for number, move in enumerate(journal.moves[journal.made :], start=journal.made + 1):
         require_lease(origin.client, journal.release_id, run_id)
         make(origin, move)
         note_made(origin.client, journal, number)
-    record(origin, ledger.Event.COMPLETED, journal)
     moment = ClusterTime.of(origin.client.admin.command("ping")["operationTime"])
     done = journal.model_copy(
         update={
@@ -115,8 +114,28 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
             "made": len(journal.moves),
         }
     )
-    write_journal(origin.client, done)
+
+    def finish(session: ClientSession) -> None:
+        require_lease(origin.client, journal.release_id, run_id, session)
+        record(origin, ledger.Event.COMPLETED, journal, session)
+        write_journal(origin.client, done, session)
+
+    with origin.client.start_session() as session:
+        session.with_transaction(finish)
     return done
+
+
+def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping[str, Staged]) -> None:
+    replaced = [
+        name
+        for name, one in verified.items()
+        if STAGED + name not in collections or collections[STAGED + name].uuid != one.uuid
+    ]
+    if replaced:
+        raise SwapBlocked(
+            f"What stands under the staged name of {', '.join(replaced)} is not what was verified: somebody else staged or "
+            "dropped collections meanwhile. Nothing was swapped. Re-execute the run from `restore`."
+        )
 
 
 def _drops_of_the_generation_before(collections: Mapping[str, Collection]) -> list[Move]:

@@ -12,7 +12,7 @@ from nmdc_release_ops.schema.errors import SchemaError
 
 NOT_TOUCHED = "The origin was not touched and is not frozen."
 NOT_CHANGED = (
-    "No data of the origin was changed. The run thaws it now, or, where the origin does not answer, the sensor "
+    "No data of the origin was changed. If this run froze it, it is thawed now, or, where the origin does not answer, the sensor "
     "frozen_origin_watchdog does as soon as it answers again; see the last lines of the run's log."
 )
 

@@ -253,6 +253,8 @@ def _describe(
         strategy_reason=choice.reason,
         drain_timeout=config.drain_timeout,
         keep_archives=config.keep_archives,
+        recorded_version=ledger.recorded_version(origin.database),
+        managed=list(findings.managed),
         engine=Engine(config.engine),
         from_version=str(from_version),
         to_version=str(to_version),

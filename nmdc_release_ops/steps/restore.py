@@ -1,11 +1,18 @@
 """`restore`: write what changed beside the live collections, prove it, and swap."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec
+
 import dagster as dg
 
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
+from nmdc_release_ops.mongo.lease import require_lease
+from nmdc_release_ops.mongo.ledger import require_recorded
 from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import changed_since
@@ -14,6 +21,8 @@ from nmdc_release_ops.resources import Origin, OriginResource, ReleaseHome, Tran
 from nmdc_release_ops.steps.display import log_progress, table
 from nmdc_release_ops.steps.failures import told_plainly
 from nmdc_release_ops.steps.freeze import hold_frozen
+
+P = ParamSpec("P")
 
 UNDER_WAY = (
     "If the log says that the swap was begun, the origin stays frozen on purpose: re-execute the run from `restore` to "
@@ -47,9 +56,13 @@ def restore(
             raise SwapUnderWay(journal)
         staged: list[Staged] = []
         if journal is None or journal.state is State.ROLLED_BACK:
+            # Before staging, which takes long and drops what was staged before; and again after it.
+            _refuse_if_changed(connected, plan, archive)
             with transformer.open(home.transformer(plan.release_id)) as scratch:
+                hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
+                hold()
                 drop_generation(connected.database, STAGED)
-                report = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
+                progress = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
                 for name in migrated.changes.staged:
                     staged.append(
                         engine.stage(
@@ -59,12 +72,13 @@ def restore(
                             name,
                             validation.hashes[name],
                             folder=home.release(plan.release_id),
-                            report=report,
-                            tell=context.log.info,
+                            report=_after(hold, progress),
+                            tell=_after(hold, context.log.info),
                         )
                     )
                     context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
-            _refuse_if_changed(connected, archive)
+            require_frozen(connected.client, plan.release_id, context.run_id)
+            _refuse_if_changed(connected, plan, archive)
             journal = prepare_swap(
                 connected.database,
                 migrated.changes,
@@ -73,7 +87,7 @@ def restore(
                 from_version=plan.from_version,
                 to_version=plan.to_version,
                 migrator_module=plan.last_migrator_module,
-                hashes={one.name: one.hash for one in staged},
+                staged=staged,
             )
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
@@ -109,13 +123,25 @@ def restore(
     return restoration
 
 
-def _refuse_if_changed(origin: Origin, archive: Archive) -> None:
+def _after(hold: Callable[[], None], told: Callable[P, None]) -> Callable[P, None]:
+    """`told`, but first make sure that the origin is still ours: a run that was taken for lost must not go on staging."""
+
+    def hold_and_tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        hold()
+        told(*args, **kwargs)
+
+    return hold_and_tell
+
+
+def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> None:
     """Compare the origin with what was dumped: after a failure it was thawed, and people may have written.
 
     Raises:
+        LedgerChanged: another release came in between.
         OriginChanged: naming the collections.
     """
-    live = list_collections(origin.database, archive.hashes)
+    require_recorded(origin.database, plan.versions_before)
+    live = list_collections(origin.database, {*plan.managed, *archive.hashes})
     described = {archived.name: archived.describe() for archived in archive.collections}
     changed = {
         name
@@ -124,11 +150,12 @@ def _refuse_if_changed(origin: Origin, archive: Archive) -> None:
         or dict(live[name].options) != dict(then.options)
         or comparable_indexes(live[name].indexes) != comparable_indexes(then.indexes)
     }
+    changed |= live.keys() - described.keys()
     changed |= set(changed_since(origin.database, archive.cluster_time, archive.hashes))
     if changed:
         raise OriginChanged(
             f"{', '.join(sorted(changed))} of the origin changed since it was dumped, so that swapping would lose what was "
-            "written. Launch a new release, or re-execute this run from `dump`."
+            "written. Re-execute this run from `dump`, or launch a new release."
         )
 
 

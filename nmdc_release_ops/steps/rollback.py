@@ -3,17 +3,18 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo.freeze import thaw
+from nmdc_release_ops.mongo.freeze import require_frozen, thaw
 from nmdc_release_ops.mongo.journal import Journal, State
-from nmdc_release_ops.mongo.lease import freezes_of
+from nmdc_release_ops.mongo.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.preflight import inspect_server
 from nmdc_release_ops.mongo.rollback import perform_rollback, prepare_rollback, release_to_roll_back
 from nmdc_release_ops.mongo.staging import STAGED
 from nmdc_release_ops.mongo.topology import describe_server
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources import Origin, OriginResource
 from nmdc_release_ops.steps.display import duration, table
 from nmdc_release_ops.steps.failures import told_plainly
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
+from nmdc_release_ops.steps.thaw import thaw_unless_swapping
 
 STOPPED = (
     "If the log says that moves are being undone, the origin stays frozen on purpose: launch the job `rollback` again to "
@@ -49,6 +50,8 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
                 f"Release {journal.release_id} was rolled back before, at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. "
                 f"The database conforms to schema {journal.from_version}; there is nothing to do."
             )
+            perform_rollback(connected.database, journal, context.run_id)
+            _thaw_if_left_frozen(context, connected, journal.release_id)
             return
         server = describe_server(connected.client, connected.database.name)
         problems = inspect_server(
@@ -64,9 +67,13 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
         hold_frozen(context, origin, connected, journal.release_id, choice.strategy, config.drain_timeout)
         journal = prepare_rollback(
-            connected.database, journal, context.run_id, allow_writes_set_aside=config.allow_writes_set_aside
+            connected.database,
+            release_to_roll_back(connected.database, journal.release_id),
+            context.run_id,
+            allow_writes_set_aside=config.allow_writes_set_aside,
         )
         context.log.info(f"Undoing {len(journal.moves)} moves.")
+        require_frozen(connected.client, journal.release_id, context.run_id)
         journal = perform_rollback(connected.database, journal, context.run_id)
         thawed = thaw(connected.client, journal.release_id, thawed_by=context.run_id)
         for line in thawed.left if thawed else ():
@@ -77,6 +84,13 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         f"they were blocked for {duration(window.seconds)}."
     )
     _tell(context, journal, window.seconds)
+
+
+def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: Origin, release_id: str) -> None:
+    """The rollback may have been cut short between its last line and its thaw."""
+    lease = current_lease(origin.client)
+    if lease is not None and lease.release_id == release_id and lease.is_abandoned:
+        context.log.info(thaw_unless_swapping(origin, lease, context.run_id))
 
 
 def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:

@@ -5,11 +5,10 @@ from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import thaw
+from nmdc_release_ops.mongo.freeze import is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.holder import Holder
 from nmdc_release_ops.mongo.journal import SwapUnderWay
 from nmdc_release_ops.mongo.lease import Lease, current_lease
-from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
 from nmdc_release_ops.steps.failures import runbook_entry, told_plainly
 
@@ -28,7 +27,7 @@ def thaw_after_failure(context: dg.HookContext) -> None:
             if lease is None or lease.run_id != context.run_id:
                 context.log.info("The origin is not frozen by this run.")
                 return
-            context.log.warning(thaw_unless_swapping(connected, lease.release_id, context.run_id))
+            context.log.warning(thaw_unless_swapping(connected, lease, context.run_id))
     except SwapUnderWay as refusal:
         context.log.error(f"{refusal} {runbook_entry(refusal)}")
     except (MongoError, PyMongoError, ConfigurationMissing) as error:
@@ -45,7 +44,8 @@ def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> 
     with told_plainly("The origin was left as it is."), origin.connect() as connected:
         lease = current_lease(connected.client)
         if lease is None:
-            context.log.info(_put_back_leftover(connected) or _nobody(is_write_blocked(connected.client)))
+            said = put_back_leftover(connected)
+            context.log.info(said or _nobody(is_blocked_by_others(connected.client)))
             return
         run = context.instance.get_run_by_id(lease.run_id)
         context.log.info(
@@ -57,24 +57,31 @@ def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> 
                 f"Release {lease.release_id} goes on, by {lease.holder}, and was left alone. To stop it, terminate run "
                 f"{lease.run_id} on its page; the origin is thawed within half a minute then, or by this job."
             )
-        context.log.info(thaw_unless_swapping(connected, lease.release_id, context.run_id))
+        context.log.info(thaw_unless_swapping(connected, lease, context.run_id))
 
 
-def thaw_unless_swapping(origin: Origin, release_id: str, run_id: str) -> str:
+def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
     """Thaw the origin; return what to tell the operator.
+
+    Args:
+        lease: as it was when it was found that its run is over.
 
     Raises:
         SwapUnderWay: then the origin has to stay frozen.
     """
-    thawed = thaw(origin.client, release_id, thawed_by=run_id)
-    said = f"The origin is thawed: writes are allowed again (release {release_id} had blocked them)."
-    return "\n".join((said, *(thawed.left if thawed else ())))
+    thawed = thaw(origin.client, lease.release_id, thawed_by=run_id, held_by=lease.run_id)
+    if thawed is None:
+        return (
+            "The lease changed hands just now: somebody else thawed the origin, or a re-executed run goes on with it."
+        )
+    said = f"The origin is thawed: writes are allowed again (release {lease.release_id} had blocked them)."
+    return "\n".join((said, *thawed.left))
 
 
-def _put_back_leftover(origin: Origin) -> str:
+def put_back_leftover(origin: Origin) -> str:
     """Put back what a release demoted whose lease somebody has removed; empty where there is nothing of the kind."""
     demoted = read_header(origin.client)
-    if demoted is None:
+    if demoted is None or current_lease(origin.client) is not None:
         return ""
     undone = put_back(origin.client, demoted.release_id)
     said = f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
@@ -85,8 +92,8 @@ def _goes_on(lease: Lease) -> bool:
     return not lease.is_abandoned and lease.holder != Holder.this_process()
 
 
-def _nobody(write_blocked: bool | None) -> str:
-    if write_blocked:
+def _nobody(blocked_by_others: bool) -> str:
+    if blocked_by_others:
         return (
             "No release holds the origin, yet writes to it are blocked: somebody else did that, and it is not ours to lift. "
             "Find out who, and lift it with setUserWriteBlockMode."

@@ -5,10 +5,9 @@ from collections.abc import Set
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.freeze import AlreadyFrozen, thaw
+from nmdc_release_ops.mongo.freeze import AlreadyFrozen, is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import Strategy, freezes_of
-from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources import OriginResource, ReleaseHome
 from nmdc_release_ops.steps.display import duration, table
@@ -33,7 +32,7 @@ def unfreeze(
     """Give the lease back and allow writes. The transformer's files and archives beyond `keep_archives` are removed."""
     with told_plainly(RELEASED), origin.connect() as connected:
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
-        if is_write_blocked(connected.client):
+        if is_blocked_by_others(connected.client):
             raise AlreadyFrozen(
                 "Writes are still blocked, and not by this release: it holds no lease any more. Find out who did it, and "
                 "lift it with setUserWriteBlockMode."

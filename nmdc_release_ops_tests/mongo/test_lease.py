@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo import freeze as freezing
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.changes import ChangeSet
-from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.connection import connect
+from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, require_frozen, thaw
 from nmdc_release_ops.mongo.lease import LeaseHeld, Strategy, current_lease, freezes_of, take_lease
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
@@ -104,6 +106,44 @@ def test_an_open_transaction_is_waited_for_and_then_named(
     assert current_lease(client) is None
 
 
+def test_a_freeze_that_comes_after_its_thaw_is_undone(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine slept after the lease was taken, and was taken for lost."""
+    block = freezing._block_writes
+
+    def thawed_meanwhile(*args: Any) -> Any:
+        thaw(client, "a", "the watchdog")
+        return block(*args)
+
+    monkeypatch.setattr(freezing, "_block_writes", thawed_meanwhile)
+    with pytest.raises(FreezeFailed, match="was thawed while run run was freezing it"):
+        freeze(client, "a", "run")
+    assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+def test_a_freeze_that_somebody_lifted_is_noticed(client: MongoClient[Any]) -> None:
+    freeze(client, "a", "run")
+    require_frozen(client, "a", "run")
+    client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+    with pytest.raises(FreezeFailed, match="Somebody lifted the freeze"):
+        require_frozen(client, "a", "run")
+
+
+def test_a_run_that_was_taken_over_is_not_thawed_in_place_of_the_one_that_was_seen(client: MongoClient[Any]) -> None:
+    freeze(client, "a", "the run that goes on")
+    assert thaw(client, "a", "the watchdog", held_by="the run that is over") is None
+    assert is_write_blocked(client) is True
+
+
+def test_what_is_read_comes_from_the_primary_whatever_the_address_says(guarded_mongod: PrivateMongod) -> None:
+    uri = guarded_mongod.uri + "&readPreference=secondaryPreferred&readConcernLevel=majority&retryWrites=false"
+    with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
+        freeze(client, "a", "run")
+        assert thaw(client, "a", "run") is not None
+        assert is_write_blocked(client) is False and current_lease(client) is None
+
+
 def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
     client: MongoClient[Any], guarded_mongod: PrivateMongod
 ) -> None:
@@ -111,7 +151,7 @@ def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
     freeze(client, "a", "run")
     no_changes = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
     versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
-    prepare_swap(client.drain_test, no_changes, release_id="a", run_id="run", hashes={}, **versions)
+    prepare_swap(client.drain_test, no_changes, release_id="a", run_id="run", staged=[], **versions)
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
     with (
         MongoClient[Any](guarded_mongod.uri) as writer,

@@ -167,6 +167,7 @@ def test_a_generation_that_somebody_removed_is_named_and_nothing_is_renamed(orig
     with pytest.raises(RollbackImpossible) as refused:
         roll_back(origin)
     assert f"{PREVIOUS}gone_set is not the collection" in str(refused.value)
+    assert str(refused.value).count(" is taken") == 1, "what only follows from a problem is not told"
     assert "the name moved_set is taken" in str(refused.value)
     assert state_of(origin) == after
     found = read_journal(origin.client, "a-release")
@@ -220,3 +221,50 @@ def test_the_same_release_can_swap_again_after_it_was_rolled_back(origin: Any, t
     swap.perform_swap(origin, prepare(origin, changes), RUN)
     assert version(origin) == {"schema_version": "2.0.0"}
     assert origin.changed_set.find_one()["version"] == 2
+
+
+def test_what_a_later_release_left_staged_is_not_in_the_way(origin: Any, transformer: Any) -> None:
+    before = state_of(origin)
+    release(origin, transformer)
+    for name in ("changed_set", "somebody_else_s_set"):
+        origin[STAGED + name].insert_one({"_id": "left by a release that failed"})
+    roll_back(origin)
+    assert state_of(origin) == before
+    assert origin[STAGED + "changed_set"].find_one()["version"] == 2
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_what_the_release_brought_is_not_needed_to_go_back(
+    origin: Any, transformer: Any, swapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state_of(origin)
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    if swapped:
+        swap.perform_swap(origin, journal, RUN)
+        origin.changed_set.drop()
+    else:
+        stop_at(monkeypatch, swap, journal.moves[1], made=False)
+        with pytest.raises(Stopped):
+            swap.perform_swap(origin, journal, RUN)
+        origin[STAGED + "changed_set"].drop()
+    roll_back(origin)
+    assert state_of(origin) == before
+
+
+def test_a_release_that_was_migrated_further_is_not_rolled_back(origin: Any, transformer: Any) -> None:
+    """By the Runtime's own migrations, which work in place and know no journal."""
+    release(origin, transformer)
+    ledger.record(
+        origin,
+        ledger.Event.COMPLETED,
+        from_version="2.0.0",
+        to_version="2.1.0",
+        migrator_module="in place",
+        release_id="not ours",
+    )
+    after = state_of(origin)
+    with pytest.raises(RollbackImpossible, match=r"from 2\.0\.0 to 2\.1\.0"):
+        roll_back(origin)
+    assert state_of(origin) == after

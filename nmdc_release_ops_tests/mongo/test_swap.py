@@ -16,7 +16,7 @@ from nmdc_release_ops.mongo.lease import LeaseLost, Strategy, begin_thaw, curren
 from nmdc_release_ops.mongo.ledger import LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, StagingFailed, stage
+from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, Staged, StagingFailed, stage
 
 RUN = "a-run"
 
@@ -60,10 +60,22 @@ def migrate(transformer: Any) -> ChangeSet:
     return compare(before, snapshot(transformer))
 
 
-def stage_all(transformer: Any, origin: Any, changes: ChangeSet) -> None:
+def stage_all(transformer: Any, origin: Any, changes: ChangeSet) -> list[Staged]:
     hashes = collection_hashes(transformer, transformer.list_collection_names())
-    for name in changes.staged:
-        stage(transformer, origin, name, hashes[name])
+    return [stage(transformer, origin, name, hashes[name]) for name in changes.staged]
+
+
+def standing(origin: Any, name: str) -> Staged:
+    """What stands under a staged name, taken for verified."""
+    found = list_collections(origin)[STAGED + name]
+    assert found.uuid is not None
+    return Staged(
+        name=name,
+        uuid=found.uuid,
+        documents=0,
+        indexes=0,
+        hash=collection_hashes(origin, [found.name])[found.name],
+    )
 
 
 def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> Journal:
@@ -79,7 +91,7 @@ def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> J
         from_version="1.0.0",
         to_version="2.0.0",
         migrator_module="nmdc_schema.migrators.migrator",
-        hashes={name: collection_hashes(origin, [STAGED + name])[STAGED + name] for name in changes.staged},
+        staged=[standing(origin, name) for name in changes.staged],
     )
 
 
@@ -169,8 +181,13 @@ def test_a_swap_that_stopped_after_its_last_event_does_not_repeat_it(
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
     write = swap.write_journal
-    monkeypatch.setattr(swap, "write_journal", lambda client, journal, session=None: None)
-    swap.perform_swap(origin, journal, RUN)
+
+    def stop(*_: Any) -> None:
+        raise RuntimeError("stopped")
+
+    monkeypatch.setattr(swap, "write_journal", stop)
+    with pytest.raises(RuntimeError, match="stopped"):
+        swap.perform_swap(origin, journal, RUN)
     monkeypatch.setattr(swap, "write_journal", write)
     assert is_swap_under_way(origin.client, "a-release")
     swap.perform_swap(origin, journal, RUN)
@@ -245,7 +262,7 @@ def test_a_swap_cannot_begin_once_the_origin_is_being_thawed(origin: Any, transf
             from_version="1.0.0",
             to_version="2.0.0",
             migrator_module="",
-            hashes={},
+            staged=[],
         )
     assert read_journal(origin.client, "a-release") is None
 
@@ -268,3 +285,48 @@ def test_a_run_whose_place_was_taken_stops_in_the_middle_of_its_swap(
         swap.perform_swap(origin, journal, RUN)
     found = read_journal(origin.client, "a-release")
     assert found is not None and found.made == 1
+
+
+def test_a_run_whose_place_was_taken_does_not_write_the_last_lines_either(
+    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    make = journal_module.make
+
+    def lose_the_lease_at_the_end(database: Any, move: Move) -> None:
+        make(database, move)
+        if move == journal.moves[-1]:
+            origin.client[STATE_DATABASE].freeze_lease.update_one({}, {"$set": {"run_id": "another-run"}})
+
+    monkeypatch.setattr(swap, "make", lose_the_lease_at_the_end)
+    with pytest.raises(LeaseLost):
+        swap.perform_swap(origin, journal, RUN)
+    assert is_swap_under_way(origin.client, "a-release")
+    assert origin[LATEST_VERSION].find_one() == {"schema_version": None}
+
+
+def test_only_what_was_verified_is_swapped_in(origin: Any, transformer: Any) -> None:
+    """A run that was taken for lost comes back and stages once more under the same name."""
+    changes = migrate(transformer)
+    staged = stage_all(transformer, origin, changes)
+    origin[STAGED + "changed_set"].drop()
+    origin[STAGED + "changed_set"].insert_one({"_id": "not what was verified"})
+    take_lease(origin.client, "a-release", RUN, Strategy.NONE)
+    versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
+    with pytest.raises(SwapBlocked, match="staged name of changed_set is not what was verified"):
+        swap.prepare_swap(origin, changes, release_id="a-release", run_id=RUN, staged=staged, **versions)
+    assert read_journal(origin.client, "a-release") is None
+
+
+def test_a_release_that_was_swapped_in_is_not_dumped_over_its_archive(origin: Any, transformer: Any) -> None:
+    changes = migrate(transformer)
+    journal_module.refuse_if_swapped(origin.client, "a-release")
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    with pytest.raises(journal_module.SwapUnderWay):
+        journal_module.refuse_if_swapped(origin.client, "a-release")
+    swap.perform_swap(origin, journal, RUN)
+    with pytest.raises(journal_module.AlreadySwapped, match="would overwrite the archive"):
+        journal_module.refuse_if_swapped(origin.client, "a-release")

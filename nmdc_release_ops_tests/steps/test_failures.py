@@ -114,6 +114,73 @@ def test_a_write_between_a_failure_and_its_re_execution_is_never_swapped_away(
             database[name].drop()
 
 
+def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    from nmdc_release_ops.steps import restore
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise restore.OriginChanged("made to fail before the swap")
+
+    database = client[DATABASE]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restore, "_refuse_if_changed", refuse)
+        failed = workplace.release(target_version="11.25")
+    event = database["_migration_events"].insert_one(
+        {
+            "created_at": "2999-01-01T00:00:00+00:00",
+            "event": "MIGRATION_COMPLETED",
+            "from_schema_version": "11.23.0",
+            "to_schema_version": "11.26.0",
+        }
+    )
+    try:
+        for steps in (None, ["dump", "migrate", "validate", "restore", "unfreeze"]):
+            again = dg.execute_job(
+                dg.reconstructable(_data_release),
+                instance=workplace.instance,
+                reexecution_options=dg.ReexecutionOptions(parent_run_id=failed.run_id, step_selection=steps)
+                if steps
+                else dg.ReexecutionOptions.from_failure(failed.run_id, workplace.instance),
+                raise_on_error=False,
+            )
+            (failure,) = [event for event in again.all_events if event.is_step_failure]
+            assert failure.step_key == ("dump" if steps else "restore")
+            said = str(failure.step_failure_data.user_failure_data.description)
+            assert "conforms to schema 11.26.0 now" in said and "Launch a new release instead" in said
+    finally:
+        database["_migration_events"].delete_one({"_id": event.inserted_id})
+        for name in database.list_collection_names(filter={"name": {"$regex": "^_release"}}):
+            database[name].drop()
+
+
+def test_a_collection_that_appeared_since_the_dump_is_not_left_unmigrated(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    from nmdc_release_ops.steps import restore
+
+    database = client[DATABASE]
+    compare = restore._refuse_if_changed
+
+    def appear_and_compare(*args: Any) -> None:
+        # As between a failure and the re-execution; a write block would refuse it now.
+        database.manifest_set.insert_one({"_id": "the first of its kind"})
+        compare(*args)
+
+    # The demo has every collection of the schema; this one is empty.
+    assert database.manifest_set.count_documents({}) == 0
+    database.manifest_set.drop()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(restore, "_refuse_if_changed", appear_and_compare)
+            step, said = failure_of(workplace.release(target_version="11.25"))
+    finally:
+        database.manifest_set.drop()
+        database.create_collection("manifest_set")
+    assert step == "restore"
+    assert "manifest_set of the origin changed since it was dumped" in said.description
+
+
 def _data_release() -> dg.JobDefinition:
     from nmdc_release_ops.definitions import defs
 

@@ -1,5 +1,8 @@
 """The job `rollback`: after a release the database is, within a second, what it was before; and can be released again."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace
@@ -50,6 +54,19 @@ def log_of(workplace: Workplace, result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
 
 
+def freeze_and_die(workplace: Workplace, release_id: str) -> None:
+    program = """
+import os, sys
+from pymongo import MongoClient
+from nmdc_release_ops.mongo.freeze import freeze
+freeze(MongoClient(os.environ["NMDC_ORIGIN_URI"]), sys.argv[1], "a-run-that-is-no-more")
+os.kill(os.getpid(), 9)
+"""
+    environment = {**os.environ, **workplace.environment()}
+    killed = subprocess.run([sys.executable, "-c", program, release_id], env=environment, check=False)
+    assert killed.returncode == -9
+
+
 def version(client: MongoClient[Any]) -> Any:
     return client[DATABASE]["_migration_latest_schema_version"].find_one()
 
@@ -84,6 +101,14 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     again = roll_back(workplace)
     assert again.success and "was rolled back before" in log_of(workplace, again)
     assert data_of(client) == before
+
+    # As if it had been killed between its last line and its thaw.
+    journal = newest_journal(client, DATABASE)
+    assert journal is not None
+    freeze_and_die(workplace, journal.release_id)
+    assert is_write_blocked(client) is True
+    assert roll_back(workplace).success
+    assert_writable(client)
 
     with MongoClient[Any](workplace.origin.uri("nmdc_editor")) as editor:
         editor[DATABASE].study_set.update_one({}, {"$set": {"description": "written after the rollback"}})
