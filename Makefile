@@ -3,10 +3,14 @@
 PYTHON ?= python3.11
 SCALE ?= 20000
 PORT ?= 3000
+WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin
 export NMDC_RELEASE_HOME ?= $(CURDIR)/.nmdc-release
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
+
+# Tests of one file share servers, so they stay together.
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test test-faults test-browser lint format bench
@@ -35,10 +39,10 @@ ui: setup ## Open Dagster's UI, on the demo's database unless NMDC_ORIGIN_URI is
 	@$(RUN)/python -m nmdc_release_ops.demo ui --port $(PORT) --scale $(SCALE) $(if $(FRESH),--fresh)
 
 test: setup ## The tests, without those below
-	$(RUN)/pytest -m "not faults and not browser"
+	$(RUN)/pytest $(SIDE_BY_SIDE) -m "not faults and not browser"
 
 test-faults: setup ## The tests that break things and take their time
-	$(RUN)/pytest -m faults
+	$(RUN)/pytest $(SIDE_BY_SIDE) -m faults
 
 test-browser: setup ## The tests that drive the UI in Chromium
 	$(RUN)/pytest -m browser
