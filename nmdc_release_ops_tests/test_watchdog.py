@@ -191,8 +191,9 @@ sys.stdin.read()
 
 
 def test_a_release_that_works_is_not_unfrozen_by_hand_and_not_taken_over(
-    workplace: Workplace, client: MongoClient[Any]
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("nmdc_release_ops.mongo.lease.WAIT_SECONDS", 1)
     run_id = run_with_status(workplace, dg.DagsterRunStatus.STARTED)
     working = subprocess.Popen(
         [sys.executable, "-c", _FREEZE_AND_WAIT, run_id],

@@ -28,8 +28,8 @@ LEASE = "freeze_lease"
 FREEZES = "freezes"
 SILENT_SECONDS = 120
 """A holder on another machine that has said nothing for so long is taken for lost; it beats every 10 seconds."""
-THAW_SECONDS = 15
-"""How long a release waits for one that is just thawing the origin."""
+WAIT_SECONDS = 15
+"""How long a run waits for a thaw that is under way, and for an earlier run of its release whose process is just ending."""
 _ID = "origin"
 
 
@@ -138,7 +138,7 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
         taken_at=moment,
         beat_at=moment,
     )
-    deadline = time.monotonic() + THAW_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             _leases(client).insert_one({"_id": _ID, **_kept(lease)})
@@ -149,7 +149,7 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
         if ours is not None:
             beat(client, ours)
             return ours
-        # It is being thawed, or has just been given back: it will be free in a moment.
+        # It is being thawed, or has just been given back, or its run is ending: it will be free in a moment.
         held = current_lease(client)
         if held is not None and time.monotonic() > deadline:
             raise LeaseHeld(describe_holder(held))
@@ -160,15 +160,16 @@ def _take_over(client: MongoClient[Document], lease: Lease) -> Lease | None:
     """The lease of an earlier run of the same release, made ours; None where it is worth another try.
 
     Raises:
-        LeaseHeld: by another release, or by a run of this one that goes on.
+        LeaseHeld: by another release.
     """
     held = current_lease(client)
     if held is None:
         return None
     is_free = held.is_abandoned or held.holder == lease.holder
-    if held.thawing and not is_free:
+    is_ending = held.thawing or held.release_id == lease.release_id
+    if is_ending and not is_free:
         return None
-    if held.release_id != lease.release_id or not is_free:
+    if held.release_id != lease.release_id:
         raise LeaseHeld(describe_holder(held))
     # A re-executed run goes on where the one before it died.
     ours = held.model_copy(update={"run_id": lease.run_id, "holder": lease.holder, "thawing": False})
