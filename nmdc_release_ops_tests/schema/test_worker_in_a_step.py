@@ -43,7 +43,7 @@ SECRETS = ("NMDC_ORIGIN_URI", "GITHUB_TOKEN", "RANCHER_TOKEN", "AWS_SECRET_ACCES
 def environment(schema_environments: SchemaEnvironments, tmp_path: Path) -> SchemaEnvironment:
     """A copy of an environment, with one more migrator in it."""
     whole = schema_environments.prepare(SchemaVersion.parse("11.25"))
-    copied = SchemaEnvironment(whole.version, tmp_path / "environment", whole.packages)
+    copied = SchemaEnvironment(whole.release, tmp_path / "environment", whole.packages)
     shutil.copytree(whole.path, copied.path, symlinks=True)
     migrators = next(copied.path.glob("lib/python*/site-packages/nmdc_schema/migrators"))
     (migrators / "migrator_from_11_25_0_to_11_26_0.py").write_text(TALKATIVE)
