@@ -1,7 +1,7 @@
 """What tests share: real servers and real schema environments, made once per session."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,15 @@ def untouched(client: MongoClient[Any]) -> Iterator[None]:
     assert current_lease(client) is None
 
 
-def make_workplace(folder: Path, schema_cache: Path, scale: int) -> Iterator[Workplace]:
-    """A workplace for as long as the generator is not closed."""
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None)
+def make_workplace(
+    folder: Path, schema_cache: Path, scale: int, fill: Callable[[Any], None] | None = None
+) -> Iterator[Workplace]:
+    """A workplace for as long as the generator is not closed.
+
+    Args:
+        fill: what to put into the origin instead of about `scale` documents of the demo.
+    """
+    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None, fill=fill)
     yield from workplace_around(origin, folder, schema_cache)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pymongo
+from pymongo.database import Database
 
 from nmdc_release_ops.demo.identifiers import identifier, object_id, object_id_prefix
 
@@ -333,7 +334,7 @@ def _configurations() -> Iterator[Document]:
         "resolution_categories": ["high"],
         "mass_analyzers": ["ion_cyclotron_resonance"],
         "ionization_source": "electrospray_ionization",
-        "mass_spectrum_collection_modes": ["profile"],
+        "mass_spectrum_collection_modes": ["full_profile"],
         "polarity_mode": "negative",
     }
     yield {
@@ -385,3 +386,14 @@ def collections(*, curated: bool = False) -> Iterator[tuple[str, Iterator[Docume
     for name, documents in (_CURATED if curated else _COLLECTIONS).items():
         prefix = object_id_prefix(name, _SEED)
         yield name, ({"_id": object_id(prefix, n), **one} for n, one in enumerate(documents()))
+
+
+def fill(database: Database[Document], *, curated: bool = False) -> None:
+    """Make the collections with their indexes and documents. Databases of that time had no ledger."""
+    for name, documents in collections(curated=curated):
+        database.create_collection(name)
+        if name in INDEXES:
+            database[name].create_indexes(INDEXES[name])
+        found = list(documents)
+        if found:
+            database[name].insert_many(found)

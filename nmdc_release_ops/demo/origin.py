@@ -87,8 +87,16 @@ class DemoOrigin:
         self._passwords: dict[str, str] = json.loads((server.folder / _USERS_FILE).read_text())
 
     @classmethod
-    def create(cls, folder: Path, *, scale: int, seed: int = 0, tell: Callable[[str], None] = print) -> "DemoOrigin":
-        """Make the origin anew in `folder`, with about `scale` documents.
+    def create(
+        cls,
+        folder: Path,
+        *,
+        scale: int,
+        seed: int = 0,
+        tell: Callable[[str], None] = print,
+        fill: Callable[[Database[dict[str, Any]]], None] | None = None,
+    ) -> "DemoOrigin":
+        """Make the origin anew in `folder`, with about `scale` documents, or with what `fill` puts into it.
 
         Raises:
             FolderInUse: if a demo origin runs there now.
@@ -104,7 +112,10 @@ class DemoOrigin:
         """Make an origin of a server that holds nothing yet; it is stopped if that fails."""
         try:
             with MongoClient[dict[str, Any]](server.uri) as client:
-                _fill(client[DATABASE], scale, seed, tell)
+                if fill is None:
+                    _fill(client[DATABASE], scale, seed, tell)
+                else:
+                    fill(client[DATABASE])
                 _create_users(client, server.folder)
         except BaseException:
             server.stop()

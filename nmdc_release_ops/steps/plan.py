@@ -23,7 +23,7 @@ from nmdc_release_ops.resources import (
     SchemaReleases,
     TransformerResource,
 )
-from nmdc_release_ops.schema.candidate import release_named
+from nmdc_release_ops.schema.candidate import commit_of, release_named
 from nmdc_release_ops.schema.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.environment import SchemaEnvironment
 from nmdc_release_ops.schema.package import SchemaPackage, SchemaReleaseNotFound
@@ -107,6 +107,9 @@ def plan(
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
         context.log.info(f"The origin will be frozen by {choice.strategy}. {choice.reason}")
+        if config.schema_source is not None:
+            built_from = commit_of(target.package.path) or config.schema_source
+            context.log.info(f"The release candidate {target.release} was built from {built_from}.")
         release = _plan(context, config, connected, server, choice, home, schema, from_version, target)
         context.log.info(
             f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
