@@ -41,8 +41,8 @@ AFTER = {
 
 @pytest.fixture
 def workplace(request: pytest.FixtureRequest, tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    fill = partial(before_berkeley.fill, curated=getattr(request, "param", False))
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=0, fill=fill)
+    content = partial(before_berkeley.fill, curated=getattr(request, "param", False))
+    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=0, content=content)
 
 
 @pytest.fixture
