@@ -253,7 +253,9 @@ def _planned_hops(schema: SchemaReleases, path: MigrationPath, target: Target) -
             environment=name,
             gap=hop.gap,
         )
-        warning = f"{hop.migrator.module} is run as schema {name} shipped it first; {target.package.version} has another copy."
+        warning = (
+            f"{hop.migrator.module} is run as schema {name} has it; {target.package.version} has another copy of it."
+        )
         planned.append((migrator, warning if shipped and shipped.edited else ""))
     return planned
 
