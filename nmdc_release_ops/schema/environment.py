@@ -92,7 +92,12 @@ class SchemaEnvironments:
         """
         wanted = {str(release): release for release in releases}
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            return dict(zip(wanted, pool.map(self.prepare, wanted.values()), strict=True))
+            try:
+                return dict(zip(wanted, pool.map(self.prepare, wanted.values()), strict=True))
+            except BaseException:
+                # Those that have not been begun need not be any more.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def prune(self, days: float) -> list[str]:
         """Remove the environments that nobody has asked for in so many days; return their names.
@@ -110,6 +115,8 @@ class SchemaEnvironments:
             try:
                 with lock(folder, wait=False):
                     shutil.rmtree(folder)
+                    if name.startswith("candidate-"):
+                        shutil.rmtree(self._packages / name, ignore_errors=True)
             except BlockingIOError:
                 # Somebody is about to use it.
                 continue

@@ -101,8 +101,8 @@ def _run_migrator(
         )
     except TimeoutExpired:
         raise MigratorTimedOut(
-            f"{hop.module} was not done after {plan.hop_timeout} minutes (hop_timeout) and was ended. See on the run page "
-            "how far it came. Have it corrected, or launch a new release with a longer hop_timeout."
+            f"{hop.module} was not done after {duration(plan.hop_timeout * 60)} (hop_timeout) and was ended. See on the run "
+            "page how far it came. Have it corrected, or launch a new release with a longer hop_timeout."
         ) from None
     _raise_if_failed(hop, code, messages)
     (done,) = (message for message in messages if message["kind"] == "migrator")

@@ -17,6 +17,7 @@ class Migrator(MigratorBase):
 
     def upgrade(self, commit_changes=False):
         self.adapter.process_each_document("study_set", [self.name_it])
+        THEN
 
     def name_it(self, study):
         study["alternative_names"] = ["WORD"]
@@ -43,6 +44,12 @@ def make_checkout(package: SchemaPackage, folder: Path) -> Path:
     return folder
 
 
-def edit(folder: Path, word: str) -> None:
-    """Change what the new migrator does."""
-    (folder / "nmdc_schema" / "migrators" / f"{MODULE}.py").write_text(_MIGRATOR.replace("WORD", word))
+def edit(folder: Path, word: str, *, then: str = "pass") -> None:
+    """Change what the new migrator does.
+
+    Args:
+        word: what it calls each study.
+        then: a statement that it executes in the end.
+    """
+    source = _MIGRATOR.replace("WORD", word).replace("THEN", then)
+    (folder / "nmdc_schema" / "migrators" / f"{MODULE}.py").write_text(source)
