@@ -33,13 +33,17 @@ class PlannedMigrator(Record):
 
     Attributes:
         module: within `nmdc_schema.migrators`.
-        does_nothing: its `upgrade` is empty.
+        does_nothing: its `upgrade` is empty, and it is not run.
+        environment: name of the schema release that it runs in, empty where it is not run.
+        gap: what lies between the version that the database has by then and `from_version`, for people.
     """
 
     module: str
     from_version: str
     to_version: str
     does_nothing: bool
+    environment: str
+    gap: str
 
 
 class ReleasePlan(Record):
@@ -55,6 +59,8 @@ class ReleasePlan(Record):
         recorded_version: what the ledger said; None where it said nothing.
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
+        target: name of the schema release, or candidate, whose environment validates.
+        hop_timeout: minutes that each migrator may take.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
     """
@@ -72,6 +78,8 @@ class ReleasePlan(Record):
     engine: Engine = Engine.NATIVE
     from_version: str
     to_version: str
+    target: str
+    hop_timeout: int
     migrators: list[PlannedMigrator]
     collections: list[PlannedCollection]
     left_alone: list[str]

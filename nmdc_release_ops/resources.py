@@ -7,9 +7,10 @@ none of them can be written into a run's config.
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -25,13 +26,16 @@ from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record
+from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
     SchemaEnvironments,
     worker_command,
     worker_environment,
 )
-from nmdc_release_ops.schema.package import SchemaPackages
+from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages
+from nmdc_release_ops.schema.shipping import Target
+from nmdc_release_ops.schema.version import SchemaVersion
 
 DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
@@ -225,6 +229,22 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
     def environments(self) -> SchemaEnvironments:
         return SchemaEnvironments(self.home.schema_folder)
 
+    def target(self, version: SchemaVersion | None, source: str | None) -> Target:
+        """The release of that version on the package index, or what is built from `source`.
+
+        Args:
+            version: None for the newest release, or the version that the source's own migrators lead to.
+            source: as `schema.candidate.require_source` takes it; None for the package index.
+
+        Raises:
+            InvalidSchemaSource, PackageUnreadable, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
+        """
+        if source is None:
+            version = version or self.packages.newest()
+            return Target(version, self.packages.fetch(version))
+        candidate, folder = fetch_candidate(self.home.schema_folder, source)
+        return Target(candidate, SchemaPackage(version or version_of(folder), folder))
+
 
 class SchemaWorker(dg.ConfigurableResource[Any]):
     """Runs code of a schema release in a process of its own, and brings its messages into the run's event log.
@@ -242,6 +262,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
         transformer: Transformer,
         extras: dict[str, Any],
         folder: Path,
+        seconds: float | None = None,
     ) -> tuple[int, Sequence[Mapping[str, Any]]]:
         """Run one task to its end; return its exit code and the messages that it reported.
 
@@ -249,22 +270,28 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
             task: module of `schema.worker`.
             extras: its parameters, plain JSON.
             folder: where it runs; nothing of ours is in it.
+            seconds: how long it may take.
+
+        Raises:
+            subprocess.TimeoutExpired: it took longer, and was ended with every process that it had started.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with dg.open_pipes_session(
             context=context,
             context_injector=dg.PipesTempFileContextInjector(),
             message_reader=dg.PipesTempFileMessageReader(),
-            extras=extras,
+            extras={"schema_version": environment.schema_version, **extras},
         ) as session:
             process = subprocess.Popen(
                 worker_command(environment, task),
                 cwd=folder,
                 env={**worker_environment(transformer.uri), **session.get_bootstrap_env_vars()},
                 stdin=subprocess.DEVNULL,
+                # A group of its own, so that it can be ended with whatever it started.
+                start_new_session=True,
             )
             try:
-                code = process.wait()
+                code = process.wait(timeout=seconds)
             except BaseException:
                 _end(process)
                 raise
@@ -316,3 +343,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

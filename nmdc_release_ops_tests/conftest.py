@@ -11,7 +11,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
-from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
+from nmdc_release_ops.demo.origin import DATABASE, Content, DemoOrigin
 from nmdc_release_ops.mongo.collections import collection_hashes
 from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
@@ -101,9 +101,13 @@ def untouched(client: MongoClient[Any]) -> Iterator[None]:
     assert current_lease(client) is None
 
 
-def make_workplace(folder: Path, schema_cache: Path, scale: int) -> Iterator[Workplace]:
-    """A workplace for as long as the generator is not closed."""
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None)
+def make_workplace(folder: Path, schema_cache: Path, scale: int, content: Content | None = None) -> Iterator[Workplace]:
+    """A workplace for as long as the generator is not closed.
+
+    Args:
+        content: what to put into the origin instead of about `scale` documents of the demo.
+    """
+    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None, content=content)
     yield from workplace_around(origin, folder, schema_cache)
 
 

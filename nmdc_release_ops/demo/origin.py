@@ -30,6 +30,8 @@ _NMDC_DATABASES = ("nmdc", "nmdc_updated", "nmdc_deleted", "nmdc_changesheet_sub
 _EVERYTHING = {"db": "", "collection": ""}
 _DOCUMENT_ACTIONS = ["find", "insert", "update", "remove"]
 
+Content = Callable[[Database[dict[str, Any]]], None]
+"""Puts something else than the usual demo into a database."""
 NMDC_ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
     "nmdc_runtime": {
         "privileges": [],
@@ -87,8 +89,16 @@ class DemoOrigin:
         self._passwords: dict[str, str] = json.loads((server.folder / _USERS_FILE).read_text())
 
     @classmethod
-    def create(cls, folder: Path, *, scale: int, seed: int = 0, tell: Callable[[str], None] = print) -> "DemoOrigin":
-        """Make the origin anew in `folder`, with about `scale` documents.
+    def create(
+        cls,
+        folder: Path,
+        *,
+        scale: int,
+        seed: int = 0,
+        tell: Callable[[str], None] = print,
+        content: Content | None = None,
+    ) -> "DemoOrigin":
+        """Make the origin anew in `folder`, with about `scale` documents, or with what `content` puts into it.
 
         Raises:
             FolderInUse: if a demo origin runs there now.
@@ -97,14 +107,26 @@ class DemoOrigin:
         if folder.exists():
             PrivateMongod.start(folder).stop()
             shutil.rmtree(folder)
-        return cls.fill(PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES), scale=scale, seed=seed, tell=tell)
+        server = PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES)
+        return cls.fill(server, scale=scale, seed=seed, tell=tell, content=content)
 
     @classmethod
-    def fill(cls, server: Server, *, scale: int, seed: int = 0, tell: Callable[[str], None] = print) -> "DemoOrigin":
+    def fill(
+        cls,
+        server: Server,
+        *,
+        scale: int,
+        seed: int = 0,
+        tell: Callable[[str], None] = print,
+        content: Content | None = None,
+    ) -> "DemoOrigin":
         """Make an origin of a server that holds nothing yet; it is stopped if that fails."""
         try:
             with MongoClient[dict[str, Any]](server.uri) as client:
-                _fill(client[DATABASE], scale, seed, tell)
+                if content is None:
+                    _fill(client[DATABASE], scale, seed, tell)
+                else:
+                    content(client[DATABASE])
                 _create_users(client, server.folder)
         except BaseException:
             server.stop()

@@ -1,20 +1,32 @@
 """Schema environments: one virtual environment per schema release, made once and reused ever after."""
 
+import hashlib
 import json
+import os
+import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from nmdc_release_ops.schema.candidate import Candidate
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import spec
-from nmdc_release_ops.schema.placing import lock, made_aside
+from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 PACKAGES = "packages.json"
+BYTES = 250_000_000
+"""About what an environment takes on disk."""
+_VERIFIED = "verified"
 _CHECK_SECONDS = 120
+_SIDE_BY_SIDE = 4
+_SECONDS_A_DAY = 24 * 60 * 60
 # Runs inside the environment: whatever is printed on the last line is the version that would be used.
 _CHECK = (
     "import dagster_pipes, importlib.metadata, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
@@ -38,7 +50,7 @@ class SchemaEnvironment:
         packages: name and exact version of everything installed in it.
     """
 
-    version: SchemaVersion
+    release: SchemaVersion | Candidate
     path: Path
     packages: dict[str, str]
 
@@ -46,31 +58,84 @@ class SchemaEnvironment:
     def python(self) -> Path:
         return self.path / "bin" / "python"
 
+    @property
+    def schema_version(self) -> str:
+        """What the nmdc-schema in it calls itself: "11.25"; of a candidate, anything."""
+        return self.packages["nmdc-schema"]
+
 
 class SchemaEnvironments:
     """Environments of schema releases below a folder."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "environments"
+        self._packages = home / "packages"
 
-    def prepare(self, version: SchemaVersion) -> SchemaEnvironment:
+    def prepare(self, release: SchemaVersion | Candidate) -> SchemaEnvironment:
         """The environment of a release, made where there is none yet, made again where it does not work.
 
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken.
         """
-        folder = self._folder / str(version)
-        with lock(folder):
-            if _fault(folder, version) is not None:
-                self._make(folder, version)
-        return SchemaEnvironment(version, folder, json.loads((folder / PACKAGES).read_text()))
+        folder = self._folder / str(release)
+        with lock(folder) as lock_file:
+            os.utime(lock_file)
+            if _fault(folder, release) is not None:
+                self._make(folder, release)
+        return SchemaEnvironment(release, folder, json.loads((folder / PACKAGES).read_text()))
 
-    def _make(self, folder: Path, version: SchemaVersion) -> None:
+    def prepare_all(self, releases: Iterable[SchemaVersion | Candidate]) -> dict[str, SchemaEnvironment]:
+        """The environments of several releases by their names, prepared side by side.
+
+        Raises:
+            SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken: the first of them.
+        """
+        wanted = {str(release): release for release in releases}
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            try:
+                return dict(zip(wanted, pool.map(self.prepare, wanted.values()), strict=True))
+            except BaseException:
+                # Those that have not been begun need not be any more.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def prune(self, days: float) -> list[str]:
+        """Remove the environments that nobody has asked for in so many days; return their names.
+
+        The package index has them still, but a candidate's has to be built again.
+
+        Raises:
+            OSError: one could not be removed; it is tried again the next time.
+        """
+        removed = []
+        for name, last_used in self.listed():
+            folder = self._folder / name
+            if time.time() - last_used < days * _SECONDS_A_DAY:
+                continue
+            try:
+                with lock(folder, wait=False):
+                    shutil.rmtree(folder)
+                    if name.startswith("candidate-"):
+                        shutil.rmtree(self._packages / name, ignore_errors=True)
+            except BlockingIOError:
+                # Somebody is about to use it.
+                continue
+            removed.append(name)
+        return removed
+
+    def listed(self) -> Iterator[tuple[str, float]]:
+        """Name of each environment, and when it was last asked for, in seconds since 1970."""
+        for folder in sorted(self._folder.glob("[!.]*")):
+            lock_file = lock_of(folder)
+            yield folder.name, (lock_file if lock_file.exists() else folder).stat().st_mtime
+
+    def _make(self, folder: Path, release: SchemaVersion | Candidate) -> None:
         with made_aside(folder) as aside:
             run_uv(
                 ["venv", "--relocatable", "--allow-existing", "--python", python(), str(aside)], what="an environment"
             )
             interpreter = str(aside / "bin" / "python")
+            candidate = self._packages / release.name if isinstance(release, Candidate) else None
             run_uv(
                 [
                     "pip",
@@ -81,17 +146,20 @@ class SchemaEnvironments:
                     *("--link-mode", "copy"),
                     "--python",
                     interpreter,
-                    spec(version),
                     f"dagster-pipes=={_pipes_version()}",
+                    *("--requirements", "-"),
                 ],
-                what=f"nmdc-schema {version}",
+                what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
+                requirements="\n".join(_dependencies(candidate) if candidate else [spec(_published(release))]) + "\n",
             )
+            if candidate is not None:
+                _copy_package(candidate, aside)
             listed = json.loads(run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages"))
             (aside / PACKAGES).write_text(json.dumps({item["name"]: item["version"] for item in listed}, indent=2))
-            fault = _fault(aside, version)
+            fault = _fault(aside, release)
             if fault is not None:
                 raise EnvironmentBroken(
-                    f"The environment of nmdc-schema {version} was made and does not work: {fault} Try again, and if "
+                    f"The environment of nmdc-schema {release} was made and does not work: {fault} Try again, and if "
                     "it stays so, tell the schema's maintainers."
                 )
 
@@ -119,30 +187,85 @@ def worker_environment(transformer_uri: str) -> dict[str, str]:
     }
 
 
-def _fault(folder: Path, version: SchemaVersion) -> str | None:
-    """What is wrong with an environment; None where it works."""
-    interpreter = folder / "bin" / "python"
+def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
+    """What is wrong with an environment; None where it works.
+
+    One that worked, and of which no file has changed since, works.
+    """
     try:
-        json.loads((folder / PACKAGES).read_text())
+        packages = json.loads((folder / PACKAGES).read_text())
+        verified = folder / _VERIFIED
+        if verified.is_file() and verified.read_text() == _fingerprint(folder, release):
+            return None
+    except ValueError:
+        return f"its {PACKAGES} cannot be read."
+    except OSError as error:
+        return f"it is not complete: {error}."
+    fault = _fault_in_use(folder, release, packages)
+    if fault is None:
+        (folder / _VERIFIED).write_text(_fingerprint(folder, release))
+    return fault
+
+
+def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: dict[str, str]) -> str | None:
+    """What is wrong with an environment when its Python is started and imports what a worker needs."""
+    try:
         done = subprocess.run(
-            [str(interpreter), "-P", "-c", _CHECK],
+            [str(folder / "bin" / "python"), "-P", "-c", _CHECK],
             env=worker_environment(""),
             capture_output=True,
             text=True,
             timeout=_CHECK_SECONDS,
             check=False,
         )
-    except ValueError:
-        return f"its {PACKAGES} cannot be read."
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"it is not complete, or its Python does not run: {error}."
+        return f"its Python does not run: {error}."
     if done.returncode != 0:
         return f"it cannot be imported: {done.stderr.strip().splitlines()[-1:]}."
     found = done.stdout.strip().rpartition("\n")[2]
+    if isinstance(release, Candidate):
+        return None if found == packages.get("nmdc-schema") else f"it holds version {found}."
     try:
-        return None if SchemaVersion.parse(found) == version else f"it holds version {found}."
+        return None if SchemaVersion.parse(found) == release else f"it holds version {found}."
     except InvalidSchemaVersion:
         return f"it does not say which release it holds, but {found!r}."
+
+
+def _fingerprint(folder: Path, release: SchemaVersion | Candidate) -> str:
+    """Changes when a file of the environment, or the Python it was made from, does."""
+    digest = hashlib.sha256(f"{release}\n".encode())
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(root, name)
+            if path.parent == folder and name == _VERIFIED:
+                continue
+            found = path.lstat()
+            digest.update(f"{path.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    interpreter = (folder / "bin" / "python").stat()
+    digest.update(f"{interpreter.st_size}\0{interpreter.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _dependencies(package: Path) -> list[str]:
+    """What a candidate's package requires, as it says itself."""
+    (file,) = package.glob("nmdc_schema-*.dist-info/METADATA")
+    # Its headers end with the first empty line; a long description follows.
+    headers = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    return [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
+
+
+def _copy_package(package: Path, environment: Path) -> None:
+    (destination,) = environment.glob("lib/python*/site-packages")
+    for part in package.iterdir():
+        if part.is_dir() and part.name != "bin":
+            shutil.copytree(part, destination / part.name, dirs_exist_ok=True)
+
+
+def _published(release: SchemaVersion | Candidate) -> SchemaVersion:
+    if isinstance(release, Candidate):
+        raise TypeError("a candidate is not published")
+    return release
 
 
 def _pipes_version() -> str:

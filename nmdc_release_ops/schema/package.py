@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,8 +95,27 @@ class SchemaPackage:
 
     def migrators(self) -> tuple[MigratorModule, ...]:
         """Every top-level migrator that the package contains, by module name."""
-        folder = self.path / "nmdc_schema" / "migrators"
-        return tuple(_read_migrator(path) for path in sorted(folder.glob("migrator_from_*.py")))
+        return tuple(_read_migrator(path) for path in sorted(self._migrators.glob("migrator_from_*.py")))
+
+    def can_run(self, module: str) -> bool:
+        """Whether the package contains a migrator that does something, and the adapter that migrators work with.
+
+        Some releases shipped a migrator before it had a class `Migrator`; the adapter came with 10.0.0.
+        """
+        path = self._migrators / f"{module}.py"
+        if not path.is_file() or not (self._migrators / "adapters" / "mongo_adapter.py").is_file():
+            return False
+        migrator = _read_migrator(path)
+        return not migrator.problem and not migrator.does_nothing
+
+    def code_of(self, module: str) -> Mapping[str, str]:
+        """What a migrator and its parts do, by file name; equal where only comments and docstrings differ."""
+        files = [self._migrators / f"{module}.py", *sorted((self._migrators / "partials" / module).glob("*.py"))]
+        return {file.name: _code(file) for file in files if file.is_file()}
+
+    @property
+    def _migrators(self) -> Path:
+        return self.path / "nmdc_schema" / "migrators"
 
 
 class SchemaPackages:
@@ -120,6 +139,22 @@ class SchemaPackages:
             PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
         """
         return self._resolve(f"{NAME}>={version},<={ceiling}", "lowest-direct")
+
+    def earliest_after(self, version: SchemaVersion, ceiling: SchemaVersion) -> SchemaVersion:
+        """The earliest release that is later than `version`, and not later than `ceiling`.
+
+        Raises:
+            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        """
+        return self._resolve(f"{NAME}>{version},<={ceiling}", "lowest-direct")
+
+    def latest_before(self, ceiling: SchemaVersion, version: SchemaVersion) -> SchemaVersion:
+        """The latest release that is earlier than `ceiling`, and not earlier than `version`.
+
+        Raises:
+            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        """
+        return self._resolve(f"{NAME}>={version},<{ceiling}", "highest")
 
     def fetch(self, version: SchemaVersion) -> SchemaPackage:
         """The package of a release, without its dependencies.
@@ -219,6 +254,20 @@ def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     yield target.id, node.value.value
+
+
+def _code(file: Path) -> str:
+    text = file.read_text(encoding="utf-8")
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            del node.body[0]
+    return ast.dump(tree)
 
 
 def _does_nothing(statement: ast.stmt) -> bool:

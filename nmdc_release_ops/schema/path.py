@@ -5,6 +5,7 @@ is to have, in order of destination, then origin. NMDC's own history follows thi
 10.9.1 went to 11.0.0 with the migrator named 10.2.0 -> 11.0.0.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -23,20 +24,39 @@ class DuplicateMigrators(NoMigrationPath):
 
 
 @dataclass(frozen=True)
+class Hop:
+    """One migrator of a path.
+
+    Attributes:
+        to_version: the version that the database has afterwards.
+        gap: what lies between the version that the database has before, and the one that the migrator was written
+            for; empty where they are the same.
+    """
+
+    migrator: MigratorModule
+    to_version: SchemaVersion
+    gap: str
+
+
+@dataclass(frozen=True)
 class MigrationPath:
     """The way from one version to another.
 
     Attributes:
-        migrators: in the order in which they are run.
+        hops: in the order in which they are run.
         warnings: gaps and oddities, for the operator.
         lacks_final_migrator: whether none leads to the very version wanted (nmdc-schema's ADR 007 wants one).
     """
 
     from_version: SchemaVersion
     to_version: SchemaVersion
-    migrators: tuple[MigratorModule, ...]
+    hops: tuple[Hop, ...]
     warnings: tuple[str, ...]
     lacks_final_migrator: bool
+
+    @property
+    def migrators(self) -> tuple[MigratorModule, ...]:
+        return tuple(hop.migrator for hop in self.hops)
 
 
 def migration_path(package: SchemaPackage, from_version: SchemaVersion, to_version: SchemaVersion) -> MigrationPath:
@@ -63,11 +83,12 @@ def migration_path(package: SchemaPackage, from_version: SchemaVersion, to_versi
             )
         chosen.append((destination, origin, migrator))
     chosen.sort(key=lambda step: step[:2])
+    hops = tuple(_hops(chosen, from_version))
     return MigrationPath(
         from_version=from_version,
         to_version=to_version,
-        migrators=tuple(migrator for _, _, migrator in chosen),
-        warnings=(*_refuse_duplicates(chosen), *_gaps(chosen, from_version)),
+        hops=hops,
+        warnings=(*_refuse_duplicates(chosen), *(hop.gap for hop in hops if hop.gap)),
         lacks_final_migrator=from_version != to_version and not (chosen and chosen[-1][0] == to_version),
     )
 
@@ -93,18 +114,20 @@ def _refuse_duplicates(chosen: list[tuple[SchemaVersion, SchemaVersion, Migrator
     return warnings
 
 
-def _gaps(chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]], from_version: SchemaVersion) -> list[str]:
+def _hops(
+    chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]], from_version: SchemaVersion
+) -> Iterator[Hop]:
     reached = from_version
-    warnings = []
     for destination, origin, migrator in chosen:
+        gap = ""
         if origin > reached:
-            warnings.append(
+            gap = (
                 f"No migrator leads from {reached} to {origin}; {migrator.module} is run on {reached}. "
                 "NMDC's history has such gaps where a release changed nothing."
             )
         elif origin < reached:
-            warnings.append(
+            gap = (
                 f"{migrator.module} was written for {origin} and is run on {reached}. NMDC's history has such overlaps."
             )
+        yield Hop(migrator, destination, gap)
         reached = destination
-    return warnings

@@ -29,9 +29,19 @@ def made_aside(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from making `folder` at the same time; they wait."""
+def lock(folder: Path, *, wait: bool = True) -> Iterator[Path]:
+    """Keep other processes from making `folder` at the same time; they wait. Yields the file that says so.
+
+    Raises:
+        BlockingIOError: another process has it, and we are not to wait.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    path = lock_of(folder)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path
+
+
+def lock_of(folder: Path) -> Path:
+    """The file that `lock` locks; it stays when the folder goes."""
+    return folder.parent / f".{folder.name}.lock"

@@ -29,6 +29,10 @@ class MigratorFailed(Exception):
     """A migrator of the schema release raised."""
 
 
+class MigratorTimedOut(Exception):
+    """A migrator of the schema release took longer than it may."""
+
+
 class DocumentsInvalid(Exception):
     """Documents of the migrated database do not conform to the schema.
 
@@ -53,6 +57,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     RecordMissing,
     PlanRefused,
     MigratorFailed,
+    MigratorTimedOut,
     DocumentsInvalid,
     WorkerDied,
 )

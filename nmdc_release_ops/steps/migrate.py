@@ -1,6 +1,7 @@
 """`migrate`: load the archive into the transformer and run the release's own migrators on it."""
 
 from collections.abc import Mapping, Sequence
+from subprocess import TimeoutExpired
 from typing import Any
 
 import dagster as dg
@@ -8,11 +9,11 @@ import dagster as dg
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import compare, snapshot
-from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, ReleasePlan
+from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
-from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.steps.display import duration, log_progress, table
-from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, WorkerDied, told_plainly
+from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, MigratorTimedOut, WorkerDied, told_plainly
 
 # What the driver calls a server that is gone, in a worker's report.
 _LOST = ("AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError")
@@ -28,7 +29,7 @@ def migrate(
     schema: SchemaReleases,
     worker: SchemaWorker,
 ) -> MigratedDatabase:
-    """Load the archive into the transformer and run the migrators, in the environment of the target release.
+    """Load the archive into the transformer and run the migrators, each in the environment that the plan says.
 
     It always starts over from the archive, so it can be re-executed at any time.
     """
@@ -61,35 +62,60 @@ def _run_migrators(
     schema: SchemaReleases,
     worker: SchemaWorker,
 ) -> list[MigratorOutcome]:
-    if not plan.migrators:
-        return []
-    code, messages = worker.run(
-        context,
-        schema.environments.prepare(SchemaVersion.parse(plan.to_version)),
-        "migrate",
-        transformer=scratch,
-        extras={
-            "database": scratch.database.name,
-            "schema_version": plan.to_version,
-            "migrators": [migrator.module for migrator in plan.migrators],
-        },
-        folder=home.release(plan.release_id) / "worker",
-    )
-    _raise_if_failed(plan, code, messages)
-    return [
-        MigratorOutcome(
-            module=message["module"],
-            from_version=message["from"],
-            to_version=message["to"],
-            seconds=message["seconds"],
-            written=message["written"],
+    """Run each migrator in a process and an environment of its own; those that do nothing are not run."""
+    outcomes = []
+    for number, hop in enumerate(plan.migrators, start=1):
+        if hop.does_nothing:
+            context.log.info(f"{hop.module} does nothing, and is not run.")
+            outcomes.append(
+                MigratorOutcome(
+                    module=hop.module, from_version=hop.from_version, to_version=hop.to_version, seconds=0, written={}
+                )
+            )
+            continue
+        context.log.info(
+            f"Migrator {number} of {len(plan.migrators)}: {hop.module}, in the environment of schema {hop.environment}."
         )
-        for message in messages
-        if message["kind"] == "migrator"
-    ]
+        outcomes.append(_run_migrator(context, plan, hop, scratch, home, schema, worker))
+    return outcomes
 
 
-def _raise_if_failed(plan: ReleasePlan, code: int, messages: Sequence[Mapping[str, Any]]) -> None:
+def _run_migrator(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    hop: PlannedMigrator,
+    scratch: Transformer,
+    home: ReleaseHome,
+    schema: SchemaReleases,
+    worker: SchemaWorker,
+) -> MigratorOutcome:
+    try:
+        code, messages = worker.run(
+            context,
+            schema.environments.prepare(release_named(hop.environment)),
+            "migrate",
+            transformer=scratch,
+            extras={"database": scratch.database.name, "migrators": [hop.module]},
+            folder=home.release(plan.release_id) / "worker",
+            seconds=plan.hop_timeout * 60,
+        )
+    except TimeoutExpired:
+        raise MigratorTimedOut(
+            f"{hop.module} was not done after {duration(plan.hop_timeout * 60)} (hop_timeout) and was ended. See on the run "
+            "page how far it came. Have it corrected, or launch a new release with a longer hop_timeout."
+        ) from None
+    _raise_if_failed(hop, code, messages)
+    (done,) = (message for message in messages if message["kind"] == "migrator")
+    return MigratorOutcome(
+        module=done["module"],
+        from_version=done["from"],
+        to_version=done["to"],
+        seconds=done["seconds"],
+        written=done["written"],
+    )
+
+
+def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping[str, Any]]) -> None:
     for message in messages:
         if message["kind"] == "migrator_failed":
             if message["type"] in _LOST:
@@ -104,11 +130,10 @@ def _raise_if_failed(plan: ReleasePlan, code: int, messages: Sequence[Mapping[st
                 "Correct the data in the origin, or have the migrator corrected, and launch a new release.\n\n"
                 f"{message.get('traceback', '')}"
             )
-    done = sum(message["kind"] == "migrator" for message in messages)
-    if code != 0 or done != len(plan.migrators):
+    if code != 0 or not any(message["kind"] == "migrator" for message in messages):
         raise WorkerDied(
-            f"The process that ran the migrators ended with exit code {code} after {done} of {len(plan.migrators)} of "
-            "them. Its output is on the run page (stderr). Re-execute the run from `migrate`."
+            f"The process that ran {hop.module} ended with exit code {code} before the migrator was done. Its output is "
+            "on the run page (stderr). Re-execute the run from `migrate`."
         )
 
 

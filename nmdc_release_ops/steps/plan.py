@@ -1,5 +1,6 @@
 """`plan`: find out what the release is going to do, and everything that would stop it, before anything is frozen."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
@@ -22,15 +23,20 @@ from nmdc_release_ops.resources import (
     SchemaReleases,
     TransformerResource,
 )
+from nmdc_release_ops.schema.candidate import commit_of, release_named
+from nmdc_release_ops.schema.environment import BYTES as BYTES_PER_ENVIRONMENT
+from nmdc_release_ops.schema.environment import SchemaEnvironment
 from nmdc_release_ops.schema.package import SchemaPackage, SchemaReleaseNotFound
 from nmdc_release_ops.schema.path import MigrationPath, migration_path
+from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
 
-# A schema environment, and what a fresh mongod allocates for itself.
-FIXED_BYTES = 1_500_000_000
+ENVIRONMENTS = "environments.json"
+# What a fresh mongod allocates for itself.
+FIXED_BYTES = 1_250_000_000
 # The archive is never larger than the data; the transformer holds them, their indexes and what migrators rewrite.
 BYTES_PER_BYTE_OF_DATA = 3
 
@@ -50,6 +56,12 @@ class PlanConfig(FreezeConfig):
     allow_without_authorization: bool = Field(
         default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
     )
+    schema_source: str | None = Field(
+        default=None,
+        description="A release candidate in place of a published release: a direct reference to a branch "
+        '("nmdc-schema @ git+https://.../nmdc-schema@branch"), or the path of a wheel or of a folder. Without credentials.',
+    )
+    hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
     keep_archives: int = Field(
         default=5,
         ge=1,
@@ -88,21 +100,24 @@ def plan(
         engine = require_engine(Engine(config.engine))
         choice = choose_freezing(connected, server, problems, config.strategy)
         from_version = _from_version(config, connected)
-        to_version = _to_version(config, schema)
+        target = schema.target(_to_version(config), config.schema_source)
+        to_version = target.package.version
         context.log.info(f"The database conforms to schema {from_version}; the release is {to_version}.")
         if from_version == to_version:
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
         context.log.info(f"The origin will be frozen by {choice.strategy}. {choice.reason}")
-        release = _plan(context, config, connected, server, choice, home, schema, from_version, to_version)
+        if config.schema_source is not None:
+            built_from = commit_of(target.package.path) or config.schema_source
+            context.log.info(f"The release candidate {target.release} was built from {built_from}.")
+        release = _plan(context, config, connected, server, choice, home, schema, from_version, target)
         context.log.info(
             f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
             f"{release.documents:,} documents, {size(release.bytes)}."
         )
         for warning in release.warnings:
             context.log.warning(warning)
-        context.log.info(f"Preparing the environment of schema release {to_version}.")
-        environment = schema.environments.prepare(to_version)
+        environments = _prepare_environments(context, release, home, schema)
 
     context.add_output_metadata(
         {
@@ -118,7 +133,11 @@ def plan(
             "migrators": table(
                 {
                     "migrator": migrator.module,
+                    "from": migrator.from_version,
+                    "to": migrator.to_version,
                     "does anything": "no" if migrator.does_nothing else "yes",
+                    "runs in schema": migrator.environment,
+                    "before it": migrator.gap,
                 }
                 for migrator in release.migrators
             ),
@@ -127,7 +146,11 @@ def plan(
                 for found in release.collections
             ),
             "left alone": ", ".join(release.left_alone) or "nothing",
-            "schema environment": dg.MetadataValue.path(str(environment.path)),
+            "schema environments": table(
+                {"schema": name, "nmdc-schema": found.schema_version, "path": str(found.path)}
+                for name, found in environments.items()
+            ),
+            "installed": dg.MetadataValue.json({name: found.packages for name, found in environments.items()}),
         }
     )
     yield dg.Output(release)
@@ -163,10 +186,21 @@ def _from_version(config: PlanConfig, origin: Origin) -> SchemaVersion:
     return version
 
 
-def _to_version(config: PlanConfig, schema: SchemaReleases) -> SchemaVersion:
-    if config.target_version.strip().lower() == "latest":
-        return schema.packages.newest()
-    return SchemaVersion.parse(config.target_version)
+def _to_version(config: PlanConfig) -> SchemaVersion | None:
+    latest = config.target_version.strip().lower() == "latest"
+    return None if latest else SchemaVersion.parse(config.target_version)
+
+
+def _prepare_environments(
+    context: dg.OpExecutionContext, release: ReleasePlan, home: ReleaseHome, schema: SchemaReleases
+) -> dict[str, SchemaEnvironment]:
+    """Every environment that the release will need; what is installed in them is written beside the archive."""
+    names = sorted({release.target, *(hop.environment for hop in release.migrators if hop.environment)})
+    context.log.info(f"Preparing the environments of schema {', '.join(names)}.")
+    environments = schema.environments.prepare_all(release_named(name) for name in names)
+    listed = {name: environment.packages for name, environment in environments.items()}
+    (home.release(release.release_id) / ENVIRONMENTS).write_text(json.dumps(listed, indent=2))
+    return environments
 
 
 def _plan(
@@ -178,8 +212,9 @@ def _plan(
     home: ReleaseHome,
     schema: SchemaReleases,
     from_version: SchemaVersion,
-    to_version: SchemaVersion,
+    target: Target,
 ) -> ReleasePlan:
+    to_version = target.package.version
     if to_version < from_version:
         raise PlanRefused(
             [
@@ -187,8 +222,7 @@ def _plan(
                 "get back to an earlier version, roll the last release back."
             ]
         )
-    target = schema.packages.fetch(to_version)
-    path = migration_path(target, from_version, to_version)
+    path = migration_path(target.package, from_version, to_version)
     if path.lacks_final_migrator and not config.allow_missing_migrator:
         raise PlanRefused(
             [
@@ -197,12 +231,33 @@ def _plan(
                 "launch again with allow_missing_migrator: true."
             ]
         )
-    collections, warnings = _managed_collections(target, schema, from_version)
+    hops = _planned_hops(schema, path, target)
+    collections, warnings = _managed_collections(target.package, schema, from_version)
     findings = inspect_origin(origin.client, server, origin.database.name, collections)
-    problems = [*findings.problems, *_room_problems(home, findings)]
+    problems = [*findings.problems, *_room_problems(home, findings, len(hops) + 1)]
     if problems:
         raise PlanRefused(problems)
-    return _describe(context, config, origin, server, choice, findings, path, from_version, to_version, warnings)
+    return _describe(context, config, origin, server, choice, findings, path, target, hops, warnings)
+
+
+def _planned_hops(schema: SchemaReleases, path: MigrationPath, target: Target) -> list[tuple[PlannedMigrator, str]]:
+    """Each migrator with the release that it runs in, and a warning about it, empty where there is none."""
+    planned = []
+    for hop, shipped in zip(path.hops, place_hops(schema.packages, path, target), strict=True):
+        name = str(shipped.release) if shipped else ""
+        migrator = PlannedMigrator(
+            module=hop.migrator.module,
+            from_version=hop.migrator.origin,
+            to_version=hop.migrator.destination,
+            does_nothing=hop.migrator.does_nothing,
+            environment=name,
+            gap=hop.gap,
+        )
+        warning = (
+            f"{hop.migrator.module} is run as schema {name} has it; {target.package.version} has another copy of it."
+        )
+        planned.append((migrator, warning if shipped and shipped.edited else ""))
+    return planned
 
 
 def _managed_collections(
@@ -222,9 +277,9 @@ def _managed_collections(
     return source.collections() | target.collections(), []
 
 
-def _room_problems(home: ReleaseHome, findings: OriginFindings) -> Iterator[str]:
+def _room_problems(home: ReleaseHome, findings: OriginFindings, environments: int) -> Iterator[str]:
     data = sum(found.bytes for found in findings.collections.values())
-    needed = FIXED_BYTES + BYTES_PER_BYTE_OF_DATA * data
+    needed = FIXED_BYTES + BYTES_PER_BYTE_OF_DATA * data + BYTES_PER_ENVIRONMENT * environments
     if home.free_bytes() < needed:
         yield (
             f"NMDC_RELEASE_HOME ({home.path}) has {size(home.free_bytes())} free, and the release may need {size(needed)} "
@@ -240,12 +295,14 @@ def _describe(
     choice: Choice,
     findings: OriginFindings,
     path: MigrationPath,
-    from_version: SchemaVersion,
-    to_version: SchemaVersion,
+    target: Target,
+    hops: list[tuple[PlannedMigrator, str]],
     warnings: list[str],
 ) -> ReleasePlan:
     return ReleasePlan(
-        release_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{from_version}-to-{to_version}-{context.run_id[:8]}",
+        release_id=(
+            f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{path.from_version}-to-{path.to_version}-{context.run_id[:8]}"
+        ),
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),
@@ -256,21 +313,21 @@ def _describe(
         recorded_version=ledger.recorded_version(origin.database),
         managed=list(findings.managed),
         engine=Engine(config.engine),
-        from_version=str(from_version),
-        to_version=str(to_version),
-        migrators=[
-            PlannedMigrator(
-                module=migrator.module,
-                from_version=migrator.origin,
-                to_version=migrator.destination,
-                does_nothing=migrator.does_nothing,
-            )
-            for migrator in path.migrators
-        ],
+        from_version=str(path.from_version),
+        to_version=str(path.to_version),
+        target=str(target.release),
+        hop_timeout=config.hop_timeout,
+        migrators=[migrator for migrator, _ in hops],
         collections=[
             PlannedCollection(name=name, documents=found.documents, bytes=found.bytes)
             for name, found in findings.collections.items()
         ],
         left_alone=list(findings.left_alone),
-        warnings=[*path.warnings, *warnings, *findings.warnings, *choice.warnings],
+        warnings=[
+            *path.warnings,
+            *(warning for _, warning in hops if warning),
+            *warnings,
+            *findings.warnings,
+            *choice.warnings,
+        ],
     )

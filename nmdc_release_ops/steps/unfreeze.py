@@ -9,10 +9,12 @@ from nmdc_release_ops.mongo.freeze import AlreadyFrozen, is_blocked_by_others, t
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import Strategy, freezes_of
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
-from nmdc_release_ops.resources import OriginResource, ReleaseHome
+from nmdc_release_ops.resources import OriginResource, ReleaseHome, SchemaReleases
 from nmdc_release_ops.steps.display import duration, table
 from nmdc_release_ops.steps.failures import told_plainly
 
+ENVIRONMENT_DAYS = 90
+"""A schema environment that no release has asked for in so many days is removed; it is made again when it is needed."""
 RELEASED = (
     "The release itself is complete: the origin has the new version. If it is still frozen, re-execute the run from "
     "`unfreeze`, or launch the job `unfreeze`."
@@ -28,8 +30,12 @@ def unfreeze(
     restoration: Restoration,
     origin: OriginResource,
     home: ReleaseHome,
+    schema: SchemaReleases,
 ) -> FreezeWindow:
-    """Give the lease back and allow writes. The transformer's files and archives beyond `keep_archives` are removed."""
+    """Give the lease back and allow writes.
+
+    The transformer's files, archives beyond `keep_archives`, and schema environments out of use are removed.
+    """
     with told_plainly(RELEASED), origin.connect() as connected:
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
         if is_blocked_by_others(connected.client):
@@ -45,6 +51,7 @@ def unfreeze(
     for line in window.left:
         context.log.warning(line)
     shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
+    _prune_environments(context, schema)
     _prune(context, home, plan, {plan.release_id, *([last.release_id] if last else [])})
     context.add_output_metadata(
         {
@@ -75,3 +82,15 @@ def _prune(context: dg.OpExecutionContext, home: ReleaseHome, plan: ReleasePlan,
         return
     if removed:
         context.log.info(f"Removed the archives of {', '.join(removed)}: the newest {plan.keep_archives} are kept.")
+
+
+def _prune_environments(context: dg.OpExecutionContext, schema: SchemaReleases) -> None:
+    try:
+        removed = schema.environments.prune(ENVIRONMENT_DAYS)
+    except OSError as error:
+        context.log.warning(f"Old schema environments could not be removed ({error}). The next release tries again.")
+        return
+    if removed:
+        context.log.info(
+            f"Removed schema environments that were not used in {ENVIRONMENT_DAYS} days: {', '.join(removed)}."
+        )

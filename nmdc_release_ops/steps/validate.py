@@ -8,7 +8,7 @@ import dagster as dg
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, TransformerResource
-from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.steps.display import table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, DocumentsInvalid, WorkerDied, told_plainly
 
@@ -36,12 +36,11 @@ def validate(
             )
         code, messages = worker.run(
             context,
-            schema.environments.prepare(SchemaVersion.parse(plan.to_version)),
+            schema.environments.prepare(release_named(plan.target)),
             "validate",
             transformer=scratch,
             extras={
                 "database": scratch.database.name,
-                "schema_version": plan.to_version,
                 "collections": sorted(migrated.documents),
                 "violations_path": str(violations_path),
             },

@@ -47,7 +47,7 @@ def start(
 
 
 def run(environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path) -> Ended:
-    code = start(environment, task, uri, extras, folder).wait(timeout=120)
+    code = start(environment, task, uri, extras, folder).wait(timeout=600)
     said = [json.loads(line) for line in (folder / "messages").read_text().splitlines()]
     return Ended(
         code,

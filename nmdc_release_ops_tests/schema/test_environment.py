@@ -1,10 +1,12 @@
 """Schema environments are made once, mended when broken, and keep our secrets out."""
 
+import fcntl
 import json
 import multiprocessing
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,31 @@ def test_a_worker_sees_nothing_of_ours(environment: SchemaEnvironment, monkeypat
     assert seen["NMDC_TRANSFORMER_URI"] == "mongodb://scratch"
     assert (ours, dagster) == (False, False)
     assert home != os.path.expanduser("~")  # noqa: PTH111 - our HOME, as the environment has it
+
+
+def test_a_file_that_changed_is_noticed_and_mended(copied: SchemaEnvironment, tmp_path: Path) -> None:
+    changed = next(copied.path.glob("lib/python*/site-packages/nmdc_schema/nmdc_data.py"))
+    whole = changed.read_text()
+    changed.write_text("raise RuntimeError('broken')\n")
+    SchemaEnvironments(tmp_path).prepare(V)
+    assert changed.read_text() == whole
+
+
+def test_environments_are_prepared_side_by_side_by_name(copied: SchemaEnvironment, tmp_path: Path) -> None:
+    prepared = SchemaEnvironments(tmp_path).prepare_all([V, V])
+    assert prepared == {"11.25.0": copied}
+
+
+def test_environments_that_nobody_asked_for_in_a_long_time_are_removed_and_no_others(tmp_path: Path) -> None:
+    environments = SchemaEnvironments(tmp_path)
+    folder = tmp_path / "environments"
+    long_ago = time.time() - 100 * 24 * 60 * 60
+    for name in ("10.0.0", "11.0.0", "11.1.0"):
+        (folder / name).mkdir(parents=True)
+        (folder / f".{name}.lock").touch()
+    for name in ("10.0.0", "11.1.0"):
+        os.utime(folder / f".{name}.lock", (long_ago, long_ago))
+    with (folder / ".11.1.0.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert environments.prune(90) == ["10.0.0"], "one that somebody is about to use stays"
+    assert [name for name, _ in environments.listed()] == ["11.0.0", "11.1.0"]

@@ -44,6 +44,64 @@ def test_the_path_is_every_migrator_in_between_in_order(package: SchemaPackage) 
     assert not path.lacks_final_migrator
 
 
+# Consecutive versions that NMDC's database had, and the migrators that took it from one to the next: those between which
+# a release's own migrators lead, and those where a release came without one, or with one for an earlier version.
+HISTORY = [
+    ("7.7.2", "7.8.0", [("7.7.2", "7.8.0")]),
+    ("7.8.0", "8.0.0", [("7.8.0", "8.0.0")]),
+    ("8.0.0", "8.1.0", [("8.0", "8.1")]),
+    ("8.1.2", "9.0.2", [("8.1", "9.0")]),
+    ("9.1.0", "9.2.0", [("9.1", "9.2")]),
+    ("9.3.2", "10.0.0", [("9.3", "10.0")]),
+    ("10.0.0", "10.1.2", [("10.0.0", "10.1.2")]),
+    ("10.1.4", "10.2.0", []),
+    ("10.3.0", "10.4.0", [("10.3.0", "10.4.0")]),
+    ("10.4.0", "10.5.4", [("10.4.0", "10.5.4")]),
+    ("10.6.0", "10.7.0", [("10.6.0", "10.7.0")]),
+    ("10.7.0", "10.9.1", []),
+    ("10.9.1", "11.0.0", [("10.2.0", "11.0.0")]),
+    ("11.0.3", "11.1.0", [("11.0.3", "11.1.0")]),
+    ("11.2.1", "11.3.0", []),
+    ("11.3.0", "11.4.0", [("11.3.0", "11.4.0")]),
+    ("11.8.0", "11.9.1", [("11.8.0", "11.9.0")]),
+    ("11.9.1", "11.10.0", [("11.9.1", "11.10.0")]),
+    ("11.11.1", "11.13.0", [("11.11.0", "11.13.0")]),
+    ("11.14.0", "11.15.1", [("11.14.0", "11.15.1")]),
+    ("11.15.1", "11.16.1", [("11.15.1", "11.16.1")]),
+    ("11.20.2", "11.21.0", [("11.20.2", "11.21.0")]),
+    ("11.23.0", "11.24.0", [("11.23.0", "11.24.0")]),
+    ("11.24.1", "11.25.0", [("11.24.1", "11.25.0")]),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "migrators"), HISTORY, ids=[f"{a}-{b}" for a, b, _ in HISTORY])
+def test_nmdcs_history_is_planned_as_people_ran_it(
+    package: SchemaPackage, before: str, after: str, migrators: list[tuple[str, str]]
+) -> None:
+    path = migration_path(package, V(before), V(after))
+    assert [(hop.migrator.origin, hop.migrator.destination) for hop in path.hops] == migrators
+    gaps = [hop.gap for hop in path.hops if hop.gap]
+    assert bool(gaps) == any(V(origin) != V(before) for origin, _ in migrators)
+    assert path.lacks_final_migrator == (V(after) not in [V(destination) for _, destination in migrators])
+
+
+def test_the_whole_way_runs_each_migrator_once_and_tells_every_gap(package: SchemaPackage) -> None:
+    path = migration_path(package, V("10.2.0"), V("11.25"))
+    destinations = [hop.to_version for hop in path.hops]
+    assert destinations == sorted(set(destinations))
+    assert (destinations[0], destinations[-1]) == (V("10.4.0"), V("11.25.0"))
+    real = [migrator for migrator in path.migrators if not migrator.does_nothing]
+    assert len(real) == 18
+    assert {hop.migrator.module for hop in path.hops if hop.gap} == {
+        "migrator_from_10_3_0_to_10_4_0",
+        "migrator_from_10_2_0_to_11_0_0",
+        "migrator_from_11_0_3_to_11_1_0",
+        "migrator_from_11_3_0_to_11_4_0",
+        "migrator_from_11_9_1_to_11_10_0",
+    }
+    assert len([warning for warning in path.warnings if "gaps" in warning or "overlaps" in warning]) == 5
+
+
 def test_the_same_version_needs_no_migrator(package: SchemaPackage) -> None:
     path = migration_path(package, V("11.25"), V("11.25.0"))
     assert path.migrators == ()

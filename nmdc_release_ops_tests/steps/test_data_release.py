@@ -1,5 +1,6 @@
 """The demo's release, seen afterwards with a plain driver: what it changed, and what it left exactly as it was."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,31 @@ def test_collections_outside_the_schema_are_listed_and_left_alone(released: Rele
     assert {"jobs", "alldocs"} <= set(plan.left_alone)
     # The ledger is written by a release: it is neither left alone nor migrated.
     assert "_migration_events" not in plan.left_alone
-    assert "jobs" not in plan.collection_names
+    assert "jobs" not in {found.name for found in plan.collections}
+
+
+def test_the_plan_says_where_each_migrator_runs_and_what_is_installed_there(released: Released) -> None:
+    plan = released.result.output_for_node("plan")
+    assert [(hop.to_version, hop.does_nothing, hop.environment) for hop in plan.migrators] == [
+        ("11.24.0", False, "11.24.0"),
+        ("11.24.1", True, ""),
+        ("11.25.0", False, "11.25.0"),
+    ]
+    (output,) = [event for event in released.result.all_events if _is_plan(event)]
+    metadata = output.event_specific_data.metadata
+    installed = json.loads((released.result.output_for_node("dump").path.parent / "environments.json").read_text())
+    assert metadata["installed"].value == installed
+    assert {name: packages["nmdc-schema"] for name, packages in installed.items()} == {
+        "11.24.0": "11.24.0",
+        "11.25.0": "11.25",
+    }
+    assert {"pymongo", "linkml", "dagster-pipes"} <= installed["11.25.0"].keys()
+    rows = [record.data for record in metadata["migrators"].records]
+    assert [row["runs in schema"] for row in rows] == ["11.24.0", "", "11.25.0"]
+
+
+def _is_plan(event: dg.DagsterEvent) -> bool:
+    return event.is_successful_output and event.step_key == "plan"
 
 
 def test_the_asset_catalog_has_the_version_and_the_archive(released: Released) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from typing import Any
 
 import bson
@@ -163,13 +164,33 @@ def make_adapter(database: Database[Any], base: type[Any], outcome: Outcome) -> 
         )
         if hasattr(base, name)
     }
-    adapter_class = type("FastMongoAdapter", (_Fast, base), {**later, "outcome": outcome})
-    return adapter_class(
-        database=database,
-        on_collection_created=outcome.created.append,
-        on_collection_renamed=lambda old, new: outcome.renamed.append((old, new)),
-        on_collection_deleted=outcome.deleted.append,
-    )
+    callbacks: dict[str, Callable[..., None]] = {
+        "on_collection_created": outcome.created.append,
+        "on_collection_renamed": lambda old, new: outcome.renamed.append((old, new)),
+        "on_collection_deleted": outcome.deleted.append,
+    }
+    # Before 10.2.0 there were no callbacks.
+    if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in signature(base).parameters.values()):
+        later |= {
+            "create_collection": _calling(base.create_collection, callbacks.pop("on_collection_created")),
+            "rename_collection": _calling(base.rename_collection, callbacks.pop("on_collection_renamed")),
+            "delete_collection": _calling(base.delete_collection, callbacks.pop("on_collection_deleted")),
+        }
+    adapter_class = type(base.__name__, (_Fast, base), {**later, "outcome": outcome})
+    return adapter_class(database=database, **callbacks)
+
+
+def _calling(original: Callable[..., None], callback: Callable[..., None]) -> Callable[..., None]:
+    """The method, which calls back when it did something: the collection first named is there afterwards, or no more."""
+
+    def change(self: Any, *names: str, **named: str) -> None:
+        all_names = (*names, *named.values())
+        there = all_names[0] in self._db.list_collection_names()
+        original(self, *names, **named)
+        if there != (all_names[0] in self._db.list_collection_names()):
+            callback(*all_names)
+
+    return change
 
 
 def _reading(original: Callable[..., Any]) -> Callable[..., Any]:

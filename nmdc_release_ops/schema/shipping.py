@@ -1,0 +1,116 @@
+"""Which release a migrator runs in: the earliest published one that ships it as it was last corrected.
+
+Migrators consult the schema that they shipped with: with a later one, they may do something else, or fail. Some were
+corrected by the next release, before anybody else migrated: 11.8.0 -> 11.9.0 only makes `was_informed_by` a list since
+11.9.1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nmdc_release_ops.schema.candidate import Candidate
+from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages, SchemaReleaseNotFound
+from nmdc_release_ops.schema.path import Hop, MigrationPath, NoMigrationPath
+from nmdc_release_ops.schema.version import SchemaVersion
+
+
+@dataclass(frozen=True)
+class Target:
+    """The release that a path leads to.
+
+    Attributes:
+        release: a published version, or a candidate.
+        package: what it contains; its version is the one that the database is to conform to.
+    """
+
+    release: SchemaVersion | Candidate
+    package: SchemaPackage
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Where a migrator runs.
+
+    Attributes:
+        release: the one whose environment it runs in.
+        edited: whether the target's copy of the migrator is another one.
+    """
+
+    release: SchemaVersion | Candidate
+    edited: bool
+
+
+def place_hops(packages: SchemaPackages, path: MigrationPath, target: Target) -> list[Shipped | None]:
+    """For each hop of a path the release that it runs in; None for one that does nothing, and so is not run.
+
+    The last hop to a candidate is what is tried out: it runs in the candidate, even where a release of that version has
+    been published.
+
+    Args:
+        target: whose migrators the path was made from.
+
+    Raises:
+        NoMigrationPath: no release up to the target has the migrator and the adapter that it works with.
+        PackageIndexUnreachable, InstallationFailed.
+    """
+    placed: list[Shipped | None] = []
+    following: SchemaVersion | None = None
+    for hop in reversed(path.hops):
+        if hop.migrator.does_nothing:
+            placed.append(None)
+            continue
+        if isinstance(target.release, Candidate) and hop.to_version == path.to_version:
+            placed.append(Shipped(target.release, edited=False))
+        else:
+            placed.append(_place(packages, hop, following, target))
+        following = hop.to_version
+    return placed[::-1]
+
+
+def _place(packages: SchemaPackages, hop: Hop, following: SchemaVersion | None, target: Target) -> Shipped:
+    """The earliest release with the last correction of a migrator.
+
+    Args:
+        following: where the next migrator that does something leads to. What is edited in releases from there on, is
+            edited for databases that have long been migrated, and consults another schema.
+    """
+    module = hop.migrator.module
+    wanted = _last_correction(packages, hop, following, target)
+    tried = hop.to_version
+    while tried < target.package.version:
+        package = _published(packages, tried)
+        if package is not None and package.can_run(module):
+            code = package.code_of(module)
+            if wanted is None or code == wanted:
+                return Shipped(tried, edited=code != target.package.code_of(module))
+        try:
+            tried = packages.earliest_after(tried, target.package.version)
+        except SchemaReleaseNotFound:
+            break
+    if not target.package.can_run(module):
+        raise NoMigrationPath(
+            f"{module} is needed and cannot be run: no release up to {target.package.version} has both it and "
+            "nmdc-schema's MongoAdapter, which came with 10.0.0. Launch again with a later target_version."
+        )
+    return Shipped(target.release, edited=False)
+
+
+def _last_correction(
+    packages: SchemaPackages, hop: Hop, following: SchemaVersion | None, target: Target
+) -> Mapping[str, str] | None:
+    """The code of a migrator in the last release before the next one that does something; None where it has none."""
+    if following is None:
+        last = target.package
+    else:
+        try:
+            last = packages.fetch(packages.latest_before(following, hop.to_version))
+        except SchemaReleaseNotFound:
+            return None
+    return last.code_of(hop.migrator.module) if last.can_run(hop.migrator.module) else None
+
+
+def _published(packages: SchemaPackages, version: SchemaVersion) -> SchemaPackage | None:
+    try:
+        return packages.fetch(version)
+    except SchemaReleaseNotFound:
+        return None

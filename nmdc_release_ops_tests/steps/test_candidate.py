@@ -1,0 +1,75 @@
+"""The author of a migrator releases a folder that nobody has published, to a database of their own."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.schema.package import SchemaPackages
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.schema.checkout import MODULE, VERSION, edit, make_checkout
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+
+
+@pytest.fixture
+def checkout(workplace: Workplace, schema_cache: Path, tmp_path: Path) -> Path:
+    """A checkout; what is built from it goes with the test."""
+    schema = workplace.home / "schema"
+    schema.unlink()
+    for name in ("packages", "environments"):
+        (schema / name).mkdir(parents=True)
+        for there in (schema_cache / name).glob("11.2*"):
+            (schema / name / there.name).symlink_to(there)
+    package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.25"))
+    return make_checkout(package, tmp_path / "checkout")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_200)
+def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Workplace, checkout: Path) -> None:
+    result = workplace.release(schema_source=str(checkout))
+    assert result.success, failure_of(result)[1].description
+    plan = result.output_for_node("plan")
+    assert plan.target.startswith("candidate-")
+    assert plan.to_version == "11.26.0"
+    assert {hop.module: hop.environment for hop in plan.migrators}[MODULE] == plan.target
+    assert {hop.environment for hop in plan.migrators} == {"11.24.0", "11.25.0", "", plan.target}
+    installed = json.loads((workplace.home / "releases" / plan.release_id / "environments.json").read_text())
+    assert installed[plan.target]["nmdc-schema"] == VERSION
+    schema = workplace.home / "schema"
+    assert not list(schema.glob("*/11.26.0")) and not list(schema.glob(f"*/{VERSION}"))
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        studies = client[DATABASE].study_set
+        assert studies.count_documents({"alternative_names": ["candidate"]}) == studies.count_documents({}) > 0
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_200)
+def test_a_migrator_that_never_ends_is_ended_after_its_time_and_named(workplace: Workplace, checkout: Path) -> None:
+    edit(checkout, "endless", then="__import__('time').sleep(10_000)")
+    with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client):
+        result = workplace.release(schema_source=str(checkout), hop_timeout=1)
+        step, failure = failure_of(result)
+    assert step == "migrate"
+    assert failure.metadata["error"].value == "MigratorTimedOut"
+    assert f"{MODULE} was not done after 1 min" in failure.description
+
+
+def test_a_source_with_credentials_is_refused_before_anything_is_touched(workplace: Workplace) -> None:
+    with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client):
+        result = workplace.release(schema_source=f"git+https://{SECRET}@github.com/microbiomedata/nmdc-schema@main")
+        step, failure = failure_of(result)
+    assert step == "plan"
+    assert "revoked" in failure.description
+    assert SECRET not in failure.description
