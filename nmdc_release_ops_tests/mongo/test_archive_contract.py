@@ -267,7 +267,11 @@ def test_a_folder_without_a_manifest_is_adopted_and_from_then_on_watched_over(
         load(folder, read_manifest(folder), transformer.database)
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzipped", gzip.compress(b"not JSON"), gzip.compress(b"{}")[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not gzipped", gzip.compress(b"not JSON"), gzip.compress(b"{}")[:-9]],
+    ids=["empty", "not gzipped", "not JSON", "cut short"],
+)
 def test_a_folder_that_cannot_be_read_is_not_adopted(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ArchiveDamaged, match="holds no collections"):
         adopt(tmp_path, ORIGIN)
