@@ -173,4 +173,4 @@ def wait_for_worker(step: str) -> psutil.Process:
 
 
 # Enough to have imported what it needs.
-_SECONDS_AT_WORK = 1.0
+_SECONDS_AT_WORK = 0.5
