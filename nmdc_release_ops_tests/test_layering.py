@@ -34,6 +34,7 @@ WORKER_MAY_IMPORT = {"bson", "dagster_pipes", "linkml", "linkml_runtime", "nmdc_
 UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
     "schema": ("dagster",),
+    "runtime": ("dagster", "pymongo"),
 }
 
 # A variable that the code names, but not by a literal: `os.environ[name]`.
@@ -170,6 +171,8 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("mongo/made_up.py", "import nmdc_schema"),
         ("mongo/made_up.py", "from nmdc_release_ops import utils"),
         ("schema/made_up.py", "from dagster import op"),
+        ("runtime/made_up.py", "import dagster as dg"),
+        ("runtime/made_up.py", "import os\ntoken = os.environ['GITHUB_TOKEN']"),
         ("schema/made_up.py", "from nmdc_release_ops.resources import Origin"),
         ("demo/made_up.py", "from nmdc_release_ops.schema import environments"),
         ("records.py", "import nmdc_release_ops.resources"),

@@ -8,6 +8,7 @@ import dagster as dg
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.resources import ConfigurationMissing, HomeUnusable, RecordMissing
+from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
 
 NOT_TOUCHED = "The origin was not touched and is not frozen."
@@ -52,6 +53,7 @@ class WorkerDied(Exception):
 FORESEEN: tuple[type[Exception], ...] = (
     MongoError,
     SchemaError,
+    ServiceError,
     ConfigurationMissing,
     HomeUnusable,
     RecordMissing,
