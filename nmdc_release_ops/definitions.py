@@ -4,13 +4,18 @@ import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, unfreeze_job
 from nmdc_release_ops.resources import (
+    GitHubResource,
+    Notices,
+    OnNewRelease,
     OriginResource,
     RecordStore,
     ReleaseHome,
     SchemaReleases,
+    SchemaWatch,
     SchemaWorker,
     TransformerResource,
 )
+from nmdc_release_ops.schema_watch import watch_schema_releases
 from nmdc_release_ops.sensors import frozen_origin_watchdog
 
 home = ReleaseHome()
@@ -29,13 +34,19 @@ defs = dg.Definitions(
             kinds={"file"},
         ),
     ],
-    sensors=[frozen_origin_watchdog],
+    sensors=[
+        frozen_origin_watchdog,
+        watch_schema_releases({OnNewRelease.RELEASE: data_release}, SchemaWatch().seconds_between_ticks),
+    ],
     resources={
         "origin": OriginResource(),
         "transformer": TransformerResource(),
         "home": home,
         "schema": SchemaReleases(home=home),
         "worker": SchemaWorker(),
+        "github": GitHubResource(),
+        "schema_watch": SchemaWatch(),
+        "notices": Notices(),
         "io_manager": RecordStore(home=home),
     },
 )

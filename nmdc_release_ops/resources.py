@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,9 @@ from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record
 from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
+from nmdc_release_ops.runtime.github import GitHub
+from nmdc_release_ops.runtime.transport import Patience
+from nmdc_release_ops.runtime.webhook import post_text
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
     SchemaEnvironments,
@@ -42,11 +46,17 @@ TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 # A migration of a large collection may run in one transaction where a migrator insists on it.
 TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
 _WORKER_STOP_SECONDS = 20
+POLL_SECONDS = 300
+_SECONDS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 
 
 class ConfigurationMissing(Exception):
     """An environment variable that a step needs is not set."""
+
+
+class ConfigurationInvalid(Exception):
+    """An environment variable has a value that it cannot have."""
 
 
 class RecordMissing(Exception):
@@ -298,6 +308,89 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
 
 
+class GitHubResource(dg.ConfigurableResource[Any]):
+    """GitHub: `NMDC_GITHUB_API` (https://api.github.com), `GITHUB_TOKEN`."""
+
+    def connect(self, patience: Patience | None = None) -> GitHub:
+        """A client; nothing is asked yet.
+
+        Raises:
+            ServiceAddressInvalid.
+        """
+        api = os.environ.get("NMDC_GITHUB_API") or "https://api.github.com"
+        return GitHub(api, _secret("GITHUB_TOKEN"), patience)
+
+
+class OnNewRelease(StrEnum):
+    """What `schema_release_sensor` does about a new schema release."""
+
+    RELEASE = "release"
+    REHEARSAL = "rehearsal"
+    NOTIFY = "notify"
+
+
+class SchemaWatch(dg.ConfigurableResource[Any]):
+    """What `schema_release_sensor` watches: `NMDC_SCHEMA_REPOSITORY` (microbiomedata/nmdc-schema), `NMDC_ON_NEW_RELEASE`
+    (release), `NMDC_INCLUDE_PRERELEASES` (false), `NMDC_SCHEMA_POLL_SECONDS` (300).
+    """
+
+    @property
+    def repository(self) -> str:
+        return os.environ.get("NMDC_SCHEMA_REPOSITORY") or "microbiomedata/nmdc-schema"
+
+    @property
+    def on_new_release(self) -> OnNewRelease:
+        """Raises:
+        ConfigurationInvalid.
+        """
+        given = (os.environ.get("NMDC_ON_NEW_RELEASE") or OnNewRelease.RELEASE).strip().lower()
+        try:
+            return OnNewRelease(given)
+        except ValueError:
+            raise ConfigurationInvalid(
+                f"NMDC_ON_NEW_RELEASE is {given[:40]!r}. It may be release, rehearsal or notify."
+            ) from None
+
+    @property
+    def include_prereleases(self) -> bool:
+        """Raises:
+        ConfigurationInvalid.
+        """
+        given = (os.environ.get("NMDC_INCLUDE_PRERELEASES") or "false").strip().lower()
+        if given not in ("true", "false"):
+            raise ConfigurationInvalid(f"NMDC_INCLUDE_PRERELEASES is {given[:40]!r}. It may be true or false.")
+        return given == "true"
+
+    @property
+    def seconds_between_ticks(self) -> int:
+        """300 where the variable cannot be read: the watchdog must be loaded even so. `require_valid` tells."""
+        given = os.environ.get("NMDC_SCHEMA_POLL_SECONDS", "").strip()
+        return int(given) if _SECONDS.fullmatch(given) else POLL_SECONDS
+
+    def require_valid(self) -> None:
+        """Raises:
+        ConfigurationInvalid: NMDC_SCHEMA_POLL_SECONDS is no number of seconds.
+        """
+        given = os.environ.get("NMDC_SCHEMA_POLL_SECONDS", "").strip()
+        if given and not _SECONDS.fullmatch(given):
+            raise ConfigurationInvalid(
+                f"NMDC_SCHEMA_POLL_SECONDS is {given[:40]!r}. It is a number of seconds, such as {POLL_SECONDS}."
+            )
+
+
+class Notices(dg.ConfigurableResource[Any]):
+    """Messages to the people concerned, by `NMDC_NOTICE_WEBHOOK`; where that is not set, there are none."""
+
+    @property
+    def are_wanted(self) -> bool:
+        return _secret("NMDC_NOTICE_WEBHOOK") is not None
+
+    def send(self, text: str) -> str | None:
+        """Send `text` if notices are wanted; return why it did not arrive. Raises nothing."""
+        address = _secret("NMDC_NOTICE_WEBHOOK")
+        return post_text(address, text) if address else None
+
+
 class RecordStore(dg.ConfigurableIOManager):
     """Keeps what steps hand to each other as JSON files, by run: a re-executed run reads those of its parent."""
 
@@ -334,6 +427,10 @@ class RecordStore(dg.ConfigurableIOManager):
 
     def _path(self, context: dg.OutputContext) -> Path:
         return self.home.record(context.run_id, context.step_key)
+
+
+def _secret(variable: str) -> str | None:
+    return (os.environ.get(variable) or "").strip() or None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -15,6 +15,7 @@ LAYOUT = [
     "definitions",
     "jobs",
     "sensors",
+    "schema_watch",
     "steps",
     "resources",
     "records",

@@ -7,7 +7,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.resources import ConfigurationMissing, HomeUnusable, RecordMissing
+from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, HomeUnusable, RecordMissing
 from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
 
@@ -54,6 +54,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     MongoError,
     SchemaError,
     ServiceError,
+    ConfigurationInvalid,
     ConfigurationMissing,
     HomeUnusable,
     RecordMissing,
