@@ -101,17 +101,7 @@ def dagster_server(environment: Mapping[str, str], log_path: str) -> Iterator[Da
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with open(log_path, "wb") as log:  # noqa: PTH123
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "dev", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)],
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # Where the tests were started in the background, interrupts are ignored, and that is inherited.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    process = _start(["dagster", "dev", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)], environment, log_path)
     try:
         server = DagsterServer(f"http://127.0.0.1:{port}")
         deadline = time.monotonic() + START_SECONDS
@@ -127,6 +117,37 @@ def dagster_server(environment: Mapping[str, str], log_path: str) -> Iterator[Da
         yield server
     finally:
         _end(process)
+
+
+@contextmanager
+def dagster_daemon(environment: Mapping[str, str], log_path: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Dagster's daemon alone, with a code server of its own: queue, sensors and runs without the UI."""
+    process = _start(["dagster._daemon", "run", "-m", LOCATION], environment, log_path)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def turn_on(sensor: str, environment: Mapping[str, str]) -> None:
+    """Turn a sensor on, as an operator does on the command line."""
+    command = [sys.executable, "-m", "dagster", "sensor", "start", sensor, "-m", LOCATION]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _start(module: list[str], environment: Mapping[str, str], log_path: str) -> subprocess.Popen[bytes]:
+    with open(log_path, "ab") as log:  # noqa: PTH123
+        return subprocess.Popen(
+            [sys.executable, "-m", *module],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Where the tests were started in the background, interrupts are ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
