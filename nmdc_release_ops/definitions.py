@@ -2,14 +2,16 @@
 
 import dagster as dg
 
-from nmdc_release_ops.jobs import data_release, rollback, unfreeze_job
+from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
 from nmdc_release_ops.resources import (
+    Deployment,
     GitHubResource,
     Notices,
     OnNewRelease,
     OriginResource,
     RecordStore,
     ReleaseHome,
+    RuntimeProject,
     SchemaReleases,
     SchemaWatch,
     SchemaWorker,
@@ -19,9 +21,10 @@ from nmdc_release_ops.schema_watch import watch_schema_releases
 from nmdc_release_ops.sensors import frozen_origin_watchdog
 
 home = ReleaseHome()
+github = GitHubResource()
 
 defs = dg.Definitions(
-    jobs=[data_release, rollback, unfreeze_job],
+    jobs=[data_release, rollback, runtime_release, unfreeze_job],
     assets=[
         dg.AssetSpec(
             ["nmdc", "database"],
@@ -44,7 +47,9 @@ defs = dg.Definitions(
         "home": home,
         "schema": SchemaReleases(home=home),
         "worker": SchemaWorker(),
-        "github": GitHubResource(),
+        "github": github,
+        "runtime": RuntimeProject(github=github),
+        "deployment": Deployment(github=github),
         "schema_watch": SchemaWatch(),
         "notices": Notices(),
         "io_manager": RecordStore(home=home),

@@ -2,10 +2,16 @@
 
 import dagster as dg
 
+from nmdc_release_ops.resources import deployment_is_configured
+from nmdc_release_ops.steps.deploy import deploy, deploy_runtime
 from nmdc_release_ops.steps.dump import dump
+from nmdc_release_ops.steps.follow_workflows import follow_workflows
 from nmdc_release_ops.steps.freeze import freeze
 from nmdc_release_ops.steps.migrate import migrate
 from nmdc_release_ops.steps.plan import plan
+from nmdc_release_ops.steps.plan_runtime import plan_runtime
+from nmdc_release_ops.steps.publish import publish
+from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
 from nmdc_release_ops.steps.thaw import thaw_after_failure, unfreeze_by_hand
@@ -27,7 +33,9 @@ def data_release() -> None:
     archive = dump(release, freeze(release))
     migrated = migrate(release, archive)
     report = validate(release, migrated)
-    unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
+    thawed = unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
+    if deployment_is_configured():
+        deploy(thawed)
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure}, tags=RELEASE_TAG)
@@ -44,3 +52,14 @@ def rollback() -> None:
 def unfreeze_job() -> None:
     """Allow writes to the origin again when no run is left to do it; explains what it found."""
     unfreeze_by_hand()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def runtime_release() -> None:
+    """Release the NMDC Runtime on GitHub, wait for its images and package, and deploy it where that is configured.
+
+    A failed step can be re-executed: no second release is ever made.
+    """
+    release = plan_runtime.alias("plan")()
+    published = publish(release, require_tests(release))
+    deploy_runtime.alias("deploy")(follow_workflows(published))

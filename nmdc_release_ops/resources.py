@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -28,9 +28,13 @@ from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record
 from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
+from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
 from nmdc_release_ops.runtime.github import GitHub
+from nmdc_release_ops.runtime.rancher import Rancher
+from nmdc_release_ops.runtime.repository import Repository
 from nmdc_release_ops.runtime.transport import Patience
 from nmdc_release_ops.runtime.webhook import post_text
+from nmdc_release_ops.runtime.workflows import Watching
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
     SchemaEnvironments,
@@ -378,6 +382,93 @@ class SchemaWatch(dg.ConfigurableResource[Any]):
             )
 
 
+class RuntimeProject(dg.ConfigurableResource[Any]):
+    """The Runtime's repository: `NMDC_RUNTIME_REPOSITORY` (microbiomedata/nmdc-runtime) and its workflows,
+    `NMDC_RUNTIME_TESTS_WORKFLOW`, `NMDC_RUNTIME_IMAGES_WORKFLOW`, `NMDC_RUNTIME_RELEASE_WORKFLOWS`; and `NMDC_RUNTIME_PIN_FILES`.
+    """
+
+    github: dg.ResourceDependency[GitHubResource]
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody said which repository it is."""
+        return bool(os.environ.get("NMDC_RUNTIME_REPOSITORY"))
+
+    @property
+    def tests_workflow(self) -> str:
+        return os.environ.get("NMDC_RUNTIME_TESTS_WORKFLOW") or "python-app.yml"
+
+    @property
+    def images_workflow(self) -> str:
+        return os.environ.get("NMDC_RUNTIME_IMAGES_WORKFLOW") or "build-and-push-docker-images.yml"
+
+    @property
+    def release_workflows(self) -> list[str]:
+        """What a release starts."""
+        return _words("NMDC_RUNTIME_RELEASE_WORKFLOWS", "build-and-push-docker-images.yml,release-to-pypi.yml")
+
+    @property
+    def pin_files(self) -> list[str]:
+        """Files that pin the schema's version; the first that is there counts."""
+        return _words("NMDC_RUNTIME_PIN_FILES", "uv.lock,requirements/main.txt")
+
+    def repository(self) -> Repository:
+        """Raises:
+        ServiceAddressInvalid.
+        """
+        name = os.environ.get("NMDC_RUNTIME_REPOSITORY") or "microbiomedata/nmdc-runtime"
+        return Repository(self.github.connect(), name)
+
+
+class Deployment(dg.ConfigurableResource[Any]):
+    """What is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
+    `NMDC_RANCHER_NAMESPACE`, `NMDC_RANCHER_TOKEN` and `NMDC_RANCHER_DEPLOYMENTS`.
+    """
+
+    github: dg.ResourceDependency[GitHubResource]
+
+    def targets(self, watching: Watching) -> Targets:
+        """Raises:
+        ConfigurationInvalid, ConfigurationMissing, ServiceAddressInvalid.
+        """
+        return Targets(
+            self.github.connect(),
+            self._workflows(),
+            self._rancher(),
+            _words("NMDC_RANCHER_DEPLOYMENTS", "runtime-api,dagster-dagit,dagster-daemon"),
+            watching,
+        )
+
+    def _workflows(self) -> list[DeployingWorkflow]:
+        given = os.environ.get("NMDC_DEPLOY_WORKFLOWS") or "[]"
+        try:
+            return TypeAdapter(list[DeployingWorkflow]).validate_json(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise ConfigurationInvalid(
+                f"NMDC_DEPLOY_WORKFLOWS cannot be read ({place}: {first['msg']}). It is JSON: "
+                '[{"repository": "owner/name", "workflow": "deploy.yml", "ref": "main", "inputs": {}}].'
+            ) from None
+
+    def _rancher(self) -> Rancher | None:
+        address = os.environ.get("NMDC_RANCHER_URL")
+        if not address:
+            return None
+        values = {name: _secret(f"NMDC_RANCHER_{name}") for name in ("CONTEXT", "NAMESPACE", "TOKEN")}
+        missing = [f"NMDC_RANCHER_{name}" for name, value in values.items() if value is None]
+        if missing:
+            raise ConfigurationMissing(
+                f"NMDC_RANCHER_URL is set, and {', '.join(missing)} not. Set it, or unset the first."
+            )
+        return Rancher(address, str(values["CONTEXT"]), str(values["NAMESPACE"]), str(values["TOKEN"]))
+
+
+def deployment_is_configured() -> bool:
+    """Whether there is anything to deploy to."""
+    return bool(os.environ.get("NMDC_DEPLOY_WORKFLOWS") or os.environ.get("NMDC_RANCHER_URL"))
+
+
 class Notices(dg.ConfigurableResource[Any]):
     """Messages to the people concerned, by `NMDC_NOTICE_WEBHOOK`; where that is not set, there are none."""
 
@@ -427,6 +518,10 @@ class RecordStore(dg.ConfigurableIOManager):
 
     def _path(self, context: dg.OutputContext) -> Path:
         return self.home.record(context.run_id, context.step_key)
+
+
+def _words(variable: str, default: str) -> list[str]:
+    return [word.strip() for word in (os.environ.get(variable) or default).split(",") if word.strip()]
 
 
 def _secret(variable: str) -> str | None:

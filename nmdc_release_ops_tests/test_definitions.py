@@ -15,7 +15,7 @@ def test_the_steps_of_a_data_release_are_named_as_the_process_is() -> None:
 
 
 def test_every_job_and_step_is_described_for_the_run_page() -> None:
-    for name in ("data_release", "unfreeze"):
+    for name in ("data_release", "unfreeze", "runtime_release"):
         job = defs.get_job_def(name)
         assert job.description
         assert all(node.definition.description for node in job.graph.nodes)

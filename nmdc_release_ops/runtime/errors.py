@@ -51,3 +51,19 @@ class RancherUnreachable(ServiceError):
 
 class RancherRefused(ServiceError):
     """Rancher does not do what was asked for: the token, the context, the namespace or the name is wrong."""
+
+
+class RuntimeReleaseRefused(ServiceError):
+    """The Runtime is not released: tests, version, tag or commits are not as they have to be."""
+
+
+class WorkflowNotSeen(ServiceError):
+    """A workflow's run did not appear, or did not end, in the time that it was given."""
+
+
+class WorkflowFailed(ServiceError):
+    """A workflow's run ended otherwise than with success."""
+
+
+class DeploymentFailed(ServiceError):
+    """Something of the Runtime was not deployed."""

@@ -1,0 +1,106 @@
+"""Deploying the Runtime: by GitHub workflows, by Rancher, or both."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nmdc_release_ops.runtime.errors import DeploymentFailed, ServiceError
+from nmdc_release_ops.runtime.github import GitHub
+from nmdc_release_ops.runtime.rancher import Rancher
+from nmdc_release_ops.runtime.repository import Repository
+from nmdc_release_ops.runtime.workflows import Tell, Watching, follow, start
+
+
+class DeployingWorkflow(BaseModel):
+    """A workflow that deploys when it is dispatched.
+
+    Attributes:
+        workflow: name of its file.
+        ref: branch or tag that it runs on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: str
+    workflow: str
+    ref: str = "main"
+    inputs: Annotated[dict[str, str], Field(max_length=25)] = {}
+
+    def __str__(self) -> str:
+        return f"{self.workflow} of {self.repository} on {self.ref}"
+
+
+class Deployed(BaseModel):
+    """What came of one of them.
+
+    Attributes:
+        how: in words, with the run's page where there is one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    succeeded: bool
+    how: str
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Everything that is deployed, in this order."""
+
+    github: GitHub
+    workflows: Sequence[DeployingWorkflow] = ()
+    rancher: Rancher | None = None
+    deployments: Sequence[str] = ()
+    watching: Watching = field(default_factory=Watching)
+
+    @property
+    def names(self) -> list[str]:
+        redeployed = self.deployments if self.rancher else ()
+        return [*(str(one) for one in self.workflows), *(f"deployment {name}" for name in redeployed)]
+
+
+def deploy(targets: Targets, tell: Tell) -> list[Deployed]:
+    """Deploy to every target, also where one fails; return what came of each."""
+    return [*_by_workflows(targets, tell), *_by_rancher(targets, tell)]
+
+
+def require_deployed(done: Sequence[Deployed]) -> None:
+    """Refuse what was not deployed.
+
+    Raises:
+        DeploymentFailed: naming each.
+    """
+    failed = [f"- {one.what}: {one.how}" for one in done if not one.succeeded]
+    if failed:
+        raise DeploymentFailed(f"{len(failed)} of {len(done)} were not deployed:\n" + "\n".join(failed))
+
+
+def _by_workflows(targets: Targets, tell: Tell) -> Iterator[Deployed]:
+    for one in targets.workflows:
+        try:
+            repository = Repository(targets.github, one.repository)
+            run = start(repository, one.workflow, one.ref, one.inputs, targets.watching, tell)
+            run = follow(repository, run, str(one), targets.watching, tell)
+        except ServiceError as error:
+            tell(f"{one}: {error}")
+            yield Deployed(what=str(one), succeeded=False, how=str(error))
+        else:
+            yield Deployed(what=str(one), succeeded=run.succeeded, how=run.describe())
+
+
+def _by_rancher(targets: Targets, tell: Tell) -> Iterator[Deployed]:
+    if targets.rancher is None:
+        return
+    for name in targets.deployments:
+        what = f"deployment {name}"
+        try:
+            targets.rancher.redeploy(name)
+        except ServiceError as error:
+            tell(f"{what}: {error}")
+            yield Deployed(what=what, succeeded=False, how=str(error))
+        else:
+            tell(f"{what}: Rancher has begun to redeploy it.")
+            yield Deployed(what=what, succeeded=True, how="Rancher has begun to redeploy it")

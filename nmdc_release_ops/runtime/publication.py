@@ -1,0 +1,122 @@
+"""Releasing the Runtime: which version comes next, and publishing it exactly once."""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+import semver
+
+from nmdc_release_ops.runtime.errors import (
+    GitHubAnswerUnreadable,
+    GitHubRejected,
+    GitHubUnreachable,
+    RuntimeReleaseRefused,
+)
+from nmdc_release_ops.runtime.repository import GitHubRelease, Repository
+
+_SPELLING = re.compile(r"v?([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?)", re.ASCII)
+_LONGEST = 64
+Part = Literal["patch", "minor", "major"]
+_LOOKS = 3
+_SECONDS_BETWEEN_LOOKS = 2.0
+
+
+def last_published(releases: Iterable[GitHubRelease]) -> tuple[semver.Version, GitHubRelease] | None:
+    """The release of the highest version, drafts and pre-releases aside; None where there is none."""
+    found = [
+        (version, release)
+        for release in releases
+        if not release.draft
+        and not release.prerelease
+        and (version := _parsed(release.tag_name))
+        and not version.prerelease
+    ]
+    return max(found, key=lambda one: one[0]) if found else None
+
+
+def next_version(last: semver.Version | None, part: Part, version: str | None) -> semver.Version:
+    """The version to release: `version`, or the last one with `part` (patch, minor or major) counted up.
+
+    Raises:
+        RuntimeReleaseRefused: `version` is none or not greater than the last, or there is no last one to count from.
+    """
+    if version is None:
+        if last is None:
+            raise RuntimeReleaseRefused(
+                "Nothing was released yet, so there is no version to count from. Give `version`."
+            )
+        return last.next_version(part)
+    given = _parsed(version)
+    if given is None:
+        raise RuntimeReleaseRefused(f'{version[:_LONGEST]!r} is no version. It looks like "2.11.0".')
+    if last is not None and given <= last:
+        raise RuntimeReleaseRefused(f"{given} is not greater than {last}, the last version that was published.")
+    return given
+
+
+def publish_once(
+    repository: Repository, *, tag: str, commit: str, title: str, release_id: str, prerelease: bool
+) -> tuple[GitHubRelease, bool]:
+    """The release of `tag`, and whether it was made just now.
+
+    Looks first: the release may have been made by an earlier attempt, whose answer was lost or whose run was killed. That one
+    carries `release_id` in a comment of its text; one that does not is somebody else's.
+
+    Args:
+        release_id: the same for all attempts at this release, and for no other.
+
+    Raises:
+        RuntimeReleaseRefused: the tag exists, and not by us.
+        GitHubRejected and others: nothing was made, as far as GitHub shows.
+    """
+    comment = f"<!-- nmdc-release-ops {release_id} -->"
+    found = repository.release_of(tag)
+    if found is not None:
+        return _ours(found, comment), False
+    if repository.tag_exists(tag):
+        raise RuntimeReleaseRefused(
+            f"{repository.name} has a tag {tag} already, without a release. Nothing was made. Remove the tag, or release another "
+            "version."
+        )
+    try:
+        made = repository.create_release(tag=tag, commit=commit, title=title, body=comment, prerelease=prerelease)
+    except (GitHubUnreachable, GitHubAnswerUnreadable):
+        found = _found_again(repository, tag)
+        if found is None:
+            raise
+        return _ours(found, comment), True
+    except GitHubRejected as error:
+        found = _found_again(repository, tag) if "already_exists" in error.codes else None
+        if found is None:
+            raise
+        return _ours(found, comment), False
+    return made, True
+
+
+def _found_again(repository: Repository, tag: str) -> GitHubRelease | None:
+    """A release whose creation was not answered: it may take a moment to show."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        found = repository.release_of(tag)
+        if found is not None:
+            return found
+    return None
+
+
+def _ours(release: GitHubRelease, comment: str) -> GitHubRelease:
+    if comment not in (release.body or ""):
+        raise RuntimeReleaseRefused(
+            f"{release.tag_name} was released by somebody else in the meantime ({release.html_url}). Nothing was made. Launch "
+            "a new run: it counts from there."
+        )
+    return release
+
+
+def _parsed(text: str) -> semver.Version | None:
+    found = _SPELLING.fullmatch(text) if len(text) <= _LONGEST else None
+    try:
+        return semver.Version.parse(found[1]) if found else None
+    except ValueError:
+        return None

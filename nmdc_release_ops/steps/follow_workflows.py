@@ -1,0 +1,41 @@
+"""`follow_workflows`: wait until what the Runtime's release started (images, package) is done."""
+
+import dagster as dg
+
+from nmdc_release_ops.records import FollowedWorkflows, RuntimeRelease
+from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.runtime.repository import WorkflowRun
+from nmdc_release_ops.runtime.workflows import follow, require_success, runs_of_release, wait_for_run
+from nmdc_release_ops.steps.display import table
+from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.require_tests import WatchingConfig
+
+PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin has no part in this."
+
+
+@dg.op(out=dg.Out(FollowedWorkflows, description="What became of the workflows that the release started."))
+def follow_workflows(
+    context: dg.OpExecutionContext, config: WatchingConfig, release: RuntimeRelease, runtime: RuntimeProject
+) -> FollowedWorkflows:
+    """Find the run of each workflow that the release starts, follow it to its end, and require that it succeeded."""
+    workflows = runtime.release_workflows
+    if release.dry_run:
+        context.log.info(f"Dry run: {', '.join(workflows)} would be followed.")
+        return FollowedWorkflows(tag=release.tag, runs={}, dry_run=True)
+    watching = config.watching()
+    runs = {}
+    with told_plainly(PUBLISHED):
+        repository = runtime.repository()
+        for workflow in workflows:
+
+            def look(workflow: str = workflow) -> list[WorkflowRun]:
+                return runs_of_release(repository, workflow, release.commit, release.tag)
+
+            run = wait_for_run(look, f"{workflow} for {release.tag}", watching)
+            runs[workflow] = follow(repository, run, workflow, watching, context.log.info)
+        require_success(runs)
+    context.add_output_metadata(
+        {"workflows": table({"workflow": name, "run": run.describe()} for name, run in runs.items())}
+    )
+    pages = {name: run.html_url for name, run in runs.items()}
+    return FollowedWorkflows(tag=release.tag, runs=pages, dry_run=False)

@@ -1,0 +1,41 @@
+"""`publish`: make the Runtime's release on GitHub, once."""
+
+import dagster as dg
+
+from nmdc_release_ops.records import RuntimeRelease, RuntimeReleasePlan, TestedCommit
+from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.runtime.publication import publish_once
+from nmdc_release_ops.steps.failures import told_plainly
+
+PERHAPS_PUBLISHED = (
+    "If the release was made although GitHub's answer was lost, re-executing from here finds it and goes on; it never makes a "
+    "second one. The origin has no part in this."
+)
+
+
+@dg.op(out=dg.Out(RuntimeRelease, description="The release on GitHub."))
+def publish(
+    context: dg.OpExecutionContext, release: RuntimeReleasePlan, tested: TestedCommit, runtime: RuntimeProject
+) -> RuntimeRelease:
+    """Create the release with a new tag and GitHub's generated notes, unless an earlier attempt has done so."""
+    url = ""
+    if release.dry_run:
+        context.log.info(f"Dry run: {release.tag} would be released at {release.commit[:12]}.")
+    else:
+        with told_plainly(PERHAPS_PUBLISHED):
+            made, now = publish_once(
+                runtime.repository(),
+                tag=release.tag,
+                commit=release.commit,
+                title=release.title,
+                release_id=release.release_id,
+                prerelease=release.prerelease,
+            )
+        url = made.html_url
+        context.log.info(
+            f"Released {release.tag}: {url}" if now else f"An earlier attempt released {release.tag}: {url}"
+        )
+        context.add_output_metadata({"release": dg.MetadataValue.url(url)})
+    return RuntimeRelease(
+        repository=release.repository, tag=release.tag, commit=release.commit, url=url, dry_run=release.dry_run
+    )

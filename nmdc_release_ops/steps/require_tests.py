@@ -1,0 +1,70 @@
+"""`require_tests`: the Runtime's tests have passed on the commit that is released."""
+
+import dagster as dg
+from pydantic import Field
+
+from nmdc_release_ops.records import RuntimeReleasePlan, TestedCommit
+from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.runtime.errors import RuntimeReleaseRefused
+from nmdc_release_ops.runtime.repository import Repository, WorkflowRun
+from nmdc_release_ops.runtime.workflows import Watching, follow, require_success, run_on_commit, start
+from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.plan_runtime import NOTHING_WRITTEN
+
+
+class WatchingConfig(dg.Config):
+    """How runs of workflows are watched."""
+
+    poll_seconds: float = Field(default=10.0, gt=0, description="Between two looks at a workflow's run.")
+    appear_seconds: float = Field(default=180.0, gt=0, description="Until a run that was asked for has to be there.")
+    wait_minutes: float = Field(default=60.0, gt=0, description="Until a run has to be over.")
+
+    def watching(self) -> Watching:
+        return Watching(poll=self.poll_seconds, appear=self.appear_seconds, end=60 * self.wait_minutes)
+
+
+class RequireTestsConfig(WatchingConfig):
+    """How the tests are found."""
+
+    start_tests: bool = Field(default=False, description="Start the tests where there is no run on the commit.")
+
+
+@dg.op(out=dg.Out(TestedCommit, description="The tests passed on the commit."))
+def require_tests(
+    context: dg.OpExecutionContext, config: RequireTestsConfig, release: RuntimeReleasePlan, runtime: RuntimeProject
+) -> TestedCommit:
+    """Look at the newest run of the tests on the commit: wait where it goes on, start one where none is there."""
+    workflow = runtime.tests_workflow
+    with told_plainly(NOTHING_WRITTEN):
+        repository = runtime.repository()
+        run = run_on_commit(repository, workflow, repository.commit(release.commit))
+        if run is None and config.start_tests and release.dry_run:
+            context.log.info(f"Dry run: {workflow} would be started on {release.branch}.")
+            return TestedCommit(workflow=workflow, url="")
+        if run is None:
+            run = _start(context, config, repository, release, workflow)
+        run = follow(repository, run, workflow, config.watching(), context.log.info)
+        require_success({workflow: run})
+    context.add_output_metadata({"tests": dg.MetadataValue.url(run.html_url)})
+    return TestedCommit(workflow=workflow, url=run.html_url)
+
+
+def _start(
+    context: dg.OpExecutionContext,
+    config: RequireTestsConfig,
+    repository: Repository,
+    release: RuntimeReleasePlan,
+    workflow: str,
+) -> WorkflowRun:
+    if not config.start_tests:
+        raise RuntimeReleaseRefused(
+            f"{workflow} never ran on commit {release.commit[:12]} of {release.repository}. Run it on GitHub and re-execute from "
+            "here, or launch again with start_tests: true."
+        )
+    run = start(repository, workflow, release.branch, {}, config.watching(), context.log.info)
+    if run.head_sha != release.commit:
+        raise RuntimeReleaseRefused(
+            f"{workflow} was started on {release.branch}, which is at {run.head_sha[:12]} by now and not at the commit to "
+            f"release, {release.commit[:12]}. Launch again to release what is new."
+        )
+    return run

@@ -1,0 +1,79 @@
+"""After a data release the Runtime is deployed where that is configured, and only there."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests.runtime import rancher_server
+from nmdc_release_ops_tests.runtime.loopback import breaks_off
+from nmdc_release_ops_tests.runtime.rancher_server import loopback_rancher
+
+# What is wired is decided when the code is loaded, so each runs in a process of its own.
+_STEPS = """
+import json
+from nmdc_release_ops.definitions import defs
+print(json.dumps(sorted(defs.get_job_def("data_release").graph.node_names())))
+"""
+_RELEASE = """
+import json, os
+import dagster as dg
+from nmdc_release_ops.definitions import defs
+with dg.DagsterInstance.get() as instance:
+    result = defs.get_job_def("data_release").execute_in_process(
+        run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}}, instance=instance, raise_on_error=False
+    )
+failed = [event for event in result.all_events if event.is_step_failure]
+said = failed[0].step_failure_data.user_failure_data.description if failed else ""
+print(json.dumps({"failed": [event.step_key for event in failed], "said": said}))
+"""
+
+
+def run(code: str, environment: dict[str, str]) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("NMDC_RANCHER_URL", "https://rancher.example.org"), ("NMDC_DEPLOY_WORKFLOWS", "[]")]
+)
+def test_the_graph_has_a_deployment_only_where_one_is_configured(variable: str, value: str) -> None:
+    plain = run(_STEPS, {})
+    assert "deploy" not in plain
+    assert run(_STEPS, {variable: value}) == sorted([*plain, "deploy"])
+
+
+def test_a_deployment_that_fails_leaves_a_complete_release_and_says_so(workplace: Workplace) -> None:
+    with loopback_rancher() as rancher:
+        rancher.fail("POST", "dagster-dagit", breaks_off)
+        environment = {
+            **workplace.environment(),
+            "NMDC_RANCHER_URL": rancher.url,
+            "NMDC_RANCHER_CONTEXT": rancher_server.CONTEXT,
+            "NMDC_RANCHER_NAMESPACE": rancher_server.NAMESPACE,
+            "NMDC_RANCHER_TOKEN": rancher_server.TOKEN,
+        }
+        result = run(_RELEASE, environment)
+        assert len(rancher.requests) == 3
+    assert result["failed"] == ["deploy"]
+    assert "1 of 3 were not deployed:\n- deployment dagster-dagit" in result["said"]
+    assert "The data release itself is complete" in result["said"]
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        assert client[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.25.0"}
+        client[DATABASE].jobs.insert_one({"id": "written after the release"})
