@@ -18,7 +18,7 @@ from nmdc_release_ops.resources import (
     TransformerResource,
 )
 from nmdc_release_ops.schema_watch import watch_schema_releases
-from nmdc_release_ops.sensors import frozen_origin_watchdog
+from nmdc_release_ops.sensors import failure_notice, frozen_origin_watchdog
 
 home = ReleaseHome()
 github = GitHubResource()
@@ -39,6 +39,7 @@ defs = dg.Definitions(
     ],
     sensors=[
         frozen_origin_watchdog,
+        failure_notice,
         watch_schema_releases({OnNewRelease.RELEASE: data_release}, SchemaWatch().seconds_between_ticks),
     ],
     resources={

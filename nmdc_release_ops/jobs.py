@@ -8,6 +8,7 @@ from nmdc_release_ops.steps.dump import dump
 from nmdc_release_ops.steps.follow_workflows import follow_workflows
 from nmdc_release_ops.steps.freeze import freeze
 from nmdc_release_ops.steps.migrate import migrate
+from nmdc_release_ops.steps.notices import tell_progress
 from nmdc_release_ops.steps.plan import plan
 from nmdc_release_ops.steps.plan_runtime import plan_runtime
 from nmdc_release_ops.steps.publish import publish
@@ -22,7 +23,7 @@ RELEASE_TAG = {"nmdc_release_ops/release": "data"}
 """`dagster.yaml` lets one run with this tag go on at a time."""
 
 
-@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure}, tags=RELEASE_TAG)
+@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure, tell_progress}, tags=RELEASE_TAG)
 def data_release() -> None:
     """Move the NMDC database to a version of the NMDC Schema: freeze, dump, migrate, validate, restore, unfreeze.
 
@@ -38,7 +39,7 @@ def data_release() -> None:
         deploy(thawed)
 
 
-@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure}, tags=RELEASE_TAG)
+@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure, tell_progress}, tags=RELEASE_TAG)
 def rollback() -> None:
     """Put back what the last release swapped out, and what the ledger said before.
 
@@ -54,7 +55,7 @@ def unfreeze_job() -> None:
     unfreeze_by_hand()
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=dg.in_process_executor, hooks={tell_progress})
 def runtime_release() -> None:
     """Release the NMDC Runtime on GitHub, wait for its images and package, and deploy it where that is configured.
 

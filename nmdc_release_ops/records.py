@@ -12,6 +12,7 @@ from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
+from nmdc_release_ops.runtime.readiness import Check
 
 
 class Record(BaseModel):
@@ -63,6 +64,7 @@ class ReleasePlan(Record):
         hop_timeout: minutes that each migrator may take.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
+        runtime: whether the Runtime is ready for the version.
     """
 
     release_id: str
@@ -84,6 +86,7 @@ class ReleasePlan(Record):
     collections: list[PlannedCollection]
     left_alone: list[str]
     warnings: list[str]
+    runtime: list[Check] = []
 
     @property
     def versions_before(self) -> set[str | None]:

@@ -27,7 +27,6 @@ from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record
-from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
 from nmdc_release_ops.runtime.github import GitHub
 from nmdc_release_ops.runtime.rancher import Rancher
@@ -35,6 +34,7 @@ from nmdc_release_ops.runtime.repository import Repository
 from nmdc_release_ops.runtime.transport import Patience
 from nmdc_release_ops.runtime.webhook import post_text
 from nmdc_release_ops.runtime.workflows import Watching
+from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
     SchemaEnvironments,

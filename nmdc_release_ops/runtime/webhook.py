@@ -2,7 +2,8 @@
 
 from nmdc_release_ops.runtime.transport import AnswerUnusable, NoAnswer, Patience, Transport
 
-PATIENCE = Patience(connect=3, read=5, answer=8, retries=0)
+PATIENCE = Patience(connect=2, read=3, answer=5, retries=0)
+"""Short: the origin may be frozen meanwhile."""
 _LONGEST_TEXT = 3_500
 
 

@@ -20,6 +20,7 @@ from nmdc_release_ops.resources import (
     Origin,
     OriginResource,
     ReleaseHome,
+    RuntimeProject,
     SchemaReleases,
     TransformerResource,
 )
@@ -33,6 +34,7 @@ from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
+from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
 
 ENVIRONMENTS = "environments.json"
 # What a fresh mongod allocates for itself.
@@ -71,6 +73,10 @@ class PlanConfig(FreezeConfig):
         default="native",
         description='What dumps, loads and stages: "native" (the driver), or "mongo-tools" (mongodump and mongorestore).',
     )
+    require_runtime_ready: bool = Field(
+        default=False,
+        description="Refuse where the Runtime's main branch does not pin the target version, or is not tested or built.",
+    )
 
 
 @dg.op(out=dg.Out(ReleasePlan, is_required=False, description="What the release is going to do."))
@@ -81,6 +87,7 @@ def plan(
     home: ReleaseHome,
     schema: SchemaReleases,
     transformer: TransformerResource,
+    runtime: RuntimeProject,
 ) -> Iterator[dg.Output[ReleasePlan]]:
     """Choose versions, migrators and collections; check servers, privileges, disk and schema environment.
 
@@ -111,6 +118,9 @@ def plan(
             built_from = commit_of(target.package.path) or config.schema_source
             context.log.info(f"The release candidate {target.release} was built from {built_from}.")
         release = _plan(context, config, connected, server, choice, home, schema, from_version, target)
+        checks = runtime_checks(runtime, to_version, required=config.require_runtime_ready)
+        warnings = [*release.warnings, *runtime_warnings(checks)]
+        release = release.model_copy(update={"runtime": checks, "warnings": warnings})
         context.log.info(
             f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
             f"{release.documents:,} documents, {size(release.bytes)}."
@@ -144,6 +154,9 @@ def plan(
             "collections": table(
                 {"collection": found.name, "documents": found.documents, "size": size(found.bytes)}
                 for found in release.collections
+            ),
+            "Runtime": table(
+                {"check": one.what, "outcome": one.outcome.value, "found": one.says} for one in release.runtime
             ),
             "left alone": ", ".join(release.left_alone) or "nothing",
             "schema environments": table(

@@ -1,0 +1,103 @@
+"""Whether the Runtime is ready for a schema version: it pins it, its tests passed, its image was built."""
+
+import re
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from nmdc_release_ops.runtime.errors import ServiceError
+from nmdc_release_ops.runtime.repository import Commit, Repository
+from nmdc_release_ops.runtime.workflows import run_on_commit
+from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+
+# In a requirements file, and in uv.lock.
+_PINS = (
+    re.compile(r"^\s*nmdc[-_]schema\s*==\s*([^\s;#\\]+)", re.MULTILINE | re.IGNORECASE),
+    re.compile(r'^name = "nmdc-schema"\s*^version = "([^"]+)"', re.MULTILINE),
+)
+PINS, TESTED, BUILT = "pins the schema version", "its tests passed", "its image was built"
+
+
+class Outcome(StrEnum):
+    """Of a check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+
+
+class Check(BaseModel):
+    """A line of the plan.
+
+    Attributes:
+        what: of the Runtime, "pins the schema version".
+        says: what was found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    outcome: Outcome
+    says: str
+
+
+def not_checked(why: str) -> list[Check]:
+    """All the checks, where none could be made."""
+    return [Check(what=what, outcome=Outcome.NOT_CHECKED, says=why) for what in (PINS, TESTED, BUILT)]
+
+
+def check_readiness(
+    repository: Repository, version: SchemaVersion, *, pin_files: Sequence[str], tests: str, images: str
+) -> list[Check]:
+    """Look at the newest commit of the default branch. Raises nothing: what GitHub does not tell was not checked.
+
+    Args:
+        pin_files: paths that may pin the schema's version; the first that is there counts.
+        tests: file of the workflow that tests.
+        images: file of the workflow that builds the image.
+    """
+    try:
+        commit = repository.commit(repository.default_branch())
+    except ServiceError as error:
+        return not_checked(str(error))
+    return [
+        _pinned(repository, commit, version, pin_files),
+        _succeeded(repository, commit, TESTED, tests),
+        _succeeded(repository, commit, BUILT, images),
+    ]
+
+
+def _pinned(repository: Repository, commit: Commit, version: SchemaVersion, files: Sequence[str]) -> Check:
+    try:
+        for path in files:
+            text = repository.file(path, commit.sha)
+            pins = sorted(set(_pins(text or "")))
+            if text is not None and pins:
+                outcome = Outcome.PASSED if [version] == pins else Outcome.FAILED
+                shown = ", ".join(str(pin) for pin in pins)
+                return Check(what=PINS, outcome=outcome, says=f"{path} at {commit.sha[:12]} pins {shown}")
+    except ServiceError as error:
+        return Check(what=PINS, outcome=Outcome.NOT_CHECKED, says=str(error))
+    says = f"none of {', '.join(files)} at {commit.sha[:12]} pins it"
+    return Check(what=PINS, outcome=Outcome.NOT_CHECKED, says=says)
+
+
+def _pins(text: str) -> Iterator[SchemaVersion]:
+    for pattern in _PINS:
+        for found in pattern.finditer(text):
+            try:
+                yield SchemaVersion.parse(found[1])
+            except InvalidSchemaVersion:
+                continue
+
+
+def _succeeded(repository: Repository, commit: Commit, what: str, workflow: str) -> Check:
+    try:
+        run = run_on_commit(repository, workflow, commit)
+    except ServiceError as error:
+        return Check(what=what, outcome=Outcome.NOT_CHECKED, says=str(error))
+    if run is None:
+        return Check(what=what, outcome=Outcome.FAILED, says=f"{workflow} never ran on {commit.sha[:12]}")
+    outcome = Outcome.PASSED if run.succeeded else Outcome.FAILED
+    return Check(what=what, outcome=outcome, says=f"{workflow} on {commit.sha[:12]}: {run.describe()}")
