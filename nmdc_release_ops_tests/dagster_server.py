@@ -15,7 +15,7 @@ import requests
 
 START_SECONDS = 120
 LOCATION = "nmdc_release_ops.definitions"
-SELECTOR = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "jobName": "data_release"}
+REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
 
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
@@ -58,17 +58,18 @@ class DagsterServer:
         assert "errors" not in body, body["errors"]
         return body["data"]
 
-    def launch(self, config: Mapping[str, Any]) -> str:
-        return self._run_id(
-            self.ask(_LAUNCH, params={"selector": SELECTOR, "runConfigData": dict(config)})["launchRun"]
-        )
+    def launch(self, config: Mapping[str, Any], job: str = "data_release") -> str:
+        params = {"selector": {**REPOSITORY, "jobName": job}, "runConfigData": dict(config)}
+        return self._run_id(self.ask(_LAUNCH, params=params)["launchRun"])
 
     def reexecute_from_failure(self, run_id: str) -> str:
         return self._run_id(self.ask(_REEXECUTE, run=run_id)["launchRunReexecution"])
 
-    def reexecute_steps(self, run_id: str, steps: list[str], config: Mapping[str, Any]) -> str:
+    def reexecute_steps(
+        self, run_id: str, steps: list[str], config: Mapping[str, Any], job: str = "data_release"
+    ) -> str:
         params = {
-            "selector": SELECTOR,
+            "selector": {**REPOSITORY, "jobName": job},
             "runConfigData": dict(config),
             "stepKeys": steps,
             "executionMetadata": {"parentRunId": run_id, "rootRunId": run_id},
