@@ -427,6 +427,15 @@ class Deployment(dg.ConfigurableResource[Any]):
 
     github: dg.ResourceDependency[GitHubResource]
 
+    def require_readable(self) -> None:
+        """Find out, before anything is frozen, whether what is configured can be read.
+
+        Raises:
+            ConfigurationInvalid, ConfigurationMissing, ServiceAddressInvalid.
+        """
+        if deployment_is_configured():
+            self.targets(Watching())
+
     def targets(self, watching: Watching) -> Targets:
         """Raises:
         ConfigurationInvalid, ConfigurationMissing, ServiceAddressInvalid.

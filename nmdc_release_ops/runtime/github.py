@@ -37,7 +37,7 @@ _SECONDARY_LIMIT_SECONDS = 60.0
 _LONGEST_MESSAGE = 300
 _JSON = "application/vnd.github+json"
 _RAW = "application/vnd.github.raw+json"
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Shape = TypeVar("Shape")
 
 
@@ -250,7 +250,7 @@ def checked_address(address: str, variable: str) -> str:
         raise ServiceAddressInvalid(
             f"{variable} holds a user name or password. Remove it; tokens have variables of their own."
         )
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if parts.scheme == "http" and host not in LOOPBACK:
         raise ServiceAddressInvalid(
             f"{variable} begins with http:, so that a token could be read on the way. Use https:."
         )

@@ -126,7 +126,8 @@ class Transport:
                 ) as response,
             ):
                 return Answer(response.status_code, response.headers, self._read(response, deadline))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        # A ValueError comes of characters that cannot be sent, in a token or an address.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise NoAnswer(self._why(error)) from None
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
@@ -150,8 +151,9 @@ class Transport:
             return f"nothing came within {self._patience.read:g} s"
         if isinstance(error, requests.exceptions.SSLError):
             return "its certificate was not accepted"
-        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-            return "the address is none"
+        if isinstance(error, ValueError):
+            of_address = isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError)
+            return "the address is none" if of_address else "the token holds characters that cannot be sent"
         if "NameResolutionError" in repr(error):
             return "its name could not be resolved"
         if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in repr(error):

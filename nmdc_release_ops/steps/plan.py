@@ -17,6 +17,7 @@ from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
+    Deployment,
     Origin,
     OriginResource,
     ReleaseHome,
@@ -88,6 +89,7 @@ def plan(
     schema: SchemaReleases,
     transformer: TransformerResource,
     runtime: RuntimeProject,
+    deployment: Deployment,
 ) -> Iterator[dg.Output[ReleasePlan]]:
     """Choose versions, migrators and collections; check servers, privileges, disk and schema environment.
 
@@ -104,6 +106,7 @@ def plan(
             allow_without_authorization=config.allow_without_authorization,
         )
         transformer.require_usable()
+        deployment.require_readable()
         engine = require_engine(Engine(config.engine))
         choice = choose_freezing(connected, server, problems, config.strategy)
         from_version = _from_version(config, connected)

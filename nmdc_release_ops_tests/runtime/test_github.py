@@ -284,6 +284,14 @@ def test_a_token_that_is_refused_is_named(github: LoopbackGitHub, schema: Loopba
         client(github, token="another-token").releases()
 
 
+@pytest.mark.parametrize("token", ["a\nb", "a\u2019b", "\u200b"])
+def test_a_token_that_cannot_be_sent_is_an_error_that_does_not_show_it(github: LoopbackGitHub, token: str) -> None:
+    with pytest.raises(GitHubUnreachable, match="the token holds characters that cannot be sent") as raised:
+        client(github, token=token, retries=0).releases()
+    assert token not in str(raised.value)
+    assert github.requests == []
+
+
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(GitHubUnreachable, match=r"127\.0\.0\.1:9\) did not answer GET"):
         Repository(GitHub("http://127.0.0.1:9", TOKEN, QUICK), SCHEMA).releases()

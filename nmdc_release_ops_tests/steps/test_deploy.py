@@ -59,7 +59,9 @@ def test_the_graph_has_a_deployment_only_where_one_is_configured(variable: str, 
     assert run(_STEPS, {variable: value}) == sorted([*plain, "deploy"])
 
 
-def test_a_deployment_that_fails_leaves_a_complete_release_and_says_so(workplace: Workplace) -> None:
+def test_a_setting_that_is_missing_is_named_before_the_freeze_and_a_deployment_that_fails_leaves_a_complete_release_and_says_so(
+    workplace: Workplace,
+) -> None:
     with loopback_rancher() as rancher:
         rancher.fail("POST", "dagster-dagit", breaks_off)
         environment = {
@@ -69,6 +71,9 @@ def test_a_deployment_that_fails_leaves_a_complete_release_and_says_so(workplace
             "NMDC_RANCHER_NAMESPACE": rancher_server.NAMESPACE,
             "NMDC_RANCHER_TOKEN": rancher_server.TOKEN,
         }
+        misconfigured = run(_RELEASE, {**environment, "NMDC_RANCHER_TOKEN": ""})
+        assert misconfigured["failed"] == ["plan"]
+        assert "NMDC_RANCHER_TOKEN not" in misconfigured["said"] and "was not touched" in misconfigured["said"]
         result = run(_RELEASE, environment)
         assert len(rancher.requests) == 3
     assert result["failed"] == ["deploy"]

@@ -104,7 +104,9 @@ def test_a_chat_that_misbehaves_is_given_up_and_its_address_never_said(
     assert problem and SECRET not in problem
 
 
-@pytest.mark.parametrize("address", ["", "nonsense", "https://[", "ftp://127.0.0.1/x", "http://127.0.0.1:9/x"])
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "https://[", "ftp://127.0.0.1/x", "http://127.0.0.1:9/x", "http://chat.example.org/x"]
+)
 def test_an_address_that_leads_nowhere_is_no_error(address: str) -> None:
     assert post_text(address, "A text")
 
