@@ -27,6 +27,8 @@ from nmdc_release_ops_tests.steps.crashing_run import data_release
 pytestmark = pytest.mark.faults
 
 SCALE = 500
+MOVES = 6
+"""Of the demo's release: two renames for each of the three collections that it changes."""
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_killed_before_the_swap_the_origin_is_as_it_was_and_re_execution_finishe
     assert_released(client)
 
 
-@pytest.mark.parametrize("point", ["before:0", "made:0", "before:3", "made:5"])
+@pytest.mark.parametrize("point", [f"{when}:{move}" for move in range(MOVES) for when in ("before", "made")])
 def test_killed_in_the_swap_the_origin_stays_frozen_and_re_execution_finishes(
     workplace: Workplace, client: MongoClient[Any], point: str
 ) -> None:
@@ -117,6 +119,25 @@ def test_killed_in_the_swap_the_origin_stays_frozen_and_re_execution_finishes(
     assert not refused.success
     assert is_write_blocked(client) is True
     assert reexecute(workplace, run_id).success
+    assert_released(client)
+
+
+@pytest.mark.parametrize("point", ["before:1", "made:3"])
+def test_killed_in_the_swap_a_rollback_brings_back_what_was(
+    workplace: Workplace, client: MongoClient[Any], point: str
+) -> None:
+    before = hashes(client)
+    del before["_migration_events"]
+    crash(workplace, point)
+    rollback = defs.get_job_def("rollback")
+    assert rollback.execute_in_process(instance=workplace.instance).success
+    after = hashes(client)
+    del after["_migration_events"]
+    assert after == before
+    assert version(client) == "11.23.0"
+    assert is_write_blocked(client) is False and current_lease(client) is None
+    assert rollback.execute_in_process(instance=workplace.instance).success
+    assert workplace.release(target_version="11.25").success
     assert_released(client)
 
 
