@@ -86,12 +86,12 @@ def assert_nothing_lost(hammer: Hammer, client: MongoClient[Any], version: str) 
 
 
 def test_the_hammer_notices_every_kind_of_lost_write(hammer: Hammer, client: MongoClient[Any]) -> None:
-    hammer.wait_for_more("acknowledged", "jobs", writes=15)
+    hammer.wait_for_more("acknowledged", "jobs", writes=40)
     hammer.kill()
     database = client[DATABASE]
     assert lost_writes(hammer.account, database) == []
-    inserted = database.jobs.find_one({"name": {"$regex": "^inserted"}})
-    updated = database.biosample_set.find_one({"name": {"$regex": "^updated"}})
+    written = {"name": {"$regex": "^(inserted|updated)"}}
+    inserted, updated = database.jobs.find_one(written), database.biosample_set.find_one(written)
     database.jobs.delete_one({"_id": inserted["_id"]})
     database.biosample_set.update_one({"_id": updated["_id"]}, {"$set": {"name": "as it was before"}})
     lost = lost_writes(hammer.account, database)
@@ -129,7 +129,7 @@ def test_writes_between_a_failure_and_its_re_execution_are_kept_by_refusing_unti
         refused = reexecute(workplace, dg.ReexecutionOptions.from_failure(failed.run_id, workplace.instance))
         said = failed_plainly(refused)
         assert "biosample_set, study_set of the origin changed since it was dumped" in said
-        assert "re-execute this run from `dump`" in said
+        assert "Re-execute this run from `dump`" in said
         hammer.wait_for_more("acknowledged", "study_set")
         hammer.pause()
         assert recorded_version(client) == BEFORE
