@@ -20,6 +20,7 @@ from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
 
@@ -179,6 +180,22 @@ def make(origin: Database[Document], move: Move) -> None:
             f"{PREVIOUS}NAME. Put the collection with UUID {move.uuid} back under {move.source}, and try again."
         )
     origin[move.source].rename(move.target)
+
+
+def conclude(origin: Database[Document], done: Journal, event: ledger.Event, run_id: str) -> None:
+    """Write the last event into the ledger and the last state into the journal: both or neither, and only by the holder.
+
+    Raises:
+        LeaseLost: another run goes on in place of this one.
+    """
+
+    def write(session: ClientSession) -> None:
+        require_lease(origin.client, done.release_id, run_id, session)
+        record(origin, event, done, session)
+        write_journal(origin.client, done, session)
+
+    with origin.client.start_session() as session:
+        session.with_transaction(write)
 
 
 def record(

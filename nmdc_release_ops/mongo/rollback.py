@@ -18,10 +18,10 @@ from nmdc_release_ops.mongo.journal import (
     Journal,
     Move,
     State,
+    conclude,
     make,
     newest_journal,
     read_journal,
-    record,
     write_journal,
 )
 from nmdc_release_ops.mongo.lease import require_lease
@@ -116,14 +116,7 @@ def perform_rollback(origin: Database[Document], journal: Journal, run_id: str) 
         make(origin, move)
     ledger.ensure_view(origin)
     done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": now(), "made": 0})
-
-    def finish(session: ClientSession) -> None:
-        require_lease(origin.client, journal.release_id, run_id, session)
-        record(origin, ledger.Event.ROLLED_BACK, journal, session)
-        write_journal(origin.client, done, session)
-
-    with origin.client.start_session() as session:
-        session.with_transaction(finish)
+    conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
     ledger.ensure_view_says(origin, journal.from_version)
     return done
 

@@ -16,6 +16,7 @@ from nmdc_release_ops.mongo.journal import (
     State,
     SwapBlocked,
     SwapUnderWay,
+    conclude,
     make,
     note_made,
     read_journal,
@@ -114,14 +115,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
             "made": len(journal.moves),
         }
     )
-
-    def finish(session: ClientSession) -> None:
-        require_lease(origin.client, journal.release_id, run_id, session)
-        record(origin, ledger.Event.COMPLETED, journal, session)
-        write_journal(origin.client, done, session)
-
-    with origin.client.start_session() as session:
-        session.with_transaction(finish)
+    conclude(origin, done, ledger.Event.COMPLETED, run_id)
     return done
 
 

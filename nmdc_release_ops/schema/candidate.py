@@ -14,9 +14,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.schema.package import NAME, PackageUnreadable, SchemaPackage
+from nmdc_release_ops.schema.package import NAME, PackageUnreadable, SchemaPackage, unpack
 from nmdc_release_ops.schema.placing import lock
-from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.schema.version import SchemaVersion
 
 EXAMPLES = (
@@ -105,26 +104,9 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
     requirement = require_source(source)
     with tempfile.TemporaryDirectory(prefix=".candidate.", dir=folder) as scratch:
         unpacked = Path(scratch) / "package"
-        run_uv(
-            [
-                *(
-                    "pip",
-                    "install",
-                    "--no-deps",
-                    "--link-mode",
-                    "copy",
-                    "--python",
-                    python(),
-                    "--target",
-                    str(unpacked),
-                ),
-                # uv builds a folder anew only where it is told to, or its pyproject.toml changed.
-                *("--refresh-package", NAME, "--reinstall-package", NAME),
-                *("--requirements", "-"),
-            ],
-            what="the release candidate of schema_source",
-            requirements=requirement + "\n",
-        )
+        # uv builds a folder anew only where it is told to, or its pyproject.toml changed.
+        anew = ("--refresh-package", NAME, "--reinstall-package", NAME)
+        unpack(requirement, unpacked, *anew, what="the release candidate of schema_source")
         if not (unpacked / "nmdc_schema").is_dir():
             raise PackageUnreadable("What schema_source leads to is no package of nmdc-schema.")
         candidate = Candidate(f"candidate-{_digest(unpacked)[:12]}")

@@ -169,21 +169,7 @@ class SchemaPackages:
         with lock(folder):
             if not folder.is_dir():
                 with made_aside(folder) as aside:
-                    run_uv(
-                        [
-                            "pip",
-                            "install",
-                            "--no-deps",
-                            "--link-mode",
-                            "copy",
-                            "--python",
-                            python(),
-                            "--target",
-                            str(aside),
-                            spec(version),
-                        ],
-                        what=f"{NAME} {version}",
-                    )
+                    unpack(spec(version), aside, what=f"{NAME} {version}")
         return package
 
     def _resolve(self, requirement: str, resolution: str) -> SchemaVersion:
@@ -200,6 +186,28 @@ class SchemaPackages:
             if separator and name == NAME:
                 return SchemaVersion.parse(version)
         raise InstallationFailed(f"uv did not say which release of {requirement} there is. It said:\n{printed}")
+
+
+def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
+    """Install a package into a folder, without its dependencies.
+
+    Args:
+        requirement: what uv is to install.
+        arguments: more of uv's options.
+        what: for errors.
+
+    Raises:
+        PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+    """
+    run_uv(
+        [
+            *("pip", "install", "--no-deps", "--link-mode", "copy", "--python", python(), "--target", str(folder)),
+            *arguments,
+            *("--requirements", "-"),
+        ],
+        what=what,
+        requirements=requirement + "\n",
+    )
 
 
 def spec(version: SchemaVersion) -> str:

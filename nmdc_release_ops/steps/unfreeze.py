@@ -1,7 +1,7 @@
 """`unfreeze`: allow writes again."""
 
 import shutil
-from collections.abc import Set
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
@@ -51,8 +51,18 @@ def unfreeze(
     for line in window.left:
         context.log.warning(line)
     shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
-    _prune_environments(context, schema)
-    _prune(context, home, plan, {plan.release_id, *([last.release_id] if last else [])})
+    _prune(
+        context,
+        f"schema environments that were not used in {ENVIRONMENT_DAYS} days",
+        lambda: schema.environments.prune(ENVIRONMENT_DAYS),
+    )
+    # Never the archive of the last release that swapped: it is what is left should its previous generation be lost.
+    needed = {plan.release_id, *([last.release_id] if last else [])}
+    _prune(
+        context,
+        f"archives older than the newest {plan.keep_archives}",
+        lambda: home.prune(plan.keep_archives, needed),
+    )
     context.add_output_metadata(
         {
             "writes blocked for": duration(window.seconds),
@@ -73,24 +83,12 @@ def unfreeze(
     return window
 
 
-def _prune(context: dg.OpExecutionContext, home: ReleaseHome, plan: ReleasePlan, needed: Set[str]) -> None:
-    """Never the archive of the last release that swapped: it is what is left should its previous generation be lost."""
+def _prune(context: dg.OpExecutionContext, what: str, prune: Callable[[], Sequence[str]]) -> None:
+    """Remove what is not needed any more, and say so; that it cannot be removed fails nothing."""
     try:
-        removed = home.prune(plan.keep_archives, needed)
+        removed = prune()
     except OSError as error:
-        context.log.warning(f"Old archives could not be removed ({error}). The next release tries again.")
+        context.log.warning(f"Not removed: {what} ({error}). The next release tries again.")
         return
     if removed:
-        context.log.info(f"Removed the archives of {', '.join(removed)}: the newest {plan.keep_archives} are kept.")
-
-
-def _prune_environments(context: dg.OpExecutionContext, schema: SchemaReleases) -> None:
-    try:
-        removed = schema.environments.prune(ENVIRONMENT_DAYS)
-    except OSError as error:
-        context.log.warning(f"Old schema environments could not be removed ({error}). The next release tries again.")
-        return
-    if removed:
-        context.log.info(
-            f"Removed schema environments that were not used in {ENVIRONMENT_DAYS} days: {', '.join(removed)}."
-        )
+        context.log.info(f"Removed {what}: {', '.join(removed)}.")

@@ -180,15 +180,15 @@ def test_a_swap_that_stopped_after_its_last_event_does_not_repeat_it(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    write = swap.write_journal
+    write = journal_module.write_journal
 
     def stop(*_: Any) -> None:
         raise RuntimeError("stopped")
 
-    monkeypatch.setattr(swap, "write_journal", stop)
+    monkeypatch.setattr(journal_module, "write_journal", stop)
     with pytest.raises(RuntimeError, match="stopped"):
         swap.perform_swap(origin, journal, RUN)
-    monkeypatch.setattr(swap, "write_journal", write)
+    monkeypatch.setattr(journal_module, "write_journal", write)
     assert is_swap_under_way(origin.client, "a-release")
     swap.perform_swap(origin, journal, RUN)
     events = [event["event"] for event in origin["_migration_events"].find()]
