@@ -27,7 +27,6 @@ class Server:
         kind: how it is arranged.
         name: of the replica set, else empty.
         guarded: whether strangers are refused: see `requires_authorization`.
-        write_blocked: whether a write block is on now, or None where that is not told.
         free_bytes: room on the disk that holds the data, or None where that is not told.
     """
 
@@ -35,7 +34,6 @@ class Server:
     kind: Kind
     name: str
     guarded: bool
-    write_blocked: bool | None
     free_bytes: int | None
 
     @property
@@ -62,7 +60,6 @@ def describe_server(client: MongoClient[Document], database: str) -> Server:
         kind=kind,
         name=hello.get("setName", ""),
         guarded=requires_authorization(client, database),
-        write_blocked=is_write_blocked(client),
         free_bytes=_free_bytes(client, database),
     )
 
