@@ -19,19 +19,23 @@ READ_BATCH = 10_000
 WRITE_BATCH_BYTES = 16_000_000
 WRITE_BATCH_DOCUMENTS = 20_000
 
-# Whatever a document holds, looking into it must not fail.
-_RAW = CodecOptions(
+RAW = CodecOptions(
     document_class=RawBSONDocument,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     unicode_decode_error_handler="replace",
 )
+"""How to look into a document: whatever it holds, that must not fail."""
 _NINE_ZEROS = bytes(9)
 _EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
 
 
-def read_raw(collection: MongoCollection[Document]) -> Iterator[bytes]:
-    """The documents of a collection in its natural order, as runs of concatenated BSON."""
-    yield from collection.find_raw_batches(batch_size=READ_BATCH)
+def read_raw(collection: MongoCollection[Document], **find: Any) -> Iterator[bytes]:
+    """The documents of a collection, in its natural order unless told otherwise, as runs of concatenated BSON.
+
+    Args:
+        find: what `find` takes: a filter, a sort, a limit.
+    """
+    yield from collection.find_raw_batches(batch_size=READ_BATCH, **find)
 
 
 def count_documents(run: bytes) -> int:
@@ -68,7 +72,7 @@ def has_empty_timestamp(document: bytes) -> bool:
     # Cheap looks first, for nearly every document is done with them: a name's end and eight zeros, after the type's byte.
     if _NINE_ZEROS not in document or _EMPTY_TIMESTAMP.search(document) is None:
         return False
-    fields = RawBSONDocument(document, _RAW).items()
+    fields = RawBSONDocument(document, RAW).items()
     return any(name != "_id" and isinstance(value, Timestamp) and value == Timestamp(0, 0) for name, value in fields)
 
 
@@ -84,7 +88,7 @@ class RawWriter:
     """
 
     def __init__(self, database: Database[Any], name: str) -> None:
-        self._collection = database.get_collection(name, codec_options=_RAW)
+        self._collection = database.get_collection(name, codec_options=RAW)
         self._batch: list[RawBSONDocument] = []
         self._bytes = 0
         self.written = 0
@@ -97,7 +101,7 @@ class RawWriter:
         """
         if has_empty_timestamp(document):
             self.flush()
-            self._put(RawBSONDocument(document, _RAW))
+            self._put(RawBSONDocument(document, RAW))
             return True
         self._batch.append(RawBSONDocument(document))
         self._bytes += len(document)
