@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.difference import CollectionCounts
 from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
@@ -156,12 +157,16 @@ class MigratedDatabase(Record):
     Attributes:
         documents: per collection.
         hashes: `dbHash` per collection.
+        counts: of the collections that changed, were created or deleted.
+        difference: the page that shows what changed.
     """
 
     migrators: list[MigratorOutcome]
     changes: ChangeSet
     documents: dict[str, int]
     hashes: dict[str, str]
+    counts: list[CollectionCounts] = []
+    difference: Path | None = None
 
 
 class ValidationReport(Record):

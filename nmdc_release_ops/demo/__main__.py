@@ -127,6 +127,7 @@ def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
         ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in STEPS)),
         ("frozen", f"writes were blocked for {duration(window.seconds)}"),
         ("archive", f"{archive.path} ({size(archived)})"),
+        ("difference", str(migrated.difference)),
         ("run", f"{run_id}; `make ui` shows it at http://127.0.0.1:3000/runs/{run_id}"),
     ]
     print("\nReleased.\n" + "\n".join(f"  {name:<10} {text}" for name, text in rows))

@@ -67,11 +67,19 @@ class Change(NamedTuple):
     kind: Kind
     detail: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where it happened, for people."""
         where = self.path or "the document"
-        if self.kind is Kind.RENAMED:
-            return f"{where} → {self.detail}"
-        return f"{where} ({self.kind}: {self.detail})" if self.detail else f"{where} ({self.kind})"
+        return f"{where} → {self.detail}" if self.kind is Kind.RENAMED else where
+
+    @property
+    def what(self) -> str:
+        """What happened there, for people."""
+        return f"{self.kind}: {self.detail}" if self.kind is Kind.TYPE else str(self.kind)
+
+    def __str__(self) -> str:
+        return self.place if self.kind is Kind.RENAMED else f"{self.place} ({self.what})"
 
 
 def changes(was: bytes, now: bytes) -> set[Change]:

@@ -1,4 +1,4 @@
-"""`migrate`: load the archive into the transformer and run the release's own migrators on it."""
+"""`migrate`: load the archive into the transformer, run the release's own migrators on it, and show what they changed."""
 
 from collections.abc import Mapping, Sequence
 from subprocess import TimeoutExpired
@@ -12,6 +12,7 @@ from nmdc_release_ops.mongo.changes import compare, snapshot
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
+from nmdc_release_ops.steps.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.display import duration, log_progress, table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, MigratorTimedOut, WorkerDied, told_plainly
 
@@ -29,7 +30,8 @@ def migrate(
     schema: SchemaReleases,
     worker: SchemaWorker,
 ) -> MigratedDatabase:
-    """Load the archive into the transformer and run the migrators, each in the environment that the plan says.
+    """Load the archive into the transformer, run the migrators, each in the environment that the plan says, and show what
+    they changed.
 
     It always starts over from the archive, so it can be re-executed at any time.
     """
@@ -43,14 +45,18 @@ def migrate(
         outcomes = _run_migrators(context, plan, scratch, home, schema, worker)
         after = snapshot(scratch.database)
         documents = {name: scratch.database[name].count_documents({}) for name in after.collections}
+        changes = compare(before, after)
+        context.log.info(f"Migrated: {changes.describe()}.")
+        difference, page = show_difference(context, plan, archive.path, manifest, scratch.database, changes, home)
     migrated = MigratedDatabase(
         migrators=outcomes,
-        changes=compare(before, after),
+        changes=changes,
         documents=documents,
         hashes=dict(after.hashes),
+        counts=[collection.counts for collection in difference.collections],
+        difference=page,
     )
-    context.log.info(f"Migrated: {migrated.changes.describe()}.")
-    context.add_output_metadata(_describe(archive, migrated))
+    context.add_output_metadata(_describe(archive, migrated) | describe_difference(difference, page))
     return migrated
 
 
