@@ -97,25 +97,24 @@ def changes(was: bytes, now: bytes) -> set[Change]:
 
 def _of_objects(path: str, before: RawBSONDocument, after: RawBSONDocument) -> Iterator[Change]:
     was, now = dict(before.items()), dict(after.items())
-    prefix = f"{path}." if path else ""
     removed = [key for key in was if key not in now]
     added = [key for key in now if key not in was]
     renamed = _renames({key: was[key] for key in removed}, {key: now[key] for key in added})
     for old, new in renamed.items():
-        yield Change(_short(prefix + old), Kind.RENAMED, _short(new))
-        yield from _of_values(_short(prefix + new), was[old], now[new])
+        yield Change(_at(path, old), Kind.RENAMED, _short(new))
+        yield from _of_values(_at(path, new), was[old], now[new])
     for key in removed:
         if key not in renamed:
-            yield Change(_short(prefix + key), Kind.REMOVED)
+            yield Change(_at(path, key), Kind.REMOVED)
     new_names = set(renamed.values())
     for key in added:
         if key not in new_names:
-            yield Change(_short(prefix + key), Kind.ADDED)
+            yield Change(_at(path, key), Kind.ADDED)
     kept = [key for key in was if key in now]
     if kept != [key for key in now if key in was]:
         yield Change(path, Kind.ORDER)
     for key in kept:
-        yield from _of_values(_short(prefix + key), was[key], now[key])
+        yield from _of_values(_at(path, key), was[key], now[key])
 
 
 def _renames(removed: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, str]:
@@ -202,6 +201,11 @@ def _encoded(value: Any) -> bytes:
 def _type_name(value: Any) -> str:
     name = type(value).__name__
     return _TYPE_NAMES.get(name, name)
+
+
+def _at(path: str, key: str) -> str:
+    name = key or '""'
+    return _short(f"{path}.{name}" if path else name)
 
 
 def _short(path: str) -> str:
