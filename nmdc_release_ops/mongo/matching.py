@@ -59,15 +59,16 @@ class Matching:
                 yield was, now
                 continue
             self._waiting.add(key_of(was), was)
-            if now is not None:
-                key = key_of(now)
-                earlier = self._waiting.pop(key)
-                if earlier is None:
-                    self._unmatched.add(key, now)
-                else:
-                    yield earlier, now
+            if now is not None and (earlier := self._meet(now)) is not None:
+                yield earlier, now
             if self._waiting.is_full:
                 yield from self._ask()
+        while self._waiting.documents and not self._unmatched.is_full:
+            now = next(self._after, None)
+            if now is None:
+                break
+            if (earlier := self._meet(now)) is not None:
+                yield earlier, now
         yield from self._ask()
 
     def added(self, count: int, before: Callable[[], Iterable[bytes]]) -> list[bytes]:
@@ -90,6 +91,16 @@ class Matching:
             newest.pop(key)
             self._unmatched.pop(key)
         return list(islice(chain(newest.documents, self._unmatched.documents), count))
+
+    def _meet(self, now: bytes) -> bytes | None:
+        """The counterpart of a document, if it waits; else the document is kept, since its counterpart may come."""
+        key = key_of(now)
+        earlier = self._waiting.pop(key)
+        if earlier is None:
+            self._unmatched.add(key, now)
+        else:
+            self._hits += 1
+        return earlier
 
     def _ask(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Ask the server for the counterparts of all that wait."""
