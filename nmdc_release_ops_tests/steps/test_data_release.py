@@ -16,6 +16,8 @@ from nmdc_release_ops.mongo.collections import collection_hashes, comparable_ind
 from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.mongo.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.records import MigratedDatabase
+from nmdc_release_ops.resources import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 
 SCALE = 1_500
@@ -196,6 +198,41 @@ def test_the_plan_says_where_each_migrator_runs_and_what_is_installed_there(rele
 
 def _is_plan(event: dg.DagsterEvent) -> bool:
     return event.is_successful_output and event.step_key == "plan"
+
+
+def test_what_the_migrators_changed_is_shown_document_by_document(released: Released) -> None:
+    (output,) = [
+        event for event in released.result.all_events if event.is_successful_output and event.step_key == "migrate"
+    ]
+    metadata = output.event_specific_data.metadata
+    rows = {record.data["collection"]: record.data for record in metadata["documents changed"].records}
+    assert sorted(rows) == CHANGED
+    migrated = released.result.output_for_node("migrate")
+    assert sum(row["changed"] for row in rows.values()) == sum(counts.changed for counts in migrated.counts) > 0
+    assert rows["data_generation_set"]["changed"] >= len(released.investigators_before)
+    for name, row in rows.items():
+        before = released.database[f"_release.previous.{name}"].count_documents({})
+        assert (row["added"], row["removed"], row["changed"] + row["unchanged"]) == (0, 0, before)
+    paths = {
+        (record.data["collection"], record.data["path"]): record.data for record in metadata["paths changed"].records
+    }
+    investigators = paths["data_generation_set", "principal_investigator"]
+    assert (investigators["change"], investigators["documents"]) == ("removed", len(released.investigators_before))
+    assert ("study_set", "has_credit_associations[].applies_to_person → applies_to_agent") in paths
+    page = Path(metadata["difference"].value)
+    assert page == migrated.difference == released.result.output_for_node("dump").path.parent / "difference.html"
+    assert "What changed in nmdc from schema 11.23.0 to 11.25.0" in page.read_text()
+    assert page.with_suffix(".json").is_file()
+    log = "\n".join(entry.message for entry in released.workplace.instance.all_logs(released.result.run_id))
+    assert "data_generation_set: " in log and "changed, 0 added, 0 removed" in log
+
+
+def test_a_record_of_before_there_was_a_difference_can_still_be_read(released: Released) -> None:
+    record = json.loads(ReleaseHome().record(released.result.run_id, "migrate").read_bytes())
+    del record["counts"], record["difference"]
+    earlier = MigratedDatabase.model_validate(record)
+    assert earlier.changes == released.result.output_for_node("migrate").changes
+    assert (earlier.counts, earlier.difference) == ([], None)
 
 
 def test_the_asset_catalog_has_the_version_and_the_archive(released: Released) -> None:
