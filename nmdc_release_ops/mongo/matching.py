@@ -58,7 +58,12 @@ class Matching:
             if was == now:
                 yield was, now
                 continue
-            self._waiting.add(key_of(was), was)
+            key = key_of(was)
+            if now is not None and key_of(now) == key:
+                self._hits += 1
+                yield was, now
+                continue
+            self._waiting.add(key, was)
             if now is not None and (earlier := self._meet(now)) is not None:
                 yield earlier, now
             if self._waiting.is_full:
