@@ -132,7 +132,7 @@ def _sample(heading: str, sample: Sample, is_open: bool) -> Iterator[str]:
         yield '<p class="quiet">The document is long: fields that are the same in both are left out.</p>\n'
     if sample.before is not None and sample.after is not None:
         yield '<table class="sides"><tr><th>before</th><th>after</th></tr>\n'
-        yield from _side_by_side(sample.before.splitlines(), sample.after.splitlines())
+        yield from _side_by_side(sample.before.split("\n"), sample.after.split("\n"))
         yield "</table>\n"
     else:
         yield f"<pre>{escape(sample.before or sample.after or '')}</pre>\n"
