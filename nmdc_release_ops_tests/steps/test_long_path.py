@@ -95,6 +95,10 @@ def test_sixteen_parts_that_create_rename_and_delete_are_swapped_in_and_rolled_b
     }
     assert {"extraction_set", "mags_activity_set", "pooling_set"} <= set(changes.deleted)
     assert "planned_process_set" in changes.untouched
+    counted = {counts.name: counts for counts in result.output_for_node("migrate").counts}
+    assert counted["omics_processing_set → data_generation_set"].changed == 6
+    assert (counted["pooling_set"].removed, counted["material_processing_set"].added) == (1, 4)
+    assert {counts.after for counts in counted.values() if counts.fate == "created"} == set(changes.created)
 
     after = data_of(client)
     live = {name for name in after["hashes"] if not name.startswith("_release.")}
