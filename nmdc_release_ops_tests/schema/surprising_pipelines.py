@@ -20,7 +20,7 @@ from worker.adapter import Outcome, make_adapter
 
 DOCUMENTS: list[dict[str, Any]] = [
     {
-        "_id": number if number % 2 else {"odd": number},
+        "_id": (number, {"odd": number}, f"nmdc:{number}", ObjectId(f"{number:024x}"))[number % 4],
         "id": f"nmdc:{number}",
         "long": Int64(number),
         "short": number,

@@ -14,6 +14,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 import bson
+from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
@@ -30,6 +31,15 @@ Pipeline = list[Callable[[Document], Document]]
 
 # The driver looks into raw documents that it writes; a date that Python cannot hold must not stop it there.
 _RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+# Ids that nobody can change, and that no query can take for an operator.
+_PLAIN = (ObjectId, str, int)
+
+
+class _Encoded(RawBSONDocument):
+    """A replacement as bytes. It is never empty; without saying so, the driver would decode it to find out."""
+
+    def __bool__(self) -> bool:
+        return True
 
 
 @dataclass
@@ -99,7 +109,9 @@ class _Fast:
                 document = bson.decode(raw.raw, codec)
                 with self.outcome.at(collection_name, document):
                     # Before the pipeline, which may tamper with it.
-                    identifier = deepcopy(document["_id"])
+                    identifier = document["_id"]
+                    if type(identifier) not in _PLAIN:
+                        identifier = deepcopy(identifier)
                     for function in pipeline:
                         document = function(document)
                     self._replace(collection_name, identifier, raw.raw, document, session)
@@ -125,9 +137,11 @@ class _Fast:
         if len(after) > LARGEST_DOCUMENT or self._waiting_for != (name, session):
             self._flush()
         self._waiting_for = (name, session)
-        # `$eq`, as the release's adapter has it: an _id may be an object that looks like an operator. The bytes and
-        # not the document, which the migrator may keep and change later.
-        self._waiting.append(ReplaceOne({"_id": {"$eq": identifier}}, RawBSONDocument(after, _RAW)))
+        # `$eq`, as the release's adapter has it: an _id may be an object that looks like an operator. Without it the
+        # server goes straight to the document and plans no query, which is half of its work. The bytes and not the
+        # document, which the migrator may keep and change later.
+        wanted = identifier if type(identifier) in _PLAIN else {"$eq": identifier}
+        self._waiting.append(ReplaceOne({"_id": wanted}, _Encoded(after, _RAW)))
         self._waiting_bytes += len(after)
         self.outcome.written[name] += 1
         if self._waiting_bytes >= BULK_BYTES or len(self._waiting) >= BULK_DOCUMENTS:
@@ -143,7 +157,9 @@ class _Fast:
         except BulkWriteError as error:
             for refused in (error.details or {}).get("writeErrors", [])[:1]:
                 asked = refused["op"]
-                self.outcome.failed_at = (name, asked["u"].get("id", asked["q"]["_id"]["$eq"]))
+                wanted = asked["q"]["_id"]
+                identifier = wanted if type(wanted) in _PLAIN else wanted["$eq"]
+                self.outcome.failed_at = (name, asked["u"].get("id", identifier))
             raise
 
 
