@@ -56,5 +56,5 @@ format: setup ## Put the code in its format
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-bench: setup ## Measure against today's tools, side by side
-	$(RUN)/python -m bench
+bench: setup ## Measure against today's tools, side by side (SIZES="20000 200000", PARTS="migrate validate")
+	$(RUN)/python -m bench $(PARTS) $(if $(SIZES),--sizes $(SIZES))

@@ -1,91 +1,107 @@
-"""`make bench`: dump and load, ours and, where they are installed, `mongodump` and `mongorestore`, on the same data in one run.
+"""`make bench`: what this project does, side by side with today's tools, on the same data in one run.
 
-Prints a table and writes it to bench/results.md. Seconds depend on the machine and what else it does: compare ratios.
+Prints a table and writes it to bench/results.md. docs/performance.md says what each row is.
 """
 
-import resource
-import shutil
-import subprocess
+import argparse
+import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pymongo import MongoClient
+from bench import archive, migrate, refscan, unchanged, validate
+from bench.data import Data, demo_data
+from bench.table import Row, heading, line_of, machine
+from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops.schema.environment import SchemaEnvironments
+from nmdc_release_ops.schema.package import SchemaPackages
+from nmdc_release_ops.schema.version import SchemaVersion
 
-from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
-from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.collections import list_collections
-from nmdc_release_ops.mongo.dump import dump
-from nmdc_release_ops.mongo.load import load
-
-SCALES = [int(argument) for argument in sys.argv[1:]] or [20_000, 200_000, 1_000_000]
+PARTS = ("migrate", "archive", "validate", "refscan", "unchanged")
+SIZES = (20_000, 200_000, 1_000_000)
+BASELINE_DOCUMENTS = 200_000
 RESULTS = Path(__file__).parent / "results.md"
 
 
-def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.monotonic()
-    result = work()
-    return time.monotonic() - started, result
-
-
-def measure(scale: int, folder: Path) -> list[tuple[str, ...]]:
-    """Rows of (documents, what, seconds, documents per second)."""
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda _: None)
-    rows: list[tuple[str, ...]] = []
-
-    def row(what: str, took: float, documents: int) -> None:
-        rows.append((f"{documents:,}", what, f"{took:.2f}", f"{documents / took:,.0f}"))
-
-    try:
-        with MongoClient[Any](origin.server.uri) as client:
-            database, copy = client[DATABASE], client["copy"]
-            names = [name for name, found in list_collections(database).items() if found.kind == "collection"]
-            now = ClusterTime(seconds=1, increment=1)
-            archive = folder / "archive"
-            took, manifest = seconds(lambda: dump(database, names, archive, release_id="bench", cluster_time=now))
-            row("native dump", took, manifest.documents)
-            took, _ = seconds(lambda: load(archive, manifest, copy))
-            row("native load, verified", took, manifest.documents)
-            client.drop_database("copy")
-            for what, command in tools(origin.server.uri, folder).items():
-                took, _ = seconds(lambda command=command: subprocess.run(command, check=True, capture_output=True))
-                row(what, took, manifest.documents)
-    finally:
-        origin.stop()
-    return rows
-
-
-def tools(uri: str, folder: Path) -> dict[str, list[str]]:
-    """The commands of MongoDB's own tools, in the order in which they have to run; those that are installed."""
-    out = str(folder / "tools")
-    # Not on the command line, where every user of the machine could read the password.
-    config = folder / "tools.yaml"
-    config.touch(mode=0o600)
-    config.write_text(f"uri: {uri}\n")
-    renamed = [f"--nsFrom={DATABASE}.*", "--nsTo=copy.*", "--gzip", "--drop", f"--dir={out}"]
-    commands = {
-        "mongodump --gzip": ["mongodump", f"--config={config}", f"--db={DATABASE}", "--gzip", f"--out={out}"],
-        "mongorestore": ["mongorestore", f"--config={config}", f"--nsInclude={DATABASE}.*", *renamed],
-    }
-    return {what: command for what, command in commands.items() if shutil.which(command[0])}
-
-
 def main() -> None:
-    lines = ["| documents | what | seconds | documents per second |", "|---|---|---|---|"]
-    for scale in SCALES:
+    # So that servers are stopped and folders removed however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    arguments = _parse()
+    home = ReleaseHome()
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    versions: set[str] = set()
+    notes: list[str] = []
+    for line in heading():
+        tell(line)
+    for scale in arguments.sizes:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            for row in measure(scale, Path(folder)):
-                lines.append(f"| {' | '.join(row)} |")
-                print(lines[-1], flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    lines.append(f"\nThe largest memory of this process was {peak:,.0f} MB, over all sizes.")
-    if not shutil.which("mongodump"):
-        lines.append("`mongodump` and `mongorestore` are not installed here, so that there is nothing to compare with.")
-    print("\n".join(lines[-2:]))
-    RESULTS.write_text("\n".join(lines) + "\n")
+            for row in _measure(scale, Path(folder), home, arguments, versions, notes):
+                tell(line_of(row))
+    tell("")
+    for note in (*notes, machine(", ".join(sorted(versions)) or "of the origin")):
+        tell(f"{note}\n")
+    RESULTS.write_text("\n".join(lines))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; all where none is named")
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="about how many documents, for each table")
+    parser.add_argument(
+        "--baseline-documents",
+        type=int,
+        default=BASELINE_DOCUMENTS,
+        help="LinkML's validator judges a sample of about so many documents where there are more; 0: all",
+    )
+    parser.add_argument(
+        "--skip-aggregates", action="store_true", help="let refscan leave out functional_annotation_agg"
+    )
+    parser.add_argument("--profile", action="store_true", help="also print where our adapter's time goes")
+    arguments = parser.parse_args()
+    unknown = [part for part in arguments.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    arguments.parts = arguments.parts or list(PARTS)
+    return arguments
+
+
+def _measure(
+    scale: int, folder: Path, home: ReleaseHome, arguments: argparse.Namespace, versions: set[str], notes: list[str]
+) -> Iterator[Row]:
+    if set(arguments.parts) - {"unchanged"}:
+        with demo_data(folder, scale, SchemaPackages(home.schema_folder)) as data:
+            versions.add(data.mongod_version)
+            yield from _on_copies(data, home, arguments)
+            notes.append(
+                f"The mongod that held {data.documents:,} documents and all copies of them took "
+                f"{data.mongod_memory / 1_000_000:,.0f} MB at most."
+            )
+    if "unchanged" in arguments.parts:
+        (folder / "release").mkdir()
+        yield from unchanged.measure(folder / "release", scale, home)
+
+
+def _on_copies(data: Data, home: ReleaseHome, arguments: argparse.Namespace) -> Iterator[Row]:
+    environments = SchemaEnvironments(home.schema_folder)
+    migrating, target = (environments.prepare(SchemaVersion.parse(version)) for version in unchanged.RELEASES)
+    if "migrate" in arguments.parts:
+        yield from migrate.measure(data, migrating)
+        if arguments.profile:
+            print(migrate.profile(data, migrating), flush=True)
+    if "archive" in arguments.parts:
+        yield from archive.measure(data)
+    if "validate" in arguments.parts:
+        cap = arguments.baseline_documents
+        # A few documents more than were asked for are no reason to take a sample.
+        yield from validate.measure(data, migrating, target, cap if cap and data.documents > 1.2 * cap else None)
+    if "refscan" in arguments.parts:
+        yield from refscan.measure(data, migrating, target, home.path, arguments.skip_aggregates)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""`migrate`: our adapter against the release's own, on the same data, with the same outcome."""
+
+import io
+import json
+import pstats
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.data import Data, ResultsDiffer
+from bench.environments import run_script
+from bench.processes import Ran
+from bench.table import Row, times_as_fast
+from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.schema.environment import SchemaEnvironment
+
+MIGRATOR = "migrator_from_11_23_0_to_11_24_0"
+GOAL = 10
+_PROFILED = 25
+
+
+def measure(data: Data, environment: SchemaEnvironment) -> Iterator[Row]:
+    """Rows of both adapters, one copy of the data each.
+
+    Raises:
+        ResultsDiffer: a collection is not the same after both, or the migrator had nothing to change.
+    """
+    with data.copy("bench_theirs") as theirs, data.copy("bench_ours") as ours, data.scratch("migrate") as folder:
+        before = collection_hashes(ours, data.names)
+        their_seconds, their_run, _ = _upgrade(data, environment, theirs.name, "theirs", folder)
+        our_seconds, our_run, written = _upgrade(data, environment, ours.name, "ours", folder)
+        their_hashes, our_hashes = (collection_hashes(database, data.names) for database in (theirs, ours))
+    differing = sorted(name for name in data.names if their_hashes.get(name) != our_hashes.get(name))
+    if differing:
+        raise ResultsDiffer(f"After {MIGRATOR}, these collections differ: {', '.join(differing)}")
+    changed = [name for name in data.names if before[name] != our_hashes[name]]
+    if not changed:
+        raise ResultsDiffer(f"{MIGRATOR} changed nothing")
+    touched = sum(part.documents for part in data.manifest.collections if part.name in changed)
+    yield Row(
+        data.documents,
+        "migrate",
+        "the release's `MongoAdapter`",
+        their_seconds,
+        judged=0,
+        memory=their_run.memory,
+        notes=f"{touched:,} documents in the {len(changed)} collections that it changes; "
+        f"start of the process {their_run.seconds - their_seconds:.1f} s more",
+    )
+    yield Row(
+        data.documents,
+        "migrate",
+        "our adapter",
+        our_seconds,
+        judged=0,
+        ratio=times_as_fast(their_seconds, our_seconds, GOAL),
+        memory=our_run.memory,
+        notes=f"{written:,} writes; dbHash of all {len(data.names)} collections is the same after both; "
+        f"start of the process {our_run.seconds - our_seconds:.1f} s more",
+    )
+
+
+def profile(data: Data, environment: SchemaEnvironment) -> str:
+    """Where our adapter's time goes, by own time and by cumulated time."""
+    with data.copy("bench_ours") as ours, data.scratch("profile") as folder:
+        stats = folder / "stats"
+        _upgrade(data, environment, ours.name, "ours", folder, stats)
+        text = io.StringIO()
+        for order in ("tottime", "cumulative"):
+            pstats.Stats(str(stats), stream=text).sort_stats(order).print_stats(_PROFILED)
+    return text.getvalue()
+
+
+def _upgrade(
+    data: Data, environment: SchemaEnvironment, database: str, whose: str, folder: Path, stats: Path | None = None
+) -> tuple[float, Ran, int]:
+    """Seconds that `upgrade` took, the process that ran it, and how many documents it wrote where that is known."""
+    arguments = [database, MIGRATOR, whose, *([str(stats)] if stats else [])]
+    ran = run_script(environment, "one_migrator.py", data.uri, arguments, folder)
+    said = json.loads(ran.output.splitlines()[-1])
+    return said["seconds"], ran, said["written"]

@@ -1,0 +1,121 @@
+"""`validate`: our worker's task against LinkML's validator called document by document, on data with known damage."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pymongo.database import Database
+
+from bench.damage import Key, damage_documents, sample
+from bench.data import Data, ResultsDiffer
+from bench.environments import run_script, run_task
+from bench.migrate import MIGRATOR
+from bench.processes import Ran
+from bench.table import Row, times_as_fast
+from nmdc_release_ops.schema.environment import SchemaEnvironment
+
+GOAL = 10
+
+
+def measure(
+    data: Data, migrating: SchemaEnvironment, environment: SchemaEnvironment, baseline_documents: int | None
+) -> Iterator[Row]:
+    """Rows of both.
+
+    Args:
+        migrating: where the data are brought to the schema of `environment`.
+        baseline_documents: LinkML judges a sample of about so many; all where None.
+
+    Raises:
+        ResultsDiffer: they do not find the same documents invalid, or others than those that were damaged.
+    """
+    with data.copy("bench_judged") as database, data.scratch("validate") as folder:
+        bring_to_target(data, migrating, database, folder)
+        damaged = damage_documents(database, data.names, data.documents)
+        every = max(1, round(data.documents / baseline_documents)) if baseline_documents else 1
+        theirs = _judge_by_linkml(data, environment, database, damaged, every, folder)
+        our_run, invalid, documents = judge_by_ours(data, environment, database, folder)
+        if documents != data.documents:
+            raise ResultsDiffer(f"{documents:,} documents were judged, of {data.documents:,}")
+        _require_same("our worker", set(damaged), invalid)
+    # What it costs before the first document does not grow.
+    their_seconds = theirs["preparing"] + theirs["judging"] * data.documents / theirs["judged"]
+    sampled = (
+        ""
+        if every == 1
+        else f"reckoned from one document in {every}, {theirs['judged']:,} in {theirs['seconds']:.1f} s; "
+    )
+    yield Row(
+        data.documents,
+        "validate",
+        "LinkML's `Validator`, one by one",
+        their_seconds,
+        memory=theirs["memory"],
+        notes=f"{sampled}{theirs['preparing']:.1f} s of it before the first document; {theirs['found']:,} found invalid",
+    )
+    yield Row(
+        data.documents,
+        "validate",
+        "our `validate`",
+        our_run.seconds,
+        ratio=times_as_fast(their_seconds, our_run.seconds, GOAL),
+        memory=our_run.memory,
+        notes=f"start of its processes included; {len(invalid):,} found invalid: those that were damaged, as LinkML's",
+    )
+
+
+def bring_to_target(data: Data, migrating: SchemaEnvironment, database: Database[Any], folder: Path) -> None:
+    """Migrate a copy to 11.24.0, and so to 11.25.0, whose migrators change nothing of the demo."""
+    run_script(migrating, "one_migrator.py", data.uri, [database.name, MIGRATOR, "ours"], folder)
+
+
+def judge_by_ours(
+    data: Data, environment: SchemaEnvironment, database: Database[Any], folder: Path
+) -> tuple[Ran, set[Key], int]:
+    """The worker's task on all collections: the process, the documents that it found invalid, how many it judged."""
+    found = folder / "violations.jsonl"
+    extras = {"database": database.name, "collections": data.names, "violations_path": str(found)}
+    ran, messages = run_task(environment, "validate", data.uri, extras, folder)
+    (summary,) = (message for message in messages if message["kind"] == "summary")
+    violations = [json.loads(line) for line in found.read_text().splitlines()]
+    return ran, {(one["collection"], one["id"]) for one in violations}, summary["documents"]
+
+
+def _judge_by_linkml(
+    data: Data,
+    environment: SchemaEnvironment,
+    database: Database[Any],
+    damaged: dict[Key, Any],
+    every: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """What the script says, with its seconds, memory and how many it `found` invalid."""
+    found = folder / "invalid.jsonl"
+    sampled = data.client["bench_sampled"]
+    try:
+        judged = database
+        if every > 1:
+            sample(database, data.names, every, sampled)
+            judged = sampled
+        ran = run_script(
+            environment, "linkml_validator.py", data.uri, [judged.name, json.dumps(data.names), str(found)], folder
+        )
+        there = {key for key, identifier in damaged.items() if judged[key[0]].find_one({"_id": identifier}, {"_id": 1})}
+    finally:
+        data.client.drop_database(sampled.name)
+    invalid: set[Key] = {
+        (collection, identifier) for collection, identifier in map(json.loads, found.read_text().splitlines())
+    }
+    _require_same("LinkML", there, invalid)
+    said: dict[str, Any] = json.loads(ran.output.splitlines()[-1])
+    return {**said, "seconds": ran.seconds, "memory": ran.memory, "found": len(invalid)}
+
+
+def _require_same(whose: str, damaged: set[Key], invalid: set[Key]) -> None:
+    if damaged != invalid:
+        missed, too_many = sorted(damaged - invalid), sorted(invalid - damaged)
+        raise ResultsDiffer(
+            f"{whose}: {len(missed)} damaged documents were not found invalid ({missed[:3]}), "
+            f"and {len(too_many)} others were ({too_many[:3]})"
+        )
