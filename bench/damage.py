@@ -38,7 +38,7 @@ def damage_documents(database: Database[Any], names: list[str], documents: int) 
     every = max(1, min(EVERY, documents // AT_LEAST))
     damaged = {}
     for number, (name, identifier) in enumerate(_every(database, names, every)):
-        found = database[name].find_one({"_id": identifier})
+        (found,) = database[name].find({"_id": identifier})
         field = next((field for field in found if field not in _KEPT), None)
         added, wrong = {"not_in_the_schema": number}, {field: {"not_in_the_schema": [number]}}
         # What is wrong may not be held by any slot of any class, whatever its range.

@@ -25,7 +25,7 @@ _CHOSEN_BY_REFSCAN = {"click", "rich", "typer"}
 
 def run_script(environment: SchemaEnvironment, script: str, uri: str, arguments: list[str], folder: Path) -> Ran:
     """Run a file of `bench/scripts` in a schema release's environment, where it can import our `worker` too."""
-    command = [environment.python, "-P", "-c", _RUN_SCRIPT, str(_SCHEMA), str(_SCRIPTS / script), *arguments]
+    command = [str(environment.python), "-P", "-c", _RUN_SCRIPT, str(_SCHEMA), str(_SCRIPTS / script), *arguments]
     return run(command, folder=folder, environment=worker_environment(uri))
 
 

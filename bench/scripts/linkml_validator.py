@@ -5,7 +5,8 @@ by LinkML's `Validator` with the plugins that its `create_validator` gives it. T
 document; this one goes on. Only looking up the class is cheaper here.
 
 Arguments: database, collections (JSON), the file to write invalid documents to (JSON lines: collection and id).
-Prints the documents judged, and the seconds that importing and making the validator took, and judging.
+Prints the documents judged, and two durations in seconds. Preparing is what does not grow with the data: importing,
+making the validator, and the first document of each class, at which LinkML makes the class's JSON Schema. The rest is judging.
 """
 
 import json
@@ -34,17 +35,25 @@ def main() -> None:
     plugins = [JsonschemaValidationPlugin(closed=True), NmdcSchemaValidationPlugin()]
     validator = Validator(schema=schema, validation_plugins=plugins)
     ready = time.monotonic()
+    seen: set[str] = set()
+    first_ones = 0.0
     judged = 0
     with path.open("w") as file:
         for collection in names:
             for document in client[name][collection].find():
                 identifier = str(document.get("id", document["_id"]))
                 without_id = {key: value for key, value in document.items() if key != "_id"}
-                report = validator.validate(without_id, target_class=class_of_type[without_id["type"]])
+                target_class = class_of_type[without_id["type"]]
+                began = None if target_class in seen else time.monotonic()
+                report = validator.validate(without_id, target_class=target_class)
+                if began is not None:
+                    seen.add(target_class)
+                    first_ones += time.monotonic() - began
                 judged += 1
                 if report.results:
                     file.write(json.dumps([collection, identifier]) + "\n")
-    sys.stdout.write(json.dumps({"judged": judged, "preparing": ready - STARTED, "judging": time.monotonic() - ready}))
+    judging = time.monotonic() - ready - first_ones
+    sys.stdout.write(json.dumps({"judged": judged, "preparing": ready - STARTED + first_ones, "judging": judging}))
 
 
 main()
