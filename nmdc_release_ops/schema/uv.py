@@ -10,6 +10,9 @@ from uv import find_uv_bin
 
 from nmdc_release_ops.schema.errors import SchemaError
 
+# Found once, here: looking for it in several threads at once fails on a fresh interpreter (sysconfig fills its variables
+# in the first call, and shows them to the others half filled).
+_UV = find_uv_bin()
 SECONDS = 600
 _HTTP_SECONDS = "30"
 _HTTP_RETRIES = "2"
@@ -65,7 +68,7 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> st
     environment.setdefault("UV_HTTP_RETRIES", _HTTP_RETRIES)
     try:
         done = subprocess.run(
-            [find_uv_bin(), "--no-progress", "--color", "never", *arguments],
+            [_UV, "--no-progress", "--color", "never", *arguments],
             env=environment,
             # Not in the folder of a project, whose own settings for uv are none of our business.
             cwd=tempfile.gettempdir(),
