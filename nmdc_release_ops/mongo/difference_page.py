@@ -12,6 +12,7 @@ from pathlib import Path
 from nmdc_release_ops.mongo.difference import CollectionDifference, Difference
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.samples import Sample
+from nmdc_release_ops.page import whole_page
 
 PAGE = "difference.html"
 DATA = "difference.json"
@@ -47,18 +48,11 @@ def write_difference(folder: Path, difference: Difference, title: str, subtitle:
 
 def page(difference: Difference, title: str, subtitle: str = "") -> str:
     """The whole page, as HTML that needs nothing else."""
-    return "".join(_page(difference, title, subtitle))
+    return whole_page(title, _parts(difference, subtitle), _STYLE)
 
 
-def _page(difference: Difference, title: str, subtitle: str) -> Iterator[str]:
-    yield (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        # Whatever slipped through: nothing on this page runs, and it loads nothing.
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
-        f'<p class="quiet">{escape(subtitle)}</p>\n'
-    )
+def _parts(difference: Difference, subtitle: str) -> Iterator[str]:
+    yield f'<p class="quiet">{escape(subtitle)}</p>\n'
     if difference.collections:
         yield _summary(difference.collections)
     else:
@@ -70,7 +64,6 @@ def _page(difference: Difference, title: str, subtitle: str) -> Iterator[str]:
         yield f'<p class="quiet"><b>As they were:</b> {escape(", ".join(difference.untouched))}</p>\n'
     for number, collection in enumerate(difference.collections):
         yield from _collection(number, collection)
-    yield "</body>\n</html>\n"
 
 
 def _summary(collections: Sequence[CollectionDifference]) -> str:
@@ -170,16 +163,7 @@ def _cell(line: str | None, mark: str) -> str:
 
 
 _STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1300px; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; }
-h2 { font-size: 1.25rem; margin-top: 3rem; padding-top: .8rem; border-top: 1px solid #8886; }
-small, .quiet { color: #777; font-weight: normal; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .2rem .9rem .2rem 0; overflow-wrap: anywhere; }
-th { border-bottom: 1px solid #8886; }
-.n { text-align: right; font-variant-numeric: tabular-nums; padding-left: 1rem; white-space: nowrap; }
-.path, pre, .sides td { font: 13px/1.45 ui-monospace, monospace; }
+.sides td { font: 13px/1.45 ui-monospace, monospace; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; border-radius: 4px; padding: .6rem; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; font-weight: 600; }
