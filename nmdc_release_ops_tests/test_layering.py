@@ -23,6 +23,7 @@ LAYOUT = [
     "schema",
     "demo",
     "mongo",
+    "page",
 ]
 
 # Programs on top of the package. They may import anything, and nothing may import them.
@@ -30,7 +31,10 @@ APPLICATIONS = ("demo/__main__.py",)
 
 WORKER = "schema/worker/"
 # What a schema release's own environment holds besides the standard library.
-WORKER_MAY_IMPORT = {"bson", "dagster_pipes", "linkml", "linkml_runtime", "nmdc_schema", "pymongo"}
+WORKER_MAY_IMPORT = {
+    *("bson", "dagster_pipes", "linkml", "linkml_runtime", "nmdc_schema", "pymongo"),
+    *("jsonschema", "jsonschema_rs", "refscan"),
+}
 
 UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
@@ -45,7 +49,8 @@ CHOSEN = "a chosen variable"
 ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
     ("resources.py", None),
     ("demo/", None),
-    (WORKER, {"NMDC_TRANSFORMER_URI"}),
+    # The latter is not read, but set for SQLite.
+    (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),
     ("schema/", None),
     # Besides its own variable, it picks those that the mongod it starts may see.
     ("mongo/server.py", {"MONGOD", CHOSEN}),

@@ -23,13 +23,18 @@ from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 PACKAGES = "packages.json"
 BYTES = 250_000_000
 """About what an environment takes on disk."""
+# What validation needs beside the release itself: exact versions, since verdicts of the fast pass are compared with
+# LinkML's for these. refscan would hold back what linkml needs, and its library works without what it requires of it.
+JUDGING = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
+JUDGING_ALONE = ("refscan==0.4.4",)
 _VERIFIED = "verified"
 _CHECK_SECONDS = 120
 _SIDE_BY_SIDE = 4
 _SECONDS_A_DAY = 24 * 60 * 60
 # Runs inside the environment: whatever is printed on the last line is the version that would be used.
 _CHECK = (
-    "import dagster_pipes, importlib.metadata, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
+    "import dagster_pipes, importlib.metadata, jsonschema_rs, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
+    "import refscan.lib.helpers; "
     "print(importlib.metadata.version('nmdc-schema'))"
 )
 # The schema folder goes to the end of the path, so that nothing of ours can stand in for what the release needs.
@@ -136,22 +141,15 @@ class SchemaEnvironments:
             )
             interpreter = str(aside / "bin" / "python")
             candidate = self._packages / release.name if isinstance(release, Candidate) else None
+            # By default uv links to its cache: code that writes to a file here would change that file in every
+            # environment on the machine, and making this one anew would not mend it.
+            install = ["pip", "install", "--compile-bytecode", "--link-mode", "copy", "--python", interpreter]
             run_uv(
-                [
-                    "pip",
-                    "install",
-                    "--compile-bytecode",
-                    # By default uv links to its cache: code that writes to a file here would change that file in
-                    # every environment on the machine, and making this one anew would not mend it.
-                    *("--link-mode", "copy"),
-                    "--python",
-                    interpreter,
-                    f"dagster-pipes=={_pipes_version()}",
-                    *("--requirements", "-"),
-                ],
+                [*install, *_ours(), "--requirements", "-"],
                 what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
                 requirements="\n".join(_dependencies(candidate) if candidate else [spec(_published(release))]) + "\n",
             )
+            run_uv([*install, "--no-deps", *JUDGING_ALONE], what=", ".join(JUDGING_ALONE))
             if candidate is not None:
                 _copy_package(candidate, aside)
             listed = json.loads(run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages"))
@@ -201,6 +199,9 @@ def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
         return f"its {PACKAGES} cannot be read."
     except OSError as error:
         return f"it is not complete: {error}."
+    for name, _, version in (pin.partition("==") for pin in (*_ours(), *JUDGING_ALONE)):
+        if version and packages.get(name) != version:
+            return f"it does not hold {name} {version}."
     fault = _fault_in_use(folder, release, packages)
     if fault is None:
         (folder / _VERIFIED).write_text(_fingerprint(folder, release))
@@ -233,7 +234,7 @@ def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: di
 
 def _fingerprint(folder: Path, release: SchemaVersion | Candidate) -> str:
     """Changes when a file of the environment, or the Python it was made from, does."""
-    digest = hashlib.sha256(f"{release}\n".encode())
+    digest = hashlib.sha256("\n".join([str(release), *_ours(), *JUDGING_ALONE]).encode())
     for root, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
@@ -268,5 +269,6 @@ def _published(release: SchemaVersion | Candidate) -> SchemaVersion:
     return release
 
 
-def _pipes_version() -> str:
-    return installed_version("dagster-pipes")
+def _ours() -> list[str]:
+    """What an environment needs to work with us."""
+    return [f"dagster-pipes=={installed_version('dagster-pipes')}", *JUDGING]

@@ -93,6 +93,17 @@ class SchemaPackage:
             ) from error
         return found
 
+    def definition(self) -> Path:
+        """The file with the schema's definition, patterns filled in.
+
+        Raises:
+            PackageUnreadable: if the package has none.
+        """
+        file = self.path / "nmdc_schema" / "nmdc_materialized_patterns.yaml"
+        if not file.is_file():
+            raise PackageUnreadable(f"{NAME} {self.version} does not hold its schema's definition ({file.name}).")
+        return file
+
     def migrators(self) -> tuple[MigratorModule, ...]:
         """Every top-level migrator that the package contains, by module name."""
         return tuple(_read_migrator(path) for path in sorted(self._migrators.glob("migrator_from_*.py")))

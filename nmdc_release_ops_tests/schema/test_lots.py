@@ -13,31 +13,25 @@ from nmdc_release_ops.schema.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 
 FOLDER = Path(nmdc_release_ops.schema.__file__).parent
-
-# The lots are numbers here, and to judge one is to double it; what is handed out and not read yet is counted.
-HANDED_OUT = """
-import json, operator
-from worker import validate
-handed_out, most, read = 0, 0, []
-def lots(database, collections):
-    global handed_out
-    for number in range(300):
-        handed_out += 1
-        yield number
-validate.lots, validate.judge_lot = lots, operator.index
-if __name__ == "__main__":
-    for verdict in validate.verdicts(None, []):
-        read.append(verdict)
-        most = max(most, handed_out - len(read))
-    print(json.dumps([read == list(range(300)), most, validate.MOST_PROCESSES * validate.LOTS_AHEAD]))
-"""
+BESIDE = f"sys.path.append({str(Path(__file__).parent)!r})"
 
 JUDGED = """
 import json
+from pathlib import Path
+import bson
+from nmdc_schema.nmdc_data import get_nmdc_schema_definition
+from worker.compile_schema import compile_schema
+from worker.compiled import CompiledSchema
 from worker.judge import Judge
-judge = Judge()
-documents = json.loads(sys.argv[1])
-print(json.dumps([[v["violation"] + " " + v["path"] for v in judge.violations(*d)] for d in documents]))
+from worker.screening import Screen
+compiled = CompiledSchema(compile_schema(get_nmdc_schema_definition()))
+judge = Judge(compiled, Path(sys.argv[2]))
+judged = []
+for collection, document in json.loads(sys.argv[1]):
+    screen, raw = Screen(compiled, collection, None), bson.encode(document)
+    passed = screen.not_let_through(raw, [bson.decode(raw, screen.codec)]).get(0, True)
+    judged.append([passed, [v.kind + " " + v.path for v in judge.violations(collection, document)]])
+print(json.dumps(judged))
 """
 
 
@@ -52,15 +46,26 @@ def inside(environment: SchemaEnvironment, script: str, *arguments: str, before:
     return json.loads(subprocess.check_output(command, env=worker_environment("")))
 
 
-def test_lots_are_handed_out_as_they_are_judged_and_read_in_order(environment: SchemaEnvironment) -> None:
-    in_order, most, allowed = inside(environment, HANDED_OUT)
-    assert in_order
+def test_a_crew_hands_out_little_by_little_and_does_again_once_what_a_killed_process_had_begun(
+    environment: SchemaEnvironment, tmp_path: Path
+) -> None:
+    found = inside(
+        environment, "from crew_work import main\nif __name__ == '__main__': main()", str(tmp_path), before=BESIDE
+    )
+    assert found["in order"]
+    most, allowed = found["handed out at most"]
     assert most <= allowed
+    assert found["one killed"]
+    least, most = found["done at most twice"]
+    assert least == 1
+    assert most <= 2
+    assert found["goes on"] == [0, 2, 4]
+    assert "so was the one that did its work again" in found["always killed"]
 
 
 @pytest.mark.parametrize(("version", "typed"), [("10.4.0", False), ("11.8.0", True)])
 def test_releases_without_types_or_rules_of_their_own_are_judged_too(
-    version: str, typed: bool, environment: SchemaEnvironment, schema_cache: Path
+    version: str, typed: bool, environment: SchemaEnvironment, schema_cache: Path, tmp_path: Path
 ) -> None:
     package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse(version))
     assert not (package.path / "nmdc_schema" / "nmdc_schema_validation_plugin.py").exists()
@@ -70,6 +75,6 @@ def test_releases_without_types_or_rules_of_their_own_are_judged_too(
         {"id": "nmdc:frsite-11-abc", "no_such_slot": 1},
     ]
     documents = json.dumps([["field_research_site_set", site] for site in sites])
-    judged = inside(environment, JUDGED, documents, before=f"sys.path.insert(0, {str(package.path)!r})")
-    extra = "additionalProperties /"
-    assert judged == ([["type missing /type"], [], ["type missing /type"]] if typed else [[], [extra], [extra]])
+    judged = inside(environment, JUDGED, documents, str(tmp_path), before=f"sys.path.insert(0, {str(package.path)!r})")
+    missing, extra = [False, ["type missing /type"]], [False, ["additionalProperties /"]]
+    assert judged == ([missing, [True, []], missing] if typed else [[True, []], extra, extra])

@@ -3,8 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,41 @@ import psutil
 import pytest
 from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
 
+import nmdc_release_ops.schema
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments
+from nmdc_release_ops.schema.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments, worker_environment
+from nmdc_release_ops.schema.report import read_summary
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.mongo import odd_data
 from nmdc_release_ops_tests.schema.running import Ended, run, start
+from nmdc_release_ops_tests.schema.validating import Validated, extras, validate
 
 DATABASE = "worker_test"
+FOLDER = Path(nmdc_release_ops.schema.__file__).parent
 PATH = ["migrator_from_11_23_0_to_11_24_0", "migrator_from_11_24_0_to_11_24_1", "migrator_from_11_24_1_to_11_25_0"]
 
 
 @pytest.fixture(scope="module")
 def environment(schema_environments: SchemaEnvironments) -> SchemaEnvironment:
     return schema_environments.prepare(SchemaVersion.parse("11.25"))
+
+
+@pytest.fixture(scope="module")
+def compiled(schema_cache: Path, environment: SchemaEnvironment) -> Path:
+    return CompiledSchemas(schema_cache).prepare(environment)
+
+
+@pytest.fixture
+def judged(
+    environment: SchemaEnvironment, compiled: Path, scratch_mongod: PrivateMongod, tmp_path: Path
+) -> Callable[..., Validated]:
+    """Validates the collections that are named."""
+    return lambda *names: validate(environment, compiled, scratch_mongod.uri, tmp_path, DATABASE, list(names))
 
 
 @pytest.fixture
@@ -61,13 +82,6 @@ def aggregate(number: int) -> dict[str, Any]:
 def migrate(environment: SchemaEnvironment, uri: str, folder: Path, migrators: list[str], version: str) -> Ended:
     extras = {"database": DATABASE, "migrators": migrators, "schema_version": version}
     return run(environment, "migrate", uri, extras, folder)
-
-
-def validate(environment: SchemaEnvironment, uri: str, folder: Path, *collections: str) -> tuple[Ended, list[Any]]:
-    path = folder / "violations.jsonl"
-    extras = {"database": DATABASE, "schema_version": "11.25.0", "collections": list(collections)}
-    ended = run(environment, "validate", uri, {**extras, "violations_path": str(path)}, folder)
-    return ended, [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_migrators_run_in_order_and_tell_what_they_did(
@@ -114,26 +128,21 @@ def test_an_environment_of_another_release_is_refused(
 
 
 def test_valid_documents_are_accepted_whatever_types_their_ids_have(
-    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+    judged: Callable[..., Validated], database: Database[Any]
 ) -> None:
     kinds: list[Any] = [int, lambda n: f"id {n}", lambda n: ObjectId(f"{n:024x}"), float, lambda n: {"n": n}]
     ids: list[Any] = [None, *(kinds[n % 5](n) for n in range(1, 12_000))]
     database["functional_annotation_agg"].insert_many({"_id": ids[n], **aggregate(n)} for n in range(12_000))
     database["instrument_set"].insert_one(instrument(1))
-    ended, written = validate(
-        environment, scratch_mongod.uri, tmp_path, "functional_annotation_agg", "instrument_set", "study_set"
-    )
-    assert ended.code == 0
-    assert written == []
-    (summary,) = ended.of_kind("summary")
-    assert (summary["documents"], summary["violations"], summary["by_kind"]) == (12_001, 0, {})
-    judged = {message["collection"]: message["documents"] for message in ended.of_kind("validated")}
-    assert judged == {"functional_annotation_agg": 12_000, "instrument_set": 1, "study_set": 0}
+    found = judged("functional_annotation_agg", "instrument_set", "study_set")
+    # The workflow that the aggregates name is not there.
+    assert {one["violation"] for one in found.violations} == {"dangling reference"}
+    assert (found.told["documents"], found.told["violations"]) == (12_001, 0)
+    counts = {message["collection"]: message["documents"] for message in found.ended.of_kind("validated")}
+    assert counts == {"functional_annotation_agg": 12_000, "instrument_set": 1, "study_set": 0}
 
 
-def test_every_kind_of_violation_is_found_and_named(
-    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
-) -> None:
+def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Validated], database: Database[Any]) -> None:
     wrong = {
         "additionalProperties": instrument(2, no_such_slot=1),
         "pattern": instrument(3, id="nmdc:wrong-id"),
@@ -152,15 +161,11 @@ def test_every_kind_of_violation_is_found_and_named(
     database["nowhere_set"].insert_one({"id": "nmdc:x"})
     depth = {"type": "nmdc:QuantityValue", "has_unit": "cm", "has_numeric_value": 1}
     database["biosample_set"].insert_one({"id": "nmdc:bsm-11-a", "type": "nmdc:Biosample", "depth": depth})
-    ended, written = validate(
-        environment,
-        scratch_mongod.uri,
-        tmp_path,
-        *("instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set"),
-    )
-    assert ended.code == 0
+    validated = judged("instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set")
+    written = validated.violations
     found: dict[str, set[str]] = {}
     for violation in written:
+        assert violation["violation"] != "validators disagree"
         found.setdefault(violation["id"], set()).add(violation["violation"])
     for kind, document in wrong.items():
         assert kind in found[document["id"]], (kind, written)
@@ -177,46 +182,96 @@ def test_every_kind_of_violation_is_found_and_named(
     vendor = next(v for v in written if v["violation"] == "enum")
     assert (vendor["path"], vendor["class"], vendor["collection"]) == ("/vendor", "Instrument", "instrument_set")
     assert "nobody" in vendor["message"]
-    (summary,) = ended.of_kind("summary")
-    assert summary["violations"] == len(written) == sum(summary["by_kind"].values())
+    told = validated.told
+    assert told["violations"] == len(written) == sum(told["by_kind"].values())
+
+
+def test_every_document_is_read_once_whatever_its_id_and_its_collection(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any]
+) -> None:
+    odd_data.fill(database)
+    odd_data.put_empty_timestamps(database)
+    database.plain_set.delete_many({"_id": {"$gte": 100}})
+    script = Path(__file__).with_name("lot_counts.py")
+    start = f"import sys, runpy; sys.path.append({str(FOLDER)!r}); runpy.run_path({str(script)!r})"
+    printed = subprocess.check_output(
+        [environment.python, "-P", "-c", start, DATABASE], env=worker_environment(scratch_mongod.uri)
+    )
+    read = json.loads(printed)
+    there = {name: database[name].count_documents({}) for name in database.list_collection_names()}
+    assert {name: count for name, (count, _) in read.items()} == {name: n for name, n in there.items() if n}
+    assert read["identifiers_set"][1] > 3
+    assert read["plain_set"] == [100, 15]
+
+
+def test_documents_that_cannot_be_read_or_judged_are_violations_and_their_neighbours_are_judged(
+    judged: Callable[..., Validated], database: Database[Any]
+) -> None:
+    odd_data.fill(database)
+    odd = database.get_collection("instrument_set", codec_options=odd_data.RAW)
+    odd.insert_many(map(RawBSONDocument, odd_data.raw_documents()))
+    database["instrument_set"].insert_many([instrument(n) for n in range(3)])
+    validated = judged("instrument_set", "values_set", "identifiers_set", "large_set", "clustered_set", "collation_set")
+    by_id = {one["id"]: one for one in validated.violations if one["collection"] == "instrument_set"}
+    assert by_id["not UTF-8"]["violation"] == "not readable"
+    assert {f"nmdc:inst-99-{n}" for n in range(3)}.isdisjoint(by_id), "sound ones in the same answer of the server"
+    assert by_id.keys() >= {"the same key twice", "NaN with a payload", "undefined", "symbol"}
+    for message in validated.ended.of_kind("validated"):
+        assert message["documents"] == database[message["collection"]].count_documents({}), message
+        if message["collection"] != "instrument_set":
+            assert message["violations"] == message["documents"], "the schema knows no such collection"
 
 
 def test_all_violations_are_written_and_only_the_first_are_told(
-    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
+    judged: Callable[..., Validated], database: Database[Any]
 ) -> None:
     database["instrument_set"].insert_many([instrument(n, extra=1) for n in range(120)])
-    ended, written = validate(environment, scratch_mongod.uri, tmp_path, "instrument_set")
-    assert len(written) == 120
-    assert len(ended.of_kind("violation")) == 50
+    validated = judged("instrument_set")
+    assert len(validated.violations) == 120
+    assert len(validated.ended.of_kind("violation")) == 50
+    (group,) = validated.summary.groups
+    assert (group.count, group.kind, len(group.examples)) == (120, "additionalProperties", 5)
 
 
 @pytest.mark.parametrize("victim", ["child", "parent"])
-def test_a_process_that_is_killed_neither_passes_for_valid_nor_leaves_others_behind(
+def test_a_killed_process_is_replaced_and_one_without_parent_ends(
     victim: str,
     environment: SchemaEnvironment,
+    compiled: Path,
     scratch_mongod: PrivateMongod,
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
-    database["functional_annotation_agg"].insert_many(aggregate(n) for n in range(60_000))
-    extras = {"database": DATABASE, "schema_version": "11.25.0", "collections": ["functional_annotation_agg"]}
+    """What a killed process had begun is done again, and nothing twice; whoever loses its parent leaves nothing behind."""
+    several = 20_000
+    database["functional_annotation_agg"].insert_many({**aggregate(n), "count": "many"} for n in range(several))
     process = start(
         environment,
         "validate",
         scratch_mongod.uri,
-        {**extras, "violations_path": str(tmp_path / "violations.jsonl")},
+        extras(compiled, tmp_path, DATABASE, ["functional_annotation_agg"]),
         tmp_path,
     )
     workers = children_at_work(process.pid)
     for each in (*workers, psutil.Process(process.pid)):
         assert each.memory_info().rss < 400_000_000
     os.kill(workers[0].pid if victim == "child" else process.pid, signal.SIGKILL)
-    assert process.wait(timeout=60) != 0
+    code = process.wait(timeout=120)
     _gone, alive = psutil.wait_procs(workers, timeout=15)
     for left in alive:
         left.kill()
     assert not alive
-    assert "summary" not in (tmp_path / "messages").read_text()
+    messages = (tmp_path / "messages").read_text()
+    if victim == "parent":
+        assert code != 0
+        assert '"summary"' not in messages
+        return
+    assert code == 0
+    assert "is done again, once" in messages
+    found = read_summary(tmp_path / "validation.json")
+    assert (found.documents, found.violations, found.integrity.found) == (several, several, several)
+    lines = [json.loads(line) for line in (tmp_path / "violations.jsonl").read_text().splitlines()]
+    assert len({(line["id"], line["violation"]) for line in lines}) == len(lines) == 2 * several
 
 
 def children_at_work(pid: int) -> list[psutil.Process]:

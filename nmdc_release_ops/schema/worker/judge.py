@@ -1,55 +1,79 @@
 """Judging one document: LinkML's validator with the release's own plugin, and whether its class may be where it is."""
 
+import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from linkml.validator import Validator
 from linkml.validator.plugins import JsonschemaValidationPlugin
+from linkml.validator.validation_context import ValidationContext
 from linkml_runtime import SchemaView
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 
+from .compiled import CompiledSchema, Document
 from .schema_index import index_schema
+from .violations import Violation, named
 
-LONGEST_MESSAGE = 2_000
-"""Characters; JSON Schema quotes the whole value that it does not accept."""
 _PATH_IN_TEXT = re.compile(r"(?<=\bat )/\S*")
 _JSON_SCHEMA = "jsonschema validation"
-_PLUGIN = "nmdc_schema.nmdc_schema_validation_plugin"
+PLUGIN = "nmdc_schema.nmdc_schema_validation_plugin"
 
 
 class Judge:
     """Finds what is wrong with documents, exactly as the release's own validation would."""
 
-    def __init__(self) -> None:
-        schema = get_nmdc_schema_definition()
-        plugins: list[Any] = [JsonschemaValidationPlugin(closed=True)]
+    def __init__(self, compiled: CompiledSchema, scratch: Path) -> None:
+        """Args:
+        compiled: of the release whose environment this is.
+        scratch: folder for files that are needed as long as this is.
+        """
+        self._compiled = compiled
+        self._scratch = scratch
+        self._schema = get_nmdc_schema_definition()
         # Releases before 11.16 have no rules of their own.
-        if find_spec(_PLUGIN):
-            plugins.append(import_module(_PLUGIN).NmdcSchemaValidationPlugin())
-        self._validator = Validator(schema, validation_plugins=plugins)
-        self._index = index_schema(SchemaView(schema))
+        self._rules: list[Any] = [import_module(PLUGIN).NmdcSchemaValidationPlugin()] if find_spec(PLUGIN) else []
+        self._index = index_schema(SchemaView(self._schema))
+        self._validator = cache(self._make_validator)
+        self._context = cache(lambda class_name: ValidationContext(self._schema, class_name))
 
-    def violations(self, collection: str, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Each violation of a document: collection, id, class, path, kind (as `violation`) and message."""
-        identifier = str(document.get("id", document.get("_id")))
-        document.pop("_id", None)
+    def _make_validator(self, class_name: str) -> Validator:
+        # LinkML takes seconds to make JSON Schema of a schema. It did when the schema was compiled.
+        with NamedTemporaryFile("w", suffix=".json", dir=self._scratch, delete=False) as file:
+            json.dump(self._compiled.linkml_json_schema(class_name), file)
+        judging = JsonschemaValidationPlugin(json_schema_path=file.name)
+        return Validator(self._schema, validation_plugins=[judging, *self._rules])
+
+    def violations(self, collection: str, document: Document) -> Iterator[Violation]:
+        """Each violation of a document, in the words of LinkML."""
+        identifier = named(document)
         found_class, fault = self._class_of(collection, document)
         if fault:
-            yield _violation(collection, identifier, found_class, "/type", *fault)
+            yield Violation(collection, identifier, found_class or "", "/type", *fault)
         if found_class is None:
             return
+        judged = {key: value for key, value in document.items() if key != "_id"}
         try:
-            for result in self._validator.iter_results(document, found_class):
-                yield _violation(collection, identifier, found_class, *_read(result))
+            for result in self._validator(found_class).iter_results(judged, found_class):
+                yield Violation(collection, identifier, found_class, *_read(result))
         except Exception as error:
             # A document that makes the validator itself fail has not been found valid.
             message = f"The validator could not judge it: {type(error).__name__}: {error}"
-            yield _violation(collection, identifier, found_class, "", "not judged", message)
+            yield Violation(collection, identifier, found_class, "", "not judged", message)
 
-    def _class_of(self, collection: str, document: dict[str, Any]) -> tuple[str | None, tuple[str, str] | None]:
+    def rules_accept(self, collection: str, document: Document) -> bool:
+        """Whether the release's own rules, those of its plugin, accept a document, which comes without its `_id`."""
+        found_class, fault = self._class_of(collection, document)
+        if found_class is None or fault:
+            return False
+        return not any(True for rule in self._rules for _ in rule.process(document, self._context(found_class)))
+
+    def _class_of(self, collection: str, document: Document) -> tuple[str | None, tuple[str, str] | None]:
         """The class to judge by, None where it cannot be told; and what is wrong with it, as (kind, message)."""
         allowed = self._index.allowed.get(collection)
         if allowed is None:
@@ -77,26 +101,9 @@ def _read(result: Any) -> tuple[str, str, str]:
     error = getattr(result, "source", None)
     if error is not None:
         path = "/" + "/".join(str(part) for part in error.absolute_path)
-        return path, str(error.validator), _bounded(result.message.removesuffix(f" in {path}"))
+        return path, str(error.validator), result.message.removesuffix(f" in {path}")
     message, separator, path = result.message.rpartition(" in /")
     if separator and result.type == _JSON_SCHEMA:
-        return f"/{path}", result.type, _bounded(message)
+        return f"/{path}", result.type, message
     found = _PATH_IN_TEXT.search(result.message)
-    return (found[0] if found else ""), result.type, _bounded(result.message)
-
-
-def _bounded(message: str) -> str:
-    return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "..."
-
-
-def _violation(
-    collection: str, identifier: str, found_class: str | None, path: str, kind: str, message: str
-) -> dict[str, Any]:
-    return {
-        "collection": collection,
-        "id": identifier,
-        "class": found_class,
-        "path": path,
-        "violation": kind,
-        "message": message,
-    }
+    return (found[0] if found else ""), result.type, result.message

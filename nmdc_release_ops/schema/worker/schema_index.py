@@ -12,7 +12,8 @@ class SchemaIndex:
     """Classes by the `type` of documents, and the classes that each collection takes.
 
     Attributes:
-        class_of_type: name of a class by its CURIE, "nmdc:Biosample" -> "Biosample".
+        class_of_type: name of a class by its CURIE, "nmdc:Biosample" -> "Biosample", and by its IRI, which LinkML
+            takes as well.
         allowed: names of the classes whose documents a collection may hold, by collection. No abstract one is
             among them: LinkML accepts a document of an abstract class, which lacks what the real ones require.
         range_of: the class that a collection is declared to hold, the most general of the allowed ones.
@@ -31,7 +32,8 @@ def index_schema(view: SchemaView) -> SchemaIndex:
 
     The class of a document is found by its `type`, which is the class's `class_uri`.
     """
-    class_of_type = {view.get_uri(name): str(name) for name in view.all_classes()}
+    class_of_type = {view.get_uri(name, expand=True): str(name) for name in view.all_classes()}
+    class_of_type |= {view.get_uri(name): str(name) for name in view.all_classes()}
     allowed = {}
     range_of = {}
     for slot in view.class_induced_slots(DATABASE):

@@ -1,102 +1,119 @@
-"""Judges every document of the transformer by the release's own schema, and collects all violations.
+"""Judges every document of the transformer by the release's own schema, and every reference between them.
 
-Parameters: `database`, `schema_version`, `collections`, `violations_path` (a file to write, JSON lines).
+Parameters: `database`, `schema_version`, `collections`, `compiled` (file that `compile_schema` wrote), `violations_path`
+(file to write, JSON lines), `summary_path` (file to write, JSON), and `before` where it matters which violations between
+documents are new: `files` of the archive by collection, and the `references` that `compile_schema` wrote of the schema
+that held then.
 Messages: `validated` per collection, `violation` for the first few, and one `summary` at the end. Without a summary,
 or with an exit code other than 0, nothing has been proved.
 """
 
-import json
-import multiprocessing
 import os
+import shutil
 import sys
-import time
-from collections import Counter, deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 from pymongo.database import Database
 
-from .lots import Verdict, judge_lot, lots
+from .before import Before, Earlier
+from .compiled import CompiledSchema, Document
+from .crew import Crew
+from .identifiers import Identifiers
+from .integrity import Found, duplicate
+from .judging import Assignment, Verdict, ids_of_lot, judge_lot, sit_down
+from .lots import lots
 from .parent import die_with_parent
+from .references import ReferenceRules
 from .release import require_version, transformer
+from .tally import Tally
 from .telling import telling
 
-SHOWN = 50
-"""Violations that are reported as messages; all of them are in the file."""
-SECONDS_BETWEEN_LINES = 5.0
-MOST_PROCESSES = 8
-"""Each holds the schema, some 200 MB."""
-LOTS_AHEAD = 2
-"""How many lots per process are handed out before the verdict on the first of them has been read."""
+SCRATCH = "validating."
 
 
 def main() -> int:
     die_with_parent(os.getppid())
     with open_dagster_pipes() as pipes, telling(pipes):
-        require_version(pipes.extras["schema_version"])
-        with transformer(pipes.extras["database"]) as database:
-            _validate(pipes, database)
+        extras = pipes.extras
+        require_version(extras["schema_version"])
+        violations = Path(extras["violations_path"])
+        for left in violations.parent.glob(f"{SCRATCH}*"):
+            # Of a process that was killed.
+            shutil.rmtree(left, ignore_errors=True)
+        with (
+            transformer(extras["database"]) as database,
+            tempfile.TemporaryDirectory(prefix=SCRATCH, dir=violations.parent) as scratch,
+            violations.open("wb") as file,
+        ):
+            names = extras["collections"]
+            tally = Tally({name: database[name].estimated_document_count() for name in names})
+            assignment = Assignment(
+                database.name, Path(extras["compiled"]), Path(scratch, "identifiers"), parts=Path(scratch)
+            )
+            with Crew(sit_down, assignment) as crew, Found.making(Path(scratch, "found")) as found:
+                _gather_identifiers(database, assignment, crew, tally, found)
+                _judge(tally.judged(pipes, crew.do(judge_lot, lots(database, names))), file, found)
+                _judge_between(pipes, _before(extras.get("before")), Path(scratch), crew, tally, found, file)
+        tally.tell(pipes, violations, Path(extras["summary_path"]))
     return 0
 
 
-def _validate(pipes: PipesContext, database: Database[dict[str, Any]]) -> None:
-    names: list[str] = pipes.extras["collections"]
-    totals = {name: database[name].count_documents({}) for name in names}
-    done: Counter[str] = Counter()
-    by_collection: Counter[str] = Counter()
-    by_kind: Counter[str] = Counter()
-    shown = 0
-    next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-    with Path(pipes.extras["violations_path"]).open("w", encoding="utf-8") as file:
-        for verdict in verdicts(database, names):
-            done[verdict.collection] += verdict.documents
-            for violation in verdict.violations:
-                file.write(json.dumps(violation, ensure_ascii=False, default=str) + "\n")
-                by_collection[verdict.collection] += 1
-                by_kind[violation["violation"]] += 1
-                if shown < SHOWN:
-                    shown += 1
-                    pipes.report_custom_message({"kind": "violation", **violation})
-            if time.monotonic() > next_line:
-                next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-                pipes.log.info(
-                    f"judged {sum(done.values()):,} of {sum(totals.values()):,} documents "
-                    f"({verdict.collection}: {done[verdict.collection]:,} of {totals[verdict.collection]:,})"
-                )
-    for name in names:
-        pipes.report_custom_message(
-            {"kind": "validated", "collection": name, "documents": done[name], "violations": by_collection[name]}
-        )
-    pipes.report_custom_message(
-        {
-            "kind": "summary",
-            "documents": sum(done.values()),
-            "violations": sum(by_kind.values()),
-            "by_kind": dict(by_kind),
-        }
-    )
+def _gather_identifiers(
+    database: Database[Document], assignment: Assignment, crew: Crew, tally: Tally, found: Found
+) -> None:
+    """Write down the id of every document, and find those that are not unique."""
+    rules = ReferenceRules(CompiledSchema.read(assignment.schema).content["references"])
+    names = [name for name in rules.collections_with_ids() if name in tally.totals]
+    with Identifiers.making(assignment.identifiers) as making:
+        for collection, ids in crew.do(ids_of_lot, lots(database, names)):
+            making.add(collection, ids)
+    identifiers = Identifiers.read(assignment.identifiers)
+    tally.identifiers = identifiers.count()
+    for identifier, counts in identifiers.duplicates():
+        found.add(duplicate(identifier, counts))
 
 
-def verdicts(database: Database[dict[str, Any]], collections: list[str]) -> Iterator[Verdict]:
-    """The verdict on each lot, in order. Only a few are under way, or waiting to be read, at any time."""
-    # Linux tells which cores are ours; elsewhere it is all that there are.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, MOST_PROCESSES)
-    # Spawned, so that no process inherits another's connections. One that dies ends the work with BrokenProcessPool.
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=die_with_parent, initargs=(os.getpid(),)
-    )
-    under_way: deque[Future[Verdict]] = deque()
-    with pool:
-        for lot in lots(database, collections):
-            under_way.append(pool.submit(judge_lot, lot))
-            if len(under_way) > LOTS_AHEAD * processes:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+def _judge(verdicts: Iterable[Verdict], file: IO[bytes], found: Found) -> None:
+    """Bring what is wrong with single documents into the file, and what is wrong between them to the rest of it."""
+    for verdict in verdicts:
+        if verdict.violations:
+            with verdict.violations.open("rb") as part:
+                shutil.copyfileobj(part, file)
+            verdict.violations.unlink()
+        if verdict.integrity:
+            found.take_in(verdict.integrity)
+
+
+def _judge_between(
+    pipes: PipesContext,
+    before: Before | None,
+    scratch: Path,
+    crew: Crew,
+    tally: Tally,
+    found: Found,
+    file: IO[bytes],
+) -> None:
+    """Bring what is wrong between documents into the file, and find out what of it is new."""
+    with ExitStack() as stack:
+        was_there = None
+        if before is not None and not found.is_empty:
+            pipes.log.info("Looking up in the archive which violations between documents are new.")
+            was_there = stack.enter_context(Earlier.looked_up(before, found, crew, scratch)).had
+        for violation in found.violations(was_there):
+            tally.found_between(violation)
+            file.write(violation.line().encode())
+
+
+def _before(described: dict[str, Any] | None) -> Before | None:
+    if described is None:
+        return None
+    files = {name: Path(path) for name, path in described["files"].items()}
+    return Before(files, Path(described["references"]))
 
 
 if __name__ == "__main__":

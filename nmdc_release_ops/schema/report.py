@@ -1,0 +1,142 @@
+"""What validation found, as the worker summed it up, and as a page that a person can open and send on."""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from nmdc_release_ops.page import whole_page
+
+SHOWN_GROUPS = 500
+
+
+class Group(BaseModel):
+    """Violations that differ only in the document, and in where in its lists.
+
+    Attributes:
+        path: JSON pointer within the document; `[]` stands for any place in a list.
+        kind: the keyword of JSON Schema that is not met, or another word for what is wrong.
+        new: whether the migration brought them; None where that was not asked.
+        message: of one of them.
+        examples: ids of a few documents.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    collection: str
+    class_name: str
+    path: str
+    kind: str
+    new: bool | None
+    count: int
+    message: str
+    examples: list[str]
+
+
+class JudgedCollection(BaseModel):
+    """A collection, with how many documents were judged and how many violations there are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    collection: str
+    documents: int
+    violations: int
+
+
+class Integrity(BaseModel):
+    """How many violations there are between documents: references that lead nowhere or elsewhere, ids that are not unique.
+
+    Attributes:
+        new: those that the data had not before the migration, or of which that was not asked.
+        old: the others.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    found: int
+    new: int
+    old: int
+
+
+class Summary(BaseModel):
+    """What validation found, bounded whatever that is.
+
+    Attributes:
+        violations: of the schema, by single documents.
+        integrity: violations between documents.
+        by_kind: both, by kind.
+        groups: both, most first within each.
+        beyond: how many are in none of the groups, because there were too many.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    documents: int
+    identifiers: int
+    references: int
+    violations: int
+    integrity: Integrity
+    by_kind: dict[str, int]
+    collections: list[JudgedCollection]
+    groups: list[Group]
+    beyond: int
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary that the worker wrote.
+
+    Raises:
+        OSError, ValueError: there is none, or it is none.
+    """
+    return Summary.model_validate_json(path.read_bytes())
+
+
+def write_page(path: Path, summary: Summary, verdict: str, subtitle: str) -> None:
+    """Write what was found as one page of HTML.
+
+    Args:
+        verdict: one sentence: what the findings mean for the release.
+        subtitle: what the page is about.
+
+    Raises:
+        OSError: no room.
+    """
+    path.write_text(whole_page(verdict, _parts(summary, subtitle)), encoding="utf-8")
+
+
+def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
+    yield f'<p class="quiet">{escape(subtitle)}</p>\n'
+    counts = {
+        "documents": summary.documents,
+        "different ids": summary.identifiers,
+        "references": summary.references,
+        "violations of the schema": summary.violations,
+        "violations between documents": summary.integrity.found,
+    }
+    yield f"<p>{', '.join(f'<b>{count:,}</b> {what}' for what, count in counts.items())}.</p>\n"
+    shown = summary.groups[:SHOWN_GROUPS]
+    if shown:
+        yield "<h2>Violations</h2>\n"
+        heads = "".join(f"<th>{name}</th>" for name in ("where", "violation", "for example", "documents"))
+        yield f'<table><tr><th class="n">how many</th>{heads}</tr>\n{"".join(map(_row, shown))}</table>\n'
+    rest = sum(group.count for group in summary.groups[SHOWN_GROUPS:]) + summary.beyond
+    if rest:
+        yield f"<p>{rest:,} more, of further kinds, are only in the file of all violations.</p>\n"
+    yield "<h2>Collections</h2>\n"
+    yield '<table><tr><th>collection</th><th class="n">documents</th><th class="n">violations</th></tr>\n'
+    for one in summary.collections:
+        yield (
+            f'<tr><td>{escape(one.collection)}</td><td class="n">{one.documents:,}</td>'
+            f'<td class="n">{one.violations:,}</td></tr>\n'
+        )
+    yield "</table>\n"
+
+
+def _row(group: Group) -> str:
+    since = {None: "", True: "brought by the migration", False: "the data had it before"}[group.new]
+    where = f'{escape(group.collection)}<br><span class="path">{escape(group.path or "/")}</span>'
+    what = f'{escape(group.kind)}<br><span class="quiet">{escape(group.class_name)} {since}</span>'
+    more = ", ..." if group.count > len(group.examples) else ""
+    cells = where, what, escape(group.message), escape(", ".join(group.examples) + more)
+    return f'<tr><td class="n">{group.count:,}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'

@@ -1,0 +1,166 @@
+"""Which violations between documents the data had before the migration.
+
+One was there before when the same document referred to the same id, and that was a violation by the rules of the schema
+that the database had, on the documents of the archive. The archive is only read where there are violations, and once:
+for the references of documents, and the ids of targets, that are in question.
+"""
+
+import gzip
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bson
+
+from .compiled import Document
+from .crew import Crew
+from .identifiers import scratch_file
+from .integrity import DUPLICATE, Found
+from .lots import LENIENT
+from .references import ReferenceRules
+from .violations import Violation, key_of
+
+_READ_BYTES = 1_000_000
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Before:
+    """The database as it was before the migration.
+
+    Attributes:
+        files: of the archive, gzipped, by collection.
+        references: file with the rules that held then, as `reference_rules.reference_rules` describes them.
+    """
+
+    files: dict[str, Path]
+    references: Path
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One file of the archive, to be read for what is in question.
+
+    Attributes:
+        found: file with the violations.
+        answer: file to write.
+    """
+
+    collection: str
+    file: Path
+    references: Path
+    found: Path
+    answer: Path
+
+
+class Earlier:
+    """What the archive says of documents and ids that are in question."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @contextmanager
+    def looked_up(cls, before: Before, found: Found, crew: Crew, scratch: Path) -> Iterator["Earlier"]:
+        """Read the archive for what is in question.
+
+        Args:
+            found: what is; nothing is added to it any more.
+            scratch: folder for files that are gone afterwards.
+        """
+        found.commit()
+        by_size = sorted(before.files.items(), key=lambda item: -item[1].stat().st_size)
+        questions = (
+            _Question(name, file, before.references, found.path, scratch / f"{number}.before")
+            for number, (name, file) in enumerate(by_size)
+        )
+        with scratch_file(scratch / "before") as connection:
+            connection.execute("CREATE TABLE reference (key TEXT, target TEXT, allowed TEXT)")
+            connection.execute("CREATE TABLE identifier (id TEXT, collection TEXT)")
+            for answered in crew.do(answer, questions):
+                with answered.open(encoding="utf-8") as lines:
+                    for row in map(json.loads, lines):
+                        into = "identifier VALUES (?, ?)" if len(row) == 2 else "reference VALUES (?, ?, ?)"
+                        connection.execute(f"INSERT INTO {into}", row)
+                answered.unlink()
+            connection.execute("CREATE INDEX by_reference ON reference (key, target)")
+            connection.execute("CREATE INDEX by_id ON identifier (id)")
+            yield cls(connection)
+
+    def had(self, violation: Violation) -> bool:
+        """Whether the data had a violation before the migration."""
+        rows = self._connection.execute("SELECT collection FROM identifier WHERE id = ?", (violation.target,))
+        places = [name for (name,) in rows]
+        if violation.kind == DUPLICATE:
+            return len(places) > 1
+        allowed = self._connection.execute(
+            "SELECT DISTINCT allowed FROM reference WHERE key = ? AND target = ?", (violation.key, violation.target)
+        )
+        return any(not set(json.loads(names)) & set(places) for (names,) in allowed)
+
+
+def answer(question: _Question) -> Path:
+    """Write what a collection of the archive says, a line for each id and for each reference that is in question."""
+    rules = ReferenceRules(json.loads(question.references.read_text(encoding="utf-8")))
+    found = sqlite3.connect(f"{question.found.as_uri()}?mode=ro", uri=True)
+    with question.answer.open("w", encoding="utf-8") as file:
+        for documents in _batches(_documents(question.file)):
+            ids = [one for document in documents if isinstance(one := document.get("id"), str)]
+            asked = _asked(found, "target", ids)
+            for one in ids:
+                if one in asked:
+                    file.write(json.dumps([one, question.collection]) + "\n")
+            keys = [key_of(document) for document in documents]
+            asked = _asked(found, "key", keys)
+            for key, document in zip(keys, documents, strict=True):
+                if key in asked:
+                    for target, allowed in _references(rules, question.collection, document):
+                        file.write(json.dumps([key, target, allowed]) + "\n")
+    found.close()
+    return question.answer
+
+
+def _references(rules: ReferenceRules, collection: str, document: Document) -> Iterator[tuple[str, str]]:
+    """Each target of a document, and the collections that it was allowed to be in."""
+    for rule in rules.of(collection, document.get("type")):
+        if rule.name in document:
+            value = document[rule.name]
+            for target in value if isinstance(value, list) else [value]:
+                yield str(target), json.dumps(sorted(rule.allowed))
+
+
+def _asked(found: sqlite3.Connection, column: str, values: Sequence[str]) -> set[str]:
+    """Those of the values that some violation names."""
+    marks = ", ".join("?" * len(values))
+    rows = found.execute(f"SELECT DISTINCT {column} FROM violation WHERE {column} IN ({marks})", values)  # noqa: S608
+    return {value for (value,) in rows}
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    for document in documents:
+        batch.append(document)
+        if len(batch) == _AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _documents(file: Path) -> Iterator[Document]:
+    """The documents of a file of the archive."""
+    rest = b""
+    with gzip.open(file) as uncompressed:
+        while chunk := uncompressed.read(_READ_BYTES):
+            run = rest + chunk
+            position = 0
+            while len(run) - position >= 4:
+                end = position + int.from_bytes(run[position : position + 4], "little")
+                if end > len(run):
+                    break
+                yield bson.decode(run[position:end], LENIENT)
+                position = end
+            rest = run[position:]

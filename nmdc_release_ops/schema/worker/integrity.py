@@ -1,0 +1,78 @@
+"""What is wrong between documents: references that lead nowhere or elsewhere, ids that are not unique."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from .identifiers import scratch_file
+from .violations import Violation, unpacked
+
+DUPLICATE = "duplicate id"
+
+
+class Found:
+    """Every violation between documents, in a file that may be of any size.
+
+    Attributes:
+        path: of the file. Others may ask it after `commit`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+
+    @classmethod
+    @contextmanager
+    def making(cls, path: Path) -> Iterator["Found"]:
+        """A new file, for as long as the block lasts."""
+        path.unlink(missing_ok=True)
+        with scratch_file(path) as connection:
+            connection.execute("CREATE TABLE violation (key TEXT, target TEXT, packed TEXT)")
+            yield cls(connection, path)
+
+    def add(self, violation: Violation) -> None:
+        row = violation.key, violation.target, violation.packed()
+        self._connection.execute("INSERT INTO violation VALUES (?, ?, ?)", row)
+
+    def take_in(self, part: Path) -> None:
+        """Add the violations of a file with a line for each, and remove the file."""
+        with part.open(encoding="utf-8") as lines:
+            for line in lines:
+                self.add(unpacked(line))
+        part.unlink()
+
+    @property
+    def is_empty(self) -> bool:
+        return self._connection.execute("SELECT 1 FROM violation").fetchone() is None
+
+    def commit(self) -> None:
+        """From now on nothing is added, and documents and ids are looked for."""
+        for column in ("key", "target"):
+            self._connection.execute(f"CREATE INDEX by_{column} ON violation ({column})")
+        self._connection.commit()
+
+    def violations(self, was_there: Callable[[Violation], bool] | None) -> Iterator[Violation]:
+        """All of them.
+
+        Args:
+            was_there: whether the data had it before the migration; None where that is not asked.
+        """
+        for (packed,) in self._connection.execute("SELECT packed FROM violation ORDER BY rowid"):
+            violation = unpacked(packed)
+            yield violation if was_there is None else replace(violation, new=not was_there(violation))
+
+
+def duplicate(identifier: str, counts: dict[str, int]) -> Violation:
+    """The violation that an id of several documents is."""
+    where = ", ".join(f"{count} in {name}" for name, count in sorted(counts.items()))
+    return Violation(
+        collection=min(counts),
+        id=identifier,
+        class_name="",
+        path="/id",
+        kind=DUPLICATE,
+        message=f"{sum(counts.values())} documents have this id: {where}",
+        target=identifier,
+    )
