@@ -3,6 +3,7 @@ on another day. None holds a secret.
 """
 
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,15 @@ class Record(BaseModel):
     """Immutable, and refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Integrity(StrEnum):
+    """What becomes of a release whose documents refer to what is not there, or share an id."""
+
+    FAIL_ON_NEW = "fail_on_new"
+    """It stops where the origin's data did not have it before."""
+    FAIL = "fail"
+    WARN = "warn"
 
 
 class PlannedCollection(Record):
@@ -62,6 +72,9 @@ class ReleasePlan(Record):
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
         target: name of the schema release, or candidate, whose environment validates.
+        described_by: version of the release whose schema describes the data as they are; `from_version`, or the next
+            one that was published.
+        integrity: what becomes of the release where documents refer to what is not there.
         hop_timeout: minutes that each migrator may take.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
@@ -82,6 +95,8 @@ class ReleasePlan(Record):
     from_version: str
     to_version: str
     target: str
+    described_by: str
+    integrity: Integrity = Integrity.FAIL_ON_NEW
     hop_timeout: int
     migrators: list[PlannedMigrator]
     collections: list[PlannedCollection]
@@ -170,19 +185,27 @@ class MigratedDatabase(Record):
 
 
 class ValidationReport(Record):
-    """Every document was judged.
+    """Every document was judged, and every reference between them.
 
     Attributes:
-        violations: how many; a report that a later step sees has none.
-        by_kind: violations per kind.
+        identifiers: how many different ids the documents have.
+        references: how many were looked up.
+        violations: how many that may not be; a report that a later step sees has none.
+        tolerated: how many between documents were reported only.
+        by_kind: violations of either sort, per kind.
         violations_path: JSON lines, one per violation.
+        page_path: the same in few words, for a browser.
         hashes: `dbHash` per collection of what was judged.
     """
 
     documents: int
+    identifiers: int
+    references: int
     violations: int
+    tolerated: int
     by_kind: dict[str, int]
     violations_path: Path
+    page_path: Path
     hashes: dict[str, str]
 
 

@@ -35,6 +35,7 @@ from nmdc_release_ops.runtime.transport import Patience
 from nmdc_release_ops.runtime.webhook import post_text
 from nmdc_release_ops.runtime.workflows import Watching
 from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
+from nmdc_release_ops.schema.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
     SchemaEnvironments,
@@ -231,7 +232,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
 
 class SchemaReleases(dg.ConfigurableResource[Any]):
-    """Packages and environments of schema releases."""
+    """Packages, environments and compiled schemas of schema releases."""
 
     home: dg.ResourceDependency[ReleaseHome]
 
@@ -242,6 +243,10 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
     @property
     def environments(self) -> SchemaEnvironments:
         return SchemaEnvironments(self.home.schema_folder)
+
+    @property
+    def compiled(self) -> CompiledSchemas:
+        return CompiledSchemas(self.home.schema_folder)
 
     def target(self, version: SchemaVersion | None, source: str | None) -> Target:
         """The release of that version on the package index, or what is built from `source`.

@@ -1,6 +1,5 @@
 """`plan`: find out what the release is going to do, and everything that would stop it, before anything is frozen."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,7 +14,7 @@ from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
 from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
-from nmdc_release_ops.records import PlannedCollection, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
     Deployment,
     Origin,
@@ -25,9 +24,8 @@ from nmdc_release_ops.resources import (
     SchemaReleases,
     TransformerResource,
 )
-from nmdc_release_ops.schema.candidate import commit_of, release_named
+from nmdc_release_ops.schema.candidate import commit_of
 from nmdc_release_ops.schema.environment import BYTES as BYTES_PER_ENVIRONMENT
-from nmdc_release_ops.schema.environment import SchemaEnvironment
 from nmdc_release_ops.schema.package import SchemaPackage, SchemaReleaseNotFound
 from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
@@ -35,9 +33,9 @@ from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
+from nmdc_release_ops.steps.prepare_environments import prepare_environments
 from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
 
-ENVIRONMENTS = "environments.json"
 # What a fresh mongod allocates for itself.
 FIXED_BYTES = 1_250_000_000
 # The archive is never larger than the data; the transformer holds them, their indexes and what migrators rewrite.
@@ -63,6 +61,11 @@ class PlanConfig(FreezeConfig):
         default=None,
         description="A release candidate in place of a published release: a direct reference to a branch "
         '("nmdc-schema @ git+https://.../nmdc-schema@branch"), or the path of a wheel or of a folder. Without credentials.',
+    )
+    integrity: Literal["fail_on_new", "fail", "warn"] = Field(
+        default="fail_on_new",
+        description="What becomes of the release where documents refer to what is not there, or share an id: it stops where the "
+        'origin\'s data did not have that before ("fail_on_new"), it stops ("fail"), or it is only told ("warn").',
     )
     hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
     keep_archives: int = Field(
@@ -130,7 +133,7 @@ def plan(
         )
         for warning in release.warnings:
             context.log.warning(warning)
-        environments = _prepare_environments(context, release, home, schema)
+        environments = prepare_environments(context, release, home, schema)
 
     context.add_output_metadata(
         {
@@ -207,18 +210,6 @@ def _to_version(config: PlanConfig) -> SchemaVersion | None:
     return None if latest else SchemaVersion.parse(config.target_version)
 
 
-def _prepare_environments(
-    context: dg.OpExecutionContext, release: ReleasePlan, home: ReleaseHome, schema: SchemaReleases
-) -> dict[str, SchemaEnvironment]:
-    """Every environment that the release will need; what is installed in them is written beside the archive."""
-    names = sorted({release.target, *(hop.environment for hop in release.migrators if hop.environment)})
-    context.log.info(f"Preparing the environments of schema {', '.join(names)}.")
-    environments = schema.environments.prepare_all(release_named(name) for name in names)
-    listed = {name: environment.packages for name, environment in environments.items()}
-    (home.release(release.release_id) / ENVIRONMENTS).write_text(json.dumps(listed, indent=2))
-    return environments
-
-
 def _plan(
     context: dg.OpExecutionContext,
     config: PlanConfig,
@@ -248,12 +239,14 @@ def _plan(
             ]
         )
     hops = _planned_hops(schema, path, target)
-    collections, warnings = _managed_collections(target.package, schema, from_version)
+    source, warnings = _described_by(schema, from_version, target.package)
+    # Whatever else there is, is left alone.
+    collections = source.collections() | target.package.collections()
     findings = inspect_origin(origin.client, server, origin.database.name, collections)
     problems = [*findings.problems, *_room_problems(home, findings, len(hops) + 1)]
     if problems:
         raise PlanRefused(problems)
-    return _describe(context, config, origin, server, choice, findings, path, target, hops, warnings)
+    return _describe(context, config, origin, server, choice, findings, path, source, target, hops, warnings)
 
 
 def _planned_hops(schema: SchemaReleases, path: MigrationPath, target: Target) -> list[tuple[PlannedMigrator, str]]:
@@ -276,21 +269,19 @@ def _planned_hops(schema: SchemaReleases, path: MigrationPath, target: Target) -
     return planned
 
 
-def _managed_collections(
-    target: SchemaPackage, schema: SchemaReleases, from_version: SchemaVersion
-) -> tuple[frozenset[str], list[str]]:
-    """Collections that the schema described before or describes after; whatever else there is, is left alone."""
+def _described_by(
+    schema: SchemaReleases, from_version: SchemaVersion, target: SchemaPackage
+) -> tuple[SchemaPackage, list[str]]:
+    """The release whose schema describes the data as they are, and what an operator should know of it."""
     try:
-        source = schema.packages.fetch(from_version)
+        return schema.packages.fetch(from_version), []
     except SchemaReleaseNotFound:
         nearest = schema.packages.earliest_at_or_after(from_version, target.version)
-        source = schema.packages.fetch(nearest)
         warning = (
             f"Schema release {from_version} is not on the package index; its collections were taken from {nearest}, "
             "the next one that is."
         )
-        return source.collections() | target.collections(), [warning]
-    return source.collections() | target.collections(), []
+        return schema.packages.fetch(nearest), [warning]
 
 
 def _room_problems(home: ReleaseHome, findings: OriginFindings, environments: int) -> Iterator[str]:
@@ -311,6 +302,7 @@ def _describe(
     choice: Choice,
     findings: OriginFindings,
     path: MigrationPath,
+    source: SchemaPackage,
     target: Target,
     hops: list[tuple[PlannedMigrator, str]],
     warnings: list[str],
@@ -332,6 +324,8 @@ def _describe(
         from_version=str(path.from_version),
         to_version=str(path.to_version),
         target=str(target.release),
+        described_by=str(source.version),
+        integrity=Integrity(config.integrity),
         hop_timeout=config.hop_timeout,
         migrators=[migrator for migrator, _ in hops],
         collections=[

@@ -1,19 +1,28 @@
-"""`validate`: judge every document of the migrated database by the target release's schema."""
+"""`validate`: judge every document of the migrated database by the target release's schema, and every reference."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import snapshot
-from nmdc_release_ops.records import MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, TransformerResource
+from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
-from nmdc_release_ops.steps.display import table
+from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.schema.report import Summary, read_summary, write_page
+from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.failures import NOT_CHANGED, DocumentsInvalid, WorkerDied, told_plainly
+from nmdc_release_ops.steps.verdict import described, explained, intolerable, table_of_violations, verdict_on
+
+VIOLATIONS = "violations.jsonl"
+SUMMARY = "validation.json"
+PAGE = "validation.html"
 
 
-@dg.op(out=dg.Out(ValidationReport, description="Every document was judged."))
+@dg.op(out=dg.Out(ValidationReport, description="Every document was judged, and every reference."))
 def validate(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
@@ -23,86 +32,91 @@ def validate(
     schema: SchemaReleases,
     worker: SchemaWorker,
 ) -> ValidationReport:
-    """Check every document with LinkML's validator and the release's own rules; collect all violations.
+    """Check every document with LinkML's verdicts and the release's own rules, and every reference; collect all violations.
 
-    A single violation stops the release here, before the origin is touched.
+    A single violation of the schema stops the release here, before the origin is touched. What becomes of one where
+    documents refer to what is not there, `integrity` says.
     """
-    violations_path = home.release(plan.release_id) / "violations.jsonl"
+    folder = home.release(plan.release_id)
+    page = folder / PAGE
     with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
         state = snapshot(scratch.database)
         if dict(state.hashes) != migrated.hashes:
             raise WorkerDied(
                 "The transformer does not hold what `migrate` left there. Re-execute the run from `migrate`."
             )
+        environment = schema.environments.prepare(release_named(plan.target))
         code, messages = worker.run(
             context,
-            schema.environments.prepare(release_named(plan.target)),
+            environment,
             "validate",
             transformer=scratch,
-            extras={
-                "database": scratch.database.name,
-                "collections": sorted(migrated.documents),
-                "violations_path": str(violations_path),
-            },
-            folder=home.release(plan.release_id) / "worker",
+            extras=_extras(plan, migrated, home, schema, scratch, environment),
+            folder=folder / "worker",
         )
-        summary = next((message for message in messages if message["kind"] == "summary"), None)
-        if code != 0 or summary is None:
-            raise WorkerDied(
-                f"The process that validates ended with exit code {code} before it was done. Its output is on the run "
-                "page (stderr). Re-execute the run from `validate`."
-            )
-        if summary["documents"] != sum(migrated.documents.values()):
-            raise WorkerDied(
-                f"{summary['documents']:,} documents were judged, of {sum(migrated.documents.values()):,}. "
-                "Re-execute the run from `validate`."
-            )
-        if summary["violations"]:
+        summary = _summary(code, messages, folder, sum(migrated.documents.values()))
+        verdict = verdict_on(summary, plan)
+        write_page(
+            page, summary, verdict, f"Release {plan.release_id}, schema {plan.from_version} to {plan.to_version}"
+        )
+        metadata = described(summary, page, folder / VIOLATIONS)
+        if intolerable(summary, plan.integrity):
+            first = [message for message in messages if message["kind"] == "violation"]
             raise DocumentsInvalid(
-                _explain(summary, messages, str(violations_path), plan),
-                {
-                    "violations": dg.MetadataValue.int(summary["violations"]),
-                    "the first of them": _table_of_violations(messages),
-                    "all of them": dg.MetadataValue.path(str(violations_path)),
-                },
+                explained(verdict, summary, first[0], page, folder / VIOLATIONS),
+                {"the first of them": table_of_violations(first), **metadata},
             )
-    context.log.info(
-        f"{summary['documents']:,} documents conform to schema {plan.to_version}; there are no violations."
-    )
-    context.add_output_metadata(
-        {
-            "documents": summary["documents"],
-            "violations": 0,
-            "collections": table(
-                {"collection": message["collection"], "documents": message["documents"]}
-                for message in messages
-                if message["kind"] == "validated"
-            ),
-        }
-    )
+    (context.log.warning if summary.integrity.found else context.log.info)(verdict)
+    context.add_output_metadata(metadata)
     return ValidationReport(
-        documents=summary["documents"],
+        documents=summary.documents,
+        identifiers=summary.identifiers,
+        references=summary.references,
         violations=0,
-        by_kind={},
-        violations_path=violations_path,
+        tolerated=summary.integrity.found,
+        by_kind=summary.by_kind,
+        violations_path=folder / VIOLATIONS,
+        page_path=page,
         hashes=dict(state.hashes),
     )
 
 
-def _table_of_violations(messages: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
-    return table(
-        {key: str(message.get(key) or "") for key in ("collection", "id", "class", "path", "violation", "message")}
-        for message in messages
-        if message["kind"] == "violation"
-    )
+def _extras(
+    plan: ReleasePlan,
+    migrated: MigratedDatabase,
+    home: ReleaseHome,
+    schema: SchemaReleases,
+    scratch: Transformer,
+    environment: SchemaEnvironment,
+) -> dict[str, Any]:
+    """The parameters of the worker."""
+    folder = home.release(plan.release_id)
+    extras: dict[str, Any] = {
+        "database": scratch.database.name,
+        "collections": sorted(migrated.documents),
+        "compiled": str(schema.compiled.prepare(environment)),
+        "violations_path": str(folder / VIOLATIONS),
+        "summary_path": str(folder / SUMMARY),
+    }
+    if plan.integrity is Integrity.FAIL_ON_NEW:
+        archive = home.archive(plan.release_id)
+        described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
+        extras["before"] = {
+            "files": {one.name: str(archive / one.file) for one in read_manifest(archive).collections},
+            "references": str(schema.compiled.prepare_references(environment, described_by)),
+        }
+    return extras
 
 
-def _explain(summary: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], path: str, plan: ReleasePlan) -> str:
-    first = next(message for message in messages if message["kind"] == "violation")
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["by_kind"].items())
-    return (
-        f"{summary['violations']:,} violations of schema {plan.to_version} in {summary['documents']:,} documents ({kinds}). "
-        f"The first: {first['collection']} {first['id']}, at {first.get('path') or '/'}: {first['message']}\n"
-        f"All of them are in {path}. Correct the data in the origin, or have the migrator corrected, and launch a new "
-        "release."
-    )
+def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: int) -> Summary:
+    if code != 0 or not any(message["kind"] == "summary" for message in messages):
+        raise WorkerDied(
+            f"The process that validates ended with exit code {code} before it was done. Its output is on the run "
+            "page (stderr). Re-execute the run from `validate`."
+        )
+    summary = read_summary(folder / SUMMARY)
+    if summary.documents != documents:
+        raise WorkerDied(
+            f"{summary.documents:,} documents were judged, of {documents:,}. Re-execute the run from `validate`."
+        )
+    return summary

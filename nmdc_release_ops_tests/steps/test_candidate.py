@@ -56,6 +56,24 @@ def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Work
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
+def test_a_migrator_after_which_references_lead_nowhere_is_stopped(workplace: Workplace, checkout: Path) -> None:
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        gone = client[DATABASE].study_set.find_one({"part_of": {"$exists": False}})
+        assert gone is not None
+        edit(checkout, "broken", then=f"self.adapter._db['study_set'].delete_one({{'id': {gone['id']!r}}})")
+        with untouched(client):
+            result = workplace.release(schema_source=str(checkout))
+            step, failure = failure_of(result)
+    assert step == "validate"
+    lines = [json.loads(line) for line in Path(failure.metadata["all of them"].value).read_text().splitlines()]
+    assert {(one["target"], one["new"], one["violation"]) for one in lines} == {
+        (gone["id"], True, "dangling reference")
+    }
+    assert len(lines) > 1
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_200)
 def test_a_migrator_that_never_ends_is_ended_after_its_time_and_named(workplace: Workplace, checkout: Path) -> None:
     edit(checkout, "endless", then="__import__('time').sleep(10_000)")
     with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client):

@@ -1,0 +1,59 @@
+"""Every reference is checked with every release, and what becomes of one that leads nowhere is the operator's to say."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+
+TARGET = "nmdc:wfmgan-11-nobody.1"
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path_factory.mktemp("integrity"), schema_cache, scale=500)
+
+
+def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only_where_that_is_wanted(
+    workplace: Workplace,
+) -> None:
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        objects = client[DATABASE].data_object_set
+        damaged = objects.find_one({"was_generated_by": {"$exists": True}})
+        assert damaged is not None
+        objects.update_one({"_id": damaged["_id"]}, {"$set": {"was_generated_by": TARGET}})
+        with untouched(client):
+            stopped = workplace.release(target_version="11.25", integrity="fail")
+            step, said = failure_of(stopped)
+        assert step == "validate"
+        assert (
+            f"data_object_set {damaged['id']}, at /was_generated_by: There is no document {TARGET}" in said.description
+        )
+        assert "`integrity`, in the config of plan" in said.description
+        (line,) = Path(said.metadata["all of them"].value).read_text().splitlines()
+        assert (json.loads(line)["id"], json.loads(line)["violation"]) == (damaged["id"], "dangling reference")
+
+        released = workplace.release(target_version="11.25")
+        assert released.success
+        report = released.output_for_node("validate")
+        assert (report.violations, report.tolerated) == (0, 1)
+        assert report.references > 500
+        told = json.loads(report.violations_path.read_text())
+        assert (told["id"], told["target"], told["new"]) == (damaged["id"], TARGET, False)
+        page = report.page_path.read_text()
+        assert damaged["id"] in page and "the data had it before" in page
+        (warning,) = (
+            entry for entry in workplace.instance.all_logs(released.run_id) if "not stop the release" in entry.message
+        )
+        assert warning.level == logging.WARNING
+
+
+def test_integrity_is_one_of_three_words(workplace: Workplace) -> None:
+    with pytest.raises(Exception, match="integrity"):
+        workplace.release(target_version="11.25", integrity="perhaps")
