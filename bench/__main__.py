@@ -14,6 +14,7 @@ from bench import archive, migrate, refscan, unchanged, validate
 from bench.data import Data, demo_data
 from bench.table import Row, heading, line_of, machine
 from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops.schema.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environment import SchemaEnvironments
 from nmdc_release_ops.schema.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -90,6 +91,7 @@ def _measure(
 def _on_copies(data: Data, home: ReleaseHome, arguments: argparse.Namespace) -> Iterator[Row]:
     environments = SchemaEnvironments(home.schema_folder)
     migrating, target = (environments.prepare(SchemaVersion.parse(version)) for version in unchanged.RELEASES)
+    compiled = CompiledSchemas(home.schema_folder).prepare(target)
     if "migrate" in arguments.parts:
         yield from migrate.measure(data, migrating)
         if arguments.profile:
@@ -99,9 +101,11 @@ def _on_copies(data: Data, home: ReleaseHome, arguments: argparse.Namespace) -> 
     if "validate" in arguments.parts:
         cap = arguments.baseline_documents
         # A few documents more than were asked for are no reason to take a sample.
-        yield from validate.measure(data, migrating, target, cap if cap and data.documents > 1.2 * cap else None)
+        yield from validate.measure(
+            data, migrating, target, compiled, cap if cap and data.documents > 1.2 * cap else None
+        )
     if "refscan" in arguments.parts:
-        yield from refscan.measure(data, migrating, target, home.path, arguments.skip_aggregates)
+        yield from refscan.measure(data, migrating, target, compiled, home.path, arguments.skip_aggregates)
 
 
 if __name__ == "__main__":

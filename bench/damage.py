@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
 Key = tuple[str, str]
 """Collection and id of a document."""
 Reference = tuple[str, str, str, str]
-"""Collection and id of a document, the field with the reference, and the id that nobody has."""
+"""Collection and id of a document as `Key`, the field with the reference, and the id that nobody has."""
 
 EVERY = 1_000
 AT_LEAST = 20
@@ -48,9 +48,9 @@ def damage_documents(database: Database[Any], names: list[str], documents: int) 
     return damaged
 
 
-def damage_references(database: Database[Any]) -> dict[Reference, Key]:
+def damage_references(database: Database[Any]) -> set[Reference]:
     """Let references of fifty documents of five collections lead nowhere; they conform to the schema still."""
-    damaged = {}
+    damaged = set()
     each = REFERENCES // len(_REFERRING)
     for name, field in _REFERRING:
         found = list(database[name].find({field: {"$exists": True}}).sort("_id", 1).limit(each))
@@ -59,7 +59,7 @@ def damage_references(database: Database[Any]) -> dict[Reference, Key]:
             nobody = _BLADE.sub(rf"\g<1>{number}zzzzzzzz", first)
             value = [nobody, *others] if isinstance(document[field], list) else nobody
             database[name].update_one({"_id": document["_id"]}, {"$set": {field: value}})
-            damaged[(name, str(document.get("id", "")), field, nobody)] = key_of(name, document)
+            damaged.add((*key_of(name, document), field, nobody))
     return damaged
 
 

@@ -41,7 +41,7 @@ def run_task(
         "extras": {"schema_version": environment.schema_version, **extras},
     }
     (folder / "context").write_text(json.dumps(context))
-    (folder / "messages").touch()
+    (folder / "messages").write_text("")
     ran = run(
         worker_command(environment, task),
         folder=folder,
