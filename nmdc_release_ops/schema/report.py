@@ -102,7 +102,7 @@ def write_page(path: Path, summary: Summary, verdict: str, subtitle: str) -> Non
     Raises:
         OSError: no room.
     """
-    path.write_text(whole_page(verdict, _parts(summary, subtitle)), encoding="utf-8")
+    path.write_text(whole_page(verdict, _parts(summary, subtitle), _STYLE), encoding="utf-8")
 
 
 def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
     if shown:
         yield "<h2>Violations</h2>\n"
         heads = "".join(f"<th>{name}</th>" for name in ("where", "violation", "for example", "documents"))
-        yield f'<table><tr><th class="n">how many</th>{heads}</tr>\n{"".join(map(_row, shown))}</table>\n'
+        yield f'<table class="kinds"><tr><th class="n">how many</th>{heads}</tr>\n{"".join(map(_row, shown))}</table>\n'
     rest = sum(group.count for group in summary.groups[SHOWN_GROUPS:]) + summary.beyond
     if rest:
         yield f"<p>{rest:,} more, of further kinds, are only in the file of all violations.</p>\n"
@@ -134,9 +134,16 @@ def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
 
 
 def _row(group: Group) -> str:
-    since = {None: "", True: "brought by the migration", False: "the data had it before"}[group.new]
+    since = {None: "", True: "new with this release", False: "the data had it before"}[group.new]
     where = f'{escape(group.collection)}<br><span class="path">{escape(group.path or "/")}</span>'
-    what = f'{escape(group.kind)}<br><span class="quiet">{escape(group.class_name)} {since}</span>'
+    about = "<br>".join(text for text in (escape(group.class_name), since) if text)
+    what = f'{escape(group.kind)}<br><span class="quiet">{about}</span>'
     more = ", ..." if group.count > len(group.examples) else ""
     cells = where, what, escape(group.message), escape(", ".join(group.examples) + more)
     return f'<tr><td class="n">{group.count:,}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+
+
+_STYLE = """
+.kinds td:nth-child(2) { min-width: 15rem; }
+.kinds td:nth-child(3) { min-width: 10rem; }
+"""

@@ -54,7 +54,7 @@ def validate(
             extras=_extras(plan, migrated, home, schema, scratch, environment),
             folder=folder / "worker",
         )
-        summary = _summary(code, messages, folder, sum(migrated.documents.values()))
+        summary = _summary(code, messages, folder, migrated.documents)
         verdict = verdict_on(summary, plan)
         write_page(
             page, summary, verdict, f"Release {plan.release_id}, schema {plan.from_version} to {plan.to_version}"
@@ -63,7 +63,7 @@ def validate(
         if intolerable(summary, plan.integrity):
             first = [message for message in messages if message["kind"] == "violation"]
             raise DocumentsInvalid(
-                explained(verdict, summary, first[0], page, folder / VIOLATIONS),
+                explained(verdict, summary, next(iter(first), None), page, folder / VIOLATIONS),
                 {"the first of them": table_of_violations(first), **metadata},
             )
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
@@ -108,15 +108,18 @@ def _extras(
     return extras
 
 
-def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: int) -> Summary:
+def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: Mapping[str, int]) -> Summary:
     if code != 0 or not any(message["kind"] == "summary" for message in messages):
         raise WorkerDied(
             f"The process that validates ended with exit code {code} before it was done. Its output is on the run "
             "page (stderr). Re-execute the run from `validate`."
         )
     summary = read_summary(folder / SUMMARY)
-    if summary.documents != documents:
+    judged = {one.collection: one.documents for one in summary.collections}
+    if judged != dict(documents):
+        missing = ", ".join(name for name in documents if judged.get(name) != documents[name])
         raise WorkerDied(
-            f"{summary.documents:,} documents were judged, of {documents:,}. Re-execute the run from `validate`."
+            f"Not every document was judged, or some were more than once: of {missing}. Re-execute the run from `validate`, and "
+            "if it stays so, report it to the maintainers of nmdc-release-ops."
         )
     return summary

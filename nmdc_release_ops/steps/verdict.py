@@ -1,5 +1,6 @@
 """What `validate` found, as people read it: whether it stops the release, in a sentence, and as tables."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from nmdc_release_ops.schema.report import Summary
 from nmdc_release_ops.steps.display import table
 
 SHOWN_GROUPS = 50
+OURS = ("validators disagree", "not judged")
+"""Kinds of violations of which no correction of the data is known to help."""
 
 
 def intolerable(summary: Summary, integrity: Integrity) -> int:
@@ -25,10 +28,14 @@ def verdict_on(summary: Summary, plan: ReleasePlan) -> str:
     documents, references = f"{summary.documents:,} documents", f"{summary.references:,} references"
     between = summary.integrity
     if intolerable(summary, plan.integrity):
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary.by_kind.items())
-        old = f"; the data had {between.old:,} of them before" if between.old else ""
-        found = summary.violations + between.found
-        return f"{found:,} violations of schema {plan.to_version} in {documents} and {references} ({kinds}){old}."
+        tolerated = between.old if plan.integrity is Integrity.FAIL_ON_NEW else 0
+        kinds: Counter[str] = Counter()
+        for group in summary.groups:
+            kinds[group.kind] += 0 if tolerated and group.new is False else group.count
+        listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common() if count)
+        old = f" {tolerated:,} more the data had before; those do not stop it." if tolerated else ""
+        found = summary.violations + between.found - tolerated
+        return f"{found:,} violations of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
     if between.found:
         why = "the data had them before" if plan.integrity is Integrity.FAIL_ON_NEW else f"integrity: {plan.integrity}"
         return (
@@ -38,19 +45,27 @@ def verdict_on(summary: Summary, plan: ReleasePlan) -> str:
     return f"{documents} conform to schema {plan.to_version}, and {references} lead to where they may; there are no violations."
 
 
-def explained(verdict: str, summary: Summary, first: Mapping[str, Any], page: Path, violations: Path) -> str:
+def explained(verdict: str, summary: Summary, first: Mapping[str, Any] | None, page: Path, violations: Path) -> str:
     """The verdict on a release that is stopped, and what to do.
 
     Args:
-        first: of the violations that stop it.
+        first: of the violations that stop it; None where it is not known.
     """
-    pass_on = (
-        "" if summary.violations else " Those between documents can be let pass: `integrity`, in the config of plan."
+    if first is None:
+        what = ""
+    else:
+        what = f" The first: {first['collection']} {first['id']}, at {first.get('path') or '/'}: {first['message']}"
+    to_report = [kind for kind in OURS if kind in summary.by_kind]
+    report = (
+        f" Please report what is told as {' or '.join(to_report)} to the maintainers of nmdc-release-ops."
+        if to_report
+        else ""
     )
+    pass_on = "" if summary.violations else " Or let them pass, with `integrity: warn` in the config of plan."
     return (
-        f"{verdict} The first: {first['collection']} {first['id']}, at {first.get('path') or '/'}: {first['message']}\n"
+        f"{verdict}{what}\n"
         f"All of them are in {violations}, and in few words in {page}. Correct the data in the origin, or have the migrator "
-        f"corrected, and launch a new release.{pass_on}"
+        f"corrected, and launch a new release.{pass_on}{report}"
     )
 
 

@@ -208,6 +208,18 @@ def test_only_what_the_data_had_not_before_is_new(
         {"_id": aggregates[0]["_id"]}, {"$set": {"was_generated_by": "nmdc:wfmgan-11-old.1"}}
     )
     database["instrument_set"].insert_one({**instrument, "_id": 1})
+    # Two that are misplaced: of the one the target goes, of the other it stays.
+    misplaced = list(database["data_object_set"].find({"was_generated_by": {"$exists": True}}).sort("_id", -1).limit(2))
+    elsewhere = list(database["calibration_set"].find().limit(2))
+    for document, target in zip(misplaced, elsewhere, strict=True):
+        database["data_object_set"].update_one({"_id": document["_id"]}, {"$set": {"was_generated_by": target["id"]}})
+    # Without an id, as aggregates are; the same `_id` will be one of another collection.
+    nameless = {
+        "_id": "nameless",
+        "type": "nmdc:FunctionalAnnotationAggMember",
+        "was_generated_by": "nmdc:wfmgan-11-old.1",
+    }
+    database["functional_annotation_agg"].insert_one(nameless)
     archive = tmp_path / "archive"
     manifest = dump(
         database,
@@ -231,7 +243,11 @@ def test_only_what_the_data_had_not_before_is_new(
     database["calibration_set"].insert_many(
         {"_id": n, "id": "nmdc:calib-11-twice", "type": "nmdc:CalibrationInformation", "n": Int64(n)} for n in range(2)
     )
+    database["calibration_set"].delete_one({"_id": elsewhere[0]["_id"]})
+    database["functional_annotation_set"].insert_one({**nameless, "type": "nmdc:FunctionalAnnotation"})
     validated = judged(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
+    twins = {one["collection"]: one["new"] for one in validated.violations if one["id"] == "nameless" and "new" in one}
+    assert twins == {"functional_annotation_agg": False, "functional_annotation_set": True}
     found = {(one["id"], one["target"]): one["new"] for one in validated.violations if "new" in one}
     assert found[study["id"], "nmdc:sty-11-old"] is False
     assert found[other["id"], "nmdc:sty-11-old"] is True, "another document had it"
@@ -239,11 +255,17 @@ def test_only_what_the_data_had_not_before_is_new(
     assert found[str(aggregates[0]["_id"]), "nmdc:wfmgan-11-old.1"] is False
     assert found[str(aggregates[1]["_id"]), "nmdc:wfmgan-11-old.1"] is True
     assert found[gone["id"], gone["was_generated_by"]] is True, "the target was there"
-    assert found[instrument["id"], instrument["id"]] is False, "it was no more unique before"
+    assert found[misplaced[0]["id"], elsewhere[0]["id"]] is True, "it was misplaced, and is gone"
+    assert found[misplaced[1]["id"], elsewhere[1]["id"]] is False
+    assert found[instrument["id"], instrument["id"]] is True, "two had the id, and three have it now"
     assert found["nmdc:calib-11-twice", "nmdc:calib-11-twice"] is True
+    flags = [one["new"] for one in validated.violations if "new" in one]
     between = validated.summary.integrity
-    assert (between.found, between.old) == (len(found), sum(not new for new in found.values()))
-    assert between.new == between.found - between.old
+    assert (between.found, between.new, between.old) == (len(flags), flags.count(True), flags.count(False))
+    database["organism_set"].delete_one({"_id": 1})
+    again = judged(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
+    (twice,) = (one for one in again.violations if one.get("target") == instrument["id"])
+    assert twice["new"] is False
 
 
 def test_without_violations_the_archive_is_not_read(

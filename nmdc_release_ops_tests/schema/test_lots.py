@@ -26,12 +26,40 @@ from worker.judge import Judge
 from worker.screening import Screen
 compiled = CompiledSchema(compile_schema(get_nmdc_schema_definition()))
 judge = Judge(compiled, Path(sys.argv[2]))
+for collection in compiled.content["collections"]:
+    by_type, otherwise = compiled.checks(collection)
+    for check in (*by_type.values(), *([otherwise] if otherwise else [])):
+        check.one({})
 judged = []
 for collection, document in json.loads(sys.argv[1]):
     screen, raw = Screen(compiled, collection, None), bson.encode(document)
     passed = screen.not_let_through(raw, [bson.decode(raw, screen.codec)]).get(0, True)
     judged.append([passed, [v.kind + " " + v.path for v in judge.violations(collection, document)]])
 print(json.dumps(judged))
+"""
+
+
+ODD_NUMBERS = """
+import json
+import bson
+from bson import Code
+from worker.compiled import CompiledSchema
+from worker.screening import Screen
+described = {"types": {}, "otherwise": "Any"}
+content = {"collections": {"some_set": described}, "classes": {"Any": {}}, "definitions": {}, "patterns": [], "formats": []}
+screen = Screen(CompiledSchema({**content, "dialect": "https://json-schema.org/draft/2019-09/schema"}), "some_set", None)
+strict = Screen(CompiledSchema({**content, "collections": {"some_set": {"types": {}, "otherwise": None}}}), "some_set", None)
+def refused(screen, *documents):
+    run = b"".join(map(bson.encode, documents))
+    return screen.not_let_through(run, bson.decode_all(run))
+left_to_linkml = [
+    refused(screen, {"number": float(number), "text": "x" * length}) == {0: None}
+    for number in ("nan", "inf", "-inf")
+    for length in range(600)
+]
+among_others = refused(screen, {"a": 1.5}, {"a": [{"b": float("nan")}]}, {"a": -1})
+code = refused(strict, {"type": Code("nmdc:Study")}, {"type": "nmdc:Study"}, {})
+print(json.dumps([all(left_to_linkml), list(among_others.items()), list(code.items())]))
 """
 
 
@@ -61,6 +89,13 @@ def test_a_crew_hands_out_little_by_little_and_does_again_once_what_a_killed_pro
     assert most <= 2
     assert found["goes on"] == [0, 2, 4]
     assert "so was the one that did its work again" in found["always killed"]
+
+
+def test_what_json_has_no_word_for_is_left_to_linkml_wherever_it_stands(environment: SchemaEnvironment) -> None:
+    always, among_others, code = inside(environment, ODD_NUMBERS)
+    assert always, "whatever the bytes around it are"
+    assert among_others == [[1, None]]
+    assert sorted(code) == [[0, None], [1, False], [2, False]]
 
 
 @pytest.mark.parametrize(("version", "typed"), [("10.4.0", False), ("11.8.0", True)])

@@ -35,7 +35,7 @@ def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only
         assert (
             f"data_object_set {damaged['id']}, at /was_generated_by: There is no document {TARGET}" in said.description
         )
-        assert "`integrity`, in the config of plan" in said.description
+        assert "`integrity: warn` in the config of plan" in said.description
         (line,) = Path(said.metadata["all of them"].value).read_text().splitlines()
         assert (json.loads(line)["id"], json.loads(line)["violation"]) == (damaged["id"], "dangling reference")
 

@@ -20,7 +20,7 @@ from .crew import Crew
 from .identifiers import scratch_file
 from .integrity import DUPLICATE, Found
 from .lots import LENIENT
-from .references import ReferenceRules
+from .references import DANGLING, ReferenceRules
 from .violations import Violation, key_of
 
 _READ_BYTES = 1_000_000
@@ -95,7 +95,10 @@ class Earlier:
         rows = self._connection.execute("SELECT collection FROM identifier WHERE id = ?", (violation.target,))
         places = [name for (name,) in rows]
         if violation.kind == DUPLICATE:
-            return len(places) > 1
+            return len(places) >= violation.sharing
+        if violation.kind == DANGLING and places:
+            # The target was there, wherever it was, and is no more.
+            return False
         allowed = self._connection.execute(
             "SELECT DISTINCT allowed FROM reference WHERE key = ? AND target = ?", (violation.key, violation.target)
         )
@@ -113,7 +116,7 @@ def answer(question: _Question) -> Path:
             for one in ids:
                 if one in asked:
                     file.write(json.dumps([one, question.collection]) + "\n")
-            keys = [key_of(document) for document in documents]
+            keys = [key_of(question.collection, document) for document in documents]
             asked = _asked(found, "key", keys)
             for key, document in zip(keys, documents, strict=True):
                 if key in asked:

@@ -49,8 +49,11 @@ def compile_schema(schema: SchemaDefinition) -> dict[str, Any]:
         rules = "compiled" if _plugin_digest() == KNOWN_PLUGIN else "called"
     units = dict(_storage_units(view)) if rules == "compiled" else None
     compiler = Compiler(units)
-    classes = sorted({name for allowed in index.allowed.values() for name in allowed})
-    own = {name: _json_schema(schema, name) for name in classes}
+    classes = {name for allowed in index.allowed.values() for name in allowed}
+    if not index.type_required:
+        # By these, abstract or not, documents are judged that say no class.
+        classes |= {name for name in index.range_of.values() if name in view.all_classes()}
+    own = {name: _json_schema(schema, name) for name in sorted(classes)}
     roots = {name: compiler.root(json_schema) for name, json_schema in own.items()}
     definitions = next(iter(own.values()))["$defs"]
     return {
@@ -75,7 +78,7 @@ def _types(index: SchemaIndex, collection: str) -> dict[str, Any]:
     allowed = index.allowed[collection]
     return {
         "types": {said: name for said, name in index.class_of_type.items() if name in allowed},
-        "otherwise": None if index.type_required else index.range_of[collection],
+        "otherwise": index.range_of[collection] if not index.type_required and allowed else None,
     }
 
 

@@ -84,9 +84,10 @@ class Crew(AbstractContextManager["Crew"]):
         self._pool.shutdown(wait=True, cancel_futures=True)
         lost = [one for one in under_way if isinstance(one.future.exception(), BrokenProcessPool)]
         if any(one.again for one in lost):
-            raise ProcessKilled("a process was killed, and so was the one that did its work again")
+            raise ProcessKilled("a process was killed, or could not begin, and so was the one that did its work again")
         logging.getLogger("crew").warning(
-            "a process was killed; what it and the others had begun is done again, once (is there enough memory?)"
+            "a process was killed, or could not begin; what it and the others had begun is done again, once (is there enough "
+            "memory?)"
         )
         self._pool = self._made()
         for one in lost:

@@ -75,4 +75,5 @@ def duplicate(identifier: str, counts: dict[str, int]) -> Violation:
         kind=DUPLICATE,
         message=f"{sum(counts.values())} documents have this id: {where}",
         target=identifier,
+        sharing=sum(counts.values()),
     )

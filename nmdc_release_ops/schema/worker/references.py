@@ -53,7 +53,7 @@ class ReferenceRules:
             by_type = {name: _rules(fields) for name, fields in about["types"].items()}
             self._made[collection] = by_type, _rules(about["otherwise"] or {})
         by_type, otherwise = self._made[collection]
-        return by_type.get(said, otherwise) if isinstance(said, str) else otherwise
+        return by_type.get(said, otherwise) if said.__class__ is str else otherwise
 
 
 def _rules(fields: Mapping[str, list[str]]) -> tuple[Rule, ...]:
@@ -133,7 +133,7 @@ def _violation(collection: str, document: Document, rule: Rule, path: str, targe
         path=path,
         kind=MISPLACED if places else DANGLING,
         message=message,
-        key=key_of(document),
+        key=key_of(collection, document),
         target=target,
         found_in=min(places, default=""),
     )

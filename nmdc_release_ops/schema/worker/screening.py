@@ -61,7 +61,10 @@ class Screen:
         for said, places in _by_type(documents).items():
             check = self._otherwise if said is None else self._checks.get(said, self._otherwise)
             if check is None:
-                refused.update((place, refused.get(place, False)) for place in places)
+                for place in places:
+                    # Code is text for Python, and so for LinkML.
+                    is_code = isinstance(documents[place].get("type"), bson.Code)
+                    refused[place] = None if is_code else refused.get(place, False)
                 continue
             asked = [place for place in places if place not in refused]
             identifiers = [documents[place].pop("_id", None) for place in asked]

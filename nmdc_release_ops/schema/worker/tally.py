@@ -68,17 +68,14 @@ class Tally:
 
     def summary(self) -> dict[str, Any]:
         """Everything in few words; bounded, whatever was found."""
-        new: Counter[str] = Counter()
-        for key, group in self.integrity.groups.items():
-            new["unknown" if key[-1] is None else "new" if key[-1] else "old"] += group.count
-        # Beyond a thousand kinds nobody tells them apart any more; what may be new counts as new.
-        new["new"] += self.integrity.beyond
+        # What may be new counts as new, and so does what is beyond all groups.
+        old = sum(group.count for key, group in self.integrity.groups.items() if key[-1] is False)
         return {
             "documents": sum(self.documents.values()),
             "identifiers": self.identifiers,
             "references": self.references,
             "violations": self.schema.total,
-            "integrity": {"found": self.integrity.total, **{which: new[which] for which in ("new", "old")}},
+            "integrity": {"found": self.integrity.total, "new": self.integrity.total - old, "old": old},
             "by_kind": dict(_kinds(self.schema) + _kinds(self.integrity)),
             "collections": [
                 {"collection": name, "documents": self.documents[name], "violations": self.violations[name]}

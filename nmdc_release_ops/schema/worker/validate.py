@@ -55,6 +55,7 @@ def main() -> int:
             assignment = Assignment(
                 database.name, Path(extras["compiled"]), Path(scratch, "identifiers"), parts=Path(scratch)
             )
+            pipes.log.info("Gathering the ids of all documents.")
             with Crew(sit_down, assignment) as crew, Found.making(Path(scratch, "found")) as found:
                 _gather_identifiers(database, assignment, crew, tally, found)
                 _judge(tally.judged(pipes, crew.do(judge_lot, lots(database, names))), file, found)

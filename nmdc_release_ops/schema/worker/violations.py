@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Violation:
         key: of the document, see `key_of`; only where whether it is new has to be found out.
         target: the id that a reference names, or that more than one document has; None for other violations.
         found_in: the collection with the document that a misplaced reference names.
+        sharing: how many documents share an id that is not unique.
         new: whether the data got it by the migration; None where that is not asked.
     """
 
@@ -41,19 +42,19 @@ class Violation:
     key: str = ""
     target: str | None = None
     found_in: str = ""
+    sharing: int = 0
     new: bool | None = None
 
     def told(self) -> dict[str, Any]:
         """As people read it, plain JSON."""
-        message = self.message if len(self.message) <= LONGEST_MESSAGE else self.message[:LONGEST_MESSAGE] + "..."
         return {
             "collection": self.collection,
-            "id": self.id,
+            "id": bounded(self.id),
             "class": self.class_name or None,
-            "path": self.path,
+            "path": bounded(self.path),
             "violation": self.kind,
-            "message": message,
-            **({} if self.target is None else {"target": self.target}),
+            "message": bounded(self.message, LONGEST_MESSAGE),
+            **({} if self.target is None else {"target": bounded(self.target)}),
             **({"found_in": self.found_in} if self.found_in else {}),
             **({} if self.new is None else {"new": self.new}),
         }
@@ -67,6 +68,11 @@ class Violation:
         return json.dumps(asdict(self)) + "\n"
 
 
+def bounded(text: str, most: int = 200) -> str:
+    """A text of at most so many characters; what is cut off is told by dots."""
+    return text if len(text) <= most else text[:most] + "..."
+
+
 def unpacked(line: str) -> Violation:
     return Violation(**json.loads(line))
 
@@ -76,10 +82,12 @@ def named(document: Document) -> str:
     return str(document.get("id", document.get("_id")))
 
 
-def key_of(document: Document) -> str:
-    """Tells a document from every other, before and after a migration: its `id` where it has one, else its `_id`."""
+def key_of(collection: str, document: Document) -> str:
+    """Tells a document from every other, before and after a migration: its `id` where it has one, else where it is and its
+    `_id`. One without an `id` that moves, or whose collection is renamed, is another.
+    """
     found = document.get("id")
-    return f"id {found}" if isinstance(found, str) else f"_id {document.get('_id')!r}"
+    return f"id {found}" if isinstance(found, str) else f"_id {collection} {document.get('_id')!r}"
 
 
 @dataclass
@@ -109,9 +117,9 @@ class Groups:
 
     def add(self, violation: Violation) -> None:
         said = violation.message[:200] if violation.kind in _SPEAKING else ""
-        path = _PLACE.sub("/[]", violation.path)
+        path = _PLACE.sub("/[]", bounded(violation.path))
         key = (violation.collection, violation.class_name, path, violation.kind, said, violation.new)
-        self._add(key, Group(1, violation.message[:500], [violation.id]))
+        self._add(key, Group(1, bounded(violation.message, 500), [bounded(violation.id)]))
 
     def merge(self, others: "Groups") -> None:
         for key, group in others.groups.items():
@@ -147,10 +155,3 @@ class Groups:
                 "message": group.message,
                 "examples": group.examples,
             }
-
-
-def grouped(violations: Iterable[Violation]) -> Groups:
-    groups = Groups()
-    for violation in violations:
-        groups.add(violation)
-    return groups
