@@ -7,7 +7,7 @@ the middle of it and not beside it.
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -25,6 +25,7 @@ from nmdc_release_ops.sensors import WATCHDOG_SECONDS
 from nmdc_release_ops_tests.conftest import Workplace, workplace_around
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 from nmdc_release_ops_tests.prepared_release import CONFIG, PreparedRelease, is_swap_under_way, prepared, tick
+from nmdc_release_ops_tests.steps.held_worker import held
 
 pytestmark = pytest.mark.faults
 
@@ -187,19 +188,16 @@ def test_cancelled_while_the_worker_works(dagster: DagsterServer, release: Prepa
     run = dagster.reexecute_steps(release.run_id, steps, CONFIG)
     home = str(release.workplace.home)
 
-    def at_work() -> bool:
+    def of_this_home() -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
-            try:
-                if process.cwd().startswith(home) and f"worker.{step}" in process.cmdline():
-                    return bool(process.cpu_times().user > 1.0)
-            except psutil.Error:
-                continue
-        return False
+            with suppress(psutil.Error):
+                if process.cwd().startswith(home):
+                    yield process
 
-    until(at_work, f"{step} was not reached")
-    began = time.monotonic()
-    dagster.cancel(run)
-    assert dagster.wait(run)[0] == "CANCELED"
+    with held(step, of_this_home):
+        began = time.monotonic()
+        dagster.cancel(run)
+        assert dagster.wait(run)[0] == "CANCELED"
     assert time.monotonic() - began < CANCEL_SECONDS
     assert_recovers(release, run)
 

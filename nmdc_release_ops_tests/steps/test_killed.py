@@ -3,7 +3,6 @@ origin is as it was, or one named action away from done."""
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -25,6 +24,7 @@ from nmdc_release_ops_tests.prepared_release import (
     prepared,
     tick,
 )
+from nmdc_release_ops_tests.steps.held_worker import held
 
 pytestmark = pytest.mark.faults
 
@@ -136,8 +136,8 @@ def test_when_the_transformer_is_killed_in_validate_the_run_fails_plainly_and_th
     """In `migrate`: see `test_faults`."""
 
     def kill_transformer() -> None:
-        wait_for_worker("validate")
-        os.kill(release.transformer.pid, signal.SIGKILL)
+        with held("validate", ours):
+            os.kill(release.transformer.pid, signal.SIGKILL)
 
     killer = Thread(target=kill_transformer)
     killer.start()
@@ -153,24 +153,11 @@ def test_when_the_transformer_is_killed_in_validate_the_run_fails_plainly_and_th
 
 def kill_worker(step: str) -> list[psutil.Process]:
     """Kill the process that migrates or validates as soon as there is one; return it and those that it had started."""
-    worker = wait_for_worker(step)
-    family = [worker, *worker.children(recursive=True)]
-    worker.kill()
+    with held(step, ours) as worker:
+        family = [worker, *worker.children(recursive=True)]
+        worker.kill()
     return family
 
 
-def wait_for_worker(step: str) -> psutil.Process:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for process in psutil.Process().children(recursive=True):
-            try:
-                if f"worker.{step}" in process.cmdline() and process.cpu_times().user > _SECONDS_AT_WORK:
-                    return process
-            except psutil.NoSuchProcess:
-                continue
-        time.sleep(0.02)
-    raise AssertionError(f"no worker for {step}")
-
-
-# Enough to have imported what it needs.
-_SECONDS_AT_WORK = 0.5
+def ours() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
