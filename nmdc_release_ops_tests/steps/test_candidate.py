@@ -69,7 +69,6 @@ def test_a_migrator_after_which_references_lead_nowhere_is_stopped(workplace: Wo
     assert {(one["target"], one["new"], one["violation"]) for one in lines} == {
         (gone["id"], True, "dangling reference")
     }
-    assert len(lines) > 1
 
 
 @pytest.mark.faults
