@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.dump import dump
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.schema.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments, worker_environment
+from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_environment
 from nmdc_release_ops.schema.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.schema.validating import Validated, validate
@@ -25,16 +25,6 @@ from nmdc_release_ops_tests.schema.validating import Validated, validate
 DATABASE = "integrity_test"
 SCRIPT = Path(__file__).with_name("refscan_rows.py")
 INTEGRITY = {"dangling reference", "misplaced reference"}
-
-
-@pytest.fixture(scope="module")
-def environment(schema_environments: SchemaEnvironments) -> SchemaEnvironment:
-    return schema_environments.prepare(SchemaVersion.parse("11.25"))
-
-
-@pytest.fixture(scope="module")
-def compiled(schema_cache: Path, environment: SchemaEnvironment) -> Path:
-    return CompiledSchemas(schema_cache).prepare(environment)
 
 
 @pytest.fixture(scope="module")

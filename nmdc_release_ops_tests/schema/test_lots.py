@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import nmdc_release_ops.schema
-from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments, worker_environment
+from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_environment
 from nmdc_release_ops.schema.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 
@@ -61,11 +61,6 @@ among_others = refused(screen, {"a": 1.5}, {"a": [{"b": float("nan")}]}, {"a": -
 code = refused(strict, {"type": Code("nmdc:Study")}, {"type": "nmdc:Study"}, {})
 print(json.dumps([all(left_to_linkml), list(among_others.items()), list(code.items())]))
 """
-
-
-@pytest.fixture(scope="module")
-def environment(schema_environments: SchemaEnvironments) -> SchemaEnvironment:
-    return schema_environments.prepare(SchemaVersion.parse("11.25"))
 
 
 def inside(environment: SchemaEnvironment, script: str, *arguments: str, before: str = "") -> Any:

@@ -20,10 +20,8 @@ from pymongo.database import Database
 
 import nmdc_release_ops.schema
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.schema.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments, worker_environment
+from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_environment
 from nmdc_release_ops.schema.report import read_summary
-from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.mongo import odd_data
 from nmdc_release_ops_tests.schema.running import Ended, run, start
 from nmdc_release_ops_tests.schema.validating import Validated, extras, validate
@@ -31,16 +29,6 @@ from nmdc_release_ops_tests.schema.validating import Validated, extras, validate
 DATABASE = "worker_test"
 FOLDER = Path(nmdc_release_ops.schema.__file__).parent
 PATH = ["migrator_from_11_23_0_to_11_24_0", "migrator_from_11_24_0_to_11_24_1", "migrator_from_11_24_1_to_11_25_0"]
-
-
-@pytest.fixture(scope="module")
-def environment(schema_environments: SchemaEnvironments) -> SchemaEnvironment:
-    return schema_environments.prepare(SchemaVersion.parse("11.25"))
-
-
-@pytest.fixture(scope="module")
-def compiled(schema_cache: Path, environment: SchemaEnvironment) -> Path:
-    return CompiledSchemas(schema_cache).prepare(environment)
 
 
 @pytest.fixture
