@@ -36,7 +36,7 @@ def data_release() -> None:
     report = validate(release, migrated)
     thawed = unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
     if deployment_is_configured():
-        deploy(thawed)
+        deploy(release, thawed)
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure, tell_progress}, tags=RELEASE_TAG)

@@ -1,12 +1,19 @@
 """What steps hand to each other. Each record is kept as JSON, so that any step can be re-executed in another process
 on another day. None holds a secret.
+
+A record is known by the digest of its content, and holds the digests of the records that it was made from: see
+`lineage`.
 """
 
+import hashlib
+import json
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.changes import ChangeSet
@@ -17,10 +24,70 @@ from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
 
 
-class Record(BaseModel):
-    """Immutable, and refuses what it does not know."""
+class RecordUnreadable(ValueError):
+    """A file is not a record, or not one that this version of the project can read."""
+
+
+class RecordAltered(ValueError):
+    """A record's content does not match the digest that was written with it."""
+
+
+class Part(BaseModel):
+    """Immutable, and refuses what it does not know. A part of a record."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Record(Part):
+    """What one step hands to others.
+
+    Attributes:
+        made_from: digest of each record that it was made from, by the step that made that one.
+    """
+
+    made_from: Mapping[str, str] = {}
+    _read_digest: str | None = PrivateAttr(None)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content, in hexadecimal. It stays what it was written with, also where a later version of the
+        project reads the record.
+        """
+        return self._read_digest or _digest(self.model_dump(mode="json"))
+
+    def to_json(self) -> str:
+        """The record and its digest, as a file holds them."""
+        content = self.model_dump(mode="json")
+        return json.dumps({"sha256": _digest(content), "record": content}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """The reverse of `to_json`.
+
+        Raises:
+            RecordUnreadable: it is not a record of this kind.
+            RecordAltered: it was changed after it was written.
+        """
+        try:
+            parsed = json.loads(text)
+            content, digest = parsed["record"], parsed["sha256"]
+            found = _digest(content)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise RecordUnreadable("it is not a record with a digest") from None
+        if found != digest:
+            raise RecordAltered(f"its content has the sha256 {found}, and was written with {digest}")
+        try:
+            record = cls.model_validate_json(json.dumps(content))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise RecordUnreadable(f"this version of the project cannot read it ({place}: {first['msg']})") from None
+        record._read_digest = digest
+        return record
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Integrity(StrEnum):
@@ -32,7 +99,7 @@ class Integrity(StrEnum):
     WARN = "warn"
 
 
-class PlannedCollection(Record):
+class PlannedCollection(Part):
     """A collection of the release: documents (near enough) and bytes of BSON."""
 
     name: str
@@ -40,7 +107,7 @@ class PlannedCollection(Record):
     bytes: int
 
 
-class PlannedMigrator(Record):
+class PlannedMigrator(Part):
     """One migrator of the path.
 
     Attributes:
@@ -137,9 +204,11 @@ class Archive(Record):
 
     Attributes:
         path: folder of the archive; its manifest holds the same facts.
+        manifest_sha256: of the manifest, which holds the digest of every other file.
     """
 
     path: Path
+    manifest_sha256: str
     cluster_time: ClusterTime
     collections: list[ArchivedCollection]
 
@@ -152,7 +221,7 @@ class Archive(Record):
         return sum(collection.documents for collection in self.collections)
 
 
-class MigratorOutcome(Record):
+class MigratorOutcome(Part):
     """What one migrator did.
 
     Attributes:
@@ -170,12 +239,14 @@ class MigratedDatabase(Record):
     """The transformer after the last migrator.
 
     Attributes:
+        manifest_sha256: of the archive that was loaded.
         documents: per collection.
         hashes: `dbHash` per collection.
         counts: of the collections that changed, were created or deleted.
         difference: the page that shows what changed.
     """
 
+    manifest_sha256: str
     migrators: list[MigratorOutcome]
     changes: ChangeSet
     documents: dict[str, int]

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
@@ -26,7 +26,7 @@ from nmdc_release_ops.mongo.connection import Document, connect, naming_failures
 from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
-from nmdc_release_ops.records import Record
+from nmdc_release_ops.records import Record, RecordAltered, RecordUnreadable
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
 from nmdc_release_ops.runtime.github import GitHub
 from nmdc_release_ops.runtime.rancher import Rancher
@@ -53,6 +53,7 @@ TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
 _WORKER_STOP_SECONDS = 20
 POLL_SECONDS = 300
 _SECONDS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+RecordT = TypeVar("RecordT", bound=Record)
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 
 
@@ -66,6 +67,10 @@ class ConfigurationInvalid(Exception):
 
 class RecordMissing(Exception):
     """What an earlier step handed on is gone."""
+
+
+class RecordChanged(Exception):
+    """What an earlier step handed on was changed after it was written."""
 
 
 class HomeUnusable(Exception):
@@ -505,7 +510,7 @@ class RecordStore(dg.ConfigurableIOManager):
         path = self._path(context)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = path.with_suffix(".new")
-        aside.write_text(obj.model_dump_json(indent=2))
+        aside.write_text(obj.to_json())
         sync(aside)
         aside.rename(path)
         sync(path.parent)
@@ -514,24 +519,45 @@ class RecordStore(dg.ConfigurableIOManager):
         """The record as the step that made it left it.
 
         Raises:
-            RecordMissing: if its file is gone; the step that makes it has to be run again.
+            dagster.Failure: its file is gone, cannot be read or was changed; the step that makes it has to be executed again.
         """
         if context.upstream_output is None:
             raise ValueError("a record is only ever read from the step that made it")
         record = cast("type[Record]", context.dagster_type.typing_type)
-        path = self._path(context.upstream_output)
+        step = context.upstream_output.step_key
         try:
-            return record.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, ValidationError) as error:
-            how = "is gone" if isinstance(error, FileNotFoundError) else "cannot be read by this version of the project"
-            raise RecordMissing(
-                f"{path} {how}: what the step {context.upstream_output.step_key} handed on. No data of the origin was changed "
-                f"by this step. Re-execute the run from `{context.upstream_output.step_key}`, or launch a new release. More: "
-                "docs/runbook.md, RecordMissing."
+            return read_record(self._path(context.upstream_output), record, step)
+        except (RecordMissing, RecordChanged) as error:
+            raise dg.Failure(
+                f"{error}\n\nThis step did nothing to the origin.\n\nMore: docs/runbook.md, {type(error).__name__}.",
+                allow_retries=False,
             ) from None
 
     def _path(self, context: dg.OutputContext) -> Path:
         return self.home.record(context.run_id, context.step_key)
+
+
+def read_record(path: Path, kind: type[RecordT], step: str) -> RecordT:
+    """The record in a file.
+
+    Args:
+        step: that made it, for errors.
+
+    Raises:
+        RecordMissing: the file is gone, or cannot be read by this version of the project.
+        RecordChanged: its content is not what was written.
+    """
+    again = f"Re-execute the run from `{step}`, with all the steps after it, or launch a new release."
+    try:
+        return kind.from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordMissing(f"{path} is gone: what the step `{step}` handed on. {again}") from None
+    except RecordUnreadable as error:
+        raise RecordMissing(f"{path}, what the step `{step}` handed on, cannot be read: {error}. {again}") from None
+    except RecordAltered as error:
+        raise RecordChanged(
+            f"{path}, what the step `{step}` handed on, was changed by hand: {error}. {again}"
+        ) from None
 
 
 def _words(variable: str, default: str) -> list[str]:

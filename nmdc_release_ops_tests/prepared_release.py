@@ -4,7 +4,7 @@ Re-executing single steps of a run, as one may on the run page, takes the record
 takes most of a small release; what breaks in `restore` need not wait for it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,18 +106,23 @@ class PreparedRelease:
         put_back(self.client)
         assert data_hashes(self.client) == self.before
 
-    def execute(self, steps: Sequence[str]) -> dg.JobExecutionResult:
-        """Execute these steps in a run of their own, whether they succeed or not."""
-        return self._reexecute(dg.ReexecutionOptions(self.run_id, step_selection=list(steps)))
+    def execute(
+        self, steps: Sequence[str], *, of_run: str | None = None, config: Mapping[str, Any] = CONFIG
+    ) -> dg.JobExecutionResult:
+        """Execute these steps in a run of their own, whether they succeed or not.
+
+        of_run: whose results the others' are; the release's own run where it is not given.
+        """
+        return self._reexecute(dg.ReexecutionOptions(of_run or self.run_id, step_selection=list(steps)), config)
 
     def execute_from_failure(self, run_id: str) -> dg.JobExecutionResult:
         return self._reexecute(dg.ReexecutionOptions.from_failure(run_id, self.workplace.instance))
 
-    def _reexecute(self, options: dg.ReexecutionOptions) -> dg.JobExecutionResult:
+    def _reexecute(self, options: dg.ReexecutionOptions, config: Mapping[str, Any] = CONFIG) -> dg.JobExecutionResult:
         return dg.execute_job(
             dg.reconstructable(data_release),
             instance=self.workplace.instance,
-            run_config=CONFIG,
+            run_config=config,
             reexecution_options=options,
             raise_on_error=False,
         )

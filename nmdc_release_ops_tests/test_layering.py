@@ -18,6 +18,7 @@ LAYOUT = [
     "schema_watch",
     "steps",
     "resources",
+    "lineage",
     "records",
     "runtime",
     "schema",

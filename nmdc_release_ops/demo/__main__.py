@@ -108,11 +108,11 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
 
 
 def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
-    plan = ReleasePlan.model_validate_json(home.record(run_id, "plan").read_bytes())
-    archive = Archive.model_validate_json(home.record(run_id, "dump").read_bytes())
-    migrated = MigratedDatabase.model_validate_json(home.record(run_id, "migrate").read_bytes())
-    report = ValidationReport.model_validate_json(home.record(run_id, "validate").read_bytes())
-    window = FreezeWindow.model_validate_json(home.record(run_id, "unfreeze").read_bytes())
+    plan = ReleasePlan.from_json(home.record(run_id, "plan").read_bytes())
+    archive = Archive.from_json(home.record(run_id, "dump").read_bytes())
+    migrated = MigratedDatabase.from_json(home.record(run_id, "migrate").read_bytes())
+    report = ValidationReport.from_json(home.record(run_id, "validate").read_bytes())
+    window = FreezeWindow.from_json(home.record(run_id, "unfreeze").read_bytes())
     with dg.DagsterInstance.get() as instance:
         seconds = {found.step_key: _step_seconds(found) for found in instance.get_run_step_stats(run_id)}
     with MongoClient[dict[str, Any]](origin.uri()) as client:

@@ -4,7 +4,9 @@ import shutil
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import made_from, require_lineage
 from nmdc_release_ops.mongo import engine
+from nmdc_release_ops.mongo.archive import MANIFEST, sha256_of
 from nmdc_release_ops.mongo.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.ledger import require_recorded
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
@@ -25,6 +27,7 @@ def dump(
     """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
     folder = home.archive(plan.release_id)
     with told_plainly(NOT_CHANGED), origin.connect() as connected:
+        require_lineage(plan=plan, freeze=frozen)
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)
@@ -72,4 +75,10 @@ def dump(
             ),
         }
     )
-    return Archive(path=folder, cluster_time=manifest.cluster_time, collections=manifest.collections)
+    return Archive(
+        made_from=made_from(plan=plan),
+        path=folder,
+        manifest_sha256=sha256_of(folder / MANIFEST),
+        cluster_time=manifest.cluster_time,
+        collections=manifest.collections,
+    )

@@ -5,9 +5,16 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, HomeUnusable, RecordMissing
+from nmdc_release_ops.resources import (
+    ConfigurationInvalid,
+    ConfigurationMissing,
+    HomeUnusable,
+    RecordChanged,
+    RecordMissing,
+)
 from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
 
@@ -24,6 +31,10 @@ class PlanRefused(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(f"- {problem}" for problem in problems) if len(problems) > 1 else problems[0])
+
+
+class DatabaseNotReleased(Exception):
+    """The Runtime was to be deployed for a version of the schema that the database does not conform to."""
 
 
 class MigratorFailed(Exception):
@@ -57,8 +68,13 @@ FORESEEN: tuple[type[Exception], ...] = (
     ConfigurationInvalid,
     ConfigurationMissing,
     HomeUnusable,
+    RecordChanged,
     RecordMissing,
+    LineageBroken,
+    ArchiveReplaced,
+    CollectionsDisagree,
     PlanRefused,
+    DatabaseNotReleased,
     MigratorFailed,
     MigratorTimedOut,
     DocumentsInvalid,

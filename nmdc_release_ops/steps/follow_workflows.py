@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.records import FollowedWorkflows, RuntimeRelease
 from nmdc_release_ops.resources import RuntimeProject
 from nmdc_release_ops.runtime.repository import WorkflowRun
@@ -21,7 +22,7 @@ def follow_workflows(
     workflows = runtime.release_workflows
     if release.dry_run:
         context.log.info(f"Dry run: {', '.join(workflows)} would be followed.")
-        return FollowedWorkflows(tag=release.tag, runs={}, dry_run=True)
+        return FollowedWorkflows(made_from=made_from(publish=release), tag=release.tag, runs={}, dry_run=True)
     watching = config.watching()
     runs = {}
     with told_plainly(PUBLISHED):
@@ -38,4 +39,4 @@ def follow_workflows(
         {"workflows": table({"workflow": name, "run": run.describe()} for name, run in runs.items())}
     )
     pages = {name: run.html_url for name, run in runs.items()}
-    return FollowedWorkflows(tag=release.tag, runs=pages, dry_run=False)
+    return FollowedWorkflows(made_from=made_from(publish=release), tag=release.tag, runs=pages, dry_run=False)

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import DRAIN_SECONDS
@@ -42,6 +43,7 @@ def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginReso
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read."""
     with told_plainly(NOT_CHANGED), origin.connect() as connected:
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
+    lease = lease.model_copy(update={"made_from": made_from(plan=plan)})
     context.add_output_metadata(
         {
             "strategy": lease.strategy.value,

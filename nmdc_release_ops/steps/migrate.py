@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import compare, snapshot
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
@@ -36,7 +36,8 @@ def migrate(
     It always starts over from the archive, so it can be re-executed at any time.
     """
     with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
-        manifest = read_manifest(archive.path)
+        require_lineage(plan=plan, dump=archive)
+        manifest = read_archive(archive.path, archive.manifest_sha256)
         context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
         report = log_progress(context, "loaded", manifest.documents)
         engine.load(plan.engine, archive.path, manifest, scratch, report=report, tell=context.log.info)
@@ -49,6 +50,8 @@ def migrate(
         context.log.info(f"Migrated: {changes.describe()}.")
         difference, page = show_difference(context, plan, archive.path, manifest, scratch.database, changes, home)
     migrated = MigratedDatabase(
+        made_from=made_from(plan=plan, dump=archive),
+        manifest_sha256=archive.manifest_sha256,
         migrators=outcomes,
         changes=changes,
         documents=documents,

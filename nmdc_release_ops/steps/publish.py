@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import made_from, require_lineage
 from nmdc_release_ops.records import RuntimeRelease, RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources import RuntimeProject
 from nmdc_release_ops.runtime.publication import publish_once
@@ -23,6 +24,7 @@ def publish(
         context.log.info(f"Dry run: {release.tag} would be released at {release.commit[:12]}.")
     else:
         with told_plainly(PERHAPS_PUBLISHED):
+            require_lineage(plan=release, require_tests=tested)
             made, now = publish_once(
                 runtime.repository(),
                 tag=release.tag,
@@ -37,5 +39,10 @@ def publish(
         )
         context.add_output_metadata({"release": dg.MetadataValue.url(url)})
     return RuntimeRelease(
-        repository=release.repository, tag=release.tag, commit=release.commit, url=url, dry_run=release.dry_run
+        made_from=made_from(plan=release, require_tests=tested),
+        repository=release.repository,
+        tag=release.tag,
+        commit=release.commit,
+        url=url,
+        dry_run=release.dry_run,
     )

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.records import RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources import RuntimeProject
 from nmdc_release_ops.runtime.errors import RuntimeReleaseRefused
@@ -40,13 +41,13 @@ def require_tests(
         run = run_on_commit(repository, workflow, repository.commit(release.commit))
         if run is None and config.start_tests and release.dry_run:
             context.log.info(f"Dry run: {workflow} would be started on {release.branch}.")
-            return TestedCommit(workflow=workflow, url="")
+            return TestedCommit(made_from=made_from(plan=release), workflow=workflow, url="")
         if run is None:
             run = _start(context, config, repository, release, workflow)
         run = follow(repository, run, workflow, config.watching(), context.log.info)
         require_success({workflow: run})
     context.add_output_metadata({"tests": dg.MetadataValue.url(run.html_url)})
-    return TestedCommit(workflow=workflow, url=run.html_url)
+    return TestedCommit(made_from=made_from(plan=release), workflow=workflow, url=run.html_url)
 
 
 def _start(

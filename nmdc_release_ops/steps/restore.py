@@ -1,11 +1,13 @@
 """`restore`: write what changed beside the live collections, prove it, and swap."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import ParamSpec
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import made_from, require_lineage, require_same_data
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
 from nmdc_release_ops.mongo.errors import MongoError
@@ -50,12 +52,13 @@ def restore(
     Collections that the migration left untouched are not written at all.
     """
     with told_plainly(UNDER_WAY), origin.connect() as connected:
+        if _begun_swap(connected, plan) is None:
+            _require_one_chain(plan, archive, migrated, validation)
         hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
-        journal = read_journal(connected.client, plan.release_id)
-        if journal is not None and journal.state is State.ROLLING_BACK:
-            raise SwapUnderWay(journal)
+        journal = _begun_swap(connected, plan)
         staged: list[Staged] = []
-        if journal is None or journal.state is State.ROLLED_BACK:
+        if journal is None:
+            _require_one_chain(plan, archive, migrated, validation)
             # Before staging, which takes long and drops what was staged before; and again after it.
             _refuse_if_changed(connected, plan, archive)
             with transformer.open(home.transformer(plan.release_id)) as scratch:
@@ -93,7 +96,13 @@ def restore(
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
         journal = perform_swap(connected.database, journal, context.run_id)
         context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
-    restoration = _restoration(journal, staged, migrated)
+    restoration = Restoration(
+        made_from=made_from(plan=plan, dump=archive, migrate=migrated, validate=validation),
+        staged=staged,
+        changes=migrated.changes,
+        moves=[(move.source, move.target) for move in journal.moves if move.target is not None],
+        swapped_at=_swapped_at(journal),
+    )
     context.log_event(
         dg.AssetMaterialization(
             ["nmdc", "database"],
@@ -121,6 +130,33 @@ def restore(
         }
     )
     return restoration
+
+
+def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
+    """The journal of a swap that can only be finished; None where the swap may still begin.
+
+    Raises:
+        SwapUnderWay: undoing it was begun.
+    """
+    journal = read_journal(origin.client, plan.release_id)
+    if journal is None or journal.state is State.ROLLED_BACK:
+        return None
+    if journal.state is State.ROLLING_BACK:
+        raise SwapUnderWay(journal)
+    return journal
+
+
+def _require_one_chain(
+    plan: ReleasePlan, archive: Archive, migrated: MigratedDatabase, validation: ValidationReport
+) -> None:
+    """Make sure that exactly this archive was migrated, and exactly the result validated. A swap that was begun needs this no
+    more: it was looked at before the journal was written, and has to be finished in any case.
+
+    Raises:
+        LineageBroken, CollectionsDisagree.
+    """
+    require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
+    require_same_data(archive, migrated, validation)
 
 
 def _after(hold: Callable[[], None], told: Callable[P, None]) -> Callable[P, None]:
@@ -159,12 +195,7 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
         )
 
 
-def _restoration(journal: Journal, staged: list[Staged], migrated: MigratedDatabase) -> Restoration:
+def _swapped_at(journal: Journal) -> datetime:
     if journal.swapped_at is None:
         raise AssertionError("a finished swap says when")
-    return Restoration(
-        staged=staged,
-        changes=migrated.changes,
-        moves=[(move.source, move.target) for move in journal.moves if move.target is not None],
-        swapped_at=journal.swapped_at,
-    )
+    return journal.swapped_at

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
+from nmdc_release_ops.lineage import made_from, require_lineage
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import Strategy, freezes_of
@@ -37,13 +38,16 @@ def unfreeze(
     The transformer's files, archives beyond `keep_archives`, and schema environments out of use are removed.
     """
     with told_plainly(RELEASED), origin.connect() as connected:
+        require_lineage(plan=plan, restore=restoration)
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
         if is_blocked_by_others(connected.client):
             raise AlreadyFrozen(
                 "Writes are still blocked, and not by this release: it holds no lease any more. Find out who did it, and "
                 "lift it with setUserWriteBlockMode."
             )
-        window = FreezeWindow(freezes=freezes_of(connected.client, plan.release_id))
+        window = FreezeWindow(
+            made_from=made_from(plan=plan, restore=restoration), freezes=freezes_of(connected.client, plan.release_id)
+        )
         last = newest_journal(connected.client, plan.database)
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
     if plan.strategy is Strategy.DEMOTE_ROLES:

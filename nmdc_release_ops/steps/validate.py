@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.archive import read_manifest
+from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
@@ -40,6 +40,7 @@ def validate(
     folder = home.release(plan.release_id)
     page = folder / PAGE
     with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
+        require_lineage(plan=plan, migrate=migrated)
         state = snapshot(scratch.database)
         if dict(state.hashes) != migrated.hashes:
             raise WorkerDied(
@@ -69,6 +70,7 @@ def validate(
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
     context.add_output_metadata(metadata)
     return ValidationReport(
+        made_from=made_from(plan=plan, migrate=migrated),
         documents=summary.documents,
         identifiers=summary.identifiers,
         references=summary.references,
@@ -100,9 +102,10 @@ def _extras(
     }
     if plan.integrity is Integrity.FAIL_ON_NEW:
         archive = home.archive(plan.release_id)
+        manifest = read_archive(archive, migrated.manifest_sha256)
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {
-            "files": {one.name: str(archive / one.file) for one in read_manifest(archive).collections},
+            "files": {one.name: str(archive / one.file) for one in manifest.collections},
             "references": str(schema.compiled.prepare_references(environment, described_by)),
         }
     return extras

@@ -1,0 +1,117 @@
+"""Where records come from: every step makes sure that what it is handed belongs together.
+
+Steps can be re-executed in any selection, and each takes the newest record of every other step. Without this check a new
+archive could be paired with an older migration, and a migration with the validation of another one.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from nmdc_release_ops.mongo.archive import MANIFEST, Manifest, read_manifest, sha256_of
+from nmdc_release_ops.records import Archive, MigratedDatabase, Record, ValidationReport
+
+
+class LineageBroken(Exception):
+    """A record was made from another record than the one that it was handed on with.
+
+    Attributes:
+        step: the first step that has to be re-executed.
+    """
+
+    def __init__(self, step: str, source: str) -> None:
+        self.step = step
+        super().__init__(
+            f"`{source}` was executed again, and `{step}` has not been since: its result was made from an earlier result of "
+            f"`{source}`. Nothing was done with it. Re-execute this run from `{step}`, with all the steps after it."
+        )
+
+
+class ArchiveReplaced(Exception):
+    """The archive on disk is not the one that the records are about."""
+
+
+class CollectionsDisagree(Exception):
+    """What was dumped, migrated and validated is not the same data."""
+
+
+def made_from(**records: Record) -> Mapping[str, str]:
+    """What a record keeps of those that it was made from: their digests and those of their own sources, by step."""
+    sources: dict[str, str] = {}
+    for step, record in records.items():
+        sources |= {**record.made_from, step: record.digest}
+    return sources
+
+
+def require_lineage(**records: Record) -> None:
+    """Make sure that each record was made from those before it.
+
+    Args:
+        records: by the step that made each, in the order of the steps.
+
+    Raises:
+        LineageBroken: naming the first step whose record was made from another one.
+    """
+    earlier: dict[str, Record] = {}
+    for step, record in records.items():
+        for source, made in earlier.items():
+            if record.made_from.get(source) != made.digest:
+                raise LineageBroken(step, source)
+        earlier[step] = record
+
+
+def read_archive(folder: Path, manifest_sha256: str) -> Manifest:
+    """The manifest of the archive that a record is about.
+
+    Raises:
+        ArchiveReplaced: it was dumped again since.
+        ArchiveDamaged: see `read_manifest`.
+    """
+    manifest = read_manifest(folder)
+    if sha256_of(folder / MANIFEST) != manifest_sha256:
+        raise ArchiveReplaced(
+            f"{folder} was dumped again since, and holds another archive than the one that this run was handed. Re-execute this "
+            "run from `dump`, with all the steps after it."
+        )
+    return manifest
+
+
+def require_same_data(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> None:
+    """Make sure that every collection was validated as it was migrated, and an untouched one is as it was dumped.
+
+    Raises:
+        CollectionsDisagree: naming the collections.
+    """
+    problems = list(_disagreements(archive, migrated, validation))
+    if problems:
+        raise CollectionsDisagree(
+            f"What was dumped, migrated and validated is not the same data: {'; '.join(problems)}. Nothing was staged. "
+            "Re-execute this run from `dump`, with all the steps after it. If it happens again, report it to the maintainers "
+            "of nmdc-release-ops."
+        )
+
+
+def _disagreements(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> Iterator[str]:
+    if migrated.manifest_sha256 != archive.manifest_sha256:
+        yield "the migration began with another archive"
+    changes = migrated.changes
+    renamed = {rename.old: rename.new for rename in changes.renamed}
+    yield from _uncovered("dump", archive.hashes, [*changes.changed, *changes.deleted, *changes.untouched, *renamed])
+    yield from _uncovered(
+        "migration", migrated.hashes, [*changes.changed, *changes.created, *changes.untouched, *renamed.values()]
+    )
+    for name in sorted(migrated.hashes.keys() | validation.hashes.keys()):
+        if migrated.hashes.get(name) != validation.hashes.get(name):
+            yield f"{name} was not validated as it was migrated"
+    kept = {name: name for name in changes.untouched} | {
+        rename.new: rename.old for rename in changes.renamed if not rename.changed
+    }
+    for new, old in sorted(kept.items()):
+        if not archive.hashes.get(old) or migrated.hashes.get(new) != archive.hashes.get(old):
+            yield f"{new} is listed as untouched and is not as it was dumped"
+
+
+def _uncovered(where: str, names: Collection[str], listed: list[str]) -> Iterator[str]:
+    """Every collection is to be in exactly one list of the changes."""
+    for name in sorted({*names, *listed}):
+        if name not in names or listed.count(name) != 1:
+            yield f"{name} is {'in' if name in names else 'not in'} the {where}, and {listed.count(name)} times in the changes"

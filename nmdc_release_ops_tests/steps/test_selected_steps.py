@@ -1,0 +1,125 @@
+"""Whichever steps are re-executed, a release only swaps in what was dumped, migrated and validated in one go."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.records import MigratedDatabase
+from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests.prepared_release import (
+    BEFORE,
+    PreparedRelease,
+    failed_plainly,
+    prepared,
+    recorded_version,
+    tick,
+)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path_factory.mktemp("selected"), schema_cache, scale=300)
+
+
+@pytest.fixture(scope="module")
+def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
+    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=5) as release:
+        yield release
+
+
+@pytest.fixture
+def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
+    yield made
+    made.put_back()
+
+
+def assert_not_released(release: PreparedRelease, result: dg.JobExecutionResult, step: str) -> None:
+    """`restore` refused, named the step to go back to, and the origin is thawed and at its old version."""
+    text = failed_plainly(result)
+    assert f"Re-execute this run from `{step}`" in text, text
+    tick(release.workplace.instance)
+    assert recorded_version(release.client) == BEFORE
+    assert release.client[DATABASE].list_collection_names(filter={"name": {"$regex": "^_release"}}) == []
+
+
+def test_a_write_that_only_a_later_dump_has_is_not_swapped_away(release: PreparedRelease) -> None:
+    biosamples = release.client[DATABASE].biosample_set
+    sample = biosamples.find_one({})
+    biosamples.update_one({"_id": sample["_id"]}, {"$set": {"name": "written in between"}})
+    try:
+        assert_not_released(release, release.execute(["dump", "restore", "unfreeze"]), "migrate")
+        dumped = release.execute(["dump"])
+        assert dumped.success
+        tick(release.workplace.instance)
+        assert_not_released(release, release.execute(["restore", "unfreeze"], of_run=dumped.run_id), "migrate")
+        assert biosamples.find_one({"_id": sample["_id"]})["name"] == "written in between"
+    finally:
+        biosamples.replace_one({"_id": sample["_id"]}, sample)
+
+
+def test_what_was_migrated_again_is_not_released_on_an_earlier_validation(release: PreparedRelease) -> None:
+    instruments = release.client[DATABASE].instrument_set
+    instruments.insert_one({"_id": "not validated", "no_such_slot": 1})
+    try:
+        assert_not_released(release, release.execute(["dump", "migrate", "restore"]), "validate")
+        assert instruments.count_documents({"_id": "not validated"}) == 1
+    finally:
+        instruments.delete_one({"_id": "not validated"})
+
+
+def test_a_new_plan_does_not_release_what_was_migrated_for_another_version(release: PreparedRelease) -> None:
+    other = {"ops": {"plan": {"config": {"target_version": "11.24"}}}}
+    result = release.execute(["plan", "restore"], config=other)
+    assert_not_released(release, result, "dump")
+    assert list(release.client[DATABASE]["_migration_events"].find({"release_id": {"$ne": "demo"}})) == []
+
+
+@pytest.fixture
+def migrate_json(release: PreparedRelease) -> Iterator[Path]:
+    path = ReleaseHome().record(release.run_id, "migrate")
+    written = path.read_bytes()
+    yield path
+    path.write_bytes(written)
+
+
+def list_as_untouched(content: dict[str, Any], name: str) -> None:
+    content["changes"]["changed"].remove(name)
+    content["changes"]["untouched"].append(name)
+
+
+def test_a_record_that_was_edited_by_hand_is_refused(release: PreparedRelease, migrate_json: Path) -> None:
+    written = json.loads(migrate_json.read_bytes())
+    list_as_untouched(written["record"], "biosample_set")
+    migrate_json.write_text(json.dumps(written))
+    text = failed_plainly(release.execute(["restore", "unfreeze"]))
+    assert "was changed by hand" in text and "Re-execute the run from `migrate`" in text
+    assert recorded_version(release.client) == BEFORE
+
+
+def test_a_record_that_was_edited_together_with_its_digest_does_not_fit_the_others(
+    release: PreparedRelease, migrate_json: Path
+) -> None:
+    content = json.loads(migrate_json.read_bytes())["record"]
+    list_as_untouched(content, "biosample_set")
+    migrate_json.write_text(MigratedDatabase.model_validate_json(json.dumps(content)).to_json())
+    assert_not_released(release, release.execute(["restore", "unfreeze"]), "validate")
+
+
+def test_a_record_that_is_gone_is_asked_for_by_its_step(release: PreparedRelease, migrate_json: Path) -> None:
+    migrate_json.unlink()
+    text = failed_plainly(release.execute(["restore", "unfreeze"]))
+    assert "is gone: what the step `migrate` handed on" in text and "did nothing to the origin" in text
+    assert recorded_version(release.client) == BEFORE
+
+
+def test_an_archive_that_was_dumped_again_is_not_migrated_under_the_earlier_record(release: PreparedRelease) -> None:
+    assert release.execute(["dump"]).success
+    tick(release.workplace.instance)
+    text = failed_plainly(release.execute(["migrate", "validate"]))
+    assert "was dumped again since" in text and "Re-execute this run from `dump`" in text
