@@ -7,7 +7,7 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.resources import (
     ConfigurationInvalid,
@@ -171,7 +171,7 @@ def _settled(
 
 def _conforms(origin: OriginResource, newest: Announced) -> str | None:
     with origin.connect() as connected:
-        recorded = ledger.recorded_version(connected.database)
+        recorded = conforming_version(connected.database)
     if recorded is None:
         return (
             f"{newest.tag} is the newest release, but the ledger does not say which version the database conforms to. Launch "

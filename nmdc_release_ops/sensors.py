@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.lease import Lease, current_lease
 from nmdc_release_ops.resources import Notices, OriginResource
-from nmdc_release_ops.steps.thaw import put_back_leftover, thaw_unless_swapping
+from nmdc_release_ops.steps.thaw import pay_ledger, put_back_leftover, thaw_unless_swapping
 
 WATCHDOG_SECONDS = 30
 
@@ -14,6 +14,8 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     """Thaws an origin whose run has ended without doing so: failed where its hook could not run, cancelled, killed, or on a
     machine that was lost.
 
+    Where no release holds the origin, it writes into the ledger what the last one could not.
+
     A run whose process is gone is also marked as failed, so that it can be re-executed; Dagster does not see that itself.
 
     Never while a swap is under way: then the tick fails, as an alarm, until the run is re-executed or rolled back. A run that
@@ -22,7 +24,8 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     with origin.connect() as connected:
         lease = current_lease(connected.client)
         if lease is None:
-            return dg.SkipReason(put_back_leftover(connected) or "No release holds the origin.")
+            said = put_back_leftover(connected) or pay_ledger(connected)
+            return dg.SkipReason(said or "No release holds the origin.")
         run = context.instance.get_run_by_id(lease.run_id)
         if run is not None and not run.is_finished and lease.is_abandoned:
             context.instance.report_run_failed(

@@ -21,12 +21,16 @@ from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.mongo.holder import Holder
 from nmdc_release_ops.mongo.journal import SwapUnderWay, journals
 from nmdc_release_ops.mongo.lease import SILENT_SECONDS, LeaseHeld, current_lease
+from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
-from nmdc_release_ops.mongo.swap import prepare_swap
+from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.sensors import frozen_origin_watchdog
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+
+NO_CHANGES = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
+VERSIONS = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,34 @@ def run_with_status(workplace: Workplace, status: dg.DagsterRunStatus) -> str:
 
 def test_an_origin_that_nobody_holds_is_left_alone(workplace: Workplace, client: MongoClient[Any]) -> None:
     assert tick(workplace) == "No release holds the origin."
+
+
+def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    database = client[DATABASE]
+    with MongoClient[Any](workplace.origin.uri()) as operator:
+        freeze(operator, "a-release", "a-run")
+        begun = prepare_swap(
+            operator[DATABASE], NO_CHANGES, release_id="a-release", run_id="a-run", staged=[], **VERSIONS
+        )
+        database.command("collMod", EVENTS, validator={"author": {"$exists": True}})
+        assert perform_swap(operator[DATABASE], begun, "a-run").owed is not None
+        thaw(operator, "a-release", "a-run")
+    try:
+        said = tick(workplace)
+        assert (
+            "Release a-release left the database at schema 2.0.0. The ledger lacks the event MIGRATION_COMPLETED"
+            in said
+        )
+        assert "Document failed validation" in said
+        database.command("collMod", EVENTS, validator={})
+        assert tick(workplace) == "The ledger has been given what it lacked of release a-release."
+        assert database[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
+        assert tick(workplace) == "No release holds the origin."
+    finally:
+        database.command("collMod", EVENTS, validator={})
+        database[EVENTS].delete_many({"release_id": "a-release"})
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
@@ -115,7 +147,7 @@ def half_a_swap(workplace: Workplace, client: MongoClient[Any], run_id: str) -> 
     freeze(client, "a-release", run_id)
     prepare_swap(
         client[DATABASE],
-        ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[]),
+        NO_CHANGES,
         release_id="a-release",
         run_id=run_id,
         from_version="1.0.0",

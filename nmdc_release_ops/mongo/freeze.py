@@ -8,7 +8,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.accounts import AccountsHidden
-from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.clock import ClusterTimeUnavailable, cluster_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import DemotionFailed, PutBack, demote, is_in_force, put_back, who_can_write
 from nmdc_release_ops.mongo.errors import MongoError
@@ -81,7 +81,7 @@ def freeze(
     try:
         match lease.strategy:
             case Strategy.NONE:
-                return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
+                return record_frozen(client, lease, cluster_time(client))
             case Strategy.WRITE_BLOCK:
                 return _block_writes(client, lease, drain_timeout)
             case Strategy.DEMOTE_ROLES:
@@ -150,7 +150,7 @@ def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
 def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
     command = {"setUserWriteBlockMode": 1, "global": True, "maxTimeMS": round(drain_timeout * 1000)}
     try:
-        answer = client.admin.command(command)
+        client.admin.command(command)
     except OperationFailure as error:
         at_work = _open_transactions(client) if error.code in _TIMED_OUT else ""
         state = _give_up(client, lease)
@@ -161,7 +161,9 @@ def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: fl
             ) from error
         raise FreezeFailed(f"The origin refused to block writes: {error}. {state}") from error
     try:
-        return record_frozen(client, lease, ClusterTime.of(answer["operationTime"]))
+        return record_frozen(client, lease, cluster_time(client))
+    except ClusterTimeUnavailable as error:
+        raise FreezeFailed(f"{error} {_give_up(client, lease)}") from error
     except OperationFailure as error:
         client.admin.command({"setUserWriteBlockMode": 1, "global": False})
         raise FreezeFailed(

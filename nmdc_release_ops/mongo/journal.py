@@ -15,12 +15,11 @@ from pymongo import DESCENDING, MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.lease import require_lease
+from nmdc_release_ops.mongo.ledger import LATEST_VERSION, Event
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
 
@@ -76,20 +75,48 @@ class Move(BaseModel):
         return self.source.startswith(STAGED) and self.target is not None and not self.target.startswith(STAGED)
 
 
+class Owed(BaseModel):
+    """What a finished swap, or its finished undoing, has not been able to write into the ledger.
+
+    Attributes:
+        event: None where the ledger has it, and only its view does not say the version.
+        why: in the server's words.
+        newest: id of the ledger's newest event at that time; None where it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    event: Event | None
+    why: str
+    newest: str | None = None
+
+    def __str__(self) -> str:
+        lacks = (
+            f"lacks the event {self.event}" if self.event else f"has it, and its view {LATEST_VERSION} does not say so"
+        )
+        return (
+            f"The ledger {lacks}: {self.why} Correct the cause; frozen_origin_watchdog writes what is missing within half a "
+            "minute then, as does re-executing this step. Until then releases go by the journal's word."
+        )
+
+
 class Journal(BaseModel):
     """The swap of one release.
 
     Attributes:
+        number: counts the swaps of a database; None in journals of releases before this one, which had no number.
         moves: in the order in which they are made. Dropping the generation before the last comes first.
         made: how many of them are known to have been made; the one after may have been, too.
         hashes: `dbHash` of every collection that was staged, by the name it is to have.
         swapped_cluster_time: everything that was written since then came after the swap.
         migrator_module: last module of the migration path, for the ledger.
+        owed: what the ledger lacks of it; None where nothing.
     """
 
     model_config = ConfigDict(frozen=True)
 
     release_id: str
+    number: int | None = None
     database: str
     from_version: str
     to_version: str
@@ -102,6 +129,12 @@ class Journal(BaseModel):
     moves: list[Move]
     made: int = 0
     hashes: Mapping[str, str]
+    owed: Owed | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The version that it leaves the database at; None while it is under way."""
+        return {State.SWAPPED: self.to_version, State.ROLLED_BACK: self.from_version}.get(self.state)
 
     @property
     def is_under_way(self) -> bool:
@@ -141,9 +174,13 @@ def refuse_if_swapped(client: MongoClient[Document], release_id: str) -> None:
     )
 
 
-def newest_journal(client: MongoClient[Document], database: str) -> Journal | None:
+def newest_journal(
+    client: MongoClient[Document], database: str, session: ClientSession | None = None
+) -> Journal | None:
     """The journal of the last release of a database that came to its swap; None where there was none."""
-    found = journals(client).find_one({"database": database}, sort=[("started_at", DESCENDING)])
+    # Those without a number are all older than those with one.
+    order = [("number", DESCENDING), ("started_at", DESCENDING)]
+    found = journals(client).find_one({"database": database}, sort=order, session=session)
     return None if found is None else _journal(found)
 
 
@@ -180,37 +217,6 @@ def make(origin: Database[Document], move: Move) -> None:
             f"{PREVIOUS}NAME. Put the collection with UUID {move.uuid} back under {move.source}, and try again."
         )
     origin[move.source].rename(move.target)
-
-
-def conclude(origin: Database[Document], done: Journal, event: ledger.Event, run_id: str) -> None:
-    """Write the last event into the ledger and the last state into the journal: both or neither, and only by the holder.
-
-    Raises:
-        LeaseLost: another run goes on in place of this one.
-    """
-
-    def write(session: ClientSession) -> None:
-        require_lease(origin.client, done.release_id, run_id, session)
-        record(origin, event, done, session)
-        write_journal(origin.client, done, session)
-
-    with origin.client.start_session() as session:
-        session.with_transaction(write)
-
-
-def record(
-    origin: Database[Document], event: ledger.Event, journal: Journal, session: ClientSession | None = None
-) -> None:
-    """Write an event of this release into the ledger."""
-    ledger.record(
-        origin,
-        event,
-        from_version=journal.from_version,
-        to_version=journal.to_version,
-        migrator_module=journal.migrator_module,
-        release_id=journal.release_id,
-        session=session,
-    )
 
 
 def journals(client: MongoClient[Document]) -> Any:

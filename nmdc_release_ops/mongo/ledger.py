@@ -1,27 +1,39 @@
 """The ledger: `_migration_events` and the view `_migration_latest_schema_version`, which say which version of the
 NMDC Schema the database conforms to.
 
-The shape of both is the NMDC Runtime's (its migrations' Bookkeeper), which reads them too.
+The shape of both is the NMDC Runtime's (its migrations' Bookkeeper), which reads and writes them too, as may other tools and
+people. So an event may have its moment as a string with any offset, as a date, or not at all; may have a name that nobody
+knows; and lack its versions. All of them are read.
 """
 
-from collections.abc import Set
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from pymongo import DESCENDING
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import OperationFailure, WriteConcernError
 
-from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.clock import server_time
+from nmdc_release_ops.mongo.connection import Document, codec_options
 from nmdc_release_ops.mongo.errors import MongoError
 
 EVENTS = "_migration_events"
 LATEST_VERSION = "_migration_latest_schema_version"
+_NAMESPACE_EXISTS = 48
+_DETAILS_SHOWN = 500
+_FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
+"""From here on a date is a mistake, and no later one could be written."""
 
 
-class LedgerChanged(MongoError):
-    """The database has been migrated, or rolled back, by somebody else since the release was planned."""
+class LedgerUnusable(MongoError):
+    """The server refuses to read the ledger, or to write into it."""
 
 
 class Event(StrEnum):
@@ -32,8 +44,36 @@ class Event(StrEnum):
     ROLLED_BACK = "MIGRATION_ROLLED_BACK"
 
 
+def _as_date(value: str) -> Document:
+    return {"$convert": {"input": value, "to": "date", "onError": None, "onNull": None}}
+
+
+def _if_type(value: str, kinds: list[str], then: Any, otherwise: Any) -> Document:
+    return {"$cond": [{"$in": [{"$type": value}, kinds]}, then, otherwise]}
+
+
+NEWEST_FIRST: list[Document] = [
+    # Numbers are left out: the server takes them for milliseconds, and people write seconds.
+    {"$set": {"_moment": _if_type("$created_at", ["date", "string", "timestamp"], _as_date("$created_at"), None)}},
+    # An ObjectId says when its document was made, too.
+    {
+        "$set": {
+            "_moment": {
+                "$cond": [
+                    {"$and": [{"$gte": ["$_moment", _FIRST_MOMENT]}, {"$lt": ["$_moment", _NO_MOMENT]}]},
+                    "$_moment",
+                    _if_type("$_id", ["objectId"], _as_date("$_id"), _FIRST_MOMENT),
+                ]
+            }
+        }
+    },
+    # Dates have milliseconds; strings may say more.
+    {"$sort": {"_moment": DESCENDING, "created_at": DESCENDING, "_id": DESCENDING}},
+]
+"""Orders events by the moments that they mean, as `_moment`, however these are written."""
+
 VIEW_PIPELINE: list[Document] = [
-    {"$sort": {"created_at": DESCENDING}},
+    *NEWEST_FIRST,
     {"$limit": 1},
     {
         "$project": {
@@ -52,42 +92,74 @@ VIEW_PIPELINE: list[Document] = [
 ]
 
 
-def last_event(database: Database[Document], session: ClientSession | None = None) -> Document | None:
-    """The newest event, None where the ledger is empty."""
-    return database[EVENTS].find_one({}, {"_id": False}, sort=[("created_at", DESCENDING)], session=session)
+@dataclass(frozen=True)
+class Recorded:
+    """An event of the ledger, as far as it can be understood.
+
+    Attributes:
+        id: its `_id`, in words.
+        event: None where its name is none that we know.
+        from_version: None where it is missing or no string; so are the following.
+        created_at: as it is written.
+        moment: when it happened, by what is written or by the document's own id.
+    """
+
+    id: str
+    event: Event | None
+    from_version: str | None
+    to_version: str | None
+    release_id: str | None
+    created_at: str
+    moment: datetime
+
+    @property
+    def version(self) -> str | None:
+        """The version that it leaves the database at; None where it does not say."""
+        match self.event:
+            case Event.COMPLETED:
+                return self.to_version
+            case Event.ROLLED_BACK:
+                return self.from_version
+        return None
+
+    def __str__(self) -> str:
+        what = self.event.value if self.event else "an event of unknown name"
+        return f"{what}, from {self.from_version} to {self.to_version}, at {self.created_at}"
+
+
+def last_event(database: Database[Document], session: ClientSession | None = None) -> Recorded | None:
+    """The newest event, None where the ledger is empty.
+
+    Raises:
+        LedgerUnusable.
+    """
+    with _naming_refusals(database):
+        found = next(_events(database).aggregate([*NEWEST_FIRST, {"$limit": 1}], session=session), None)
+    if found is None:
+        return None
+    name = found.get("event")
+    return Recorded(
+        id=str(found["_id"]),
+        event=Event(name) if isinstance(name, str) and name in set(Event) else None,
+        from_version=_text(found, "from_schema_version"),
+        to_version=_text(found, "to_schema_version"),
+        release_id=_text(found, "release_id"),
+        created_at=str(found.get("created_at")),
+        moment=found["_moment"],
+    )
 
 
 def recorded_version(database: Database[Document]) -> str | None:
     """The version that the newest event leaves the database at.
 
-    None where the ledger is empty, or a migration was started and neither completed nor rolled back.
-    """
-    event = last_event(database)
-    if event is None:
-        return None
-    if event["event"] == Event.COMPLETED:
-        return str(event["to_schema_version"])
-    if event["event"] == Event.ROLLED_BACK:
-        return str(event["from_schema_version"])
-    return None
-
-
-def require_recorded(database: Database[Document], versions: Set[str | None]) -> None:
-    """Make sure that the database is still at the version that a release was planned for.
-
-    Args:
-        versions: what the ledger may say; None where it says nothing.
+    None where the ledger is empty, the newest event does not say, or a migration was started and neither completed nor
+    rolled back.
 
     Raises:
-        LedgerChanged: it says something else.
+        LedgerUnusable.
     """
-    found = recorded_version(database)
-    if found not in versions:
-        raise LedgerChanged(
-            f"The ledger says that the database conforms to schema {found or 'unknown'} now, and this release was planned when "
-            f"it was {' or '.join(sorted(version for version in versions if version))}: another release, a rollback or the "
-            "Runtime's own migration came in between. Nothing was written. Launch a new release instead of this run."
-        )
+    event = last_event(database)
+    return event.version if event else None
 
 
 def record(
@@ -100,52 +172,153 @@ def record(
     release_id: str,
     session: ClientSession | None = None,
 ) -> None:
-    """Add an event, unless this release has already recorded the same one last.
+    """Add an event, unless this release has already recorded the same one last. It counts as the newest from now on.
 
-    The event counts as the newest even if another machine's clock ran ahead of ours when it wrote the one before.
+    Raises:
+        LedgerUnusable.
     """
     last = last_event(database, session)
-    if last and last["event"] == event and last.get("release_id") == release_id:
+    if last and last.event == event and last.release_id == release_id:
         return
-    moment = datetime.now(UTC)
-    if last:
-        moment = max(moment, _moment(last["created_at"]) + timedelta(microseconds=1))
-    database[EVENTS].insert_one(
-        {
-            "created_at": moment.isoformat(timespec="microseconds"),
-            "event": str(event),
-            "from_schema_version": from_version,
-            "to_schema_version": to_version,
-            "migrator_module": migrator_module,
-            "release_id": release_id,
-        },
-        session=session,
-    )
+    with _naming_refusals(database):
+        database[EVENTS].insert_one(
+            {
+                "created_at": _next_moment(database, last, session),
+                "event": str(event),
+                "from_schema_version": from_version,
+                "to_schema_version": to_version,
+                "migrator_module": migrator_module,
+                "release_id": release_id,
+            },
+            session=session,
+        )
+
+
+class _Tried(Exception):
+    pass
+
+
+def try_events(
+    database: Database[Document], *, from_version: str, to_version: str, migrator_module: str, release_id: str
+) -> None:
+    """Write every event that a release and its rollback may come to, in a transaction that is given up.
+
+    Raises:
+        LedgerUnusable: the server refuses one of them.
+    """
+
+    def attempt(session: ClientSession) -> None:
+        for event in Event:
+            record(
+                database,
+                event,
+                from_version=from_version,
+                to_version=to_version,
+                migrator_module=migrator_module,
+                release_id=release_id,
+                session=session,
+            )
+        raise _Tried
+
+    with suppress(_Tried), database.client.start_session() as session:
+        session.with_transaction(attempt)
 
 
 def ensure_view(database: Database[Document]) -> None:
-    """Make the view where there is none. One that stands is left as it is."""
-    if LATEST_VERSION in database.list_collection_names(filter={"name": LATEST_VERSION}):
-        return
-    try:
-        database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE, check_exists=False)
-    except CollectionInvalid:
-        return
+    """Make the view where there is none. One that is there is left as it is.
+
+    Raises:
+        LedgerUnusable.
+    """
+    with _naming_refusals(database):
+        if LATEST_VERSION in database.list_collection_names(filter={"name": LATEST_VERSION}):
+            return
+        try:
+            database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE, check_exists=False)
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
 
 
-def ensure_view_says(database: Database[Document], version: str) -> None:
+def ensure_view_says(database: Database[Document], version: str | None) -> None:
     """Make the view ours where it does not say `version`, although the newest event does.
 
-    The view that the NMDC Runtime makes knows no rollback: it says null after one.
+    The view that the NMDC Runtime makes knows no rollback: it says null after one. It also takes an event with a date, or
+    with an offset from UTC, for newer than it is.
+
+    Raises:
+        LedgerUnusable: the view's name belongs to something else, or the server does not let us.
     """
     ensure_view(database)
-    if database[LATEST_VERSION].find_one() != {"schema_version": version}:
+    if _view_says(database, version):
+        return
+    with _naming_refusals(database):
         database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
+    if not _view_says(database, version):
+        raise LedgerUnusable(f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}.")
 
 
-def _moment(text: str) -> datetime:
+def _view_says(database: Database[Document], version: str | None) -> bool:
+    with suppress(OperationFailure):
+        return bool(_decodable(database, LATEST_VERSION).find_one() == {"schema_version": version})
+    return False
+
+
+def _next_moment(database: Database[Document], last: Recorded | None, session: ClientSession | None) -> str:
+    """The present moment by the server's clock, but later than every event.
+
+    A view that compares the strings as they are written has to find ours last as well: an event of 14:00+02:00 is one of
+    12:00 in UTC, and the greater string until 14:00.
+    """
+    moment = server_time(database.client)
+    if last:
+        moment = max(moment, last.moment + timedelta(milliseconds=1))
+    is_text = {"$expr": {"$eq": [{"$type": "$created_at"}, "string"]}}
+    texts = _events(database).find(is_text, session=session)
+    greatest = next(texts.sort("created_at", DESCENDING).limit(1), None)
+    if greatest is not None and greatest["created_at"] >= _iso(moment):
+        # Not possible for every string. Then the view, which `ensure_view_says` makes ours, knows better.
+        with suppress(ValueError, OverflowError):
+            later = datetime.fromisoformat(greatest["created_at"]).replace(tzinfo=UTC) + timedelta(milliseconds=1)
+            if later < _NO_MOMENT and _iso(later) > greatest["created_at"]:
+                moment = later
+    return _iso(moment)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def _text(document: Document, field: str) -> str | None:
+    value = document.get(field)
+    return value if isinstance(value, str) else None
+
+
+@contextmanager
+def _naming_refusals(database: Database[Document]) -> Iterator[None]:
+    """Tell what the server refuses from what fails because the server, its set or a transaction does.
+
+    Raises:
+        LedgerUnusable: with the server's words.
+    """
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        yield
+    except WriteConcernError:
+        raise
+    except OperationFailure as error:
+        if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
+            raise
+        details = (error.details or {}).get("errInfo", {}).get("details")
+        why = f" ({json.dumps(details, default=str)[:_DETAILS_SHOWN]})" if details else ""
+        raise LedgerUnusable(
+            f"The ledger of {database.name} cannot be used: {str(error).split(', full error:')[0].rstrip('.')}{why}."
+        ) from error
+
+
+def _events(database: Database[Document]) -> Any:
+    return _decodable(database, EVENTS)
+
+
+def _decodable(database: Database[Document], name: str) -> Any:
+    # Whatever somebody wrote there, dates outside Python's range among it, is decoded.
+    return database.get_collection(name, codec_options=codec_options().with_options(tz_aware=True))

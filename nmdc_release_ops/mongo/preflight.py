@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
 from nmdc_release_ops.mongo.connection import Document
@@ -51,7 +52,7 @@ def inspect_server(
     allow_without_authorization: bool,
     release_id: str | None = None,
 ) -> list[str]:
-    """What stands in the way of a release on this server, whatever the release; empty where nothing does.
+    """What stands in the way of a release, or a rollback, on this server; empty where nothing does.
 
     Whether and how it can be frozen is for `choose_strategy` to say.
 
@@ -108,6 +109,28 @@ def inspect_server(
         problems.append(
             "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
             "it, and lift it with setUserWriteBlockMode."
+        )
+    return problems
+
+
+def inspect_ledger(database: Database[Document]) -> list[str]:
+    """What keeps the ledger, or its view, from being one; empty where nothing does, or there is none yet.
+
+    Whether the ledger takes the events of a release is for `ledger.try_events` to say.
+    """
+    found = list_collections(database, (EVENTS, LATEST_VERSION))
+    problems = []
+    events, view = found.get(EVENTS), found.get(LATEST_VERSION)
+    if events is not None and (what := _unsupported(events.kind, events.options)):
+        problems.append(
+            f"The ledger {EVENTS} is {what}, into which no event can be written together with the swap. Make it an ordinary "
+            "collection with the same documents, and launch again."
+        )
+    if view is not None and (view.kind != "view" or view.options.get("viewOn") != EVENTS):
+        what = f"a view of {view.options.get('viewOn')}" if view.kind == "view" else f"a {view.kind}"
+        problems.append(
+            f"{LATEST_VERSION} is {what}, and has to be a view of {EVENTS}, which says the schema's version. Rename or drop "
+            "it, and launch again: the release makes the view."
         )
     return problems
 

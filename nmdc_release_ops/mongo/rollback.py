@@ -10,7 +10,8 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo import ledger
-from nmdc_release_ops.mongo.clock import now
+from nmdc_release_ops.mongo.bookkeeping import conclude, is_owed, settle
+from nmdc_release_ops.mongo.clock import server_time
 from nmdc_release_ops.mongo.collections import list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
@@ -18,7 +19,6 @@ from nmdc_release_ops.mongo.journal import (
     Journal,
     Move,
     State,
-    conclude,
     make,
     newest_journal,
     read_journal,
@@ -102,23 +102,21 @@ def prepare_rollback(
 def perform_rollback(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
     """Undo the moves of a journal, last first, and record in the ledger that the database is at the earlier version.
 
+    Returns:
+        The journal, which says what the ledger lacks, if anything.
+
     Raises:
         RollbackImpossible: a collection is not where the journal knows it to be.
         LeaseLost: another run goes on in place of this one.
     """
     if journal.state is State.ROLLED_BACK:
-        if (ledger.last_event(origin) or {}).get("release_id") == journal.release_id:
-            # The attempt that recorded it may have been cut short just before this.
-            ledger.ensure_view_says(origin, journal.from_version)
-        return journal
+        return settle(origin, journal)
     for move in undoings(origin, journal):
         require_lease(origin.client, journal.release_id, run_id)
         make(origin, move)
-    ledger.ensure_view(origin)
-    done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": now(), "made": 0})
-    conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
-    ledger.ensure_view_says(origin, journal.from_version)
-    return done
+    moment = server_time(origin.client)
+    done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": moment, "made": 0, "owed": None})
+    return conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
 
 
 def undoings(origin: Database[Document], journal: Journal) -> list[Move]:
@@ -167,12 +165,18 @@ def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
     Raises:
         RollbackImpossible: the ledger's newest event is another one's.
     """
-    last = ledger.last_event(origin) or {}
-    if journal.state is State.SWAPPED and last.get("release_id") != journal.release_id:
+    if journal.state is not State.SWAPPED or is_owed(origin, journal):
+        return
+    try:
+        last = ledger.last_event(origin)
+    except ledger.LedgerUnusable:
+        # Then nobody can have recorded anything; whether data changed is looked at besides.
+        return
+    if last is not None and last.release_id != journal.release_id:
         raise RollbackImpossible(
             f"Release {journal.release_id} cannot be rolled back: the ledger's newest event is of another migration, from "
-            f"{last.get('from_schema_version')} to {last.get('to_schema_version')} at {last.get('created_at')}. Nothing was "
-            "renamed. Undo that one first, with the tool that made it."
+            f"{last.from_version} to {last.to_version} at {last.created_at}. Nothing was renamed. Undo that one first, with "
+            "the tool that made it."
         )
 
 

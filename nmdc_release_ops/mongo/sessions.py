@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pymongo import MongoClient
@@ -61,12 +61,6 @@ def open_transactions(client: MongoClient[Document], users: Iterable[Name] = ())
     """Every open transaction, described."""
     names = {_session_owner(user): user for user in users}
     return [told for _, told in _transactions(_everything(client), set(), names, None)]
-
-
-def server_time(client: MongoClient[Document]) -> datetime:
-    """The server's clock."""
-    moment: datetime = client.admin.command("hello")["localTime"]
-    return moment.replace(tzinfo=UTC)
 
 
 def is_working(client: MongoClient[Document], users: Iterable[Name], commands: frozenset[str]) -> bool:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo.bookkeeping import begin, conclude, settle
 from nmdc_release_ops.mongo.changes import ChangeSet
-from nmdc_release_ops.mongo.clock import ClusterTime, now
+from nmdc_release_ops.mongo.clock import cluster_time, server_time
 from nmdc_release_ops.mongo.collections import Collection, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.journal import (
@@ -16,14 +15,12 @@ from nmdc_release_ops.mongo.journal import (
     State,
     SwapBlocked,
     SwapUnderWay,
-    conclude,
     make,
     note_made,
     read_journal,
-    record,
-    write_journal,
 )
 from nmdc_release_ops.mongo.lease import require_lease
+from nmdc_release_ops.mongo.ledger import Event
 from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, Staged
 
 
@@ -50,6 +47,7 @@ def prepare_swap(
         SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or what stands under
             a staged name is not what was verified.
         LeaseLost: the origin was thawed meanwhile; nothing was swapped.
+        LedgerUnusable: the ledger does not take the swap's first event; nothing was swapped.
     """
     collections = list_collections(origin)
     verified = {one.name: one for one in staged}
@@ -70,18 +68,11 @@ def prepare_swap(
         to_version=to_version,
         migrator_module=migrator_module,
         state=State.SWAPPING,
-        started_at=now(),
+        started_at=server_time(origin.client),
         moves=[*_drops_of_the_generation_before(collections), *moves],
         hashes={name: one.hash for name, one in verified.items()},
     )
-
-    def write(session: ClientSession) -> None:
-        require_lease(origin.client, release_id, run_id, session)
-        write_journal(origin.client, journal, session)
-
-    with origin.client.start_session() as session:
-        session.with_transaction(write)
-    return journal
+    return begin(origin, journal, run_id)
 
 
 def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
@@ -90,6 +81,9 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
     How far an earlier attempt came is read from the origin; the one move that it may have made without noting it is
     told by its UUID.
 
+    Returns:
+        The journal, which says what the ledger lacks, if anything.
+
     Raises:
         SwapBlocked: a collection is not where the journal knows it to be.
         SwapUnderWay: undoing this swap was begun.
@@ -97,26 +91,23 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
     """
     journal = read_journal(origin.client, journal.release_id) or journal
     if journal.state is State.SWAPPED:
-        return journal
+        return settle(origin, journal)
     if journal.state is not State.SWAPPING:
         raise SwapUnderWay(journal)
-    ledger.ensure_view(origin)
-    record(origin, ledger.Event.STARTED, journal)
     for number, move in enumerate(journal.moves[journal.made :], start=journal.made + 1):
         require_lease(origin.client, journal.release_id, run_id)
         make(origin, move)
         note_made(origin.client, journal, number)
-    moment = ClusterTime.of(origin.client.admin.command("ping")["operationTime"])
+    moment = cluster_time(origin.client)
     done = journal.model_copy(
         update={
             "state": State.SWAPPED,
-            "swapped_at": now(),
+            "swapped_at": server_time(origin.client),
             "swapped_cluster_time": moment,
             "made": len(journal.moves),
         }
     )
-    conclude(origin, done, ledger.Event.COMPLETED, run_id)
-    return done
+    return conclude(origin, done, Event.COMPLETED, run_id)
 
 
 def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping[str, Staged]) -> None:

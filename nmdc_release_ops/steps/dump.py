@@ -7,8 +7,8 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from, require_lineage
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.archive import MANIFEST, sha256_of
+from nmdc_release_ops.mongo.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.journal import refuse_if_swapped
-from nmdc_release_ops.mongo.ledger import require_recorded
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import OriginResource, ReleaseHome
 from nmdc_release_ops.steps.display import log_progress, size, table
@@ -31,7 +31,7 @@ def dump(
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)
-        require_recorded(connected.database, plan.versions_before)
+        require_conforming(connected.database, plan.versions_before)
         shutil.rmtree(folder, ignore_errors=True)
         manifest = engine.dump(
             plan.engine,

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.archive import Engine
+from nmdc_release_ops.mongo.bookkeeping import conforming_version, is_owed
 from nmdc_release_ops.mongo.engine import require_engine
+from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
-from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
+from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_origin, inspect_server
 from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
@@ -108,11 +110,13 @@ def plan(
             connected.database.name,
             allow_without_authorization=config.allow_without_authorization,
         )
+        # With privileges missing, it could not be looked at.
+        problems = problems or inspect_ledger(connected.database)
         transformer.require_usable()
         deployment.require_readable()
         engine = require_engine(Engine(config.engine))
         choice = choose_freezing(connected, server, problems, config.strategy)
-        from_version = _from_version(config, connected)
+        from_version = _from_version(context, config, connected)
         target = schema.target(_to_version(config), config.schema_source)
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {from_version}; the release is {to_version}.")
@@ -124,6 +128,13 @@ def plan(
             built_from = commit_of(target.package.path) or config.schema_source
             context.log.info(f"The release candidate {target.release} was built from {built_from}.")
         release = _plan(context, config, connected, server, choice, home, schema, from_version, target)
+        ledger.try_events(
+            connected.database,
+            from_version=release.from_version,
+            to_version=release.to_version,
+            migrator_module=release.last_migrator_module,
+            release_id=release.release_id,
+        )
         checks = runtime_checks(runtime, to_version, required=config.require_runtime_ready)
         warnings = [*release.warnings, *runtime_warnings(checks)]
         release = release.model_copy(update={"runtime": checks, "warnings": warnings})
@@ -175,9 +186,12 @@ def plan(
     yield dg.Output(release)
 
 
-def _from_version(config: PlanConfig, origin: Origin) -> SchemaVersion:
-    recorded = ledger.recorded_version(origin.database)
+def _from_version(context: dg.OpExecutionContext, config: PlanConfig, origin: Origin) -> SchemaVersion:
+    recorded = conforming_version(origin.database)
     event = ledger.last_event(origin.database)
+    journal = newest_journal(origin.client, origin.database.name)
+    if journal is not None and is_owed(origin.database, journal):
+        context.log.warning(f"Release {journal.release_id} left the database at schema {recorded}. {journal.owed}")
     if recorded is None and config.from_version is None:
         if event is None:
             raise PlanRefused(
@@ -186,11 +200,18 @@ def _from_version(config: PlanConfig, origin: Origin) -> SchemaVersion:
                     "database conforms to. Launch again with from_version set to it."
                 ]
             )
+        if event.event is not ledger.Event.STARTED:
+            raise PlanRefused(
+                [
+                    f"The ledger's newest event ({event}) does not say which version of the schema the database conforms to. "
+                    f"Correct that document of {ledger.EVENTS}, or launch again with from_version set to the version."
+                ]
+            )
         raise PlanRefused(
             [
-                f"The ledger says that a migration from {event['from_schema_version']} to {event['to_schema_version']} "
-                f"was started at {event['created_at']} and never completed. Finish or roll back that migration first, or, if "
-                "you know which version the database conforms to, launch again with from_version set to it."
+                f"The ledger says that a migration from {event.from_version} to {event.to_version} was started at "
+                f"{event.created_at} and never completed. Finish or roll back that migration first, or, if you know which "
+                "version the database conforms to, launch again with from_version set to it."
             ]
         )
     given = SchemaVersion.parse(config.from_version) if config.from_version is not None else None
@@ -318,7 +339,7 @@ def _describe(
         strategy_reason=choice.reason,
         drain_timeout=config.drain_timeout,
         keep_archives=config.keep_archives,
-        recorded_version=ledger.recorded_version(origin.database),
+        recorded_version=conforming_version(origin.database),
         managed=list(findings.managed),
         engine=Engine(config.engine),
         from_version=str(path.from_version),

@@ -9,12 +9,12 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import made_from, require_lineage, require_same_data
 from nmdc_release_ops.mongo import engine
+from nmdc_release_ops.mongo.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
-from nmdc_release_ops.mongo.ledger import require_recorded
 from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import changed_since
@@ -95,7 +95,10 @@ def restore(
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
         journal = perform_swap(connected.database, journal, context.run_id)
-        context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
+        if journal.owed:
+            context.log.warning(f"Swapped: the database conforms to schema {plan.to_version}. {journal.owed}")
+        else:
+            context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
     restoration = Restoration(
         made_from=made_from(plan=plan, dump=archive, migrate=migrated, validate=validation),
         staged=staged,
@@ -176,7 +179,7 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
         LedgerChanged: another release came in between.
         OriginChanged: naming the collections.
     """
-    require_recorded(origin.database, plan.versions_before)
+    require_conforming(origin.database, plan.versions_before)
     live = list_collections(origin.database, {*plan.managed, *archive.hashes})
     described = {archived.name: archived.describe() for archived in archive.collections}
     changed = {

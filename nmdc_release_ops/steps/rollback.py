@@ -50,7 +50,9 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
                 f"Release {journal.release_id} was rolled back before, at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. "
                 f"The database conforms to schema {journal.from_version}; there is nothing to do."
             )
-            perform_rollback(connected.database, journal, context.run_id)
+            journal = perform_rollback(connected.database, journal, context.run_id)
+            if journal.owed:
+                context.log.warning(str(journal.owed))
             _thaw_if_left_frozen(context, connected, journal.release_id)
             return
         server = describe_server(connected.client, connected.database.name)
@@ -80,9 +82,11 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             context.log.warning(line)
         window = freezes_of(connected.client, journal.release_id)[-1]
     context.log.info(
-        f"Rolled back. The ledger says that the database conforms to schema {journal.from_version}. Writes are allowed again; "
-        f"they were blocked for {duration(window.seconds)}."
+        f"Rolled back: the database conforms to schema {journal.from_version}. Writes are allowed again; they were blocked for "
+        f"{duration(window.seconds)}."
     )
+    if journal.owed:
+        context.log.warning(str(journal.owed))
     _tell(context, journal, window.seconds)
 
 

@@ -3,11 +3,12 @@
 import dagster as dg
 from pymongo.errors import PyMongoError
 
+from nmdc_release_ops.mongo.bookkeeping import settle
 from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.holder import Holder
-from nmdc_release_ops.mongo.journal import SwapUnderWay
+from nmdc_release_ops.mongo.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.lease import Lease, current_lease
 from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
 from nmdc_release_ops.steps.failures import runbook_entry, told_plainly
@@ -86,6 +87,17 @@ def put_back_leftover(origin: Origin) -> str:
     undone = put_back(origin.client, demoted.release_id)
     said = f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
     return "\n".join((said, *undone.left))
+
+
+def pay_ledger(origin: Origin) -> str:
+    """Write what the last release could not write into the ledger; return what to tell, empty where nothing was owed."""
+    journal = newest_journal(origin.client, origin.database.name)
+    if journal is None or journal.owed is None:
+        return ""
+    settled = settle(origin.database, journal)
+    if settled.owed is None:
+        return f"The ledger has been given what it lacked of release {journal.release_id}."
+    return f"Release {journal.release_id} left the database at schema {journal.version}. {settled.owed}"
 
 
 def _goes_on(lease: Lease) -> bool:

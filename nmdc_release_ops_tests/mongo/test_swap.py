@@ -7,8 +7,8 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo import bookkeeping, swap
 from nmdc_release_ops.mongo import journal as journal_module
-from nmdc_release_ops.mongo import swap
 from nmdc_release_ops.mongo.changes import ChangeSet, Rename, compare, snapshot
 from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.journal import Journal, Move, SwapBlocked, is_swap_under_way, read_journal
@@ -185,10 +185,10 @@ def test_a_swap_that_stopped_after_its_last_event_does_not_repeat_it(
     def stop(*_: Any) -> None:
         raise RuntimeError("stopped")
 
-    monkeypatch.setattr(journal_module, "write_journal", stop)
+    monkeypatch.setattr(bookkeeping, "write_journal", stop)
     with pytest.raises(RuntimeError, match="stopped"):
         swap.perform_swap(origin, journal, RUN)
-    monkeypatch.setattr(journal_module, "write_journal", write)
+    monkeypatch.setattr(bookkeeping, "write_journal", write)
     assert is_swap_under_way(origin.client, "a-release")
     swap.perform_swap(origin, journal, RUN)
     events = [event["event"] for event in origin["_migration_events"].find()]

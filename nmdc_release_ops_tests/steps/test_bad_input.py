@@ -3,6 +3,7 @@
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,71 @@ def test_an_unfinished_migration_in_the_ledger_is_named(workplace: Workplace, ad
         assert "a migration from 11.23.0 to 11.24.0 was started" in said
     finally:
         events.delete_one({"_id": "unfinished"})
+
+
+@contextmanager
+def ledger_of(administrator: MongoClient[Any], newest: dict[str, Any], **options: Any) -> Iterator[None]:
+    """The ledger with another newest event, and with other options of its collection."""
+    events = administrator[DATABASE]["_migration_events"]
+    kept = list(events.find())
+    events.insert_one({"_id": "newest", **newest})
+    try:
+        if options:
+            administrator[DATABASE].command("collMod", events.name, **options)
+        yield
+    finally:
+        events.drop()
+        events.insert_many(kept)
+
+
+def completed(created_at: Any, version: Any) -> dict[str, Any]:
+    return {
+        "created_at": created_at,
+        "event": "MIGRATION_COMPLETED",
+        "from_schema_version": "11.21.0",
+        "to_schema_version": version,
+    }
+
+
+def test_an_event_with_a_date_is_read_as_any_other(workplace: Workplace, administrator: MongoClient[Any]) -> None:
+    with ledger_of(administrator, completed(datetime.now(UTC), "11.22.0")):
+        said = failure_of(workplace.release(target_version="11.21.0"))
+    assert "conforms to 11.22.0, which is newer than 11.21.0" in said
+
+
+def test_a_newest_event_that_does_not_say_the_version_is_named(
+    workplace: Workplace, administrator: MongoClient[Any]
+) -> None:
+    with ledger_of(administrator, completed(datetime.now(UTC), 11.24)):
+        said = failure_of(workplace.release(target_version="11.25"))
+        assert "newest event (MIGRATION_COMPLETED, from 11.21.0 to None, at 20" in said and "from_version" in said
+        # Then the operator's word counts.
+        said = failure_of(workplace.release(target_version="11.22.0", from_version="11.23.0"))
+        assert "conforms to 11.23.0, which is newer than 11.22.0" in said
+
+
+def test_a_ledger_that_would_refuse_the_swap_s_events_is_refused_in_the_server_s_words(
+    workplace: Workplace, administrator: MongoClient[Any]
+) -> None:
+    strict = {"$jsonSchema": {"required": ["author"]}}
+    with ledger_of(administrator, completed("2000-01-01T00:00:00", "11.22.0"), validator=strict):
+        said = failure_of(workplace.release(target_version="11.25"))
+    assert "The ledger of nmdc cannot be used: Document failed validation" in said and "author" in said
+
+
+def test_a_plain_collection_in_the_place_of_the_ledger_s_view_is_named(
+    workplace: Workplace, administrator: MongoClient[Any]
+) -> None:
+    database = administrator[DATABASE]
+    view = database.list_collections(filter={"name": "_migration_latest_schema_version"}).next()["options"]
+    database.drop_collection("_migration_latest_schema_version")
+    database.create_collection("_migration_latest_schema_version")
+    try:
+        said = failure_of(workplace.release(target_version="11.25"))
+    finally:
+        database.drop_collection("_migration_latest_schema_version")
+        database.create_collection("_migration_latest_schema_version", **view)
+    assert "_migration_latest_schema_version is a collection, and has to be a view of _migration_events" in said
 
 
 def test_an_unreachable_origin_is_named_without_its_password(
