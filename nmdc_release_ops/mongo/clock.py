@@ -1,10 +1,27 @@
-"""Moments: by our own clock, and by the server's logical one."""
+"""Moments: by the server's clock, by its logical one, and by our own.
 
+What is compared with another moment, or tells which of two things came first, is taken from the server: the machines that
+run releases do not share a clock.
+"""
+
+import time
 from datetime import UTC, datetime
 from typing import Self
 
 from bson.timestamp import Timestamp
 from pydantic import BaseModel, ConfigDict
+from pymongo import MongoClient
+
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
+
+CLUSTER_TIME_SECONDS = 30
+"""How long a server is asked for its cluster time; one that has just started needs half a second or more."""
+_POLL_SECONDS = 0.05
+
+
+class ClusterTimeUnavailable(MongoError):
+    """The server does not tell its cluster time."""
 
 
 class ClusterTime(BaseModel):
@@ -23,7 +40,33 @@ class ClusterTime(BaseModel):
         return Timestamp(self.seconds, self.increment)
 
 
+def cluster_time(client: MongoClient[Document]) -> ClusterTime:
+    """The present moment of the server's logical clock.
+
+    Its replies carry none for a while after it has started, so it is asked until they do.
+
+    Raises:
+        ClusterTimeUnavailable: after half a minute.
+    """
+    deadline = time.monotonic() + CLUSTER_TIME_SECONDS
+    while (moment := client.admin.command("ping").get("operationTime")) is None:
+        if time.monotonic() > deadline:
+            raise ClusterTimeUnavailable(
+                f"The server did not tell its cluster time for {CLUSTER_TIME_SECONDS} seconds, so that a release cannot know "
+                "what was written before and what after a moment. Look in the log of its mongod whether it is a writable "
+                "member of a replica set, and re-execute the run from failure."
+            )
+        time.sleep(_POLL_SECONDS)
+    return ClusterTime.of(moment)
+
+
+def server_time(client: MongoClient[Document]) -> datetime:
+    """The present moment by the server's clock, UTC, to the millisecond."""
+    moment: datetime = client.admin.command("hello")["localTime"]
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def now() -> datetime:
-    """The present moment, UTC, to the millisecond: MongoDB keeps no more."""
+    """The present moment by this machine's clock, UTC, to the millisecond. Only for people to read: never compare it."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

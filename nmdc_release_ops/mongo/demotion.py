@@ -20,12 +20,12 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from nmdc_release_ops.mongo.accounts import Accounts, Name, read_accounts, read_role, read_user
-from nmdc_release_ops.mongo.clock import ClusterTime, now
+from nmdc_release_ops.mongo.clock import ClusterTime, cluster_time, now, server_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.readonly import Definition, Demotion, Kind, demotions
-from nmdc_release_ops.mongo.sessions import is_working, server_time, wait_for_writers
+from nmdc_release_ops.mongo.sessions import is_working, wait_for_writers
 
 DEMOTION = "demotion"
 ACCOUNTS = "demoted_accounts"
@@ -112,7 +112,7 @@ def demote(client: MongoClient[Document], release_id: str, database: str, drain_
         _require_nobody_writes(client)
         _drain(client, accounts, drain_timeout)
         _enter(client, header, Phase.IN_FORCE)
-        return ClusterTime.of(client.admin.command("ping")["operationTime"])
+        return cluster_time(client)
     except (PyMongoError, MongoError) as error:
         raise DemotionFailed(f"{str(error).rstrip('.')}. {_undo(client, header)}") from error
 

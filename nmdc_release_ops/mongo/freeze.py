@@ -8,7 +8,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.accounts import AccountsHidden
-from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.clock import ClusterTimeUnavailable, cluster_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import DemotionFailed, PutBack, demote, is_in_force, put_back, who_can_write
 from nmdc_release_ops.mongo.errors import MongoError
@@ -80,7 +80,7 @@ def freeze(
     try:
         match lease.strategy:
             case Strategy.NONE:
-                return record_frozen(client, lease, ClusterTime.of(client.admin.command("ping")["operationTime"]))
+                return record_frozen(client, lease, cluster_time(client))
             case Strategy.WRITE_BLOCK:
                 return _block_writes(client, lease, drain_timeout)
             case Strategy.DEMOTE_ROLES:
@@ -149,7 +149,7 @@ def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
 def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
     try:
         since = block_writes(client, drain_timeout)
-    except BlockFailed as error:
+    except (BlockFailed, ClusterTimeUnavailable) as error:
         raise FreezeFailed(f"{error} {_give_up(client, lease)} Then re-execute the run.") from error
     try:
         return record_frozen(client, lease, since)

@@ -6,6 +6,9 @@ there may be something to undo. What a lease was is kept afterwards, one documen
 Whoever holds it says so every few seconds (`heartbeat`), so that a machine that was lost can be told from one that works.
 Everything that must not happen twice or too late (the swap, the thaw) first makes sure, in the same transaction, that
 the lease is still its own.
+
+All its moments are the server's: machines do not share a clock, and how long writes were blocked must not depend on which
+of them froze and which thawed.
 """
 
 import time
@@ -14,11 +17,11 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from pymongo import MongoClient
+from pymongo import MongoClient, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from nmdc_release_ops.mongo.clock import ClusterTime, now
+from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.holder import Holder
@@ -59,7 +62,7 @@ class Lease(BaseModel):
         release_id: of the release that holds it.
         run_id: of the Dagster run that took it.
         holder: the process that executes the run, or the one that thaws.
-        beat_at: when the holder last said that it goes on, by the server's clock.
+        beat_at: when the holder last said that it goes on.
         silent: how long ago that was when the lease was read.
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
@@ -106,7 +109,8 @@ class Freeze(BaseModel):
 
     @property
     def seconds(self) -> float:
-        return (self.thawed_at - self.frozen_at).total_seconds()
+        # Releases before this one kept the clocks of two machines, which may disagree.
+        return max(0.0, (self.thawed_at - self.frozen_at).total_seconds())
 
 
 def current_lease(client: MongoClient[Document], session: ClientSession | None = None) -> Lease | None:
@@ -129,25 +133,10 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
     Raises:
         LeaseHeld: saying who holds it.
     """
-    moment = now()
-    lease = Lease(
-        release_id=release_id,
-        run_id=run_id,
-        strategy=strategy,
-        holder=Holder.this_process(),
-        taken_at=moment,
-        beat_at=moment,
-    )
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        try:
-            _leases(client).insert_one({"_id": _ID, **_kept(lease)})
-        except DuplicateKeyError:
-            ours = _take_over(client, lease)
-        else:
-            ours = lease
+        ours = _take_free(client, release_id, run_id, strategy) or _take_over(client, release_id, run_id)
         if ours is not None:
-            beat(client, ours)
             return ours
         # It is being thawed, or has just been given back, or its run is ending: it will be free in a moment.
         held = current_lease(client)
@@ -156,7 +145,32 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
         time.sleep(0.2)
 
 
-def _take_over(client: MongoClient[Document], lease: Lease) -> Lease | None:
+def _take_free(client: MongoClient[Document], release_id: str, run_id: str, strategy: Strategy) -> Lease | None:
+    """The lease, taken by one write that sets its first beat as well; None where somebody holds it."""
+    ours = {
+        "release_id": release_id,
+        "run_id": run_id,
+        "strategy": strategy,
+        "holder": Holder.this_process().model_dump(),
+        "frozen_at": None,
+        "cluster_time": None,
+        "thawing": False,
+    }
+    moments = {"_id": _ID, "taken_at": "$$NOW", "beat_at": "$$NOW"}
+    try:
+        taken = _leases(client).find_one_and_update(
+            # A lease always names its release, so none is found: it is inserted, or, where there is one, its _id is taken.
+            {"_id": _ID, "release_id": {"$exists": False}},
+            [{"$replaceWith": {"$mergeObjects": [{"$literal": ours}, moments]}}],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+    except DuplicateKeyError:
+        return None
+    return Lease.model_validate(taken)
+
+
+def _take_over(client: MongoClient[Document], release_id: str, run_id: str) -> Lease | None:
     """The lease of an earlier run of the same release, made ours; None where it is worth another try.
 
     Raises:
@@ -165,19 +179,25 @@ def _take_over(client: MongoClient[Document], lease: Lease) -> Lease | None:
     held = current_lease(client)
     if held is None:
         return None
-    is_free = held.is_abandoned or held.holder == lease.holder
-    is_ending = held.thawing or held.release_id == lease.release_id
+    holder = Holder.this_process()
+    is_free = held.is_abandoned or held.holder == holder
+    is_ending = held.thawing or held.release_id == release_id
     if is_ending and not is_free:
         return None
-    if held.release_id != lease.release_id:
+    if held.release_id != release_id:
         raise LeaseHeld(describe_holder(held))
+    seen: Document = {"_id": _ID, "release_id": release_id, "run_id": held.run_id, "holder": held.holder.model_dump()}
+    if not held.holder.is_local:
+        # Whoever was taken for lost, and says just now that it goes on, keeps it.
+        seen["beat_at"] = held.beat_at
     # A re-executed run goes on where the one before it died.
-    ours = held.model_copy(update={"run_id": lease.run_id, "holder": lease.holder, "thawing": False})
-    taken = _leases(client).replace_one(
-        {"_id": _ID, "release_id": held.release_id, "run_id": held.run_id, "holder": held.holder.model_dump()},
-        {"_id": _ID, **_kept(ours)},
+    ours = {"run_id": run_id, "holder": holder.model_dump(), "thawing": False}
+    taken = _leases(client).find_one_and_update(
+        seen,
+        [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {"$literal": ours}, {"beat_at": "$$NOW"}]}}],
+        return_document=ReturnDocument.AFTER,
     )
-    return ours if taken.matched_count else None
+    return Lease.model_validate(taken) if taken else None
 
 
 def beat(client: MongoClient[Document], lease: Lease) -> bool:
@@ -213,14 +233,16 @@ def record_frozen(client: MongoClient[Document], lease: Lease, cluster_time: Clu
     Raises:
         LeaseLost: if somebody thawed the origin meanwhile.
     """
-    frozen = lease.model_copy(update={"frozen_at": now(), "cluster_time": cluster_time})
-    fields = {"frozen_at": frozen.frozen_at, "cluster_time": cluster_time.model_dump()}
-    noted = _leases(client).update_one({"_id": _ID, "run_id": lease.run_id, "thawing": False}, {"$set": fields})
-    if not noted.matched_count:
+    noted = _leases(client).find_one_and_update(
+        {"_id": _ID, "run_id": lease.run_id, "thawing": False},
+        [{"$set": {"frozen_at": "$$NOW", "cluster_time": {"$literal": cluster_time.model_dump()}}}],
+        return_document=ReturnDocument.AFTER,
+    )
+    if noted is None:
         raise LeaseLost(
             f"The origin was thawed while run {lease.run_id} was freezing it. Launch or re-execute the run again."
         )
-    return frozen
+    return Lease.model_validate(noted)
 
 
 def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSession | None = None) -> Lease | None:
@@ -239,22 +261,27 @@ def release_lease(
 ) -> None:
     """Give the lease back and keep what it was."""
     if lease.frozen_at:
-        freeze = Freeze(
-            thawed_at=now(),
-            thawed_by=thawed_by,
-            put_back=put_back,
-            left=left,
+        freeze = {
             **lease.model_dump(include=_OF_A_FREEZE),
-        )
-        client[STATE_DATABASE][FREEZES].replace_one(
-            {"release_id": freeze.release_id, "frozen_at": freeze.frozen_at}, freeze.model_dump(), upsert=True
+            "thawed_by": thawed_by,
+            "put_back": put_back,
+            "left": list(left),
+        }
+        # Given back before by somebody who did not come to the next line: writes have been allowed since then. Never before
+        # the freeze: the primary, and with it the clock, may be another one than then.
+        thawed_at = {"$ifNull": ["$thawed_at", {"$max": ["$$NOW", lease.frozen_at]}]}
+        client[STATE_DATABASE][FREEZES].update_one(
+            {"release_id": lease.release_id, "frozen_at": lease.frozen_at},
+            [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {"$literal": freeze}, {"thawed_at": thawed_at}]}}],
+            upsert=True,
         )
     _leases(client).delete_one({"_id": _ID, "run_id": lease.run_id, "holder": lease.holder.model_dump()})
 
 
 def freezes_of(client: MongoClient[Document], release_id: str) -> list[Freeze]:
     """Every freeze that a release has had, oldest first."""
-    found = client[STATE_DATABASE][FREEZES].find({"release_id": release_id}, {"_id": False}).sort("frozen_at")
+    # By what the server numbered them with when they ended: releases before this one kept other machines' clocks in them.
+    found = client[STATE_DATABASE][FREEZES].find({"release_id": release_id}).sort("_id")
     return [Freeze.model_validate(freeze) for freeze in found]
 
 
@@ -268,10 +295,6 @@ def describe_holder(lease: Lease) -> str:
 
 
 _OF_A_FREEZE = {"release_id", "run_id", "strategy", "frozen_at"}
-
-
-def _kept(lease: Lease) -> Document:
-    return lease.model_dump(exclude={"silent"})
 
 
 def _leases(client: MongoClient[Document]) -> Any:

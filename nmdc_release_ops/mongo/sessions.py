@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pymongo import MongoClient
@@ -74,12 +74,6 @@ def describe_lock_holders(client: MongoClient[Document], seconds: float) -> list
         and _running(operation) > seconds
     ]
     return found
-
-
-def server_time(client: MongoClient[Document]) -> datetime:
-    """The server's clock."""
-    moment: datetime = client.admin.command("hello")["localTime"]
-    return moment.replace(tzinfo=UTC)
 
 
 def is_working(client: MongoClient[Document], users: Iterable[Name], commands: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.changes import ChangeSet
-from nmdc_release_ops.mongo.clock import ClusterTime, now
+from nmdc_release_ops.mongo.clock import cluster_time, now
 from nmdc_release_ops.mongo.collections import Collection, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.journal import (
@@ -106,7 +106,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
         require_lease(origin.client, journal.release_id, run_id)
         make(origin, move)
         note_made(origin.client, journal, number)
-    moment = ClusterTime.of(origin.client.admin.command("ping")["operationTime"])
+    moment = cluster_time(origin.client)
     done = journal.model_copy(
         update={
             "state": State.SWAPPED,

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.accounts import Name
-from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.clock import ClusterTime, cluster_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.sessions import POLL_SECONDS, describe_lock_holders, is_working
@@ -49,6 +49,7 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
 
     Raises:
         BlockFailed: naming what was in the way.
+        ClusterTimeUnavailable: writes are blocked, and since when could not be asked.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -67,7 +68,7 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
                     ) from error
                 time.sleep(PAUSE_SECONDS)
                 continue
-        return ClusterTime.of(client.admin.command("ping")["operationTime"])
+        return cluster_time(client)
 
 
 def allow_writes(client: MongoClient[Document], seconds: float = ALLOW_SECONDS) -> None:

@@ -3,11 +3,10 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import DRAIN_SECONDS
 from nmdc_release_ops.mongo.freeze import freeze as keep_writes_out
-from nmdc_release_ops.mongo.lease import Lease, Strategy
+from nmdc_release_ops.mongo.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.mongo.strategy import Choice, NotFreezable, choose_strategy
 from nmdc_release_ops.mongo.topology import Server
 from nmdc_release_ops.records import FreezeLease, ReleasePlan
@@ -91,7 +90,7 @@ def hold_frozen(
         raise RunEnded(
             f"Run {context.run_id} is {run.status.value.lower()}, so it does not freeze the origin any more."
         )
-    started = now()
+    before = current_lease(origin.client)
     lease: Lease = keep_writes_out(
         origin.client,
         release_id,
@@ -103,7 +102,7 @@ def hold_frozen(
     )
     if lease.frozen_at is None or lease.cluster_time is None:
         raise AssertionError("a lease of a frozen origin says since when")
-    if lease.frozen_at >= started:
+    if before is None or before.frozen_at != lease.frozen_at:
         context.log.info(_said(lease.strategy))
     return FreezeLease(
         release_id=lease.release_id,

@@ -2,17 +2,27 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 
+from nmdc_release_ops.mongo import clock, ledger
 from nmdc_release_ops.mongo import freeze as freezing
-from nmdc_release_ops.mongo import ledger
+from nmdc_release_ops.mongo import lease as leases
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.connection import connect
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, require_frozen, thaw
-from nmdc_release_ops.mongo.lease import LeaseHeld, Strategy, current_lease, freezes_of, take_lease
+from nmdc_release_ops.mongo.lease import (
+    LEASE,
+    SILENT_SECONDS,
+    LeaseHeld,
+    Strategy,
+    current_lease,
+    freezes_of,
+    take_lease,
+)
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.mongo.swap import prepare_swap
@@ -61,6 +71,100 @@ def test_a_freeze_and_its_end_are_on_record(client: MongoClient[Any]) -> None:
     assert thaw(client, "a", "run-2") is None
     (kept,) = freezes_of(client, "a")
     assert kept.thawed_at >= kept.frozen_at
+
+
+class After(monitoring.CommandListener):
+    """Does something each time that a server has answered one of the commands."""
+
+    def __init__(self, commands: set[str], act: Any) -> None:
+        self.commands, self.act = commands, act
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        if event.command_name in self.commands:
+            self.act()
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+def shift_our_clock(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
+    """As if this were a machine whose clock is wrong by that much."""
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + by
+
+    monkeypatch.setattr(clock, "datetime", Shifted)
+
+
+def test_a_lease_is_never_seen_without_a_heartbeat(
+    client: MongoClient[Any], guarded_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine that looks between any two commands does not take its holder for lost, whatever its clock says."""
+    shift_our_clock(monkeypatch, timedelta(hours=-1))
+    seen: list[float] = []
+
+    def look() -> None:
+        lease = current_lease(client)
+        assert lease is not None
+        seen.append(lease.silent.total_seconds())
+        assert abs(lease.taken_at - datetime.now(UTC)) < timedelta(minutes=10)
+
+    writes = After({"insert", "update", "findAndModify"}, look)
+    with MongoClient[Any](guarded_mongod.uri, event_listeners=[writes]) as taker:
+        taken = take_lease(taker, "a", "run-1", Strategy.WRITE_BLOCK)
+        client[STATE_DATABASE][LEASE].update_one({}, {"$set": {"beat_at": datetime(2020, 1, 1, tzinfo=UTC)}})
+        again = take_lease(taker, "a", "run-2", Strategy.WRITE_BLOCK)
+    assert seen
+    assert max(seen) < SILENT_SECONDS
+    assert (again.taken_at, again.run_id) == (taken.taken_at, "run-2")
+
+
+def test_a_holder_that_was_taken_for_lost_and_comes_back_in_that_moment_keeps_its_lease(
+    client: MongoClient[Any], guarded_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "WAIT_SECONDS", 0.5)
+    take_lease(client, "a", "run-1", Strategy.WRITE_BLOCK)
+    elsewhere = {"holder.machine": "another", "beat_at": datetime(2020, 1, 1, tzinfo=UTC)}
+    state = client[STATE_DATABASE][LEASE]
+    state.update_one({}, {"$set": elsewhere})
+
+    def come_back() -> None:
+        state.update_one({}, [{"$set": {"beat_at": "$$NOW"}}])
+
+    with (
+        MongoClient[Any](guarded_mongod.uri, event_listeners=[After({"aggregate"}, come_back)]) as other,
+        pytest.raises(LeaseHeld, match="run run-1"),
+    ):
+        take_lease(other, "a", "run-2", Strategy.WRITE_BLOCK)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_how_long_writes_were_blocked_does_not_depend_on_the_clocks_of_two_machines(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    begun = datetime.now(UTC)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        shift_our_clock(elsewhere, timedelta(hours=hours))
+        freeze(client, "a", "run-1")
+    thaw(client, "a", "run-2")
+    (kept,) = freezes_of(client, "a")
+    assert 0 <= kept.seconds <= (datetime.now(UTC) - begun).total_seconds()
+
+
+def test_a_freeze_that_is_given_back_twice_ended_the_first_time(client: MongoClient[Any]) -> None:
+    """Its process died between the record of the freeze and the end of the lease."""
+    lease = freeze(client, "a", "run")
+    leases.release_lease(client, lease, "the first")
+    (first,) = freezes_of(client, "a")
+    client[STATE_DATABASE][LEASE].insert_one({"_id": "origin", **lease.model_dump(exclude={"silent"})})
+    leases.release_lease(client, lease, "the second")
+    (second,) = freezes_of(client, "a")
+    assert (second.thawed_at, second.thawed_by) == (first.thawed_at, "the second")
 
 
 def test_a_write_block_of_somebody_else_is_not_taken_over(client: MongoClient[Any]) -> None:
