@@ -3,16 +3,17 @@
 import dagster as dg
 
 from nmdc_release_ops.records import FollowedWorkflows
-from nmdc_release_ops.resources import Deployment
+from nmdc_release_ops.resources import Deployment, OriginResource
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.steps.display import table
-from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.origin_state import look_up_origin
 from nmdc_release_ops.steps.require_tests import WatchingConfig
 
 DATA_RELEASED = (
-    "The data release itself is complete: the origin has the new version, and writes are allowed again. Only the Runtime was "
-    "not deployed, or not all of it: re-execute the run from `deploy`, or deploy by hand."
+    "The data release itself is complete. Only the Runtime was not deployed, or not all of it: re-execute the run from `deploy`, "
+    "or deploy by hand."
 )
 RUNTIME_RELEASED = (
     "The release is on GitHub, and its workflows are done. Only the Runtime was not deployed, or not all of it: re-execute the "
@@ -21,9 +22,11 @@ RUNTIME_RELEASED = (
 
 
 @dg.op(ins={"released": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
-def deploy(context: dg.OpExecutionContext, config: WatchingConfig, deployment: Deployment) -> None:
+def deploy(
+    context: dg.OpExecutionContext, config: WatchingConfig, origin: OriginResource, deployment: Deployment
+) -> None:
     """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
-    with told_plainly(DATA_RELEASED):
+    with explain_failures(lambda: f"{DATA_RELEASED} {look_up_origin(origin, context.run_id)}"):
         _deploy(context, config, deployment)
 
 
@@ -32,7 +35,7 @@ def deploy_runtime(
     context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: Deployment
 ) -> None:
     """Upgrade the Runtime to its new release where that is configured, and report each."""
-    with told_plainly(RUNTIME_RELEASED):
+    with explain_failures(lambda: RUNTIME_RELEASED):
         targets = deployment.targets(config.watching())
         if not targets.names:
             context.log.info("Nothing is configured to be deployed; see docs/automation.md.")
