@@ -15,15 +15,17 @@ from nmdc_release_ops.steps.publish import publish
 from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
-from nmdc_release_ops.steps.thaw import thaw_after_failure, unfreeze_by_hand
+from nmdc_release_ops.steps.thaw import thaw_after_failure, thaw_after_last_step, unfreeze_by_hand
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops.steps.validate import validate
 
 RELEASE_TAG = {"nmdc_release_ops/release": "data"}
 """`dagster.yaml` lets one run with this tag go on at a time."""
+HOOKS = {thaw_after_failure, thaw_after_last_step, tell_progress}
+"""Of the jobs that freeze the origin: however a run of theirs ends, it does not leave the origin frozen by accident."""
 
 
-@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure, tell_progress}, tags=RELEASE_TAG)
+@dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def data_release() -> None:
     """Move the NMDC database to a version of the NMDC Schema: freeze, dump, migrate, validate, restore, unfreeze.
 
@@ -39,7 +41,7 @@ def data_release() -> None:
         deploy(release, thawed)
 
 
-@dg.job(executor_def=dg.in_process_executor, hooks={thaw_after_failure, tell_progress}, tags=RELEASE_TAG)
+@dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def rollback() -> None:
     """Put back what the last release swapped out, and what the ledger said before.
 

@@ -2,8 +2,10 @@
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.lease import Lease, current_lease
+from nmdc_release_ops.mongo.lease import Lease
+from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.resources import Notices, OriginResource
+from nmdc_release_ops.steps.origin_state import describe_origin
 from nmdc_release_ops.steps.thaw import pay_ledger, put_back_leftover, thaw_unless_swapping
 
 WATCHDOG_SECONDS = 30
@@ -22,10 +24,11 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     this Dagster does not know may be going on in another one; as long as its heartbeat is heard it is left alone and named.
     """
     with origin.connect() as connected:
-        lease = current_lease(connected.client)
+        state = read_origin_state(connected.client, connected.database.name)
+        held = describe_origin(state, run_id="")
+        lease = state.lease
         if lease is None:
-            said = put_back_leftover(connected) or pay_ledger(connected)
-            return dg.SkipReason(said or "No release holds the origin.")
+            return dg.SkipReason(put_back_leftover(connected) or pay_ledger(connected) or held)
         run = context.instance.get_run_by_id(lease.run_id)
         if run is not None and not run.is_finished and lease.is_abandoned:
             context.instance.report_run_failed(
@@ -34,12 +37,9 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
             )
             run = context.instance.get_run_by_id(lease.run_id) or run
         if run is None and not lease.is_abandoned:
-            return dg.SkipReason(
-                f"Release {lease.release_id} holds the origin by run {lease.run_id} ({lease.holder}), which this Dagster does "
-                "not know, and which goes on as far as can be told."
-            )
+            return dg.SkipReason(f"{held} It is a run which this Dagster does not know, and its heartbeat goes on.")
         if run is not None and not run.is_finished:
-            return dg.SkipReason(f"Release {lease.release_id} holds the origin, and its run {run.run_id} goes on.")
+            return dg.SkipReason(f"{held} Its run goes on.")
         said = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
     ended = f"ended ({run.status.value.lower()})" if run else "is not known here and its process is gone"
     return dg.SkipReason(f"Run {lease.run_id} {ended} and had left the origin frozen. {said}")

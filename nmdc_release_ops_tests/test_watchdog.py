@@ -58,7 +58,7 @@ def run_with_status(workplace: Workplace, status: dg.DagsterRunStatus) -> str:
 
 
 def test_an_origin_that_nobody_holds_is_left_alone(workplace: Workplace, client: MongoClient[Any]) -> None:
-    assert tick(workplace) == "No release holds the origin."
+    assert tick(workplace) == "The origin is not frozen: no release holds it."
 
 
 def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(

@@ -8,7 +8,7 @@ const OPERATOR_ROLE = {
   "privileges": [
     {
       "resource": { "cluster": true },
-      "actions": ["bypassWriteBlockingMode", "inprog", "serverStatus", "setUserWriteBlockMode"]
+      "actions": ["bypassWriteBlockingMode", "getParameter", "inprog", "serverStatus", "setUserWriteBlockMode"]
     },
     {
       "resource": { "db": "nmdc", "collection": "" },

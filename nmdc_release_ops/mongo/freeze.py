@@ -28,11 +28,10 @@ from nmdc_release_ops.mongo.lease import (
     take_lease,
 )
 from nmdc_release_ops.mongo.readonly import RoleMissing
-from nmdc_release_ops.mongo.sessions import open_transactions
 from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.write_block import BlockFailed, allow_writes, block_writes
 
 DRAIN_SECONDS = 60
-_TIMED_OUT = (50, 262)
 
 
 class AlreadyFrozen(MongoError):
@@ -66,7 +65,7 @@ def freeze(
         LeaseHeld: another release is at it.
         AlreadyFrozen: writes are blocked by somebody else.
         FreezeFailed: writes could not be kept out; unless it says otherwise, the lease has been given back.
-        PutBackFailed: nor could what was begun be undone; the lease is kept for who tries again.
+        PutBackFailed, StillBlocked: nor could what was begun be undone; the lease is kept for who tries again.
     """
     if is_blocked_by_others(client):
         raise AlreadyFrozen(
@@ -148,24 +147,14 @@ def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
 
 
 def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
-    command = {"setUserWriteBlockMode": 1, "global": True, "maxTimeMS": round(drain_timeout * 1000)}
     try:
-        client.admin.command(command)
-    except OperationFailure as error:
-        at_work = _open_transactions(client) if error.code in _TIMED_OUT else ""
-        state = _give_up(client, lease)
-        if at_work:
-            raise FreezeFailed(
-                f"Transactions did not end within {drain_timeout:g} seconds, so writes were not blocked. {state} They are: "
-                f"{at_work}. End them (killSessions) or wait, and re-execute the run."
-            ) from error
-        raise FreezeFailed(f"The origin refused to block writes: {error}. {state}") from error
+        since = block_writes(client, drain_timeout)
+    except (BlockFailed, ClusterTimeUnavailable) as error:
+        raise FreezeFailed(f"{error} {_give_up(client, lease)} Then re-execute the run.") from error
     try:
-        return record_frozen(client, lease, cluster_time(client))
-    except ClusterTimeUnavailable as error:
-        raise FreezeFailed(f"{error} {_give_up(client, lease)}") from error
+        return record_frozen(client, lease, since)
     except OperationFailure as error:
-        client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+        allow_writes(client)
         raise FreezeFailed(
             f"Writes were blocked, and ours with them: {error}. {_give_up(client, lease)} The user in NMDC_ORIGIN_URI "
             "needs the action bypassWriteBlockingMode (docs/operator-role.md)."
@@ -207,6 +196,7 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held
         SwapUnderWay: half a swap must not be seen by writers; the origin stays frozen.
         LeaseHeld: another release holds the origin.
         PutBackFailed: users and roles could not be put back completely; the lease is kept for who tries again.
+        StillBlocked: the server does not allow writes again; the lease is kept for who tries again.
     """
 
     def begin(session: ClientSession) -> Lease | None:
@@ -246,15 +236,7 @@ def _give_up(client: MongoClient[Document], lease: Lease) -> str:
 
 def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tuple[str, ...]:
     if lease.strategy is Strategy.WRITE_BLOCK:
-        client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+        allow_writes(client)
     undone = put_back(client, lease.release_id) if lease.strategy is Strategy.DEMOTE_ROLES else PutBack(0, ())
     release_lease(client, lease, thawed_by, put_back=undone.accounts, left=undone.left)
     return undone.left
-
-
-def _open_transactions(client: MongoClient[Document]) -> str:
-    try:
-        found = open_transactions(client)
-    except OperationFailure as error:
-        return f"unknown ({error})"
-    return "; ".join(found) or "none any more"

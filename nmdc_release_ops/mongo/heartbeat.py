@@ -12,7 +12,6 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.lease import Lease, beat
 
 BEAT_SECONDS = 10
-_NAME = "heartbeat of run "
 
 
 def keep_beating(lease: Lease, connect: Callable[[], AbstractContextManager[MongoClient[Document]]]) -> None:
@@ -23,10 +22,22 @@ def keep_beating(lease: Lease, connect: Callable[[], AbstractContextManager[Mong
     Args:
         connect: a connection to the origin for the thread, which outlives the caller's.
     """
-    name = _NAME + lease.run_id
-    if any(thread.name == name for thread in threading.enumerate()):
-        return
-    threading.Thread(target=_beat_until_over, args=(lease, connect), name=name, daemon=True).start()
+    if lease_of(lease.run_id) is None:
+        _Heartbeat(lease, connect).start()
+
+
+def lease_of(run_id: str) -> Lease | None:
+    """The lease that this process beats for on behalf of a run, as it was taken; also where the origin does not answer."""
+    beating = (thread for thread in threading.enumerate() if isinstance(thread, _Heartbeat))
+    return next((thread.lease for thread in beating if thread.lease.run_id == run_id), None)
+
+
+class _Heartbeat(threading.Thread):
+    def __init__(self, lease: Lease, connect: Callable[[], AbstractContextManager[MongoClient[Document]]]) -> None:
+        super().__init__(
+            target=_beat_until_over, args=(lease, connect), name=f"heartbeat of run {lease.run_id}", daemon=True
+        )
+        self.lease = lease
 
 
 def _beat_until_over(lease: Lease, connect: Callable[[], AbstractContextManager[MongoClient[Document]]]) -> None:

@@ -28,6 +28,10 @@ class Needed:
 
 BLOCKING = (Needed(None, frozenset({"setUserWriteBlockMode", "bypassWriteBlockingMode"}), "to freeze"),)
 """What freezing by a write block takes."""
+LOOKING_AHEAD = (
+    Needed(None, frozenset({"getParameter"}), "to see before the freeze whether the server can block writes"),
+)
+"""What tells `plan` that blocking writes will work. Without it `plan` warns, and `freeze` finds out."""
 
 # A privilege on all databases does not extend to these (the server's own rule).
 _NOT_AMONG_ALL = ("config", "local")
@@ -46,7 +50,7 @@ DEMOTING = (
 
 def needed_privileges(database: str) -> tuple[Needed, ...]:
     """What a release needs on the origin's server, freezing by a write block included."""
-    return (*BLOCKING, *release_privileges(database))
+    return (*BLOCKING, *LOOKING_AHEAD, *release_privileges(database))
 
 
 def release_privileges(database: str) -> tuple[Needed, ...]:

@@ -57,10 +57,23 @@ def wait_for_writers(
         time.sleep(POLL_SECONDS)
 
 
-def open_transactions(client: MongoClient[Document], users: Iterable[Name] = ()) -> list[str]:
-    """Every open transaction, described."""
-    names = {_session_owner(user): user for user in users}
-    return [told for _, told in _transactions(_everything(client), set(), names, None)]
+def describe_lock_holders(client: MongoClient[Document], seconds: float) -> list[str]:
+    """Whatever keeps the server from taking a lock on everything: open transactions, and long operations.
+
+    Args:
+        seconds: how long an operation outside of a transaction has to have gone on.
+    """
+    operations = _everything(client)
+    found = [told for _, told in _transactions(operations, set(), {}, None)]
+    found += [
+        _describe(operation, _users(operation), f"at {_what(operation)} for {_running(operation):.0f} s")
+        for operation in operations
+        if "transaction" not in operation
+        and operation.get("locks", {}).get("Global")
+        and not operation.get("waitingForLock")
+        and _running(operation) > seconds
+    ]
+    return found
 
 
 def is_working(client: MongoClient[Document], users: Iterable[Name], commands: frozenset[str]) -> bool:
@@ -122,6 +135,10 @@ def _has_output(command: Document) -> bool:
         not isinstance(stages, list)
         or any(not isinstance(stage, dict) or {"$out", "$merge"} & stage.keys() for stage in stages)
     )
+
+
+def _running(operation: Document) -> float:
+    return float(operation.get("microsecs_running", 0)) / 1e6
 
 
 def _is_of(operation: Document, users: set[Name]) -> bool:

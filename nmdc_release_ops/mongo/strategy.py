@@ -11,10 +11,10 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.privileges import BLOCKING, DEMOTING, missing_privileges
 from nmdc_release_ops.mongo.readonly import Kind, RoleMissing, demotions, who_bypasses_a_block, who_could_undo_it
-from nmdc_release_ops.mongo.topology import Server
+from nmdc_release_ops.mongo.topology import Server, feature_compatibility
 
 FIRST_WITH_WRITE_BLOCK = (6, 0)
-"""`setUserWriteBlockMode` came with MongoDB 6.0."""
+"""`setUserWriteBlockMode` came with MongoDB 6.0, and with featureCompatibilityVersion 6.0."""
 _NAMES_SHOWN = 20
 
 
@@ -64,7 +64,7 @@ def choose_strategy(
             continue
         in_the_way[strategy] = list(_obstacles(client, server, database, strategy))
         if not in_the_way[strategy]:
-            return _choice(client, database, strategy, _reason(wanted, in_the_way))
+            return _choice(client, server, database, strategy, _reason(wanted, in_the_way))
     raise NotFreezable(
         [f"The origin cannot be frozen by {strategy}: {'; '.join(found)}." for strategy, found in in_the_way.items()]
     )
@@ -76,6 +76,11 @@ def _obstacles(client: MongoClient[Document], server: Server, database: str, str
             yield f"the server runs MongoDB {server.version}, and blocking writes needs 6.0 or later"
         elif missing := missing_privileges(client, BLOCKING):
             yield f"the user in NMDC_ORIGIN_URI lacks {', '.join(missing)}; grant the role of docs/operator-role.md"
+        elif _may_lag(server) and (found := feature_compatibility(client)) and found < FIRST_WITH_WRITE_BLOCK:
+            yield (
+                f"the server's featureCompatibilityVersion is {found[0]}.{found[1]}, and blocking writes needs 6.0; have its "
+                'administrator raise it (setFeatureCompatibilityVersion: "6.0")'
+            )
         return
     if missing := missing_privileges(client, DEMOTING):
         yield f"the user in NMDC_ORIGIN_URI lacks {', '.join(missing)}; grant the second role of docs/operator-role.md"
@@ -86,6 +91,11 @@ def _obstacles(client: MongoClient[Document], server: Server, database: str, str
         yield str(error).rstrip(".")
 
 
+def _may_lag(server: Server) -> bool:
+    """Whether the features of 6.0 may be off for the server's data. Later servers accept no data that old."""
+    return server.release == FIRST_WITH_WRITE_BLOCK
+
+
 def _reason(wanted: Strategy | None, in_the_way: dict[Strategy, list[str]]) -> str:
     if wanted:
         return "The configuration asks for it."
@@ -94,17 +104,24 @@ def _reason(wanted: Strategy | None, in_the_way: dict[Strategy, list[str]]) -> s
     return "The server can block writes with one command, and we may tell it to."
 
 
-def _choice(client: MongoClient[Document], database: str, strategy: Strategy, reason: str) -> Choice:
+def _choice(client: MongoClient[Document], server: Server, database: str, strategy: Strategy, reason: str) -> Choice:
+    warnings = []
+    if strategy is Strategy.WRITE_BLOCK and _may_lag(server) and feature_compatibility(client) is None:
+        warnings.append(
+            "Whether the server's featureCompatibilityVersion is 6.0, which blocking writes needs, could not be looked up: the "
+            "user in NMDC_ORIGIN_URI lacks getParameter on cluster (docs/operator-role.md). If it is lower, `freeze` fails, and "
+            "nothing is frozen."
+        )
     try:
         accounts = read_accounts(client, database)
     except AccountsHidden as hidden:
         unknown = f"Whether users bypass the write block could not be looked up. {hidden}"
-        return Choice(strategy, reason, (unknown,))
+        return Choice(strategy, reason, (*warnings, unknown))
     if strategy is Strategy.WRITE_BLOCK:
         bypassing = _told(
             who_bypasses_a_block(accounts), "may bypass a write block, and can write to the origin while it is frozen"
         )
-        return Choice(strategy, reason, tuple(bypassing))
+        return Choice(strategy, reason, (*warnings, *bypassing))
     changed = len([one for one in demotions(accounts, database, "plan") if one.kind is not Kind.STAND_IN])
     promoting = _told(
         who_could_undo_it(accounts, database),

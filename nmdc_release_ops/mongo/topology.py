@@ -75,6 +75,17 @@ def is_write_blocked(client: MongoClient[Document]) -> bool | None:
     return None if mode is None else mode == 2
 
 
+def feature_compatibility(client: MongoClient[Document]) -> tuple[int, int] | None:
+    """The version whose features the server's data may use, which can be one less than the server's; None where the user
+    may not ask (`getParameter`)."""
+    try:
+        answer = client.admin.command({"getParameter": 1, "featureCompatibilityVersion": 1})
+    except OperationFailure:
+        return None
+    major, minor = answer["featureCompatibilityVersion"]["version"].split(".")
+    return int(major), int(minor)
+
+
 def requires_authorization(client: MongoClient[Document], database: str) -> bool:
     """Whether a stranger, who connects without logging in, is refused.
 

@@ -3,20 +3,20 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import require_lineage
-from nmdc_release_ops.mongo.ledger import recorded_version
+from nmdc_release_ops.mongo.bookkeeping import conforming_version
 from nmdc_release_ops.records import FollowedWorkflows, FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources import Deployment, OriginResource
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.steps.display import table
-from nmdc_release_ops.steps.failures import DatabaseNotReleased, told_plainly
+from nmdc_release_ops.steps.failures import DatabaseNotReleased, explain_failures
+from nmdc_release_ops.steps.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.require_tests import WatchingConfig
 
 DATA_RELEASED = (
-    "The data release itself is complete: the origin has the new version, and writes are allowed again. Only the Runtime was "
-    "not deployed, or not all of it: re-execute the run from `deploy`, or deploy by hand."
+    "The data release itself is complete. Only the Runtime was not deployed, or not all of it: re-execute the run from `deploy`, "
+    "or deploy by hand."
 )
-NOT_DEPLOYED = "This step does not change the origin. Nothing was deployed."
 RUNTIME_RELEASED = (
     "The release is on GitHub, and its workflows are done. Only the Runtime was not deployed, or not all of it: re-execute the "
     "run from `deploy`, or deploy by hand. The origin has no part in this."
@@ -33,16 +33,16 @@ def deploy(
     deployment: Deployment,
 ) -> None:
     """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
-    with told_plainly(NOT_DEPLOYED), origin.connect() as connected:
+    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
         require_lineage(plan=plan, unfreeze=thawed)
-        found = recorded_version(connected.database)
+        found = conforming_version(connected.database)
         if found != plan.to_version:
             raise DatabaseNotReleased(
                 f"The ledger says that the database conforms to schema {found or 'unknown'}, and release {plan.release_id} is "
                 f"for {plan.to_version}: it was rolled back, or another migration followed. Nothing was deployed. Deploy by hand "
                 "what fits the database, or launch a new release."
             )
-    with told_plainly(DATA_RELEASED):
+    with explain_failures(lambda: f"{DATA_RELEASED} {look_up_origin(origin, context.run_id)}"):
         _deploy(context, config, deployment)
 
 
@@ -51,7 +51,7 @@ def deploy_runtime(
     context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: Deployment
 ) -> None:
     """Upgrade the Runtime to its new release where that is configured, and report each."""
-    with told_plainly(RUNTIME_RELEASED):
+    with explain_failures(lambda: RUNTIME_RELEASED):
         targets = deployment.targets(config.watching())
         if not targets.names:
             context.log.info("Nothing is configured to be deployed; see docs/automation.md.")

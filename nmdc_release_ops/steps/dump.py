@@ -12,8 +12,9 @@ from nmdc_release_ops.mongo.journal import refuse_if_swapped
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import OriginResource, ReleaseHome
 from nmdc_release_ops.steps.display import log_progress, size, table
-from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
+from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import hold_frozen
+from nmdc_release_ops.steps.origin_state import origin_lookup
 
 
 @dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."))
@@ -26,7 +27,7 @@ def dump(
 ) -> Archive:
     """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
     folder = home.archive(plan.release_id)
-    with told_plainly(NOT_CHANGED), origin.connect() as connected:
+    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
         require_lineage(plan=plan, freeze=frozen)
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)

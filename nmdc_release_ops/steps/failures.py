@@ -1,6 +1,6 @@
 """Errors as the operator reads them on the run page: what happened, what state the origin is in, what to do next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
@@ -17,12 +17,6 @@ from nmdc_release_ops.resources import (
 )
 from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
-
-NOT_TOUCHED = "The origin was not touched and is not frozen."
-NOT_CHANGED = (
-    "No data of the origin was changed. If this run froze it, it is thawed now, or, where the origin does not answer, the sensor "
-    "frozen_origin_watchdog does as soon as it answers again; see the last lines of the run's log."
-)
 
 
 class PlanRefused(Exception):
@@ -88,11 +82,11 @@ def runbook_entry(error: Exception) -> str:
 
 
 @contextmanager
-def told_plainly(state: str) -> Iterator[None]:
+def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
     """Turn the errors that we know into failures that speak to the operator; others keep their stack trace.
 
     Args:
-        state: what state the origin is in when the step fails.
+        describe_state: called when the step fails: what state the origin, or whatever the step is about, is in then.
 
     Raises:
         dagster.Failure: with the error's text and the state.
@@ -102,8 +96,19 @@ def told_plainly(state: str) -> Iterator[None]:
         with naming_failures("server"):
             yield
     except FORESEEN as error:
+        state = _describe(describe_state)
         raise dg.Failure(
             description=f"{error}\n\n{state}\n\n{runbook_entry(error)}",
             metadata={"error": type(error).__name__, "origin": state, **getattr(error, "metadata", {})},
             allow_retries=False,
         ) from error
+
+
+def _describe(describe_state: Callable[[], str]) -> str:
+    try:
+        return describe_state()
+    except Exception as unforeseen:  # The step's own error must not be lost behind this one.
+        return (
+            f"The state of the origin could not be looked up ({type(unforeseen).__name__}: {unforeseen}). Launch the job "
+            "`unfreeze`: it says who holds the origin."
+        )

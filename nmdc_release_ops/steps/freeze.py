@@ -12,7 +12,8 @@ from nmdc_release_ops.mongo.strategy import Choice, NotFreezable, choose_strateg
 from nmdc_release_ops.mongo.topology import Server
 from nmdc_release_ops.records import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import Origin, OriginResource
-from nmdc_release_ops.steps.failures import NOT_CHANGED, PlanRefused, told_plainly
+from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.origin_state import origin_lookup
 
 AUTOMATIC = "automatic"
 
@@ -40,7 +41,7 @@ class RunEnded(MongoError):
 @dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."))
 def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginResource) -> FreezeLease:
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read."""
-    with told_plainly(NOT_CHANGED), origin.connect() as connected:
+    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
     lease = lease.model_copy(update={"made_from": made_from(plan=plan)})
     context.add_output_metadata(

@@ -10,11 +10,19 @@ from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.changes import compare, snapshot
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
-from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
+from nmdc_release_ops.resources import (
+    OriginResource,
+    ReleaseHome,
+    SchemaReleases,
+    SchemaWorker,
+    Transformer,
+    TransformerResource,
+)
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.steps.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.display import duration, log_progress, table
-from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, MigratorTimedOut, WorkerDied, told_plainly
+from nmdc_release_ops.steps.failures import MigratorFailed, MigratorTimedOut, WorkerDied, explain_failures
+from nmdc_release_ops.steps.origin_state import origin_lookup
 
 # What the driver calls a server that is gone, in a worker's report.
 _LOST = ("AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError")
@@ -25,6 +33,7 @@ def migrate(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
     archive: Archive,
+    origin: OriginResource,
     home: ReleaseHome,
     transformer: TransformerResource,
     schema: SchemaReleases,
@@ -35,7 +44,10 @@ def migrate(
 
     It always starts over from the archive, so it can be re-executed at any time.
     """
-    with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        transformer.open(home.transformer(plan.release_id)) as scratch,
+    ):
         require_lineage(plan=plan, dump=archive)
         manifest = read_archive(archive.path, archive.manifest_sha256)
         context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")

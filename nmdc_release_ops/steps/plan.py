@@ -33,11 +33,13 @@ from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
-from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
+from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
+from nmdc_release_ops.steps.origin_state import look_up_origin
 from nmdc_release_ops.steps.prepare_environments import prepare_environments
 from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
 
+NOT_TOUCHED = "The origin was not touched."
 # What a fresh mongod allocates for itself.
 FIXED_BYTES = 1_250_000_000
 # The archive is never larger than the data; the transformer holds them, their indexes and what migrators rewrite.
@@ -101,7 +103,10 @@ def plan(
     Everything that can fail for a foreseeable reason fails here, before the origin is frozen. Where the database already
     conforms to the target, the run succeeds and there is nothing else to do.
     """
-    with told_plainly(NOT_TOUCHED), origin.connect() as connected:
+    with (
+        explain_failures(lambda: f"{NOT_TOUCHED} {look_up_origin(origin, context.run_id)}"),
+        origin.connect() as connected,
+    ):
         home.require_writable()
         server = describe_server(connected.client, connected.database.name)
         problems = inspect_server(

@@ -21,15 +21,11 @@ from nmdc_release_ops.mongo.unchanged import changed_since
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
 from nmdc_release_ops.resources import Origin, OriginResource, ReleaseHome, TransformerResource
 from nmdc_release_ops.steps.display import log_progress, table
-from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import hold_frozen
+from nmdc_release_ops.steps.origin_state import origin_lookup
 
 P = ParamSpec("P")
-
-UNDER_WAY = (
-    "If the log says that the swap was begun, the origin stays frozen on purpose: re-execute the run from `restore` to "
-    "finish it. Otherwise no data of the origin was changed, and the run thaws it now."
-)
 
 
 class OriginChanged(MongoError):
@@ -51,7 +47,7 @@ def restore(
 
     Collections that the migration left untouched are not written at all.
     """
-    with told_plainly(UNDER_WAY), origin.connect() as connected:
+    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
         if _begun_swap(connected, plan) is None:
             _require_one_chain(plan, archive, migrated, validation)
         hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)

@@ -12,14 +12,10 @@ from nmdc_release_ops.mongo.staging import STAGED
 from nmdc_release_ops.mongo.topology import describe_server
 from nmdc_release_ops.resources import Origin, OriginResource
 from nmdc_release_ops.steps.display import duration, table
-from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
+from nmdc_release_ops.steps.origin_state import origin_lookup
 from nmdc_release_ops.steps.thaw import thaw_unless_swapping
-
-STOPPED = (
-    "If the log says that moves are being undone, the origin stays frozen on purpose: launch the job `rollback` again to "
-    "finish. Otherwise nothing was renamed, and the run thaws the origin now if it froze it."
-)
 
 
 class RollbackConfig(FreezeConfig):
@@ -43,7 +39,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
 
     Finishes a rollback that was interrupted. Where the last release was rolled back before, there is nothing to do.
     """
-    with told_plainly(STOPPED), origin.connect() as connected:
+    with explain_failures(origin_lookup(origin, context.run_id, config.release_id)), origin.connect() as connected:
         journal = release_to_roll_back(connected.database, config.release_id)
         if journal.state is State.ROLLED_BACK:
             context.log.info(

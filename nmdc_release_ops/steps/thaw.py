@@ -1,4 +1,4 @@
-"""What happens to a frozen origin when a step fails, and thawing it by hand."""
+"""What happens to a frozen origin when a step fails or a run ends without `unfreeze`, and thawing it by hand."""
 
 import dagster as dg
 from pymongo.errors import PyMongoError
@@ -6,12 +6,15 @@ from pymongo.errors import PyMongoError
 from nmdc_release_ops.mongo.bookkeeping import settle
 from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import is_blocked_by_others, thaw
+from nmdc_release_ops.mongo.freeze import thaw
 from nmdc_release_ops.mongo.holder import Holder
 from nmdc_release_ops.mongo.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.lease import Lease, current_lease
+from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
-from nmdc_release_ops.steps.failures import runbook_entry, told_plainly
+from nmdc_release_ops.steps.failures import explain_failures, runbook_entry
+from nmdc_release_ops.steps.last_step import read_steps
+from nmdc_release_ops.steps.origin_state import describe_origin, describe_own_lease, origin_lookup
 
 
 class ReleaseGoesOn(MongoError):
@@ -21,38 +24,51 @@ class ReleaseGoesOn(MongoError):
 @dg.failure_hook(required_resource_keys={"origin"})
 def thaw_after_failure(context: dg.HookContext) -> None:
     """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way."""
+    if not _thaw_own(context):
+        context.log.info("The origin is not frozen by this run.")
+
+
+@dg.success_hook(required_resource_keys={"origin"})
+def thaw_after_last_step(context: dg.HookContext) -> None:
+    """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them."""
+    steps = read_steps(context.instance, context.run_id, context.step_key)
+    if not steps.left:
+        _thaw_own(context, f"This run ends without the steps that were not selected: {', '.join(steps.not_selected)}. ")
+
+
+def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
+    """Thaw the origin if this run holds it; say so, and what came of it. False where it certainly does not.
+
+    Args:
+        why: what to say before.
+    """
     origin: OriginResource = context.resources.origin
     try:
         with origin.connect() as connected:
             lease = current_lease(connected.client)
             if lease is None or lease.run_id != context.run_id:
-                context.log.info("The origin is not frozen by this run.")
-                return
-            context.log.warning(thaw_unless_swapping(connected, lease, context.run_id))
+                return False
+            context.log.warning(why + thaw_unless_swapping(connected, lease, context.run_id))
     except SwapUnderWay as refusal:
         context.log.error(f"{refusal} {runbook_entry(refusal)}")
     except (MongoError, PyMongoError, ConfigurationMissing) as error:
-        context.log.error(
-            f"The origin could not be thawed: {error} If this run froze it, it still is. The sensor frozen_origin_watchdog "
-            "thaws it within half a minute of its being reachable again; so do the job `unfreeze`, and re-executing this run "
-            "from the failed step."
-        )
+        context.log.error(f"{why}The origin could not be thawed: {error} {describe_own_lease(context.run_id)}")
+    return True
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> None:
     """Look who holds the origin, say so, and thaw it unless a swap is under way or the release goes on."""
-    with told_plainly("The origin was left as it is."), origin.connect() as connected:
-        lease = current_lease(connected.client)
+    with explain_failures(origin_lookup(origin, context.run_id)), origin.connect() as connected:
+        state = read_origin_state(connected.client, connected.database.name)
+        context.log.info(describe_origin(state, context.run_id))
+        lease = state.lease
         if lease is None:
-            said = put_back_leftover(connected)
-            context.log.info(said or _nobody(is_blocked_by_others(connected.client)))
+            nothing = "" if state.is_write_blocked or state.is_swap_under_way else "So there is nothing to undo."
+            context.log.info(put_back_leftover(connected) or nothing or "Nothing was undone.")
             return
         run = context.instance.get_run_by_id(lease.run_id)
-        context.log.info(
-            f"Release {lease.release_id} (run {lease.run_id}, {lease.holder}) has held the origin since "
-            f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Its run is {run.status.value.lower() if run else 'unknown here'}."
-        )
+        context.log.info(f"Its run is {run.status.value.lower() if run else 'unknown here'}.")
         if not (run and run.is_finished) and _goes_on(lease):
             raise ReleaseGoesOn(
                 f"Release {lease.release_id} goes on, by {lease.holder}, and was left alone. To stop it, terminate run "
@@ -102,12 +118,3 @@ def pay_ledger(origin: Origin) -> str:
 
 def _goes_on(lease: Lease) -> bool:
     return not lease.is_abandoned and lease.holder != Holder.this_process()
-
-
-def _nobody(blocked_by_others: bool) -> str:
-    if blocked_by_others:
-        return (
-            "No release holds the origin, yet writes to it are blocked: somebody else did that, and it is not ours to lift. "
-            "Find out who, and lift it with setUserWriteBlockMode."
-        )
-    return "No release holds the origin, and writes to it are not blocked; there is nothing to undo."

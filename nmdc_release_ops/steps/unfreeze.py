@@ -12,14 +12,11 @@ from nmdc_release_ops.mongo.lease import Strategy, freezes_of
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources import OriginResource, ReleaseHome, SchemaReleases
 from nmdc_release_ops.steps.display import duration, table
-from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.origin_state import origin_lookup
 
 ENVIRONMENT_DAYS = 90
 """A schema environment that no release has asked for in so many days is removed; it is made again when it is needed."""
-RELEASED = (
-    "The release itself is complete: the origin has the new version. If it is still frozen, re-execute the run from "
-    "`unfreeze`, or launch the job `unfreeze`."
-)
 
 
 # Dagster wants the names of ops and jobs to differ, and there is a job `unfreeze`: in the graph of `data_release` this op
@@ -37,7 +34,7 @@ def unfreeze(
 
     The transformer's files, archives beyond `keep_archives`, and schema environments out of use are removed.
     """
-    with told_plainly(RELEASED), origin.connect() as connected:
+    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
         require_lineage(plan=plan, restore=restoration)
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
         if is_blocked_by_others(connected.client):

@@ -9,12 +9,20 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
+from nmdc_release_ops.resources import (
+    OriginResource,
+    ReleaseHome,
+    SchemaReleases,
+    SchemaWorker,
+    Transformer,
+    TransformerResource,
+)
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.schema.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.failures import NOT_CHANGED, DocumentsInvalid, WorkerDied, told_plainly
+from nmdc_release_ops.steps.failures import DocumentsInvalid, WorkerDied, explain_failures
+from nmdc_release_ops.steps.origin_state import origin_lookup
 from nmdc_release_ops.steps.verdict import described, explained, intolerable, table_of_violations, verdict_on
 
 VIOLATIONS = "violations.jsonl"
@@ -27,6 +35,7 @@ def validate(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
     migrated: MigratedDatabase,
+    origin: OriginResource,
     home: ReleaseHome,
     transformer: TransformerResource,
     schema: SchemaReleases,
@@ -39,7 +48,10 @@ def validate(
     """
     folder = home.release(plan.release_id)
     page = folder / PAGE
-    with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        transformer.open(home.transformer(plan.release_id)) as scratch,
+    ):
         require_lineage(plan=plan, migrate=migrated)
         state = snapshot(scratch.database)
         if dict(state.hashes) != migrated.hashes:

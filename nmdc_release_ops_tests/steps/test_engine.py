@@ -26,7 +26,7 @@ def test_plan_refuses_tools_that_are_not_installed(workplace: Workplace, monkeyp
         step, failure = failure_of(workplace.release(target_version="11.25", engine="mongo-tools"))
     assert step == "plan"
     assert "needs mongodump and mongorestore, not found on PATH" in str(failure.description)
-    assert "The origin was not touched and is not frozen." in str(failure.description)
+    assert "The origin was not touched. The origin is not frozen" in str(failure.description)
 
 
 def test_an_engine_that_there_is_not_is_refused(workplace: Workplace) -> None:

@@ -1,0 +1,52 @@
+"""What state the origin is in, as facts: who holds it, whether others can write to it, and how far a swap is."""
+
+from dataclasses import dataclass
+
+from pymongo import MongoClient
+
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.demotion import read_header
+from nmdc_release_ops.mongo.journal import Journal, newest_journal, read_journal
+from nmdc_release_ops.mongo.lease import Lease, current_lease
+from nmdc_release_ops.mongo.topology import is_write_blocked
+
+
+@dataclass(frozen=True)
+class OriginState:
+    """What was found, one look after the other: a thaw or a swap may have begun in between.
+
+    Attributes:
+        lease: of the release that holds the origin.
+        is_write_blocked: None where the server does not tell.
+        demoted_by: the release that made users and roles read-only and has not put them all back.
+        journal: of the release that holds the origin; where none does, of the one that was asked for, else of the last one
+            that came to its swap.
+    """
+
+    lease: Lease | None
+    is_write_blocked: bool | None
+    demoted_by: str | None
+    journal: Journal | None
+
+    @property
+    def is_swap_under_way(self) -> bool:
+        """Whether a swap, or its undoing, was begun and is not finished: the origin has to stay frozen."""
+        return self.journal is not None and self.journal.is_under_way
+
+
+def read_origin_state(client: MongoClient[Document], database: str, release_id: str | None = None) -> OriginState:
+    """Look at the lease, the journal and the server.
+
+    Args:
+        database: the one that releases are about.
+        release_id: the release whose swap is of interest where nobody holds the origin.
+    """
+    lease = current_lease(client)
+    demoted = read_header(client)
+    wanted = lease.release_id if lease else release_id
+    return OriginState(
+        lease=lease,
+        is_write_blocked=is_write_blocked(client),
+        demoted_by=demoted.release_id if demoted else None,
+        journal=read_journal(client, wanted) if wanted else newest_journal(client, database),
+    )

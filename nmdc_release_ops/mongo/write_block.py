@@ -1,0 +1,128 @@
+"""Freezing by a write block: one switch of the server, which refuses the writes of whoever may not bypass it.
+
+To switch it on, the server waits until no transaction is open, and **while it waits every read and write waits behind it**
+(measured on 6.0.5). So it is never left waiting for longer than a reader may be kept: it is asked again and again, for
+a moment each time.
+"""
+
+import time
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from nmdc_release_ops.mongo.accounts import Name
+from nmdc_release_ops.mongo.clock import ClusterTime, cluster_time
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.sessions import POLL_SECONDS, describe_lock_holders, is_working
+from nmdc_release_ops.mongo.topology import is_write_blocked
+
+TRY_SECONDS = 0.2
+"""How long one try may keep readers waiting."""
+PAUSE_SECONDS = 0.5
+"""How long readers and writers are left alone between two tries."""
+QUIET_SECONDS = 1.0
+"""How long a try is put off because something is in its way: on a busy server there always is something."""
+ALLOW_SECONDS = 60
+_COMMAND = "setUserWriteBlockMode"
+_TIMED_OUT = (50, 262)
+# IllegalOperation is the answer below featureCompatibilityVersion 6.0, CommandNotFound before MongoDB 6.0: nothing can be
+# blocked there. The server refuses to lower the version while writes are blocked.
+_NO_SUCH_SWITCH = (20, 59)
+
+
+class BlockFailed(MongoError):
+    """The server did not block writes."""
+
+
+class StillBlocked(MongoError):
+    """The server does not allow writes again."""
+
+
+def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
+    """Block the writes of others; return a moment since which nobody has written. No read waits for long meanwhile.
+
+    Where it fails, `allow_writes` makes sure that nothing stays blocked.
+
+    Args:
+        seconds: how long to go on trying while transactions are open.
+
+    Raises:
+        BlockFailed: naming what was in the way.
+        ClusterTimeUnavailable: writes are blocked, and since when could not be asked.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        _wait_for_quiet(client, min(QUIET_SECONDS, deadline - time.monotonic()))
+        try:
+            _switch(client, on=True)
+        except OperationFailure as error:
+            # It may have run out of time after it was done: then the block is on.
+            if not is_write_blocked(client):
+                if error.code not in _TIMED_OUT:
+                    raise BlockFailed(f"The server refused to block writes: {error}. Correct the cause.") from error
+                if time.monotonic() > deadline:
+                    raise BlockFailed(
+                        f"Transactions did not end within {seconds:g} seconds, so writes were not blocked. They are: "
+                        f"{'; '.join(_in_the_way(client)) or 'none any more'}. End them (killSessions, killOp) or wait."
+                    ) from error
+                time.sleep(PAUSE_SECONDS)
+                continue
+        return cluster_time(client)
+
+
+def allow_writes(client: MongoClient[Document], seconds: float = ALLOW_SECONDS) -> None:
+    """Allow everybody's writes again. Where nothing is blocked, or nothing can be, there is nothing to do.
+
+    Always asked for, also where nothing is blocked yet: a process that was killed may have left the server a command to
+    block writes that it has not come to, and it executes one after the other.
+
+    Args:
+        seconds: how long to go on trying.
+
+    Raises:
+        StillBlocked: the server refuses, or does not come to it.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            _switch(client, on=False)
+            return
+        except OperationFailure as error:
+            blocked = is_write_blocked(client)
+            if not blocked and error.code in _NO_SUCH_SWITCH:
+                return
+            if blocked is False and not _is_switching(client):
+                return
+            if error.code not in _TIMED_OUT or time.monotonic() > deadline:
+                raise StillBlocked(
+                    f"The server does not allow writes again: {error}. Correct the cause, and launch the job `unfreeze`; or "
+                    f"have its administrator run db.adminCommand({{{_COMMAND}: 1, global: false}}), and launch it then."
+                ) from error
+        time.sleep(PAUSE_SECONDS)
+
+
+def _switch(client: MongoClient[Document], *, on: bool) -> None:
+    client.admin.command({_COMMAND: 1, "global": on, "maxTimeMS": round(TRY_SECONDS * 1000)})
+
+
+def _wait_for_quiet(client: MongoClient[Document], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and _in_the_way(client):
+        time.sleep(POLL_SECONDS)
+
+
+def _in_the_way(client: MongoClient[Document]) -> list[str]:
+    try:
+        return describe_lock_holders(client, TRY_SECONDS)
+    except OperationFailure as error:
+        return [f"unknown ({error})"]
+
+
+def _is_switching(client: MongoClient[Document]) -> bool:
+    """Whether a command to block or to allow writes of ours is still waiting on the server."""
+    login = client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
+    try:
+        return is_working(client, map(Name.of_user, login), frozenset({_COMMAND}))
+    except OperationFailure:
+        return False

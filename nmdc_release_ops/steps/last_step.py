@@ -1,0 +1,58 @@
+"""Which steps a run executes, and whether one of them is still to come."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+import dagster as dg
+
+_ENDED = {
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.STEP_SKIPPED,
+}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a run.
+
+    Attributes:
+        left: those that will be executed yet.
+        not_selected: those of the job that this run does not execute, each after those that it needs.
+    """
+
+    left: frozenset[str]
+    not_selected: tuple[str, ...]
+
+
+def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Steps:
+    """Look up what a run executes in its plan, and how far it is in its event log.
+
+    Args:
+        succeeded: the step that has just succeeded.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.execution_plan_snapshot_id is None:
+        raise LookupError(f"Dagster does not know which steps run {run_id} executes")
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    selected = frozenset(plan.step_keys_to_execute)
+    went_on = {succeeded}
+    stopped: set[str] = set()
+    for entry in instance.all_logs(run_id, of_type=_ENDED):
+        event = entry.dagster_event
+        if event is not None and event.step_key is not None:
+            (went_on if event.is_step_success else stopped).add(event.step_key)
+    abandoned = _downstream(plan.step_deps, stopped & selected)
+    return Steps(
+        left=selected - went_on - stopped - abandoned,
+        not_selected=tuple(step for step in TopologicalSorter(plan.step_deps).static_order() if step not in selected),
+    )
+
+
+def _downstream(dependencies: Mapping[str, Set[str]], stopped: Set[str]) -> set[str]:
+    """The steps that are never executed because one before them failed or was skipped."""
+    found = set(stopped)
+    while more := {step for step, needed in dependencies.items() if step not in found and needed & found}:
+        found |= more
+    return found

@@ -1,0 +1,128 @@
+"""The state of the origin in sentences: what a failed step, the job `unfreeze` and the watchdog say of it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from pymongo.errors import PyMongoError
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.heartbeat import lease_of
+from nmdc_release_ops.mongo.journal import Journal, State
+from nmdc_release_ops.mongo.lease import Lease, Strategy
+from nmdc_release_ops.mongo.origin_state import OriginState, read_origin_state
+from nmdc_release_ops.resources import ConfigurationMissing, OriginResource
+
+FINISH_OR_UNDO = "Re-execute the run from `restore` to finish the swap, or launch the job `rollback` to undo it."
+FINISH_ROLLBACK = "Launch the job `rollback` to finish undoing it."
+
+
+def origin_lookup(origin: OriginResource, run_id: str, release_id: str | None = None) -> Callable[[], str]:
+    """For `explain_failures`: what looks up the origin's state at the moment of a failure."""
+    return partial(look_up_origin, origin, run_id, release_id)
+
+
+def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None = None) -> str:
+    """Say what state the origin is in now; for a run that has failed.
+
+    Args:
+        release_id: the release that the run is about, where that is known.
+    """
+    try:
+        with origin.connect() as connected:
+            state = read_origin_state(connected.client, connected.database.name, release_id)
+    except ConfigurationMissing:
+        return f"The state of the origin cannot be looked up without its address. {describe_own_lease(run_id)}"
+    except (MongoError, PyMongoError):
+        return f"The origin does not answer, so its state cannot be determined. {describe_own_lease(run_id)}"
+    said = [describe_origin(state, run_id)]
+    if state.lease is None and release_id is not None and not state.is_swap_under_way:
+        said.append(_describe_swap(state.journal))
+    if state.lease is not None and state.lease.run_id == run_id and not state.is_swap_under_way:
+        said.append("This run thaws it now; its next log lines say so.")
+    return " ".join(said)
+
+
+def describe_origin(state: OriginState, run_id: str) -> str:
+    """Who holds the origin, whether others can write to it, how far a swap is, and what has to be done about that.
+
+    Args:
+        run_id: the run that is called "this run".
+    """
+    if state.lease is None:
+        return _describe_unheld(state)
+    said = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
+    if state.journal and state.journal.is_under_way:
+        said += ["It stays frozen on purpose.", _finish(state.journal)]
+    return " ".join(said)
+
+
+def describe_own_lease(run_id: str) -> str:
+    """What this process knows of the lease of its run when the origin cannot be asked."""
+    lease = lease_of(run_id)
+    if lease is None:
+        return "This run does not hold it."
+    return (
+        f"This run took its lease at {_moment(lease.taken_at)}. If it is still frozen, the sensor frozen_origin_watchdog thaws "
+        "it within half a minute of its answering again, unless a swap was begun; so does the job `unfreeze`."
+    )
+
+
+def _describe_unheld(state: OriginState) -> str:
+    if state.demoted_by is not None:
+        return (
+            f"Release {state.demoted_by} made users and roles read-only, and holds no lease any more. Launch the job `unfreeze` "
+            "to put them back."
+        )
+    frozen = "The origin is not frozen: no release holds it."
+    if state.is_write_blocked:
+        frozen = (
+            "Writes to the origin are blocked, and no release holds it: somebody else blocked them, and it is not ours to lift. "
+            "Find out who did it, and lift it with setUserWriteBlockMode."
+        )
+    if state.journal is None or not state.journal.is_under_way:
+        return frozen
+    return f"{frozen} {_describe_swap(state.journal)} Users can see and change this. {_finish(state.journal)} Do it at once."
+
+
+def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
+    who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
+    held = f"The origin is held by {who} since {_moment(lease.taken_at)}"
+    if lease.thawing:
+        return f"{held}, and is being thawed."
+    if lease.strategy is Strategy.NONE:
+        return f"{held}; nobody is kept from writing, because it has no authorization."
+    if lease.frozen_at is None:
+        return f"{held}; freezing it was begun and is not finished."
+    if not _is_in_force(state, lease):
+        return f"{held}, and somebody lifted the freeze: users can write to it."
+    return f"The origin is frozen by {who} since {_moment(lease.frozen_at)}."
+
+
+def _is_in_force(state: OriginState, lease: Lease) -> bool:
+    if lease.strategy is Strategy.DEMOTE_ROLES:
+        return state.demoted_by == lease.release_id
+    return state.is_write_blocked is not False
+
+
+def _describe_swap(journal: Journal | None) -> str:
+    if journal is None:
+        return "No swap was begun. No data of the origin was changed."
+    name = f"swap of release {journal.release_id}"
+    match journal.state:
+        case State.SWAPPING:
+            return f"The {name} was begun: {journal.made} of its {len(journal.moves)} moves are on record as made."
+        case State.SWAPPED:
+            return f"The {name} is complete: the database is at schema {journal.to_version}."
+        case State.ROLLING_BACK:
+            return f"Undoing the {name} was begun and is not finished."
+        case State.ROLLED_BACK:
+            return f"The {name} was undone: the database is at schema {journal.from_version}."
+
+
+def _finish(journal: Journal) -> str:
+    return FINISH_ROLLBACK if journal.state is State.ROLLING_BACK else FINISH_OR_UNDO
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
