@@ -12,6 +12,7 @@ from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.difference import CollectionCounts
+from nmdc_release_ops.mongo.identity import ServerIdentity
 from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
@@ -64,6 +65,7 @@ class ReleasePlan(Record):
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
+        origin: what the origin is, whatever its address; None in records of versions that did not note it.
         strategy: how writes will be kept out.
         strategy_reason: why in this way, a sentence or two.
         drain_timeout: seconds that freezing waits for what others have begun.
@@ -85,6 +87,7 @@ class ReleasePlan(Record):
     run_id: str
     database: str
     server: str
+    origin: ServerIdentity | None = None
     strategy: Strategy
     strategy_reason: str
     drain_timeout: int

@@ -8,7 +8,8 @@ from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.ledger import require_recorded
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
-from nmdc_release_ops.resources import OriginResource, ReleaseHome
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.steps.display import log_progress, size, table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, told_plainly
 from nmdc_release_ops.steps.freeze import hold_frozen
@@ -23,8 +24,8 @@ def dump(
     home: ReleaseHome,
 ) -> Archive:
     """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
-    folder = home.archive(plan.release_id)
-    with told_plainly(NOT_CHANGED), origin.connect() as connected:
+    folder = home.archive(plan)
+    with told_plainly(NOT_CHANGED), home.use(plan), origin.connect() as connected:
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)

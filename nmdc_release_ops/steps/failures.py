@@ -7,7 +7,8 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, HomeUnusable, RecordMissing
+from nmdc_release_ops.release_home import HomeUnusable
+from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, RecordMissing
 from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
 

@@ -10,7 +10,8 @@ from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import compare, snapshot
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
-from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.steps.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.display import duration, log_progress, table
@@ -35,7 +36,7 @@ def migrate(
 
     It always starts over from the archive, so it can be re-executed at any time.
     """
-    with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
+    with told_plainly(NOT_CHANGED), transformer.open(plan) as scratch:
         manifest = read_manifest(archive.path)
         context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
         report = log_progress(context, "loaded", manifest.documents)
@@ -102,7 +103,7 @@ def _run_migrator(
             "migrate",
             transformer=scratch,
             extras={"database": scratch.database.name, "migrators": [hop.module]},
-            folder=home.release(plan.release_id) / "worker",
+            folder=home.release(plan) / "worker",
             seconds=plan.hop_timeout * 60,
         )
     except TimeoutExpired:

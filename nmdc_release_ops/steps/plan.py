@@ -10,16 +10,17 @@ from pydantic import Field
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.archive import Engine
 from nmdc_release_ops.mongo.engine import require_engine
+from nmdc_release_ops.mongo.identity import identify_server
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_origin, inspect_server
 from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
     Deployment,
     Origin,
     OriginResource,
-    ReleaseHome,
     RuntimeProject,
     SchemaReleases,
     TransformerResource,
@@ -108,7 +109,7 @@ def plan(
             connected.database.name,
             allow_without_authorization=config.allow_without_authorization,
         )
-        transformer.require_usable()
+        transformer.require_usable(connected)
         deployment.require_readable()
         engine = require_engine(Engine(config.engine))
         choice = choose_freezing(connected, server, problems, config.strategy)
@@ -314,6 +315,7 @@ def _describe(
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),
+        origin=identify_server(origin.client, origin.uri).to_keep(),
         strategy=choice.strategy,
         strategy_reason=choice.reason,
         drain_timeout=config.drain_timeout,

@@ -1,20 +1,16 @@
 """`unfreeze`: allow writes again."""
 
-import shutil
-from collections.abc import Callable, Sequence
-
 import dagster as dg
 
 from nmdc_release_ops.mongo.freeze import AlreadyFrozen, is_blocked_by_others, thaw
-from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import Strategy, freezes_of
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
-from nmdc_release_ops.resources import OriginResource, ReleaseHome, SchemaReleases
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import OriginResource, SchemaReleases, TransformerResource
 from nmdc_release_ops.steps.display import duration, table
 from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.pruning import remove_what_is_superseded
 
-ENVIRONMENT_DAYS = 90
-"""A schema environment that no release has asked for in so many days is removed; it is made again when it is needed."""
 RELEASED = (
     "The release itself is complete: the origin has the new version. If it is still frozen, re-execute the run from "
     "`unfreeze`, or launch the job `unfreeze`."
@@ -31,10 +27,11 @@ def unfreeze(
     origin: OriginResource,
     home: ReleaseHome,
     schema: SchemaReleases,
+    transformer: TransformerResource,
 ) -> FreezeWindow:
     """Give the lease back and allow writes.
 
-    The transformer's files, archives beyond `keep_archives`, and schema environments out of use are removed.
+    The transformer's files, archives that are of no use any more, and schema environments out of use are removed.
     """
     with told_plainly(RELEASED), origin.connect() as connected:
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
@@ -44,25 +41,12 @@ def unfreeze(
                 "lift it with setUserWriteBlockMode."
             )
         window = FreezeWindow(freezes=freezes_of(connected.client, plan.release_id))
-        last = newest_journal(connected.client, plan.database)
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
     if plan.strategy is Strategy.DEMOTE_ROLES:
         context.log.info(f"{window.put_back} users and roles are what they were before the freeze.")
     for line in window.left:
         context.log.warning(line)
-    shutil.rmtree(home.transformer(plan.release_id), ignore_errors=True)
-    _prune(
-        context,
-        f"schema environments that were not used in {ENVIRONMENT_DAYS} days",
-        lambda: schema.environments.prune(ENVIRONMENT_DAYS),
-    )
-    # Never the archive of the last release that swapped: it is what is left should its previous generation be lost.
-    needed = {plan.release_id, *([last.release_id] if last else [])}
-    _prune(
-        context,
-        f"archives older than the newest {plan.keep_archives}",
-        lambda: home.prune(plan.keep_archives, needed),
-    )
+    remove_what_is_superseded(context, plan, origin, home, transformer, schema)
     context.add_output_metadata(
         {
             "writes blocked for": duration(window.seconds),
@@ -81,14 +65,3 @@ def unfreeze(
         }
     )
     return window
-
-
-def _prune(context: dg.OpExecutionContext, what: str, prune: Callable[[], Sequence[str]]) -> None:
-    """Remove what is not needed any more, and say so; that it cannot be removed fails nothing."""
-    try:
-        removed = prune()
-    except OSError as error:
-        context.log.warning(f"Not removed: {what} ({error}). The next release tries again.")
-        return
-    if removed:
-        context.log.info(f"Removed {what}: {', '.join(removed)}.")

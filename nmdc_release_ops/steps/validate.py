@@ -9,7 +9,8 @@ import dagster as dg
 from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.schema.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
@@ -37,9 +38,9 @@ def validate(
     A single violation of the schema stops the release here, before the origin is touched. What becomes of one where
     documents refer to what is not there, `integrity` says.
     """
-    folder = home.release(plan.release_id)
+    folder = home.attempt(plan, context.run_id)
     page = folder / PAGE
-    with told_plainly(NOT_CHANGED), transformer.open(home.transformer(plan.release_id)) as scratch:
+    with told_plainly(NOT_CHANGED), transformer.open(plan) as scratch:
         state = snapshot(scratch.database)
         if dict(state.hashes) != migrated.hashes:
             raise WorkerDied(
@@ -51,8 +52,8 @@ def validate(
             environment,
             "validate",
             transformer=scratch,
-            extras=_extras(plan, migrated, home, schema, scratch, environment),
-            folder=folder / "worker",
+            extras=_extras(plan, migrated, home, folder, schema, scratch, environment),
+            folder=home.release(plan) / "worker",
         )
         summary = _summary(code, messages, folder, migrated.documents)
         verdict = verdict_on(summary, plan)
@@ -85,12 +86,16 @@ def _extras(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
     home: ReleaseHome,
+    folder: Path,
     schema: SchemaReleases,
     scratch: Transformer,
     environment: SchemaEnvironment,
 ) -> dict[str, Any]:
-    """The parameters of the worker."""
-    folder = home.release(plan.release_id)
+    """The parameters of the worker.
+
+    Args:
+        folder: for its reports.
+    """
     extras: dict[str, Any] = {
         "database": scratch.database.name,
         "collections": sorted(migrated.documents),
@@ -99,7 +104,7 @@ def _extras(
         "summary_path": str(folder / SUMMARY),
     }
     if plan.integrity is Integrity.FAIL_ON_NEW:
-        archive = home.archive(plan.release_id)
+        archive = home.archive(plan)
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {
             "files": {one.name: str(archive / one.file) for one in read_manifest(archive).collections},
