@@ -69,7 +69,7 @@ class ReleasePlan(Record):
         strategy: how writes will be kept out.
         strategy_reason: why in this way, a sentence or two.
         drain_timeout: seconds that freezing waits for what others have begun.
-        keep_archives: how many archives are kept after the release.
+        keep_archives: how many archives of releases that swapped are kept.
         recorded_version: what the ledger said; None where it said nothing.
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.

@@ -7,6 +7,7 @@ none of them can be written into a run's config.
 import hashlib
 import os
 import re
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.heartbeat import keep_beating
 from nmdc_release_ops.mongo.identity import ServerIdentity, identify_server, is_same_server, require_other_server
 from nmdc_release_ops.mongo.lease import Lease
+from nmdc_release_ops.mongo.preflight import require_scratch_database
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
@@ -176,13 +178,15 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         """Find out, without starting anything, whether a transformer can be had, and is not the origin.
 
         Raises:
-            MongodNotFound, ServerUnreachable, LoginRefused, TransformerIsOrigin, TransformerUnidentified.
+            MongodNotFound, ServerUnreachable, LoginRefused, TransformerIsOrigin, TransformerUnidentified, TransformerRefused.
         """
         if not (uri := _transformer_uri()):
             find_mongod()
             return
         with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
             require_other_server(identify_server(origin.client, origin.uri), identify_server(client, uri))
+            with naming_failures("transformer"):
+                require_scratch_database(client[transformer_database(f"probe-{secrets.token_hex(8)}")])
 
     @contextmanager
     def _connect(self, uri: str, plan: ReleasePlan) -> Iterator[MongoClient[Document]]:

@@ -1,4 +1,4 @@
-"""How `migrate` shows what the migrators changed: in the log, on the run page, and on a page beside the archive."""
+"""How `migrate` shows what the migrators changed: in the log, on the run page, and on a page of its own."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.steps.display import log_progress, table
 
 MOST_PATHS = 50
-"""Rows of the run page's table of changed paths; the page beside the archive has more."""
+"""Rows of the run page's table of changed paths; `difference.html` has more."""
 
 
 def show_difference(

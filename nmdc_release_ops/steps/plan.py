@@ -72,7 +72,7 @@ class PlanConfig(FreezeConfig):
     keep_archives: int = Field(
         default=5,
         ge=1,
-        description="After the release, archives older than the newest so many are removed; never one that is still needed.",
+        description="How many archives of releases that were swapped in are kept; never is one removed that is still needed.",
     )
     engine: Literal["native", "mongo-tools"] = Field(
         default="native",

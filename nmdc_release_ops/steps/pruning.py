@@ -60,7 +60,9 @@ def _remove_archives(
     with origin.connect() as connected:
         present = identify_server(connected.client, connected.uri)
         if origin_name(present, connected.database.name) != origin_name(plan.origin, plan.database):
-            context.log.warning("No archive was removed: NMDC_ORIGIN_URI leads to another origin than was planned for.")
+            context.log.warning(
+                "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB leads elsewhere than when the release was planned."
+            )
             return
         _remove_archives_of(context, plan, connected, home, transformer)
 

@@ -117,3 +117,17 @@ def _plan(workplace: Workplace) -> Any:
         op_selection=["plan"],
     )
     return planned.output_for_node("plan")
+
+
+def test_plan_refuses_a_transformer_on_which_no_database_can_be_made(
+    workplace: Workplace, guarded_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MongoClient[Any](guarded_mongod.uri) as client:
+        roles = [{"role": "readWrite", "db": "nmdc_release_ops_transformer"}]
+        client.admin.command("createUser", "narrow", pwd="x", roles=roles)
+        monkeypatch.setenv("NMDC_TRANSFORMER_URI", guarded_mongod.uri_for("narrow", "x"))
+        step, said = failure_of(workplace.release(target_version="11.25"))
+        client.admin.command("dropUser", "narrow")
+        assert not [name for name in client.list_database_names() if name.startswith("nmdc_release_ops_transformer")]
+    assert step == "plan"
+    assert "Grant it readWriteAnyDatabase and dbAdminAnyDatabase on the transformer" in said.description
