@@ -3,6 +3,7 @@
 import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
     Deployment,
     GitHubResource,
@@ -10,7 +11,6 @@ from nmdc_release_ops.resources import (
     OnNewRelease,
     OriginResource,
     RecordStore,
-    ReleaseHome,
     RuntimeProject,
     SchemaReleases,
     SchemaWatch,
@@ -21,6 +21,7 @@ from nmdc_release_ops.schema_watch import watch_schema_releases
 from nmdc_release_ops.sensors import failure_notice, frozen_origin_watchdog
 
 home = ReleaseHome()
+origin = OriginResource()
 github = GitHubResource()
 
 defs = dg.Definitions(
@@ -43,8 +44,8 @@ defs = dg.Definitions(
         watch_schema_releases({OnNewRelease.RELEASE: data_release}, SchemaWatch().seconds_between_ticks),
     ],
     resources={
-        "origin": OriginResource(),
-        "transformer": TransformerResource(),
+        "origin": origin,
+        "transformer": TransformerResource(home=home, origin=origin),
         "home": home,
         "schema": SchemaReleases(home=home),
         "worker": SchemaWorker(),

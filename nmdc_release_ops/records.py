@@ -19,6 +19,7 @@ from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.difference import CollectionCounts
+from nmdc_release_ops.mongo.identity import ServerIdentity
 from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
@@ -131,10 +132,11 @@ class ReleasePlan(Record):
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
+        origin: what the origin is, whatever its address; None in records of versions that did not note it.
         strategy: how writes will be kept out.
         strategy_reason: why in this way, a sentence or two.
         drain_timeout: seconds that freezing waits for what others have begun.
-        keep_archives: how many archives are kept after the release.
+        keep_archives: how many archives of releases that swapped are kept.
         recorded_version: what the ledger said; None where it said nothing.
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
@@ -152,6 +154,7 @@ class ReleasePlan(Record):
     run_id: str
     database: str
     server: str
+    origin: ServerIdentity | None = None
     strategy: Strategy
     strategy_reason: str
     drain_timeout: int

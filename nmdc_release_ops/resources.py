@@ -4,12 +4,13 @@ No resource has a field for a secret: connection strings come from the environme
 none of them can be written into a run's config.
 """
 
+import hashlib
 import os
 import re
-import shutil
+import secrets
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,12 +22,16 @@ from pydantic import TypeAdapter, ValidationError
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.archive import MANIFEST, sync
+from nmdc_release_ops.mongo.archive import sync
 from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.heartbeat import keep_beating
+from nmdc_release_ops.mongo.identity import ServerIdentity, identify_server, is_same_server, require_other_server
 from nmdc_release_ops.mongo.lease import Lease
+from nmdc_release_ops.mongo.preflight import require_scratch_database
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
-from nmdc_release_ops.records import Record, RecordAltered, RecordUnreadable
+from nmdc_release_ops.records import Record, RecordAltered, RecordUnreadable, ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
 from nmdc_release_ops.runtime.github import GitHub
 from nmdc_release_ops.runtime.rancher import Rancher
@@ -46,7 +51,6 @@ from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.version import SchemaVersion
 
-DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 # A migration of a large collection may run in one transaction where a migrator insists on it.
 TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
@@ -54,7 +58,6 @@ _WORKER_STOP_SECONDS = 20
 POLL_SECONDS = 300
 _SECONDS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 RecordT = TypeVar("RecordT", bound=Record)
-_RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 
 
 class ConfigurationMissing(Exception):
@@ -71,10 +74,6 @@ class RecordMissing(Exception):
 
 class RecordChanged(Exception):
     """What an earlier step handed on was changed after it was written."""
-
-
-class HomeUnusable(Exception):
-    """Nothing can be written to NMDC_RELEASE_HOME."""
 
 
 @dataclass(frozen=True)
@@ -119,77 +118,6 @@ class OriginResource(dg.ConfigurableResource[Any]):
         return uri
 
 
-class ReleaseHome(dg.ConfigurableResource[Any]):
-    """The folder `NMDC_RELEASE_HOME`: archives, transformers, records, schema packages and environments."""
-
-    @property
-    def path(self) -> Path:
-        return Path(os.environ.get("NMDC_RELEASE_HOME") or DEFAULT_HOME).expanduser().resolve()
-
-    @property
-    def schema_folder(self) -> Path:
-        return self.path / "schema"
-
-    def release(self, release_id: str) -> Path:
-        """The folder of one release, readable by its owner only."""
-        folder = self.path / "releases" / release_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
-
-    def archive(self, release_id: str) -> Path:
-        return self.release(release_id) / "archive"
-
-    def transformer(self, release_id: str) -> Path:
-        return self.release(release_id) / "transformer"
-
-    def record(self, run_id: str, name: str) -> Path:
-        return self.path / "records" / run_id / f"{name}.json"
-
-    def prune(self, keep: int, needed: Set[str]) -> list[str]:
-        """Remove the folders of releases older than the newest `keep` that have a complete archive; return their ids.
-
-        Args:
-            keep: how many archives stay, at least one.
-            needed: ids of releases whose folders stay, however old.
-
-        Raises:
-            OSError: a folder could not be removed; it is tried again the next time.
-        """
-        folders = (self.path / "releases").glob("*")
-        releases = sorted(
-            (one for one in folders if _RELEASE_ID.match(one.name)), key=lambda one: one.name, reverse=True
-        )
-        archives = 0
-        removed = []
-        for folder in releases:
-            if archives >= keep and folder.name not in needed:
-                shutil.rmtree(folder)
-                removed.append(folder.name)
-            elif (folder / "archive" / MANIFEST).is_file():
-                archives += 1
-        return removed
-
-    def require_writable(self) -> None:
-        """Write and remove a file.
-
-        Raises:
-            HomeUnusable: saying why that could not be done.
-        """
-        probe = self.path / f".writable-{os.getpid()}"
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe.write_bytes(b"")
-            probe.unlink()
-        except OSError as error:
-            raise HomeUnusable(
-                f"NMDC_RELEASE_HOME ({self.path}) cannot be written: {error.strerror}. Point it at a folder that the "
-                "user running Dagster owns."
-            ) from error
-
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.path).free
-
-
 @dataclass(frozen=True)
 class Transformer:
     """The scratch database, connected to."""
@@ -199,41 +127,106 @@ class Transformer:
 
 
 class TransformerResource(dg.ConfigurableResource[Any]):
-    """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder."""
+    """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder.
+
+    Each release has a database of its own there, so that several releases can share one server.
+    """
+
+    home: dg.ResourceDependency[ReleaseHome]
+    origin: dg.ResourceDependency[OriginResource]
 
     @contextmanager
-    def open(self, folder: Path) -> Iterator[Transformer]:
-        """The transformer, for as long as the block lasts; a private one is found again in `folder` each time.
+    def open(self, plan: ReleasePlan) -> Iterator[Transformer]:
+        """The release's transformer, for as long as the block lasts; a private one is found again in the release's folder.
 
         Raises:
+            TransformerIsOrigin, TransformerUnidentified: nothing was done to it.
             MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused, ServerFailed.
         """
-        uri = os.environ.get("NMDC_TRANSFORMER_URI")
-        if uri:
+        name = transformer_database(plan.release_id)
+        with self.home.use(plan):
+            if uri := _transformer_uri():
+                with self._connect(uri, plan) as client:
+                    yield Transformer(uri, client[name])
+                return
+            folder = self.home.transformer(plan)
             with (
-                connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client,
-                naming_failures("transformer", nodes_of(uri)),
+                private_mongod(folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS) as server,
+                connect(server.uri, whose="transformer", variable="its folder") as client,
+                naming_failures("transformer", nodes_of(server.uri)),
             ):
-                yield Transformer(uri, client[TRANSFORMER_DATABASE])
-            return
-        with (
-            private_mongod(folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS) as server,
-            connect(server.uri, whose="transformer", variable="its folder") as client,
-            naming_failures("transformer", nodes_of(server.uri)),
-        ):
-            yield Transformer(server.uri, client[TRANSFORMER_DATABASE])
+                yield Transformer(server.uri, client[name])
 
-    def require_usable(self) -> None:
-        """Find out, without starting anything, whether a transformer can be had.
+    def find_databases(self, plan: ReleasePlan, release_ids: Iterable[str]) -> list[str]:
+        """Those of the releases that have a database on the server of `NMDC_TRANSFORMER_URI`; none where that is not set.
 
         Raises:
-            MongodNotFound, ServerUnreachable, LoginRefused.
+            As `open`.
         """
-        uri = os.environ.get("NMDC_TRANSFORMER_URI")
-        if uri:
-            connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI").close()
-        else:
+        if not (uri := _transformer_uri()):
+            return []
+        with self._connect(uri, plan) as client:
+            names = set(client.list_database_names())
+        return [release_id for release_id in release_ids if transformer_database(release_id) in names]
+
+    def drop_database(self, plan: ReleasePlan, release_id: str) -> None:
+        """Drop the database of a release on the server of `NMDC_TRANSFORMER_URI`.
+
+        Raises:
+            As `open`.
+        """
+        if uri := _transformer_uri():
+            with self._connect(uri, plan) as client:
+                client.drop_database(transformer_database(release_id))
+
+    def require_usable(self, origin: Origin) -> None:
+        """Find out, without starting anything, whether a transformer can be had, and is not the origin.
+
+        Raises:
+            MongodNotFound, ServerUnreachable, LoginRefused, TransformerIsOrigin, TransformerUnidentified, TransformerRefused.
+        """
+        if not (uri := _transformer_uri()):
             find_mongod()
+            return
+        with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
+            require_other_server(identify_server(origin.client, origin.uri), identify_server(client, uri))
+            with naming_failures("transformer"):
+                require_scratch_database(client[transformer_database(f"probe-{secrets.token_hex(8)}")])
+
+    @contextmanager
+    def _connect(self, uri: str, plan: ReleasePlan) -> Iterator[MongoClient[Document]]:
+        """The server of `NMDC_TRANSFORMER_URI`, which may be another one than when the release was planned."""
+        with (
+            connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client,
+            naming_failures("transformer", nodes_of(uri)),
+        ):
+            self._require_other_server(identify_server(client, uri), plan)
+            yield client
+
+    def _require_other_server(self, transformer: ServerIdentity, plan: ReleasePlan) -> None:
+        """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` leads to now."""
+        same = None if plan.origin is None else is_same_server(plan.origin, transformer)
+        if plan.origin is not None and same:
+            require_other_server(plan.origin, transformer)
+        try:
+            with self.origin.connect() as origin:
+                present = identify_server(origin.client, origin.uri)
+        except (MongoError, ConfigurationMissing):
+            # An origin that does not answer stops nothing that does not need it, where it is known to be another server.
+            if same is None:
+                raise
+            return
+        require_other_server(present, transformer)
+
+
+def transformer_database(release_id: str) -> str:
+    """Name of the database that a release's migrators work on; within the 63 bytes that MongoDB allows."""
+    digest = hashlib.sha256(release_id.encode()).hexdigest()[:8]
+    return f"{TRANSFORMER_DATABASE}_{re.sub('[^A-Za-z0-9]', '_', release_id[:16])}_{digest}"
+
+
+def _transformer_uri() -> str | None:
+    return os.environ.get("NMDC_TRANSFORMER_URI") or None
 
 
 class SchemaReleases(dg.ConfigurableResource[Any]):

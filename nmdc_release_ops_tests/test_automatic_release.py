@@ -74,7 +74,7 @@ def test_a_published_release_is_released_once_although_the_daemon_is_killed_twic
         wait_until(lambda: releases(workplace), "a run")
         kill(daemon)
         with dagster_daemon(environment, log) as second:
-            wait_until(lambda: list(workplace.home.glob("releases/*/archive/manifest.json")), "a dump")
+            wait_until(lambda: list(workplace.home.glob("origins/*/releases/*/archive/manifest.json")), "a dump")
             kill(second)
             with dagster_daemon(environment, log):
                 (run,) = wait_until(lambda: [one for one in releases(workplace) if one.is_finished], "the run's end")

@@ -19,6 +19,7 @@ LAYOUT = [
     "steps",
     "resources",
     "lineage",
+    "release_home",
     "records",
     "runtime",
     "schema",
@@ -49,6 +50,7 @@ CHOSEN = "a chosen variable"
 # Who may read which variables of the environment; None stands for any. The first line that fits counts.
 ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
     ("resources.py", None),
+    ("release_home.py", {"NMDC_RELEASE_HOME"}),
     ("demo/", None),
     # The latter is not read, but set for SQLite.
     (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),

@@ -1,10 +1,20 @@
-"""Old archives go, and never one that is still needed or anything else in the folder."""
+"""What lies in the home belongs to an origin and a database; large files go when nothing needs them, reports never do."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops.mongo.archive import Engine, Manifest, read_manifest, write_manifest
+from nmdc_release_ops.mongo.clock import ClusterTime, now
+from nmdc_release_ops.mongo.identity import ServerIdentity
+from nmdc_release_ops.mongo.lease import Strategy
+from nmdc_release_ops.records import ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome, Swapped
+
+ORIGIN = ServerIdentity(set_name="rs0", set_id="6b0612a20cd9172b63e62514", members=("mongo:27017",))
+OTHER = ORIGIN.model_copy(update={"set_id": "6b0612a20cd9172b63e62515"})
 
 
 @pytest.fixture
@@ -13,43 +23,158 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseHome:
     return ReleaseHome()
 
 
-def release(home: ReleaseHome, day: int, *, archive: bool = True) -> str:
-    name = f"202601{day:02}T000000Z-1.0.0-to-1.1.0-abcdef01"
-    folder = home.release(name)
-    (folder / "transformer").mkdir()
-    if archive:
-        (folder / "archive").mkdir()
-        (folder / "archive" / "manifest.json").write_text("{}")
-    return name
+def plan(day: int, origin: ServerIdentity | None = ORIGIN, database: str = "nmdc") -> ReleasePlan:
+    return ReleasePlan(
+        release_id=f"202601{day:02}T000000Z-1.0.0-to-1.1.0-abcdef{day:02}",
+        run_id=f"abcdef{day:02}",
+        database=database,
+        server="MongoDB",
+        origin=origin,
+        strategy=Strategy.WRITE_BLOCK,
+        strategy_reason="",
+        drain_timeout=1,
+        keep_archives=1,
+        recorded_version=None,
+        managed=[],
+        from_version="1.0.0",
+        to_version="1.1.0",
+        target="1.1.0",
+        described_by="1.0.0",
+        hop_timeout=1,
+        migrators=[],
+        collections=[],
+        left_alone=[],
+        warnings=[],
+    )
 
 
-def left(home: ReleaseHome) -> list[str]:
-    return sorted(folder.name for folder in (home.path / "releases").iterdir())
+def attempt(home: ReleaseHome, planned: ReleasePlan, *, dumped: int | None) -> str:
+    """Files of an attempt at a release. dumped: the cluster time of its archive, None where it has none."""
+    (home.attempt(planned, planned.run_id) / "validation.html").write_text("a report")
+    (home.transformer(planned) / "data").mkdir(parents=True)
+    if dumped is None:
+        (home.release(planned) / "archive.partial").mkdir()
+    else:
+        home.archive(planned).mkdir()
+        (home.archive(planned) / "large.bson.gz").write_bytes(bytes(100_000))
+        write_manifest(
+            home.archive(planned),
+            Manifest(
+                release_id=planned.release_id,
+                engine=Engine.NATIVE,
+                database=planned.database,
+                server_version="6.0.5",
+                cluster_time=ClusterTime(seconds=dumped, increment=1),
+                created_at=now(),
+                collections=[],
+            ),
+        )
+    return planned.release_id
 
 
-def test_the_newest_archives_stay_and_older_ones_go(home: ReleaseHome) -> None:
-    names = [release(home, day) for day in range(1, 8)]
-    assert home.prune(5, set()) == [names[1], names[0]]
-    assert left(home) == names[2:]
-    assert home.prune(5, set()) == []
+def swapped(*release_ids: str, at: int) -> Swapped:
+    return Swapped(release_ids, ClusterTime(seconds=at, increment=1))
 
 
-def test_what_a_rollback_may_need_stays_however_old_it_is(home: ReleaseHome) -> None:
-    names = [release(home, day) for day in range(1, 5)]
-    home.prune(1, {names[0]})
-    assert left(home) == [names[0], names[3]]
+def test_archives_are_counted_by_releases_that_swapped_and_not_by_attempts(home: ReleaseHome) -> None:
+    first, failed, second, third = (attempt(home, plan(day), dumped=day) for day in range(1, 5))
+    in_force = swapped(third, second, first, at=5)
+    assert home.superseded(plan(4), in_force, 2) == [first, failed]
+    assert home.superseded(plan(4), in_force, 3) == [failed]
 
 
-def test_a_release_that_never_had_an_archive_does_not_count_and_goes_with_its_time(home: ReleaseHome) -> None:
-    old, dumped, failed = release(home, 1, archive=False), release(home, 2), release(home, 3, archive=False)
-    home.prune(1, set())
-    assert left(home) == [dumped, failed]
-    assert old not in left(home)
+def test_an_attempt_that_was_dumped_after_the_newest_swap_stays_whatever_the_clock_of_its_machine_said(
+    home: ReleaseHome,
+) -> None:
+    failed, released = attempt(home, plan(1), dumped=9), attempt(home, plan(2), dumped=2)
+    assert home.superseded(plan(2), swapped(released, at=5), 1) == []
+    assert home.superseded(plan(2), swapped(released, at=10), 1) == [failed]
 
 
-def test_what_is_no_release_is_left_alone(home: ReleaseHome) -> None:
-    release(home, 1)
-    (home.path / "releases" / "notes").mkdir()
-    release(home, 2)
-    home.prune(1, set())
-    assert "notes" in left(home)
+def test_nothing_is_superseded_where_no_release_is_known_to_have_swapped(home: ReleaseHome) -> None:
+    for day in range(1, 4):
+        attempt(home, plan(day), dumped=day)
+    attempt(home, plan(4), dumped=None)
+    assert home.superseded(plan(4), Swapped((), None), 1) == []
+
+
+def test_an_archive_that_was_never_complete_is_of_no_use(home: ReleaseHome) -> None:
+    partial, released = attempt(home, plan(1), dumped=None), attempt(home, plan(2), dumped=2)
+    assert home.superseded(plan(2), swapped(released, at=5), 1) == [partial]
+
+
+@pytest.mark.parametrize(
+    "other", [plan(3, OTHER), plan(3, database="nmdc_test"), plan(3, None)], ids=["server", "database", "before"]
+)
+def test_releases_of_another_origin_or_database_or_version_are_not_seen(home: ReleaseHome, other: ReleasePlan) -> None:
+    old, new = attempt(home, plan(1), dumped=1), attempt(home, plan(2), dumped=2)
+    attempt(home, other, dumped=1)
+    assert home.superseded(plan(2), swapped(new, at=5), 1) == [old]
+    assert home.release_ids(plan(2)) == [old, new]
+
+
+def test_the_members_tell_origins_apart_whose_sets_do_not_tell_their_id(home: ReleaseHome) -> None:
+    one, two = (
+        ServerIdentity(set_name="rs0", set_id=None, members=members) for members in (("a:27017",), ("b:27017",))
+    )
+    assert home.releases(plan(1, one)) != home.releases(plan(1, two))
+
+
+def test_the_folder_of_an_origin_is_readable_and_safe(home: ReleaseHome) -> None:
+    odd = ORIGIN.model_copy(update={"set_name": "../rs 0" + "x" * 100})
+    folder = home.releases(plan(1, odd)).parent
+    assert folder.parent == home.path / "origins"
+    assert folder.name.startswith("nmdc-___rs_0xxx") and len(folder.name) < 100
+    assert home.releases(plan(1)).parent.name.startswith("nmdc-rs0-")
+
+
+def test_large_files_go_and_reports_and_the_manifest_stay(home: ReleaseHome) -> None:
+    old = attempt(home, plan(1), dumped=1)
+    assert home.remove_large_files(plan(2), old) >= 100_000
+    folder = home.release(plan(1))
+    left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert left == ["attempts/001-abcdef01/validation.html", "manifest.json", "manifest.json.sha256"]
+    assert read_manifest(folder).release_id == old
+    assert home.remove_large_files(plan(2), old) == 0
+
+
+def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHome) -> None:
+    old, new = attempt(home, plan(1), dumped=1), attempt(home, plan(2), dumped=2)
+    home.archive(plan(1)).rename(home.release(plan(1)) / "archive.removed")
+    assert home.superseded(plan(2), swapped(new, at=5), 1) == [old]
+    assert home.remove_large_files(plan(2), old) >= 100_000
+    assert not list(home.release(plan(1)).glob("archive*"))
+
+
+def test_files_that_a_step_works_with_in_another_process_are_not_claimed(home: ReleaseHome) -> None:
+    attempt(home, plan(1), dumped=1)
+    using = (
+        "import sys; from nmdc_release_ops.records import ReleasePlan; from nmdc_release_ops.release_home import ReleaseHome\n"
+        "with ReleaseHome().use(ReleasePlan.model_validate_json(sys.argv[1])): print('using', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", using, plan(1).model_dump_json()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as step:
+        assert step.stdout and step.stdin
+        assert step.stdout.readline() == b"using\n"
+        with home.claim(plan(2), plan(1).release_id) as is_free:
+            assert not is_free
+        step.stdin.close()
+    with home.claim(plan(2), plan(1).release_id) as is_free:
+        assert is_free
+
+
+def test_each_run_of_a_release_has_its_own_reports_and_the_newest_come_last(home: ReleaseHome) -> None:
+    runs = ["aaaaaaaa-1111", "00000000-2222", "bbbbbbbb-3333"]
+    folders = [home.attempt(plan(1), run) for run in runs]
+    assert [folder.name for folder in folders] == ["001-aaaaaaaa", "002-00000000", "003-bbbbbbbb"]
+    assert home.attempt(plan(1), runs[1]) == folders[1]
+
+
+def test_the_archive_of_a_version_that_noted_no_origin_is_found_where_that_version_put_it(home: ReleaseHome) -> None:
+    before = plan(1, None)
+    record = before.model_dump_json(exclude={"origin"})
+    assert (
+        home.archive(ReleasePlan.model_validate_json(record)) == home.path / "releases" / before.release_id / "archive"
+    )
+    assert home.unassigned() == [before.release_id]

@@ -184,6 +184,14 @@ def newest_journal(
     return None if found is None else _journal(found)
 
 
+def journals_in_force(client: MongoClient[Document], database: str) -> list[Journal]:
+    """The journals of the releases of a database that swapped and were not rolled back, newest first."""
+    order = [(f"swapped_cluster_time.{part}", DESCENDING) for part in ("seconds", "increment")]
+    return [
+        _journal(found) for found in journals(client).find({"database": database, "state": State.SWAPPED}, sort=order)
+    ]
+
+
 def write_journal(client: MongoClient[Document], journal: Journal, session: ClientSession | None = None) -> None:
     """Put the whole journal down."""
     document = journal.model_dump(mode="json", exclude={"release_id"})

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
-from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.connection import Document, is_unauthorized
 from nmdc_release_ops.mongo.demotion import read_header
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import is_blocked_by_others
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
@@ -23,6 +25,10 @@ OLDEST_RELEASE = (4, 4)
 _OURS = (STAGED, PREVIOUS, EVENTS, LATEST_VERSION)
 # An archive carries capped collections; staging one would take the privilege to convert any collection into one.
 _UNSUPPORTED_OPTIONS = ("capped",)
+
+
+class TransformerRefused(MongoError):
+    """The transformer's user may not do what a migration takes."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,26 @@ def inspect_origin(client: MongoClient[Document], server: Server, database: str,
         ),
         warnings=tuple(_room_warnings(server, sizes)),
     )
+
+
+def require_scratch_database(scratch: Database[Document]) -> None:
+    """Make a database, hash it and drop it again, as a release does on the transformer.
+
+    Raises:
+        TransformerRefused.
+    """
+    try:
+        scratch.probe.insert_one({})
+        scratch.command("dbHash")
+        scratch.client.drop_database(scratch.name)
+    except OperationFailure as error:
+        if not is_unauthorized(error):
+            raise
+        raise TransformerRefused(
+            "The user in NMDC_TRANSFORMER_URI may not make, hash and drop a database of its own for each release "
+            f"({scratch.name}). Grant it readWriteAnyDatabase and dbAdminAnyDatabase on the transformer, or unset "
+            "NMDC_TRANSFORMER_URI to use a private mongod."
+        ) from None
 
 
 def _unsupported(kind: str, options: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""How `migrate` shows what the migrators changed: in the log, on the run page, and on a page beside the archive."""
+"""How `migrate` shows what the migrators changed: in the log, on the run page, and on a page of its own."""
 
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.difference import Difference, find_difference
 from nmdc_release_ops.mongo.difference_page import write_difference
 from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.steps.display import log_progress, table
 
 MOST_PATHS = 50
-"""Rows of the run page's table of changed paths; the page beside the archive has more."""
+"""Rows of the run page's table of changed paths; `difference.html` has more."""
 
 
 def show_difference(
@@ -41,7 +41,7 @@ def show_difference(
     for collection in difference.collections:
         context.log.info(f"{collection.describe()}.")
     title = f"What changed in {plan.database} from schema {plan.from_version} to {plan.to_version}"
-    page = write_difference(home.release(plan.release_id), difference, title, f"Release {plan.release_id}")
+    page = write_difference(home.attempt(plan, context.run_id), difference, title, f"Release {plan.release_id}")
     context.log.info(f"What changed, with samples before and after: {page}")
     return difference, page
 

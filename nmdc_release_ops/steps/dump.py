@@ -10,7 +10,8 @@ from nmdc_release_ops.mongo.archive import MANIFEST, sha256_of
 from nmdc_release_ops.mongo.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.journal import refuse_if_swapped
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
-from nmdc_release_ops.resources import OriginResource, ReleaseHome
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.steps.display import log_progress, size, table
 from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import hold_frozen
@@ -26,8 +27,12 @@ def dump(
     home: ReleaseHome,
 ) -> Archive:
     """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
-    folder = home.archive(plan.release_id)
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
+    folder = home.archive(plan)
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        home.use(plan),
+        origin.connect() as connected,
+    ):
         require_lineage(plan=plan, freeze=frozen)
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)

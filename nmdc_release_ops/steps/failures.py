@@ -8,13 +8,8 @@ import dagster as dg
 from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.resources import (
-    ConfigurationInvalid,
-    ConfigurationMissing,
-    HomeUnusable,
-    RecordChanged,
-    RecordMissing,
-)
+from nmdc_release_ops.release_home import HomeUnusable
+from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, RecordChanged, RecordMissing
 from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
 

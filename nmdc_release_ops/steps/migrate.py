@@ -10,9 +10,9 @@ from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.changes import compare, snapshot
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
     OriginResource,
-    ReleaseHome,
     SchemaReleases,
     SchemaWorker,
     Transformer,
@@ -46,7 +46,7 @@ def migrate(
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
-        transformer.open(home.transformer(plan.release_id)) as scratch,
+        transformer.open(plan) as scratch,
     ):
         require_lineage(plan=plan, dump=archive)
         manifest = read_archive(archive.path, archive.manifest_sha256)
@@ -117,7 +117,7 @@ def _run_migrator(
             "migrate",
             transformer=scratch,
             extras={"database": scratch.database.name, "migrators": [hop.module]},
-            folder=home.release(plan.release_id) / "worker",
+            folder=home.release(plan) / "worker",
             seconds=plan.hop_timeout * 60,
         )
     except TimeoutExpired:

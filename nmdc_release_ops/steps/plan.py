@@ -11,17 +11,18 @@ from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.archive import Engine
 from nmdc_release_ops.mongo.bookkeeping import conforming_version, is_owed
 from nmdc_release_ops.mongo.engine import require_engine
+from nmdc_release_ops.mongo.identity import identify_server
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_origin, inspect_server
 from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
     Deployment,
     Origin,
     OriginResource,
-    ReleaseHome,
     RuntimeProject,
     SchemaReleases,
     TransformerResource,
@@ -75,7 +76,7 @@ class PlanConfig(FreezeConfig):
     keep_archives: int = Field(
         default=5,
         ge=1,
-        description="After the release, archives older than the newest so many are removed; never one that is still needed.",
+        description="How many archives of releases that were swapped in are kept; never is one removed that is still needed.",
     )
     engine: Literal["native", "mongo-tools"] = Field(
         default="native",
@@ -117,7 +118,7 @@ def plan(
         )
         # With privileges missing, it could not be looked at.
         problems = problems or inspect_ledger(connected.database)
-        transformer.require_usable()
+        transformer.require_usable(connected)
         deployment.require_readable()
         engine = require_engine(Engine(config.engine))
         choice = choose_freezing(connected, server, problems, config.strategy)
@@ -340,6 +341,7 @@ def _describe(
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),
+        origin=identify_server(origin.client, origin.uri).to_keep(),
         strategy=choice.strategy,
         strategy_reason=choice.reason,
         drain_timeout=config.drain_timeout,

@@ -5,7 +5,8 @@ import json
 import dagster as dg
 
 from nmdc_release_ops.records import Integrity, ReleasePlan
-from nmdc_release_ops.resources import ReleaseHome, SchemaReleases
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import SchemaReleases
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.schema.environment import SchemaEnvironment
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -18,7 +19,7 @@ def prepare_environments(
 ) -> dict[str, SchemaEnvironment]:
     """Every environment that the release will need, and the compiled schema that documents are validated by.
 
-    What is installed in them is written beside the archive.
+    What is installed in them is written beside the run's reports.
 
     Raises:
         SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
@@ -27,7 +28,7 @@ def prepare_environments(
     context.log.info(f"Preparing the environments of schema {', '.join(names)}.")
     environments = schema.environments.prepare_all(release_named(name) for name in names)
     listed = {name: environment.packages for name, environment in environments.items()}
-    (home.release(release.release_id) / ENVIRONMENTS).write_text(json.dumps(listed, indent=2))
+    (home.attempt(release, context.run_id) / ENVIRONMENTS).write_text(json.dumps(listed, indent=2))
     context.log.info(f"Compiling schema {release.target}, unless that was done before.")
     target = environments[release.target]
     schema.compiled.prepare(target)

@@ -19,7 +19,8 @@ from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import changed_since
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
-from nmdc_release_ops.resources import Origin, OriginResource, ReleaseHome, TransformerResource
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import Origin, OriginResource, TransformerResource
 from nmdc_release_ops.steps.display import log_progress, table
 from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import hold_frozen
@@ -57,7 +58,7 @@ def restore(
             _require_one_chain(plan, archive, migrated, validation)
             # Before staging, which takes long and drops what was staged before; and again after it.
             _refuse_if_changed(connected, plan, archive)
-            with transformer.open(home.transformer(plan.release_id)) as scratch:
+            with transformer.open(plan) as scratch:
                 hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
                 hold()
                 drop_generation(connected.database, STAGED)
@@ -70,7 +71,7 @@ def restore(
                             connected,
                             name,
                             validation.hashes[name],
-                            folder=home.release(plan.release_id),
+                            folder=home.release(plan),
                             report=_after(hold, progress),
                             tell=_after(hold, context.log.info),
                         )

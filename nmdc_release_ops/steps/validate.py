@@ -9,9 +9,9 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
     OriginResource,
-    ReleaseHome,
     SchemaReleases,
     SchemaWorker,
     Transformer,
@@ -46,11 +46,11 @@ def validate(
     A single violation of the schema stops the release here, before the origin is touched. What becomes of one where
     documents refer to what is not there, `integrity` says.
     """
-    folder = home.release(plan.release_id)
+    folder = home.attempt(plan, context.run_id)
     page = folder / PAGE
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
-        transformer.open(home.transformer(plan.release_id)) as scratch,
+        transformer.open(plan) as scratch,
     ):
         require_lineage(plan=plan, migrate=migrated)
         state = snapshot(scratch.database)
@@ -64,8 +64,8 @@ def validate(
             environment,
             "validate",
             transformer=scratch,
-            extras=_extras(plan, migrated, home, schema, scratch, environment),
-            folder=folder / "worker",
+            extras=_extras(plan, migrated, home, folder, schema, scratch, environment),
+            folder=home.release(plan) / "worker",
         )
         summary = _summary(code, messages, folder, migrated.documents)
         verdict = verdict_on(summary, plan)
@@ -99,12 +99,16 @@ def _extras(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
     home: ReleaseHome,
+    folder: Path,
     schema: SchemaReleases,
     scratch: Transformer,
     environment: SchemaEnvironment,
 ) -> dict[str, Any]:
-    """The parameters of the worker."""
-    folder = home.release(plan.release_id)
+    """The parameters of the worker.
+
+    Args:
+        folder: for its reports.
+    """
     extras: dict[str, Any] = {
         "database": scratch.database.name,
         "collections": sorted(migrated.documents),
@@ -113,7 +117,7 @@ def _extras(
         "summary_path": str(folder / SUMMARY),
     }
     if plan.integrity is Integrity.FAIL_ON_NEW:
-        archive = home.archive(plan.release_id)
+        archive = home.archive(plan)
         manifest = read_archive(archive, migrated.manifest_sha256)
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {

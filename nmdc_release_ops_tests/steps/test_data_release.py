@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.mongo.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.records import MigratedDatabase
-from nmdc_release_ops.resources import ReleaseHome
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 
 SCALE = 1_500

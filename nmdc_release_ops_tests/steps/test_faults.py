@@ -192,7 +192,7 @@ def _transformer_pid(workplace: Workplace) -> int:
     """Wait until migrators or the validator work on the transformer; return its mongod's process id."""
     deadline = time.monotonic() + 120
     while True:
-        for folder in workplace.home.glob("releases/*/worker"):
+        for folder in workplace.home.glob("origins/*/releases/*/worker"):
             lock = folder.parent / "transformer" / "data" / "mongod.lock"
             if lock.exists() and lock.read_text().strip():
                 return int(lock.read_text())

@@ -91,6 +91,6 @@ def test_after_a_document_was_corrected_the_run_goes_on_from_the_dump(dagster: D
 
 def _wait_for_archive(home: Path) -> None:
     deadline = time.monotonic() + 120
-    while not list(home.glob("releases/*/archive/manifest.json")):
+    while not list(home.glob("origins/*/releases/*/archive/manifest.json")):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,0 +1,186 @@
+"""Which servers a connection leads to, whatever address it was given by.
+
+An address says little: one server has many (names, tunnels, options of a connection string). A replica set has an id that
+it keeps for life, and each mongod makes up an id when it starts, which it tells everybody who asks (`hello`).
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
+
+MEMBER_SECONDS = 3
+"""How long a member of a set is waited for."""
+_MEMBERS_AT_ONCE = 16
+
+
+class TransformerIsOrigin(MongoError):
+    """The transformer is a server of the origin: migrators would work on the production data."""
+
+
+class TransformerUnidentified(MongoError):
+    """Nobody can tell whether the transformer is a server of the origin."""
+
+
+class ServerIdentity(BaseModel):
+    """What a connection leads to.
+
+    Attributes:
+        set_name: of the replica set, empty where there is none.
+        set_id: the replica set's own, as hexadecimal digits; None where there is none or it is not told.
+        members: HOST:PORT of the set's members, as they call each other.
+        processes: ids of the running processes that were reached; a restart makes new ones.
+        unreached: members that did not answer from here.
+        is_sharded: whether it is a `mongos`, which does not tell what is behind it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set_name: str
+    set_id: str | None
+    members: tuple[str, ...] = ()
+    processes: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
+    is_sharded: bool = False
+
+    def to_keep(self) -> "ServerIdentity":
+        """What stays true when processes are started again."""
+        return self.model_copy(update={"processes": (), "unreached": ()})
+
+
+def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
+    """Ask the server, and every other member of its replica set, who it is. No privilege is needed for it.
+
+    Args:
+        uri: the client's connection string, for its TLS settings; members are asked without logging in.
+    """
+    hello = _hello(client)
+    if hello.get("msg") == "isdbgrid":
+        return ServerIdentity(set_name="", set_id=None, processes=_processes([hello]), is_sharded=True)
+    set_name, set_id = str(hello.get("setName", "")), _set_id(client, hello)
+    members = sorted({*hello.get("hosts", ()), *hello.get("passives", ()), *hello.get("arbiters", ())})
+    others = [member for member in members if member != hello.get("me")]
+    answers = {member: said for member, said in _ask_each(others, uri).items() if _is_of(set_name, set_id, said)}
+    return ServerIdentity(
+        set_name=set_name,
+        set_id=set_id,
+        members=tuple(members),
+        processes=_processes([hello, *answers.values()]),
+        unreached=tuple(member for member in others if member not in answers),
+    )
+
+
+def is_same_server(origin: ServerIdentity, other: ServerIdentity) -> bool | None:
+    """Whether two connections lead to one server, or to members of one replica set; None where that cannot be told."""
+    if set(origin.processes) & set(other.processes):
+        return True
+    if origin.set_id and other.set_id:
+        return origin.set_id == other.set_id
+    if origin.is_sharded or other.is_sharded:
+        return None
+    # All members of a set know its name, and none is left out of it while it runs.
+    if origin.set_name != other.set_name:
+        return False
+    is_complete = origin.processes and other.processes and not origin.unreached and not other.unreached
+    return False if is_complete else None
+
+
+def require_other_server(origin: ServerIdentity, transformer: ServerIdentity) -> None:
+    """Make sure that the transformer, as `NMDC_TRANSFORMER_URI` gives it, is no server of the origin.
+
+    Raises:
+        TransformerIsOrigin, TransformerUnidentified.
+    """
+    same = is_same_server(origin, transformer)
+    if same:
+        where = f"replica set {transformer.set_name}, " if transformer.set_name else ""
+        raise TransformerIsOrigin(
+            f"NMDC_TRANSFORMER_URI leads to the origin's own server ({where}{', '.join(transformer.members) or 'standalone'}). "
+            "Migrators would work on the production server. Nothing was written to it. Point NMDC_TRANSFORMER_URI at "
+            "another MongoDB, or unset it to use a private mongod, and restart the process that runs releases. If that "
+            "server was made from a copy of the origin's files, give it a replica set of its own first."
+        )
+    if same is None:
+        raise TransformerUnidentified(
+            f"Whether NMDC_TRANSFORMER_URI leads to the origin's own server cannot be told: {_why(origin, transformer)}, or "
+            "unset NMDC_TRANSFORMER_URI to use a private mongod. Nothing was written to the transformer."
+        )
+
+
+def _why(origin: ServerIdentity, transformer: ServerIdentity) -> str:
+    """What is not known, and what to do about it."""
+    if origin.is_sharded or transformer.is_sharded:
+        which = "transformer" if transformer.is_sharded else "origin"
+        return f"the {which} is a sharded cluster, whose mongos does not say which servers are behind it. Name a replica set"
+    needed = (
+        "Grant its user the action replSetGetConfig on the cluster (the role clusterMonitor has it), or give the "
+        "transformer's replica set another name"
+    )
+    which = " and ".join(name for name, one in (("origin", origin), ("transformer", transformer)) if one.set_id is None)
+    unreached = sorted({*origin.unreached, *transformer.unreached})
+    silent = f", and {', '.join(unreached)} did not answer from this machine" if unreached else ""
+    return f"both call their replica set {transformer.set_name!r}, the {which} does not tell its id{silent}. {needed}"
+
+
+def _hello(client: MongoClient[Any]) -> Document:
+    """What the server says of itself; with `$replData` also of its set, as members ask each other."""
+    try:
+        return dict(client.admin.command({"hello": 1, "$replData": 1}))
+    except OperationFailure:
+        return dict(client.admin.command("hello"))
+
+
+def _set_id(client: MongoClient[Document], hello: Document) -> str | None:
+    told = hello.get("$replData", {}).get("replicaSetId")
+    if told is None and hello.get("setName"):
+        try:
+            config = client.admin.command("replSetGetConfig")["config"]
+        except OperationFailure:
+            return None
+        told = config.get("settings", {}).get("replicaSetId")
+    return None if told is None else str(told)
+
+
+def _ask_each(members: list[str], uri: str) -> dict[str, Document]:
+    """The answer of each member that gave one."""
+    if not members:
+        return {}
+    options = parse_uri(uri, validate=False)["options"]
+    tls = {name: value for name, value in options.items() if name.lower().startswith(("tls", "ssl"))}
+
+    def ask(member: str) -> Document | None:
+        milliseconds = MEMBER_SECONDS * 1000
+        try:
+            with MongoClient[Document](
+                f"mongodb://{member}/",
+                directConnection=True,
+                serverSelectionTimeoutMS=milliseconds,
+                connectTimeoutMS=milliseconds,
+                socketTimeoutMS=milliseconds,
+                **tls,
+            ) as stranger:
+                return _hello(stranger)
+        except PyMongoError:
+            return None
+
+    with ThreadPoolExecutor(_MEMBERS_AT_ONCE) as pool:
+        said = dict(zip(members, pool.map(ask, members), strict=True))
+    return {member: answer for member, answer in said.items() if answer is not None}
+
+
+def _is_of(set_name: str, set_id: str | None, answer: Document) -> bool:
+    """Whether a member's answer came from the set: its name may mean another server on this machine."""
+    told = answer.get("$replData", {}).get("replicaSetId")
+    is_other = told is not None and set_id is not None and str(told) != set_id
+    return answer.get("setName") == set_name and not is_other
+
+
+def _processes(answers: Iterable[Document]) -> tuple[str, ...]:
+    return tuple(sorted(str(said["topologyVersion"]["processId"]) for said in answers if "topologyVersion" in said))

@@ -1,0 +1,248 @@
+"""The folder `NMDC_RELEASE_HOME`, and what in it belongs to whom.
+
+    origins/ORIGIN/releases/RELEASE/archive         the dump
+    origins/ORIGIN/releases/RELEASE/transformer     files of the private mongod
+    origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  what a run of the release reports; the last one is the newest
+    records/RUN/STEP.json                           what steps hand to each other
+    schema/                                         packages, environments, compiled schemas: of all origins
+    releases/RELEASE                                releases of versions that had no `origins`
+
+ORIGIN names a replica set and one database of it, so that releases of several origins can share the folder.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
+from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.identity import ServerIdentity
+from nmdc_release_ops.records import ReleasePlan
+
+DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
+_RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
+_LOCK = "in-use"
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_PART = 40
+# Of use only while a step works. The last is what a validation leaves that was killed.
+_SCRATCH = ("transformer*", "worker", ".mongo-tools-*", "attempts/*/validating.*")
+
+
+class HomeUnusable(Exception):
+    """Nothing can be written to NMDC_RELEASE_HOME."""
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Releases of an origin that came into force, newest first.
+
+    Attributes:
+        since: the cluster time after the newest one's swap; None where that is not known.
+    """
+
+    release_ids: tuple[str, ...]
+    since: ClusterTime | None
+
+
+class ReleaseHome(dg.ConfigurableResource[Any]):
+    """The folder `NMDC_RELEASE_HOME`: archives, transformers, records, schema packages and environments."""
+
+    @property
+    def path(self) -> Path:
+        return Path(os.environ.get("NMDC_RELEASE_HOME") or DEFAULT_HOME).expanduser().resolve()
+
+    @property
+    def schema_folder(self) -> Path:
+        return self.path / "schema"
+
+    def releases(self, plan: ReleasePlan) -> Path:
+        """The folder of all releases of the plan's origin and database."""
+        if plan.origin is None:
+            return self.path / "releases"
+        return self.path / "origins" / origin_name(plan.origin, plan.database) / "releases"
+
+    def release(self, plan: ReleasePlan) -> Path:
+        """The folder of one release, readable by its owner only.
+
+        Raises:
+            HomeUnusable.
+        """
+        folder = self.releases(plan) / plan.release_id
+        with self._writing():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def archive(self, plan: ReleasePlan) -> Path:
+        return self.release(plan) / "archive"
+
+    def transformer(self, plan: ReleasePlan) -> Path:
+        return self.release(plan) / "transformer"
+
+    def attempt(self, plan: ReleasePlan, run_id: str) -> Path:
+        """The folder for what a run of the release reports. A re-executed run has one of its own, with the next number.
+
+        Raises:
+            HomeUnusable.
+        """
+        folder = self.release(plan) / "attempts"
+        before = sorted(path.name for path in folder.glob("*-*"))
+        for name in before:
+            if name.endswith(f"-{run_id[:8]}"):
+                return folder / name
+        last = int(before[-1].partition("-")[0]) if before else 0
+        attempt = folder / f"{last + 1:03}-{run_id[:8]}"
+        with self._writing():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            attempt.mkdir(mode=0o700, exist_ok=True)
+        return attempt
+
+    def record(self, run_id: str, name: str) -> Path:
+        return self.path / "records" / run_id / f"{name}.json"
+
+    @contextmanager
+    def use(self, plan: ReleasePlan) -> Iterator[None]:
+        """Keep `claim` away from the release's files while the block lasts, in all processes of this machine.
+
+        Raises:
+            HomeUnusable.
+        """
+        with self._writing():
+            lock = (self.release(plan) / _LOCK).open("a")
+        with lock:
+            with self._writing():
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def claim(self, plan: ReleasePlan, release_id: str) -> Iterator[bool]:
+        """Whether nobody uses the files of a release of the plan's origin; then nobody can while the block lasts."""
+        with (self.releases(plan) / release_id / _LOCK).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def superseded(self, plan: ReleasePlan, swapped: Swapped, keep: int) -> list[str]:
+        """Releases of the plan's origin and database whose archives are of no use any more, oldest first.
+
+        These are all that swapped but the newest `keep`; and attempts that never swapped, where they were dumped before the
+        newest swap, or have no complete archive.
+
+        Args:
+            keep: how many archives of releases that swapped stay, at least one.
+        """
+        kept = set(swapped.release_ids[:keep])
+        return [
+            release_id
+            for release_id in self.release_ids(plan)
+            if release_id not in kept
+            and (
+                release_id in swapped.release_ids
+                or _is_outdated(self.releases(plan) / release_id / "archive", swapped.since)
+            )
+        ]
+
+    def remove_scratch(self, plan: ReleasePlan) -> int:
+        """Remove the files of a release's transformer and whatever workers left; return how many bytes they took.
+
+        Raises:
+            OSError: something could not be removed.
+        """
+        return _remove(self.release(plan), _SCRATCH)
+
+    def remove_large_files(self, plan: ReleasePlan, release_id: str) -> int:
+        """Remove the archive and the transformer of a release of the plan's origin; return how many bytes they took.
+
+        Its manifest and reports stay.
+
+        Raises:
+            OSError: something could not be removed; it is tried again the next time.
+        """
+        folder = self.releases(plan) / release_id
+        for name in (MANIFEST, MANIFEST_DIGEST):
+            if (folder / "archive" / name).is_file():
+                shutil.copy2(folder / "archive" / name, folder / name)
+        if (folder / "archive").is_dir():
+            # In one go: an archive that is half removed must not be taken for one.
+            (folder / "archive").rename(folder / "archive.removed")
+        return _remove(folder, ("archive*", *_SCRATCH))
+
+    def unassigned(self) -> list[str]:
+        """Releases of versions that did not note the origin. Nobody can tell whose they are, so that nothing removes them."""
+        return sorted(path.name for path in (self.path / "releases").glob("*") if _RELEASE_ID.match(path.name))
+
+    def require_writable(self) -> None:
+        """Write and remove a file.
+
+        Raises:
+            HomeUnusable: saying why that could not be done.
+        """
+        probe = self.path / f".writable-{os.getpid()}"
+        with self._writing():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HomeUnusable(
+                f"NMDC_RELEASE_HOME ({self.path}) cannot be written: {error.strerror}. Point it at a folder that the "
+                "user running Dagster owns, on a disk that has room."
+            ) from error
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
+
+    def release_ids(self, plan: ReleasePlan) -> list[str]:
+        """Every release of the plan's origin and database that has a folder, oldest first."""
+        return sorted(path.name for path in self.releases(plan).glob("*") if _RELEASE_ID.match(path.name))
+
+
+def origin_name(origin: ServerIdentity, database: str) -> str:
+    """Name of the folder of a database of an origin: readable, and of no other.
+
+    Without the set's id, its members tell it from others: adding one then begins a new folder, and the old one stays.
+    """
+    of_set = [origin.set_id] if origin.set_id else [origin.set_name, *origin.members]
+    digest = hashlib.sha256("\n".join([*of_set, database]).encode()).hexdigest()
+    parts = (_ODD.sub("_", part)[:_LONGEST_PART] for part in (database, origin.set_name))
+    return "-".join([*(part for part in parts if part), digest[:12]])
+
+
+def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:
+    """Whether an archive was dumped before that time, or is none."""
+    if since is None:
+        return False
+    try:
+        return read_manifest(archive).cluster_time.timestamp() < since.timestamp()
+    except ArchiveDamaged:
+        # One that cannot be read is for people to look at; without a manifest it never was complete.
+        return not (archive / MANIFEST).exists()
+
+
+def _remove(folder: Path, patterns: Iterable[str]) -> int:
+    """Remove what matches; return how many bytes of disk it took."""
+    found = [path for pattern in patterns for path in folder.glob(pattern)]
+    size = sum(_disk_bytes(path) for path in found)
+    for path in found:
+        shutil.rmtree(path)
+    return size
+
+
+def _disk_bytes(folder: Path) -> int:
+    # Blocks of 512 bytes, whatever the file system's own are (stat(2)).
+    return sum(path.lstat().st_blocks * 512 for path in (folder, *folder.rglob("*")))
