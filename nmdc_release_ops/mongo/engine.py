@@ -54,7 +54,7 @@ def dump(
     """Write collections of a frozen database to the new folder `folder`.
 
     Args:
-        report: how far the native engine is.
+        report: how far the driver is.
         tell: gets what the tools log.
 
     Raises:
@@ -80,7 +80,7 @@ def load(
     if engine is Engine.NATIVE:
         load_natively(folder, manifest, transformer.database, report=report)
     else:
-        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, tell=tell)
+        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, tell=tell)
 
 
 def stage(
@@ -113,5 +113,6 @@ def stage(
         name,
         expected_hash,
         folder=folder,
+        report=report,
         tell=tell,
     )

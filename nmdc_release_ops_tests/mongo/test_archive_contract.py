@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
+import bson
 import pytest
+from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -31,6 +34,7 @@ from nmdc_release_ops.mongo.collections import collection_hashes, comparable_ind
 from nmdc_release_ops.mongo.load import load
 from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.progress import silent
+from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.mongo.staging import STAGED, StagingFailed
 from nmdc_release_ops.mongo.survey import adopt
@@ -38,6 +42,8 @@ from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools
 from nmdc_release_ops_tests.mongo.odd_data import (
     IDENTIFIERS,
     LARGEST,
+    LONG_MISREAD_NAMES,
+    NEVER_EXACT,
     ODD_NAMES,
     VALUES,
     documents_of,
@@ -282,6 +288,9 @@ def test_a_folder_that_cannot_be_read_is_not_adopted(tmp_path: Path, content: by
     assert not (tmp_path / MANIFEST).exists()
 
 
+PLAINLY = ("--gzip", "--maintainInsertionOrder", "--bypassDocumentValidation")
+
+
 def by_hand(tool: str, *arguments: str) -> None:
     subprocess.run([str(shutil.which(tool)), *arguments], check=True)
 
@@ -291,12 +300,93 @@ def test_people_restore_an_archive_of_ours_with_plain_mongorestore(
     origin: Side, scratch_mongod: PrivateMongod, names: list[str], tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
-    dumped(Engine.NATIVE, origin, names, archive, [])
-    by_hand("mongorestore", f"--uri={scratch_mongod.uri}", "--gzip", str(archive))
+    exact = sorted(set(names) - set(NEVER_EXACT))
+    dumped(Engine.NATIVE, origin, exact, archive, [])
+    by_hand("mongorestore", f"--uri={scratch_mongod.uri}", *PLAINLY, str(archive))
     with MongoClient[Any](scratch_mongod.uri) as client:
         restored = client[ORIGIN]
-        assert collection_hashes(restored, names) == collection_hashes(origin.database, names)
+        assert sorted(restored.list_collection_names()) == exact
+        assert collection_hashes(restored, exact) == collection_hashes(origin.database, exact)
+        for name in exact:
+            documents = documents_of(origin.database, name)
+            if not any(map(may_hold_empty_timestamp, documents)):
+                assert documents_of(restored, name) == documents, name
         client.drop_database(ORIGIN)
+
+
+@needs_tools
+def test_names_that_mongorestore_would_misread_come_back_however_they_were_dumped_and_loaded(
+    scratch_mongod: PrivateMongod, transformer: Side, tmp_path: Path
+) -> None:
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        long_names = Side(client["long_names"], scratch_mongod.uri)
+        for name in LONG_MISREAD_NAMES:
+            long_names.database[name].insert_one({"_id": name})
+        hashes = collection_hashes(long_names.database, LONG_MISREAD_NAMES)
+        for dumps in Engine:
+            folder = tmp_path / dumps / "archive"
+            folder.parent.mkdir()
+            manifest = dumped(dumps, long_names, LONG_MISREAD_NAMES, folder, [])
+            for loads in Engine:
+                engine.load(loads, folder, manifest, transformer, report=silent, tell=lambda line: None)
+                assert collection_hashes(transformer.database, LONG_MISREAD_NAMES) == hashes
+        restorable = LONG_MISREAD_NAMES[:2]
+        dumped_again = tmp_path / "by hand"
+        engine.load(Engine.NATIVE, folder, manifest, long_names, report=silent, tell=lambda line: None)
+        dumped(Engine.NATIVE, long_names, restorable, dumped_again, [])
+        client.drop_database("long_names")
+        by_hand("mongorestore", f"--uri={scratch_mongod.uri}", *PLAINLY, str(dumped_again))
+        assert collection_hashes(client["long_names"], restorable) == {name: hashes[name] for name in restorable}
+        client.drop_database("long_names")
+
+
+@needs_tools
+@pytest.mark.parametrize("loads", Engine)
+def test_an_archive_whose_files_are_named_as_they_used_to_be_is_loaded(
+    loads: Engine, origin: Side, transformer: Side, tmp_path: Path
+) -> None:
+    """The tools of MongoDB 4.2, and this project until it knew better, left a plus and some others as they were."""
+    names = ["a+b", "a b", "equals=colon:at@", "plain_set"]
+    folder = tmp_path / "archive"
+    dumped(Engine.NATIVE, origin, names, folder, [])
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for path in (folder / ORIGIN).iterdir():
+        path.rename(renamed / quote(unquote_plus(path.name), safe="$&+:=@"))
+    (folder / ORIGIN).rmdir()
+    renamed.rename(folder / ORIGIN)
+    for name in (MANIFEST, MANIFEST_DIGEST):
+        (folder / name).unlink()
+    manifest = adopt(folder, ORIGIN)
+    assert f"{ORIGIN}/a+b.bson.gz" in manifest.digests and f"{ORIGIN}/a%20b.bson.gz" in manifest.digests
+    engine.load(loads, folder, manifest, transformer, report=silent, tell=lambda line: None)
+    assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)
+
+
+@needs_tools
+def test_a_document_with_an_empty_timestamp_keeps_its_place_and_needs_no_update(
+    origin: Side, transformer: Side, tmp_path: Path
+) -> None:
+    """In its `_id`, or nested, a server leaves one alone; `mongorestore` inserts it out of order and then updates it."""
+    name, folder = "nested_empty_set", tmp_path / "archive"
+    told: list[str] = []
+    manifest = dumped(Engine.MONGO_TOOLS, origin, [name, "plain_set"], folder, told)
+    engine.load(Engine.MONGO_TOOLS, folder, manifest, transformer, report=silent, tell=told.append)
+    before = documents_of(origin.database, name)
+    assert [bson.decode(document)["_id"] for document in before][20] == Timestamp(0, 0)
+    assert documents_of(transformer.database, name) == before
+    expected = collection_hashes(transformer.database, [name])[name]
+    engine.stage(
+        Engine.MONGO_TOOLS, transformer, origin, name, expected, folder=tmp_path, report=silent, tell=told.append
+    )
+    assert documents_of(origin.database, STAGED + name) == before
+    origin.database.drop_collection(STAGED + name)
+    assert [line for line in told if "with the driver" in line] == [
+        f"{name} is {done} with the driver: it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not "
+        "restore exactly."
+        for done in ("loaded", "staged")
+    ]
+    assert any("finished restoring" in line and "plain_set" in line for line in told)
 
 
 @needs_tools
@@ -304,7 +394,8 @@ def test_a_folder_that_people_dumped_with_plain_mongodump_is_adopted_and_loaded(
     origin: Side, guarded_mongod: PrivateMongod, transformer: Side, names: list[str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "dump"
-    by_hand("mongodump", f"--uri={guarded_mongod.uri}", f"--db={ORIGIN}", "--gzip", f"--out={folder}")
+    uri = f"{guarded_mongod.uri}&authSource=admin"
+    by_hand("mongodump", f"--uri={uri}", f"--db={ORIGIN}", "--gzip", f"--out={folder}")
     manifest = adopt(folder, ORIGIN)
     load(folder, manifest, transformer.database)
     assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)

@@ -276,10 +276,11 @@ def test_the_tools_are_told_what_to_do_by_these_arguments() -> None:
         "--gzip",
         "--out=/a",
     ]
-    assert load_arguments("nmdc", "scratch", Path("/a"))[2:] == [
+    assert load_arguments("nmdc", "scratch", ["a*set"], Path("/a"))[2:] == [
         "--nsInclude=nmdc.*",
         "--nsFrom=nmdc.*",
         "--nsTo=scratch.*",
+        r"--nsExclude=nmdc.a\*set",
         "--gzip",
         "--dir=/a",
     ]
