@@ -16,6 +16,7 @@ from nmdc_release_ops.mongo.mongorestore import load_with_mongorestore, stage_wi
 from nmdc_release_ops.mongo.progress import Report
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.mongo.staging import stage as stage_natively
+from nmdc_release_ops.mongo.tool_trial import try_tools
 from nmdc_release_ops.mongo.tools import Tell, find_tools
 
 
@@ -38,6 +39,21 @@ def require_engine(engine: Engine) -> str:
     if engine is Engine.NATIVE:
         return engine.value
     return f"{engine.value} (Database Tools {find_tools()})"
+
+
+def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, tell: Tell) -> None:
+    """Find out whether what the engine runs can dump from a server and restore to it; nothing is read or written.
+
+    Args:
+        whose: what to call the server in errors.
+        folder: of the release.
+        tell: gets what the tools log.
+
+    Raises:
+        ToolUnusable, AddressUnresolved: see `try_tools`.
+    """
+    if engine is Engine.MONGO_TOOLS:
+        try_tools(server.uri, server.database.name, whose=whose, folder=folder, tell=tell)
 
 
 def dump(

@@ -15,12 +15,13 @@ from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp, read_raw
 from nmdc_release_ops.mongo.staging import Staged, stage, stage_with
 from nmdc_release_ops.mongo.tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
 
-_EXACTLY = [
+EXACTLY = [
     # In the order in which they were dumped, as capped collections need it, and no further after the first error.
     "--maintainInsertionOrder",
     # What is written has been in such a collection before, whatever its rules say now.
     "--bypassDocumentValidation",
 ]
+"""How to restore exactly what was dumped, or fail."""
 
 
 def load_with_mongorestore(
@@ -84,7 +85,7 @@ def load_arguments(source: str, target: str, without: Iterable[str], folder: Pat
         without: collections that it does not load.
     """
     return [
-        *_EXACTLY,
+        *EXACTLY,
         f"--nsInclude={escaped(source)}.*",
         f"--nsFrom={escaped(source)}.*",
         f"--nsTo={escaped(target)}.*",
@@ -143,7 +144,7 @@ def copy_arguments(source: str, name: str, target: str, new_name: str) -> tuple[
     return (
         [f"--db={source}", f"--collection={name}", "--archive"],
         [
-            *_EXACTLY,
+            *EXACTLY,
             f"--nsInclude={escaped(source)}.{escaped(name)}",
             f"--nsFrom={escaped(source)}.{escaped(name)}",
             f"--nsTo={escaped(target)}.{escaped(new_name)}",

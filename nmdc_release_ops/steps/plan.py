@@ -35,6 +35,7 @@ from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plain
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
 from nmdc_release_ops.steps.prepare_environments import prepare_environments
 from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
+from nmdc_release_ops.steps.trial import try_tools_of
 
 # What a fresh mongod allocates for itself.
 FIXED_BYTES = 1_250_000_000
@@ -133,6 +134,7 @@ def plan(
         )
         for warning in release.warnings:
             context.log.warning(warning)
+        try_tools_of(context, release, connected, home, transformer)
         environments = prepare_environments(context, release, home, schema)
 
     context.add_output_metadata(
