@@ -5,6 +5,7 @@ Each pair of engines dumps as the operator from a guarded origin and loads into 
 
 import gzip
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.mongo.staging import STAGED, StagingFailed
 from nmdc_release_ops.mongo.survey import adopt
+from nmdc_release_ops_tests.conftest import PROJECT
 from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools
 from nmdc_release_ops_tests.mongo.odd_data import (
     IDENTIFIERS,
@@ -312,6 +314,41 @@ def test_people_restore_an_archive_of_ours_with_plain_mongorestore(
             if not any(map(may_hold_empty_timestamp, documents)):
                 assert documents_of(restored, name) == documents, name
         client.drop_database(ORIGIN)
+
+
+def commands_of_the_docs() -> list[list[str]]:
+    """The `mongorestore` commands that docs/archives.md gives for restoring by hand, as a shell splits them."""
+    _, _, section = (PROJECT / "docs" / "archives.md").read_text().partition("\n## Restore one by hand\n")
+    lines = section.partition("\n## ")[0].splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("    mongorestore ")]
+
+
+@needs_tools
+def test_the_commands_of_the_docs_restore_every_document_past_a_validator(
+    guarded_mongod: PrivateMongod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, one = commands_of_the_docs()
+    uri = f"{guarded_mongod.uri}&authSource=admin"
+    with MongoClient[Any](uri) as client:
+        source = client["nmdc"]
+        older = [{"_id": 3, "id": "nmdc:3"}, {"_id": 1}, {"_id": 2}]
+        source.biosample_set.insert_many(older)
+        source.command("collMod", "biosample_set", validator={"id": {"$exists": True}})
+        source["a+b"].insert_one({"_id": "a+b"})
+        side = Side(source, uri)
+        dumped(Engine.NATIVE, side, ["biosample_set", "a+b"], tmp_path / "archive", [])
+        monkeypatch.chdir(tmp_path)
+        Path("config.yaml").write_text(f'uri: "{uri}"\n')
+        by_hand(*everything)
+        copy = client["nmdc_copy"]
+        assert list(copy.biosample_set.find()) == older
+        assert list(copy["a+b"].find()) == [{"_id": "a+b"}]
+        assert sorted(copy.list_collection_names()) == ["a+b", "biosample_set"]
+        source.biosample_set.delete_one({"_id": 3})
+        by_hand(*one)
+        assert list(source.biosample_set.find()) == older
+        for name in ("nmdc", "nmdc_copy"):
+            client.drop_database(name)
 
 
 @needs_tools
