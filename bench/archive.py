@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.data import DATABASE, Data
 from bench.processes import Memory, run
 from bench.table import Row, times_as_fast
+from nmdc_release_ops.mongo.tool_address import address_for_tools
 
 DUMP_GOAL = 1
 LOAD_GOAL = 2
@@ -59,7 +60,8 @@ def _theirs(data: Data, work: str, folder: Path) -> Row:
         return Row(data.documents, "archive", what, notes="not installed here")
     config = folder / "tools.yaml"
     config.touch(mode=0o600)
-    config.write_text(f"uri: {data.uri}\n")
+    # JSON is YAML.
+    config.write_text(json.dumps({"uri": address_for_tools(data.uri)}))
     out = str(folder / "tools")
     if work == "dump":
         # What the release leaves alone is a few hundred documents.

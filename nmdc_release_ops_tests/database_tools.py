@@ -9,7 +9,7 @@ from nmdc_release_ops.mongo.tools import MONGODUMP, MONGORESTORE
 
 TOOLS = (MONGODUMP, MONGORESTORE)
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"not on PATH: {', '.join(MISSING)} (see .ci/run)")
+needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"not on PATH: {', '.join(MISSING)} (see CONTRIBUTING.md)")
 
 ENGINES = [
     pytest.param(Engine.NATIVE, id="native"),

@@ -13,14 +13,12 @@ import gzip
 import hashlib
 import json
 import os
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from bson import json_util
 from bson.codec_options import DatetimeConversion
@@ -34,11 +32,6 @@ MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.json.sha256"
 _READ_BYTES = 4 * 1024 * 1024
 _EXTENDED_JSON = json_util.CANONICAL_JSON_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-# How mongodump names files (outputPath in mongodump/prepare.go, Go's url.PathEscape): what it leaves as it is, how long
-# a name may be, and how much of a longer one it keeps before a digest.
-_UNESCAPED = "$&+:=@"
-_LONGEST_NAME = 238
-_KEPT_OF_LONGER = 208
 
 
 class ArchiveDamaged(MongoError):
@@ -238,18 +231,6 @@ class HashedFile:
         self.digest.update(chunk)
         self.size += len(chunk)
         return chunk
-
-
-def file_name(database: str, collection: str, ending: str) -> str:
-    """Path of a collection's file within an archive, as `mongodump --gzip` spells it.
-
-    Source: `outputPath` in mongodump/prepare.go of MongoDB's Database Tools.
-    """
-    escaped = quote(collection, safe=_UNESCAPED)
-    if len(escaped) > _LONGEST_NAME:
-        digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
-        escaped = f"{escaped[:_KEPT_OF_LONGER]}%24{urlsafe_b64encode(digest).decode().rstrip('=')}"
-    return f"{database}/{escaped}.{ending}.gz"
 
 
 def sync(path: Path) -> None:

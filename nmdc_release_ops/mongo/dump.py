@@ -16,7 +16,6 @@ from nmdc_release_ops.mongo.archive import (
     Engine,
     HashedFile,
     Manifest,
-    file_name,
     sha256_of,
     sync,
     to_extended_json,
@@ -33,6 +32,7 @@ from nmdc_release_ops.mongo.collections import (
 )
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.file_names import DOCUMENTS, METADATA, file_name
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import count_documents, read_raw
 
@@ -167,7 +167,7 @@ def _write_files(
 def _dump_collection(
     database: Database[Document], collection: Collection, folder: Path, expected: int, report: Report
 ) -> ArchivedCollection:
-    name = file_name(database.name, collection.name, "bson")
+    name = file_name(database.name, collection.name, DOCUMENTS)
     documents = size = 0
     with (folder / name).open("wb") as file:
         hashed = HashedFile(file)
@@ -179,7 +179,7 @@ def _dump_collection(
                 report(Progress(collection.name, documents, max(expected, documents)))
         file.flush()
         os.fsync(file.fileno())
-    metadata = file_name(database.name, collection.name, "metadata.json")
+    metadata = file_name(database.name, collection.name, METADATA)
     write_metadata(folder / metadata, collection)
     sync(folder / metadata)
     return ArchivedCollection(

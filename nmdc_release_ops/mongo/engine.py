@@ -16,6 +16,7 @@ from nmdc_release_ops.mongo.mongorestore import load_with_mongorestore, stage_wi
 from nmdc_release_ops.mongo.progress import Report
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.mongo.staging import stage as stage_natively
+from nmdc_release_ops.mongo.tool_trial import try_tools
 from nmdc_release_ops.mongo.tools import Tell, find_tools
 
 
@@ -40,6 +41,21 @@ def require_engine(engine: Engine) -> str:
     return f"{engine.value} (Database Tools {find_tools()})"
 
 
+def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, tell: Tell) -> None:
+    """Find out whether what the engine runs can dump from a server and restore to it; nothing is read or written.
+
+    Args:
+        whose: what to call the server in errors.
+        folder: of the release.
+        tell: gets what the tools log.
+
+    Raises:
+        ToolUnusable, AddressUnresolved: see `try_tools`.
+    """
+    if engine is Engine.MONGO_TOOLS:
+        try_tools(server.uri, server.database.name, whose=whose, folder=folder, tell=tell)
+
+
 def dump(
     engine: Engine,
     origin: Connected,
@@ -54,7 +70,7 @@ def dump(
     """Write collections of a frozen database to the new folder `folder`.
 
     Args:
-        report: how far the native engine is.
+        report: how far the driver is.
         tell: gets what the tools log.
 
     Raises:
@@ -80,7 +96,7 @@ def load(
     if engine is Engine.NATIVE:
         load_natively(folder, manifest, transformer.database, report=report)
     else:
-        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, tell=tell)
+        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, tell=tell)
 
 
 def stage(
@@ -113,5 +129,6 @@ def stage(
         name,
         expected_hash,
         folder=folder,
+        report=report,
         tell=tell,
     )

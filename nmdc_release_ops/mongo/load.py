@@ -51,7 +51,7 @@ def load(folder: Path, manifest: Manifest, database: Database[Document], *, repo
     verify(folder, manifest)
     database.client.drop_database(database.name)
     for archived in sorted(manifest.collections, key=lambda archived: -archived.bytes):
-        _load_collection(folder, archived, database, report)
+        load_collection(folder, archived, database, report=report)
     prove(folder, manifest, database)
 
 
@@ -112,7 +112,15 @@ def create_indexes(database: Database[Document], collection: Collection, name: s
         database.command("createIndexes", name or collection.name, indexes=indexes)
 
 
-def _load_collection(folder: Path, archived: ArchivedCollection, database: Database[Document], report: Report) -> None:
+def load_collection(
+    folder: Path, archived: ArchivedCollection, database: Database[Document], *, report: Report = silent
+) -> None:
+    """Load one collection of an archive into a database that does not have it, with the driver; prove nothing.
+
+    Raises:
+        ArchiveDamaged: its file changed after it was verified, or cannot be read.
+        LoadFailed: the server refused a document.
+    """
     collection = archived.describe()
     create(database, collection)
     writer = RawWriter(database, collection.name)

@@ -1,16 +1,17 @@
 """The engine `mongo-tools`: dumping with `mongodump`."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine, Manifest, file_name, to_extended_json
+from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine, Manifest, to_extended_json
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import Collection
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.dump import MAKE_ROOM, DumpFailed, write_archive
-from nmdc_release_ops.mongo.survey import survey
+from nmdc_release_ops.mongo.survey import Dumped, list_dumped, survey
 from nmdc_release_ops.mongo.tools import MONGODUMP, Invocation, Tell, ToolFailed, run
 
 
@@ -49,19 +50,17 @@ def dump_with_mongodump(
                 f"The archive could not be written to {folder}: {error}\nIf the disk is full: {MAKE_ROOM} Otherwise correct the "
                 "cause and re-execute the run from this step, or launch with engine: native."
             ) from error
-        _remove_what_was_not_asked_for(database.name, described, aside)
         for path in (aside, aside / database.name):
             path.chmod(0o700)
-        return [
-            survey(
-                aside,
-                database.name,
-                collection.name,
-                to_extended_json(dict(collection.options)),
-                [to_extended_json(dict(index)) for index in collection.indexes],
+        dumped = list_dumped(aside, database.name)
+        if missing := sorted(described.keys() - dumped.keys()):
+            raise DumpFailed(
+                f"mongodump wrote nothing of {', '.join(missing)}, and said nothing about it. Re-execute the run from this "
+                "step, or launch with engine: native."
             )
-            for collection in described.values()
-        ]
+        asked = [_described_by_us(dumped[name], collection) for name, collection in described.items()]
+        _remove_what_was_not_asked_for(asked, aside)
+        return [survey(aside, one) for one in asked]
 
     return write_archive(
         database,
@@ -87,9 +86,18 @@ def dump_arguments(database: str, others: Iterable[str], folder: Path) -> list[s
     ]
 
 
-def _remove_what_was_not_asked_for(database: str, described: Iterable[str], folder: Path) -> None:
+def _described_by_us(dumped: Dumped, collection: Collection) -> Dumped:
+    """What `mongodump` wrote, with options and indexes as the server listed them to us: what is compared afterwards."""
+    return replace(
+        dumped,
+        options=to_extended_json(dict(collection.options)),
+        indexes=[to_extended_json(dict(index)) for index in collection.indexes],
+    )
+
+
+def _remove_what_was_not_asked_for(asked: Iterable[Dumped], folder: Path) -> None:
     """Newer versions of `mongodump` write a file about themselves, which nothing of ours needs or looks after."""
-    asked = {folder / file_name(database, name, ending) for name in described for ending in ("bson", "metadata.json")}
+    kept = {folder / file for one in asked for file in (one.file, one.metadata_file)}
     for path in folder.rglob("*"):
-        if path.is_file() and path not in asked:
+        if path.is_file() and path not in kept:
             path.unlink()

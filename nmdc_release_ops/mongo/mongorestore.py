@@ -1,59 +1,95 @@
 """The engine `mongo-tools`: loading and staging with `mongorestore`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.archive import Manifest, verify
+from nmdc_release_ops.mongo.archive import ArchivedCollection, HashedFile, Manifest, verify
 from nmdc_release_ops.mongo.collections import Collection
 from nmdc_release_ops.mongo.connection import Document
-from nmdc_release_ops.mongo.load import LoadFailed, prove
-from nmdc_release_ops.mongo.staging import Staged, stage_with
+from nmdc_release_ops.mongo.file_names import reads_back
+from nmdc_release_ops.mongo.load import LoadFailed, load, load_collection, prove, read_documents
+from nmdc_release_ops.mongo.progress import Report, silent
+from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp, read_raw
+from nmdc_release_ops.mongo.staging import Staged, stage, stage_with
 from nmdc_release_ops.mongo.tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
 
-_EXACTLY = [
+EXACTLY = [
     # In the order in which they were dumped, as capped collections need it, and no further after the first error.
     "--maintainInsertionOrder",
     # What is written has been in such a collection before, whatever its rules say now.
     "--bypassDocumentValidation",
 ]
+"""How to restore exactly what was dumped, or fail."""
 
 
 def load_with_mongorestore(
-    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, tell: Tell
+    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, report: Report = silent, tell: Tell
 ) -> None:
     """Load a whole archive into `database`, which is emptied first, with `mongorestore`, and prove that it is the same.
 
-    A file that changes after it was verified and before `mongorestore` reads it shows in the counts and hashes.
+    What `mongorestore` would not restore exactly is loaded with the driver. A file that changes after it was verified and
+    before `mongorestore` reads it shows in the counts and hashes.
 
     Args:
         uri: of the server that `database` is on.
+        report: how far the driver is.
         tell: gets what `mongorestore` logs.
 
     Raises:
         ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then.
         LoadFailed: `mongorestore` failed, or counts, hashes, options or indexes differ after loading.
     """
+    if misread := [one.name for one in manifest.collections if not reads_back(one.metadata_file, one.name)]:
+        tell(
+            f"The archive is loaded with the driver: mongorestore would take the files of {', '.join(misread)} for those of "
+            "collections of other names."
+        )
+        load(folder, manifest, database, report=report)
+        return
     verify(folder, manifest)
+    for_driver = [one for one in manifest.collections if _holds_empty_timestamp(folder, one)]
     database.client.drop_database(database.name)
-    if manifest.collections:
+    if len(for_driver) < len(manifest.collections):
+        arguments = load_arguments(manifest.database, database.name, [one.name for one in for_driver], folder)
         try:
-            arguments = load_arguments(manifest.database, database.name, folder)
             run(Invocation(MONGORESTORE, arguments, uri), folder=folder.parent, tell=tell)
         except ToolFailed as error:
             raise LoadFailed(
-                f"The archive {folder} could not be loaded: {error}\nCorrect the cause and re-execute the run from `migrate`."
+                f"The archive {folder} could not be loaded: {error}\nCorrect the cause and re-execute the run from "
+                "`migrate`."
             ) from error
+    for one in for_driver:
+        tell(f"{one.name} is loaded with the driver: {_EMPTY_TIMESTAMP}.")
+        load_collection(folder, one, database, report=report)
     prove(folder, manifest, database)
 
 
-def load_arguments(source: str, target: str, folder: Path) -> list[str]:
-    """What to tell `mongorestore` to load the database `source` of an archive as the database `target`."""
+# On servers that cannot be told to leave them alone (before 6.0.17, 7.0.13 and 8.0), `mongorestore` inserts each such
+# document by itself, so before others that precede it, without bypassing validation, and updates it afterwards. Versions
+# of it before 100.12 let the server replace them by the present moment.
+_EMPTY_TIMESTAMP = "it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not restore exactly"
+
+
+def _holds_empty_timestamp(folder: Path, archived: ArchivedCollection) -> bool:
+    path = folder / archived.file
+    with path.open("rb") as file:
+        return any(map(may_hold_empty_timestamp, read_documents(HashedFile(file), path)))
+
+
+def load_arguments(source: str, target: str, without: Iterable[str], folder: Path) -> list[str]:
+    """What to tell `mongorestore` to load the database `source` of an archive as the database `target`.
+
+    Args:
+        without: collections that it does not load.
+    """
     return [
-        *_EXACTLY,
+        *EXACTLY,
         f"--nsInclude={escaped(source)}.*",
         f"--nsFrom={escaped(source)}.*",
         f"--nsTo={escaped(target)}.*",
+        *(f"--nsExclude={escaped(source)}.{escaped(name)}" for name in without),
         "--gzip",
         f"--dir={folder}",
     ]
@@ -68,21 +104,28 @@ def stage_with_mongorestore(
     expected_hash: str,
     *,
     folder: Path,
+    report: Report,
     tell: Tell,
 ) -> Staged:
     """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
 
     `mongodump` writes to `mongorestore` through a pipe: nothing is kept on disk, and in memory no more than the two
     hold anyway. A temporary folder would take the room of the largest collection, and the time to write and read it.
+    A collection that `mongorestore` would not restore exactly is copied with the driver.
 
     Args:
         expected_hash: `dbHash` of the collection that was validated.
         folder: where the files with the connection strings may be for as long as it lasts.
+        report: how far the driver is.
         tell: gets what both log.
 
     Raises:
         StagingFailed: a tool failed, or counts, hash, options or indexes differ.
     """
+
+    if any(may_hold_empty_timestamp(run) for run in read_raw(transformer[name])):
+        tell(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
+        return stage(transformer, origin, name, expected_hash, report=report)
 
     def copy(source: Collection, staged_name: str) -> None:
         take, put = copy_arguments(transformer.name, source.name, origin.name, staged_name)
@@ -101,7 +144,7 @@ def copy_arguments(source: str, name: str, target: str, new_name: str) -> tuple[
     return (
         [f"--db={source}", f"--collection={name}", "--archive"],
         [
-            *_EXACTLY,
+            *EXACTLY,
             f"--nsInclude={escaped(source)}.{escaped(name)}",
             f"--nsFrom={escaped(source)}.{escaped(name)}",
             f"--nsTo={escaped(target)}.{escaped(new_name)}",

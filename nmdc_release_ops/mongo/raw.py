@@ -70,10 +70,18 @@ def has_empty_timestamp(document: bytes) -> bool:
     A server that inserts a document puts the present moment in the place of such a timestamp, unless it is the `_id`.
     """
     # Cheap looks first, for nearly every document is done with them: a name's end and eight zeros, after the type's byte.
-    if _NINE_ZEROS not in document or _EMPTY_TIMESTAMP.search(document) is None:
+    if not may_hold_empty_timestamp(document):
         return False
     fields = RawBSONDocument(document, RAW).items()
     return any(name != "_id" and isinstance(value, Timestamp) and value == Timestamp(0, 0) for name, value in fields)
+
+
+def may_hold_empty_timestamp(bson: bytes) -> bool:
+    """Whether BSON holds `Timestamp(0, 0)` anywhere, in an `_id` or nested; one document or a run of them.
+
+    Bytes that only look so, as a number in the right place can, count too.
+    """
+    return _NINE_ZEROS in bson and _EMPTY_TIMESTAMP.search(bson) is not None
 
 
 class UpdateNotAllowed(MongoError):

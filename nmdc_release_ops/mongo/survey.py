@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from nmdc_release_ops.mongo.archive import (
@@ -13,7 +14,6 @@ from nmdc_release_ops.mongo.archive import (
     Engine,
     HashedFile,
     Manifest,
-    file_name,
     files_of,
     sha256_of,
     sync,
@@ -21,9 +21,28 @@ from nmdc_release_ops.mongo.archive import (
 )
 from nmdc_release_ops.mongo.clock import ClusterTime, now
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.file_names import METADATA, collection_of, documents_beside
 from nmdc_release_ops.mongo.load import read_documents
 
-_ENDING = ".metadata.json.gz"
+
+@dataclass(frozen=True)
+class Dumped:
+    """One collection or view that `mongodump` wrote.
+
+    Attributes:
+        metadata_file: relative to the folder, as is the file of documents beside it.
+        options: in canonical Extended JSON, as are the indexes.
+    """
+
+    name: str
+    is_view: bool
+    metadata_file: str
+    options: Document
+    indexes: list[Document]
+
+    @property
+    def file(self) -> str:
+        return documents_beside(self.metadata_file)
 
 
 def adopt(folder: Path, database: str) -> Manifest:
@@ -35,8 +54,8 @@ def adopt(folder: Path, database: str) -> Manifest:
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.
     """
-    files = sorted((folder / database).glob(f"*{_ENDING}"))
-    if not files:
+    dumped = list_dumped(folder, database)
+    if not dumped:
         raise ArchiveDamaged(f"{folder / database} holds no collections dumped with mongodump --gzip.")
     manifest = Manifest(
         release_id="",
@@ -45,11 +64,7 @@ def adopt(folder: Path, database: str) -> Manifest:
         server_version="",
         cluster_time=ClusterTime(seconds=0, increment=0),
         created_at=now(),
-        collections=[
-            survey(folder, database, str(metadata["collectionName"]), metadata["options"], metadata["indexes"])
-            for metadata in map(_read_metadata, files)
-            if metadata.get("type") != "view"
-        ],
+        collections=[survey(folder, one) for one in dumped.values() if not one.is_view],
     )
     others = set(files_of(folder)) - manifest.digests.keys() - {MANIFEST, MANIFEST_DIGEST}
     manifest = manifest.model_copy(update={"other_files": {name: sha256_of(folder / name) for name in sorted(others)}})
@@ -57,18 +72,39 @@ def adopt(folder: Path, database: str) -> Manifest:
     return manifest
 
 
-def survey(folder: Path, database: str, name: str, options: Document, indexes: list[Document]) -> ArchivedCollection:
-    """Describe the files of one collection, by reading them through; they are on the disk afterwards.
+def list_dumped(folder: Path, database: str) -> dict[str, Dumped]:
+    """What `mongodump --gzip` wrote of a database, by the collections' names: those are in the files, so that it does
+    not matter how a version of it spells the files' names.
 
-    Args:
-        options: in canonical Extended JSON, as are the indexes.
+    Raises:
+        ArchiveDamaged: a file cannot be read, or two say that they are of one collection.
+    """
+    found: dict[str, Dumped] = {}
+    for path in sorted((folder / database).glob(f"*.{METADATA}.gz")):
+        metadata = _read_metadata(path)
+        name = str(metadata.get("collectionName") or collection_of(path))
+        options = metadata.get("options") or {}
+        if name in found:
+            raise ArchiveDamaged(f"{path} and {folder / found[name].metadata_file} are both of {name}. Dump again.")
+        found[name] = Dumped(
+            name=name,
+            is_view="viewOn" in options,
+            metadata_file=path.relative_to(folder).as_posix(),
+            options=options,
+            indexes=metadata.get("indexes") or [],
+        )
+    return found
+
+
+def survey(folder: Path, dumped: Dumped) -> ArchivedCollection:
+    """Describe the files of one collection, by reading them through; they are on the disk afterwards.
 
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.
     """
     documents = size = 0
-    path = folder / file_name(database, name, "bson")
-    metadata_path = folder / file_name(database, name, "metadata.json")
+    path = folder / dumped.file
+    metadata_path = folder / dumped.metadata_file
     try:
         with path.open("rb") as opened:
             file = HashedFile(opened)
@@ -79,17 +115,17 @@ def survey(folder: Path, database: str, name: str, options: Document, indexes: l
         for written in (path, metadata_path):
             sync(written)
         return ArchivedCollection(
-            name=name,
+            name=dumped.name,
             documents=documents,
             bytes=size,
-            file=path.relative_to(folder).as_posix(),
+            file=dumped.file,
             file_bytes=file.size,
             sha256=file.digest.hexdigest(),
-            metadata_file=metadata_path.relative_to(folder).as_posix(),
+            metadata_file=dumped.metadata_file,
             metadata_sha256=sha256_of(metadata_path),
             hash="",
-            options=options,
-            indexes=indexes,
+            options=dumped.options,
+            indexes=dumped.indexes,
         )
     except FileNotFoundError as error:
         raise ArchiveDamaged(f"{error.filename} is missing. Dump again.") from None

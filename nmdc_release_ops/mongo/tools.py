@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
-from urllib.parse import parse_qsl, unquote
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.guard import SHUTDOWN_SECONDS
 from nmdc_release_ops.mongo.server import environment_without_secrets
+from nmdc_release_ops.mongo.tool_address import address_for_tools, secrets_in
 
 MONGODUMP = "mongodump"
 MONGORESTORE = "mongorestore"
@@ -92,7 +92,7 @@ def run(*invocations: Invocation, folder: Path, tell: Tell) -> None:
     Raises:
         ToolFailed: with the last lines of the log.
     """
-    log = _Log(tell, [secret for invocation in invocations for secret in _secrets(invocation.uri)])
+    log = _Log(tell, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
     with (
         tempfile.TemporaryDirectory(prefix=".mongo-tools-", dir=folder) as private,
         _started(invocations, Path(private)) as (lines, guards),
@@ -106,24 +106,6 @@ def run(*invocations: Invocation, folder: Path, tell: Tell) -> None:
             for invocation, code in zip(invocations, codes, strict=True)
         )
         raise ToolFailed(f"{ends}. The end of its log:\n{log.end()}")
-
-
-def without_database(uri: str) -> str:
-    """A connection string that says the same but names no database: the tools would work on that one alone.
-
-    The database that a user logs in at is named apart where the string left it to that.
-    """
-    scheme, _, rest = uri.partition("://")
-    address, _, query = rest.partition("?")
-    hosts, _, database = address.partition("/")
-    options = {name.lower(): value for name, value in parse_qsl(query)}
-    if database and "@" in hosts and "authsource" not in options and _logs_in_at_a_database(options):
-        query = "&".join([*([query] if query else []), f"authSource={database}"])
-    return f"{scheme}://{hosts}/{'?' if query else ''}{query}"
-
-
-def _logs_in_at_a_database(options: dict[str, str]) -> bool:
-    return options.get("authmechanism", "SCRAM").upper().startswith(("SCRAM", "PLAIN"))
 
 
 @contextmanager
@@ -159,7 +141,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         # JSON is YAML, and needs no thought about what has to be quoted.
-        json.dump({"uri": without_database(invocation.uri)}, file)
+        json.dump({"uri": address_for_tools(invocation.uri)}, file)
     guard = [sys.executable, "-m", "nmdc_release_ops.mongo.guard", f"--lifeline={lifeline}", f"--remove={config}"]
     tool = shutil.which(invocation.tool) or invocation.tool
     return subprocess.Popen(
@@ -208,18 +190,6 @@ class _Log:
 
     def end(self) -> str:
         return "\n".join(self._last)
-
-
-def _secrets(uri: str) -> list[str]:
-    """What of a connection string nobody may see, the longest first."""
-    address, _, query = uri.partition("://")[2].partition("?")
-    password = address.rpartition("@")[0].partition(":")[2]
-    found = {uri, without_database(uri), password, unquote(password)}
-    found |= {value for name, value in parse_qsl(query) if name.lower() in _SECRET_OPTIONS}
-    return sorted((secret for secret in found if secret), key=len, reverse=True)
-
-
-_SECRET_OPTIONS = ("tlscertificatekeyfilepassword", "authmechanismproperties")
 
 
 def _version(tool: str) -> str:

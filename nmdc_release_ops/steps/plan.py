@@ -39,6 +39,7 @@ from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
 from nmdc_release_ops.steps.origin_state import look_up_origin
 from nmdc_release_ops.steps.prepare_environments import prepare_environments
 from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
+from nmdc_release_ops.steps.trial import try_tools_of
 
 NOT_TOUCHED = "The origin was not touched."
 # What a fresh mongod allocates for itself.
@@ -150,6 +151,7 @@ def plan(
         )
         for warning in release.warnings:
             context.log.warning(warning)
+        try_tools_of(context, release, connected, home, transformer)
         environments = prepare_environments(context, release, home, schema)
 
     context.add_output_metadata(

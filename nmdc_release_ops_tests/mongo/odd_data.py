@@ -72,11 +72,25 @@ ODD_NAMES = [
     "star*back\\slash",
     "--leading=dashes",
     "sla/sh;comma,colon:at@",
+    "a+b",
+    "a b",
+    "equals=colon:at@",
+    "a&b",
+    "tilde~hat^(1)[2]{3}|!?#<>",
+    "tab\tand\nline",
+    " spaces at both ends ",
+    "100%",
     "quotes\"'`",
     "UPPER",
     # As a file's name it is cut, because it takes three characters a byte there.
     "é" * 90,
 ]
+LONG_MISREAD_NAMES = ["é+ " * 35, "é% " * 35, "%2B" * 60, "+" * 200]
+"""So long that `mongodump` cuts them; what `mongorestore` then takes from the metadata it reads wrongly. Of the last two
+nothing shorter can be made that it reads.
+"""
+NEVER_EXACT = ("empty_timestamps_set", "nested_empty_set")
+"""Collections that `mongorestore` does not restore exactly on the server that the tests run."""
 
 
 def raw_documents() -> list[bytes]:
@@ -115,6 +129,16 @@ def fill(database: Database[Any]) -> None:
     for name in ODD_NAMES:
         database[name].insert_one({"_id": name})
         database[name].create_index("a", name="index of " + name[:20])
+    _empty_timestamps_that_a_server_leaves_alone(database)
+
+
+def _empty_timestamps_that_a_server_leaves_alone(database: Database[Any]) -> None:
+    """In the middle of others, so that their order shows; against a rule, so that bypassing it shows."""
+    database.create_collection("nested_empty_set", validator={"n": {"$exists": True}})
+    documents: list[dict[str, Any]] = [{"_id": n, "n": n} for n in range(30)]
+    documents[10] = {"_id": 10, "t": {"inner": [Timestamp(0, 0)]}}
+    documents[20] = {"_id": Timestamp(0, 0), "n": 20}
+    database.command("insert", "nested_empty_set", documents=documents, bypassDocumentValidation=True)
 
 
 def put_empty_timestamps(database: Database[Any]) -> None:

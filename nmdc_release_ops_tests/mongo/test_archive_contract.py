@@ -5,14 +5,18 @@ Each pair of engines dumps as the operator from a guarded origin and loads into 
 
 import gzip
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
+import bson
 import pytest
+from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -31,13 +35,17 @@ from nmdc_release_ops.mongo.collections import collection_hashes, comparable_ind
 from nmdc_release_ops.mongo.load import load
 from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.progress import silent
+from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.mongo.staging import STAGED, StagingFailed
 from nmdc_release_ops.mongo.survey import adopt
+from nmdc_release_ops_tests.conftest import PROJECT
 from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools
 from nmdc_release_ops_tests.mongo.odd_data import (
     IDENTIFIERS,
     LARGEST,
+    LONG_MISREAD_NAMES,
+    NEVER_EXACT,
     ODD_NAMES,
     VALUES,
     documents_of,
@@ -282,6 +290,9 @@ def test_a_folder_that_cannot_be_read_is_not_adopted(tmp_path: Path, content: by
     assert not (tmp_path / MANIFEST).exists()
 
 
+PLAINLY = ("--gzip", "--maintainInsertionOrder", "--bypassDocumentValidation")
+
+
 def by_hand(tool: str, *arguments: str) -> None:
     subprocess.run([str(shutil.which(tool)), *arguments], check=True)
 
@@ -291,12 +302,128 @@ def test_people_restore_an_archive_of_ours_with_plain_mongorestore(
     origin: Side, scratch_mongod: PrivateMongod, names: list[str], tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
-    dumped(Engine.NATIVE, origin, names, archive, [])
-    by_hand("mongorestore", f"--uri={scratch_mongod.uri}", "--gzip", str(archive))
+    exact = sorted(set(names) - set(NEVER_EXACT))
+    dumped(Engine.NATIVE, origin, exact, archive, [])
+    by_hand("mongorestore", f"--uri={scratch_mongod.uri}", *PLAINLY, str(archive))
     with MongoClient[Any](scratch_mongod.uri) as client:
         restored = client[ORIGIN]
-        assert collection_hashes(restored, names) == collection_hashes(origin.database, names)
+        assert sorted(restored.list_collection_names()) == exact
+        assert collection_hashes(restored, exact) == collection_hashes(origin.database, exact)
+        for name in exact:
+            documents = documents_of(origin.database, name)
+            if not any(map(may_hold_empty_timestamp, documents)):
+                assert documents_of(restored, name) == documents, name
         client.drop_database(ORIGIN)
+
+
+def commands_of_the_docs() -> list[list[str]]:
+    """The `mongorestore` commands that docs/archives.md gives for restoring by hand, as a shell splits them."""
+    _, _, section = (PROJECT / "docs" / "archives.md").read_text().partition("\n## Restore one by hand\n")
+    lines = section.partition("\n## ")[0].splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("    mongorestore ")]
+
+
+@needs_tools
+def test_the_commands_of_the_docs_restore_every_document_past_a_validator(
+    guarded_mongod: PrivateMongod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, one = commands_of_the_docs()
+    uri = f"{guarded_mongod.uri}&authSource=admin"
+    with MongoClient[Any](uri) as client:
+        source = client["nmdc"]
+        older = [{"_id": 3, "id": "nmdc:3"}, {"_id": 1}, {"_id": 2}]
+        source.biosample_set.insert_many(older)
+        source.command("collMod", "biosample_set", validator={"id": {"$exists": True}})
+        source["a+b"].insert_one({"_id": "a+b"})
+        side = Side(source, uri)
+        dumped(Engine.NATIVE, side, ["biosample_set", "a+b"], tmp_path / "archive", [])
+        monkeypatch.chdir(tmp_path)
+        Path("config.yaml").write_text(f'uri: "{uri}"\n')
+        by_hand(*everything)
+        copy = client["nmdc_copy"]
+        assert list(copy.biosample_set.find()) == older
+        assert list(copy["a+b"].find()) == [{"_id": "a+b"}]
+        assert sorted(copy.list_collection_names()) == ["a+b", "biosample_set"]
+        source.biosample_set.delete_one({"_id": 3})
+        by_hand(*one)
+        assert list(source.biosample_set.find()) == older
+        for name in ("nmdc", "nmdc_copy"):
+            client.drop_database(name)
+
+
+@needs_tools
+def test_names_that_mongorestore_would_misread_come_back_however_they_were_dumped_and_loaded(
+    scratch_mongod: PrivateMongod, transformer: Side, tmp_path: Path
+) -> None:
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        long_names = Side(client["long_names"], scratch_mongod.uri)
+        for name in LONG_MISREAD_NAMES:
+            long_names.database[name].insert_one({"_id": name})
+        hashes = collection_hashes(long_names.database, LONG_MISREAD_NAMES)
+        for dumps in Engine:
+            folder = tmp_path / dumps / "archive"
+            folder.parent.mkdir()
+            manifest = dumped(dumps, long_names, LONG_MISREAD_NAMES, folder, [])
+            for loads in Engine:
+                engine.load(loads, folder, manifest, transformer, report=silent, tell=lambda line: None)
+                assert collection_hashes(transformer.database, LONG_MISREAD_NAMES) == hashes
+        restorable = LONG_MISREAD_NAMES[:2]
+        dumped_again = tmp_path / "by hand"
+        engine.load(Engine.NATIVE, folder, manifest, long_names, report=silent, tell=lambda line: None)
+        dumped(Engine.NATIVE, long_names, restorable, dumped_again, [])
+        client.drop_database("long_names")
+        by_hand("mongorestore", f"--uri={scratch_mongod.uri}", *PLAINLY, str(dumped_again))
+        assert collection_hashes(client["long_names"], restorable) == {name: hashes[name] for name in restorable}
+        client.drop_database("long_names")
+
+
+@needs_tools
+@pytest.mark.parametrize("loads", Engine)
+def test_an_archive_whose_files_are_named_as_they_used_to_be_is_loaded(
+    loads: Engine, origin: Side, transformer: Side, tmp_path: Path
+) -> None:
+    """The tools of MongoDB 4.2, and this project until it knew better, left a plus and some others as they were."""
+    names = ["a+b", "a b", "equals=colon:at@", "plain_set"]
+    folder = tmp_path / "archive"
+    dumped(Engine.NATIVE, origin, names, folder, [])
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for path in (folder / ORIGIN).iterdir():
+        path.rename(renamed / quote(unquote_plus(path.name), safe="$&+:=@"))
+    (folder / ORIGIN).rmdir()
+    renamed.rename(folder / ORIGIN)
+    for name in (MANIFEST, MANIFEST_DIGEST):
+        (folder / name).unlink()
+    manifest = adopt(folder, ORIGIN)
+    assert f"{ORIGIN}/a+b.bson.gz" in manifest.digests and f"{ORIGIN}/a%20b.bson.gz" in manifest.digests
+    engine.load(loads, folder, manifest, transformer, report=silent, tell=lambda line: None)
+    assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)
+
+
+@needs_tools
+def test_a_document_with_an_empty_timestamp_keeps_its_place_and_needs_no_update(
+    origin: Side, transformer: Side, tmp_path: Path
+) -> None:
+    """In its `_id`, or nested, a server leaves one alone; `mongorestore` inserts it out of order and then updates it."""
+    name, folder = "nested_empty_set", tmp_path / "archive"
+    told: list[str] = []
+    manifest = dumped(Engine.MONGO_TOOLS, origin, [name, "plain_set"], folder, told)
+    engine.load(Engine.MONGO_TOOLS, folder, manifest, transformer, report=silent, tell=told.append)
+    before = documents_of(origin.database, name)
+    assert [bson.decode(document)["_id"] for document in before][20] == Timestamp(0, 0)
+    assert documents_of(transformer.database, name) == before
+    expected = collection_hashes(transformer.database, [name])[name]
+    engine.stage(
+        Engine.MONGO_TOOLS, transformer, origin, name, expected, folder=tmp_path, report=silent, tell=told.append
+    )
+    assert documents_of(origin.database, STAGED + name) == before
+    origin.database.drop_collection(STAGED + name)
+    assert [line for line in told if "with the driver" in line] == [
+        f"{name} is {done} with the driver: it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not "
+        "restore exactly."
+        for done in ("loaded", "staged")
+    ]
+    assert any("finished restoring" in line and "plain_set" in line for line in told)
 
 
 @needs_tools
@@ -304,7 +431,8 @@ def test_a_folder_that_people_dumped_with_plain_mongodump_is_adopted_and_loaded(
     origin: Side, guarded_mongod: PrivateMongod, transformer: Side, names: list[str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "dump"
-    by_hand("mongodump", f"--uri={guarded_mongod.uri}", f"--db={ORIGIN}", "--gzip", f"--out={folder}")
+    uri = f"{guarded_mongod.uri}&authSource=admin"
+    by_hand("mongodump", f"--uri={uri}", f"--db={ORIGIN}", "--gzip", f"--out={folder}")
     manifest = adopt(folder, ORIGIN)
     load(folder, manifest, transformer.database)
     assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)

@@ -22,7 +22,6 @@ from nmdc_release_ops.mongo.tools import (
     ToolsMissing,
     find_tools,
     run,
-    without_database,
 )
 
 PASSWORD = "s3cret/and more"
@@ -269,23 +268,6 @@ def test_tools_that_do_not_run_are_refused(stand_in: StandIn) -> None:
         find_tools()
 
 
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("mongodb://h", "mongodb://h/"),
-        ("mongodb://h:1,i:2/?replicaSet=r", "mongodb://h:1,i:2/?replicaSet=r"),
-        ("mongodb://u:p@h/admin", "mongodb://u:p@h/?authSource=admin"),
-        ("mongodb://u:p@h/nmdc?tls=true", "mongodb://u:p@h/?tls=true&authSource=nmdc"),
-        ("mongodb://u:p@h/nmdc?authsource=admin", "mongodb://u:p@h/?authsource=admin"),
-        ("mongodb+srv://u:p%40@h/nmdc", "mongodb+srv://u:p%40@h/?authSource=nmdc"),
-        ("mongodb://u@h/nmdc?authMechanism=MONGODB-X509", "mongodb://u@h/?authMechanism=MONGODB-X509"),
-        ("mongodb://h/nmdc", "mongodb://h/"),
-    ],
-)
-def test_a_connection_string_for_the_tools_names_no_database_and_logs_in_at_the_same(uri: str, expected: str) -> None:
-    assert without_database(uri) == expected
-
-
 def test_the_tools_are_told_what_to_do_by_these_arguments() -> None:
     assert dump_arguments("nmdc", ["jobs", "--odd name"], Path("/a")) == [
         "--db=nmdc",
@@ -294,10 +276,11 @@ def test_the_tools_are_told_what_to_do_by_these_arguments() -> None:
         "--gzip",
         "--out=/a",
     ]
-    assert load_arguments("nmdc", "scratch", Path("/a"))[2:] == [
+    assert load_arguments("nmdc", "scratch", ["a*set"], Path("/a"))[2:] == [
         "--nsInclude=nmdc.*",
         "--nsFrom=nmdc.*",
         "--nsTo=scratch.*",
+        r"--nsExclude=nmdc.a\*set",
         "--gzip",
         "--dir=/a",
     ]

@@ -2,13 +2,19 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.archive import Engine, read_manifest
+from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.ledger import recorded_version
+from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.database_tools import TOOLS, needs_tools
 
@@ -34,18 +40,53 @@ def test_an_engine_that_there_is_not_is_refused(workplace: Workplace) -> None:
         workplace.release(target_version="11.25", engine="mongodump")
 
 
+# The driver warns of a value that is none, and goes on without it; the tools refuse the connection string.
+FOR_THE_DRIVER_ALONE = "&localThresholdMS=soon"
+
+
+@needs_tools
+@pytest.mark.filterwarnings("ignore:.*localthresholdms:UserWarning")
+@pytest.mark.parametrize("whose", ["origin", "transformer"])
+def test_plan_refuses_a_server_that_the_tools_cannot_work_with(
+    workplace: Workplace, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    server = {"origin": workplace.origin.uri(), "transformer": scratch_mongod.uri}[whose]
+    monkeypatch.setenv(f"NMDC_{whose.upper()}_URI", server + FOR_THE_DRIVER_ALONE)
+    with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client):
+        step, failure = failure_of(workplace.release(target_version="11.25", engine="mongo-tools"))
+    assert step == "plan"
+    said = str(failure.description)
+    assert f"mongodump cannot work with the {whose} at 127.0.0.1:{server.rpartition(':')[2].partition('/')[0]}" in said
+    assert "localThresholdMS" in said and "or launch with engine: native" in said.lower()
+    assert "The origin was not touched and is not frozen." in said
+    assert secret_in(workplace.origin.uri()) not in said
+    assert not any(workplace.home.glob("releases/*"))
+
+
+def secret_in(uri: str) -> str:
+    return uri.partition("@")[0].rpartition(":")[2]
+
+
 @needs_tools
 @pytest.mark.faults
-def test_a_release_goes_through_with_the_database_tools(workplace: Workplace) -> None:
-    result = workplace.release(target_version="11.25", engine="mongo-tools")
-    assert result.success
-    assert result.output_for_node("plan").engine is Engine.MONGO_TOOLS
-    archive = result.output_for_node("dump")
-    assert read_manifest(archive.path).engine is Engine.MONGO_TOOLS
-    assert {one.name for one in result.output_for_node("restore").staged} == set(
-        result.output_for_node("migrate").changes.staged
-    )
-    secret = workplace.origin.uri().partition("@")[0].rpartition(":")[2]
-    assert secret not in "".join(
-        path.read_text(errors="replace") for path in archive.path.parent.rglob("*") if path.is_file()
-    )
+@pytest.mark.parametrize("login", ["&authSource=admin", ""], ids=["names authSource", "leaves authSource out"])
+def test_a_release_goes_through_with_the_database_tools_and_a_private_transformer(
+    tmp_path: Path, schema_cache: Path, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    with contextmanager(make_workplace)(tmp_path, schema_cache, scale=500) as workplace:
+        uri = workplace.origin.uri()
+        assert "&authSource=admin" in uri
+        monkeypatch.setenv("NMDC_ORIGIN_URI", uri.replace("&authSource=admin", login))
+        result = workplace.release(target_version="11.25", engine="mongo-tools")
+        assert result.success, [event.message for event in result.all_events if event.is_failure]
+        assert result.output_for_node("plan").engine is Engine.MONGO_TOOLS
+        archive = result.output_for_node("dump")
+        assert read_manifest(archive.path).engine is Engine.MONGO_TOOLS
+        assert {one.name for one in result.output_for_node("restore").staged} == set(
+            result.output_for_node("migrate").changes.staged
+        )
+        with MongoClient[Any](workplace.origin.server.uri) as client:
+            assert recorded_version(client[DATABASE]) == "11.25.0"
+            assert current_lease(client) is None and is_write_blocked(client) is False
+        files = [path for path in archive.path.parent.rglob("*") if path.is_file()]
+        assert not any(secret_in(uri).encode() in path.read_bytes() for path in files)

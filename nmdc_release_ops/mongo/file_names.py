@@ -1,0 +1,66 @@
+"""What the files of an archive are called: as `mongodump` calls them, so that `mongorestore` reads the names back.
+
+Sources: `outputPath` in mongodump/prepare.go and `getInfoFromFile` in mongorestore/filepath.go of MongoDB's Database Tools.
+"""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from pathlib import PurePath
+from urllib.parse import quote_plus, unquote, unquote_plus
+
+METADATA = "metadata.json"
+DOCUMENTS = "bson"
+# How long a file's name may be without its ending, in bytes, and how much is kept of a longer one before its digest.
+_LONGEST = 238
+_KEPT = 208
+_BEFORE_DIGEST = "%24"
+
+
+def file_name(database: str, collection: str, ending: str) -> str:
+    """Path within an archive of a collection's documents (`DOCUMENTS`) or options and indexes (`METADATA`).
+
+    It is the one that `mongodump --gzip` chooses, with one exception. `mongodump` cuts a name that is too long, and
+    `mongorestore` then takes it from the metadata, where it reads a plus as a space and fails at a percent sign. A long
+    name with either is escaped as little as possible instead, which makes it short enough for every collection that can
+    be released.
+    """
+    escaped = quote_plus(collection, safe="")
+    if len(escaped) > _LONGEST:
+        sparing = collection.replace("%", "%25").replace("+", "%2B").replace("/", "%2F")
+        is_misread = "%" in collection or "+" in collection
+        escaped = sparing if is_misread and len(sparing.encode()) <= _LONGEST else _cut(escaped, collection)
+    return f"{database}/{escaped}.{ending}.gz"
+
+
+def collection_of(metadata_file: PurePath) -> str:
+    """The collection that a metadata file is named after.
+
+    For files that do not hold its name, which `mongodump` wrote before 100.0. It left a plus as it was then.
+    """
+    return unquote(_escaped_name(metadata_file))
+
+
+def documents_beside(metadata_file: str) -> str:
+    """Path of the documents that belong to a metadata file."""
+    return f"{metadata_file.removesuffix(f'.{METADATA}.gz')}.{DOCUMENTS}.gz"
+
+
+def reads_back(metadata_file: str, collection: str) -> bool:
+    """Whether `mongorestore` takes the file for one of that collection.
+
+    It does not where an old `mongodump`, or an old version of this project, left a plus in the name as it was, and where
+    `mongodump` cut a name with a plus or a percent sign.
+    """
+    escaped = _escaped_name(PurePath(metadata_file))
+    if len(escaped) == _LONGEST and _BEFORE_DIGEST in escaped:
+        return "%" not in collection and "+" not in collection
+    return unquote_plus(escaped) == collection
+
+
+def _escaped_name(metadata_file: PurePath) -> str:
+    return metadata_file.name.removesuffix(f".{METADATA}.gz")
+
+
+def _cut(escaped: str, collection: str) -> str:
+    digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
+    return f"{escaped[:_KEPT]}{_BEFORE_DIGEST}{urlsafe_b64encode(digest).decode().rstrip('=')}"

@@ -1,0 +1,38 @@
+"""Trying, in `plan`, what a release is going to run on both servers."""
+
+import shutil
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.archive import Engine
+from nmdc_release_ops.mongo.engine import try_engine
+from nmdc_release_ops.records import ReleasePlan
+from nmdc_release_ops.resources import Origin, ReleaseHome, TransformerResource
+
+
+def try_tools_of(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    origin: Origin,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+) -> None:
+    """Have the tools of the plan's engine connect to the origin and to the transformer of this very release.
+
+    A private transformer is started for it. `migrate` finds it again, so that it is not set up under the freeze. Where a
+    tool fails nothing of the release stays on disk.
+
+    Raises:
+        ToolUnusable, AddressUnresolved: a tool cannot work with one of the two.
+        MongodFailedToStart, ServerUnreachable, LoginRefused: see `TransformerResource.open`.
+    """
+    if plan.engine is Engine.NATIVE:
+        return
+    folder = home.release(plan.release_id)
+    try:
+        try_engine(plan.engine, origin, whose="origin", folder=folder, tell=context.log.info)
+        with transformer.open(home.transformer(plan.release_id)) as scratch:
+            try_engine(plan.engine, scratch, whose="transformer", folder=folder, tell=context.log.info)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
