@@ -26,12 +26,18 @@ from nmdc_release_ops.mongo.archive import sync
 from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.heartbeat import keep_beating
-from nmdc_release_ops.mongo.identity import ServerIdentity, identify_server, is_same_server, require_other_server
+from nmdc_release_ops.mongo.identity import (
+    ServerIdentity,
+    identify_server,
+    identify_set,
+    is_same_server,
+    require_other_server,
+)
 from nmdc_release_ops.mongo.lease import Lease
 from nmdc_release_ops.mongo.preflight import require_scratch_database
 from nmdc_release_ops.mongo.server import find_mongod, private_mongod
 from nmdc_release_ops.records import Record, RecordAltered, RecordUnreadable, ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.release_home import ReleaseHome, origin_name
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
 from nmdc_release_ops.runtime.github import GitHub
 from nmdc_release_ops.runtime.rancher import Rancher
@@ -68,6 +74,10 @@ class ConfigurationInvalid(Exception):
     """An environment variable has a value that it cannot have."""
 
 
+class OriginElsewhere(MongoError):
+    """The environment leads to another origin than the one that the release was planned for."""
+
+
 class RecordMissing(Exception):
     """What an earlier step handed on is gone."""
 
@@ -102,6 +112,27 @@ class OriginResource(dg.ConfigurableResource[Any]):
         uri = self._uri()
         with naming_failures("origin"), connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
             yield Origin(client, client[self.database_name], uri)
+
+    @contextmanager
+    def connect_planned(self, plan: ReleasePlan) -> Iterator[Origin]:
+        """The origin that a release was planned for, for as long as the block lasts.
+
+        Raises:
+            OriginElsewhere: the environment leads to another server or database by now.
+            As `connect`.
+        """
+        with self.connect() as origin:
+            planned, present = plan.origin, identify_set(origin.client)
+            is_same = planned is None or origin_name(planned, plan.database) == origin_name(
+                present, origin.database.name
+            )
+            if origin.database.name != plan.database or not is_same:
+                raise OriginElsewhere(
+                    f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI and "
+                    "NMDC_ORIGIN_DB lead elsewhere now. This step did nothing to either. Set them to what they were, restart "
+                    "the process that runs releases, and re-execute the run; or launch a new release for the other database."
+                )
+            yield origin
 
     def keep_beating(self, lease: Lease) -> None:
         """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""

@@ -4,7 +4,7 @@ An address says little: one server has many (names, tunnels, options of a connec
 it keeps for life, and each mongod makes up an id when it starts, which it tells everybody who asks (`hello`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,6 +55,19 @@ class ServerIdentity(BaseModel):
         return self.model_copy(update={"processes": (), "unreached": ()})
 
 
+def identify_set(client: MongoClient[Document]) -> ServerIdentity:
+    """What the server that is connected to says of itself and its replica set; no other member is asked."""
+    hello = _hello(client)
+    if hello.get("msg") == "isdbgrid":
+        return ServerIdentity(set_name="", set_id=None, processes=_processes([hello]), is_sharded=True)
+    return ServerIdentity(
+        set_name=str(hello.get("setName", "")),
+        set_id=_set_id(client, hello),
+        members=_members(hello),
+        processes=_processes([hello]),
+    )
+
+
 def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
     """Ask the server, and every other member of its replica set, who it is. No privilege is needed for it.
 
@@ -65,13 +78,13 @@ def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
     if hello.get("msg") == "isdbgrid":
         return ServerIdentity(set_name="", set_id=None, processes=_processes([hello]), is_sharded=True)
     set_name, set_id = str(hello.get("setName", "")), _set_id(client, hello)
-    members = sorted({*hello.get("hosts", ()), *hello.get("passives", ()), *hello.get("arbiters", ())})
+    members = _members(hello)
     others = [member for member in members if member != hello.get("me")]
     answers = {member: said for member, said in _ask_each(others, uri).items() if _is_of(set_name, set_id, said)}
     return ServerIdentity(
         set_name=set_name,
         set_id=set_id,
-        members=tuple(members),
+        members=members,
         processes=_processes([hello, *answers.values()]),
         unreached=tuple(member for member in others if member not in answers),
     )
@@ -148,7 +161,7 @@ def _set_id(client: MongoClient[Document], hello: Document) -> str | None:
     return None if told is None else str(told)
 
 
-def _ask_each(members: list[str], uri: str) -> dict[str, Document]:
+def _ask_each(members: Sequence[str], uri: str) -> dict[str, Document]:
     """The answer of each member that gave one."""
     if not members:
         return {}
@@ -173,6 +186,10 @@ def _ask_each(members: list[str], uri: str) -> dict[str, Document]:
     with ThreadPoolExecutor(_MEMBERS_AT_ONCE) as pool:
         said = dict(zip(members, pool.map(ask, members), strict=True))
     return {member: answer for member, answer in said.items() if answer is not None}
+
+
+def _members(hello: Document) -> tuple[str, ...]:
+    return tuple(sorted({*hello.get("hosts", ()), *hello.get("passives", ()), *hello.get("arbiters", ())}))
 
 
 def _is_of(set_name: str, set_id: str | None, answer: Document) -> bool:

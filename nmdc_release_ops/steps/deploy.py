@@ -33,7 +33,10 @@ def deploy(
     deployment: Deployment,
 ) -> None:
     """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        origin.connect_planned(plan) as connected,
+    ):
         require_lineage(plan=plan, unfreeze=thawed)
         found = conforming_version(connected.database)
         if found != plan.to_version:

@@ -31,7 +31,7 @@ def dump(
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         home.use(plan),
-        origin.connect() as connected,
+        origin.connect_planned(plan) as connected,
     ):
         require_lineage(plan=plan, freeze=frozen)
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.

@@ -41,7 +41,10 @@ class RunEnded(MongoError):
 @dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."))
 def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginResource) -> FreezeLease:
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read."""
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        origin.connect_planned(plan) as connected,
+    ):
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
     lease = lease.model_copy(update={"made_from": made_from(plan=plan)})
     context.add_output_metadata(

@@ -48,7 +48,10 @@ def restore(
 
     Collections that the migration left untouched are not written at all.
     """
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        origin.connect_planned(plan) as connected,
+    ):
         if _begun_swap(connected, plan) is None:
             _require_one_chain(plan, archive, migrated, validation)
         hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)

@@ -7,7 +7,8 @@ import dagster as dg
 from nmdc_release_ops.mongo.archive import Engine
 from nmdc_release_ops.mongo.engine import try_engine
 from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.resources import Origin, ReleaseHome, TransformerResource
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources import Origin, TransformerResource
 
 
 def try_tools_of(
@@ -28,10 +29,10 @@ def try_tools_of(
     """
     if plan.engine is Engine.NATIVE:
         return
-    folder = home.release(plan.release_id)
+    folder = home.release(plan)
     try:
         try_engine(plan.engine, origin, whose="origin", folder=folder, tell=context.log.info)
-        with transformer.open(home.transformer(plan.release_id)) as scratch:
+        with transformer.open(plan) as scratch:
             try_engine(plan.engine, scratch, whose="transformer", folder=folder, tell=context.log.info)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

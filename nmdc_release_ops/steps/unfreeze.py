@@ -30,7 +30,10 @@ def unfreeze(
 
     The transformer's files, archives that are of no use any more, and schema environments out of use are removed.
     """
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), origin.connect() as connected:
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        origin.connect_planned(plan) as connected,
+    ):
         require_lineage(plan=plan, restore=restoration)
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
         if is_blocked_by_others(connected.client):

@@ -7,8 +7,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.records import MigratedDatabase
 from nmdc_release_ops.resources import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
@@ -123,3 +126,29 @@ def test_an_archive_that_was_dumped_again_is_not_migrated_under_the_earlier_reco
     tick(release.workplace.instance)
     text = failed_plainly(release.execute(["migrate", "validate"]))
     assert "was dumped again since" in text and "Re-execute this run from `dump`" in text
+
+
+@pytest.mark.parametrize("steps", [["dump"], ["restore"], ["unfreeze"]], ids=" ".join)
+def test_a_run_does_nothing_to_another_database_than_the_one_that_it_was_planned_for(
+    release: PreparedRelease, monkeypatch: pytest.MonkeyPatch, steps: list[str]
+) -> None:
+    database = release.client["nmdc_copy"]
+    database.biosample_set.insert_one({"id": "of another database"})
+    monkeypatch.setenv("NMDC_ORIGIN_DB", "nmdc_copy")
+    try:
+        text = failed_plainly(release.execute(steps))
+        assert "was planned for the database nmdc of" in text and "lead elsewhere now" in text
+        assert database.list_collection_names() == ["biosample_set"]
+        assert current_lease(release.client) is None
+    finally:
+        release.client.drop_database("nmdc_copy")
+
+
+def test_a_run_does_nothing_to_another_server_than_the_one_that_it_was_planned_for(
+    release: PreparedRelease, monkeypatch: pytest.MonkeyPatch, guarded_mongod: PrivateMongod
+) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_URI", guarded_mongod.uri)
+    text = failed_plainly(release.execute(["restore"]))
+    assert "lead elsewhere now" in text and "This step did nothing to either." in text
+    with MongoClient[Any](guarded_mongod.uri) as other:
+        assert current_lease(other) is None and DATABASE not in other.list_database_names()
