@@ -128,8 +128,8 @@ class OriginResource(dg.ConfigurableResource[Any]):
             )
             if origin.database.name != plan.database or not is_same:
                 raise OriginElsewhere(
-                    f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI and "
-                    "NMDC_ORIGIN_DB lead elsewhere now. This step did nothing to either. Set them to what they were, restart "
+                    f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI "
+                    "and NMDC_ORIGIN_DB lead elsewhere now. This step did nothing to either. Set them to what they were, restart "
                     "the process that runs releases, and re-execute the run; or launch a new release for the other database."
                 )
             yield origin
