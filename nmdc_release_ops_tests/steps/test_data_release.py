@@ -69,6 +69,10 @@ class Released:
         return self.client[DATABASE]
 
     @property
+    def reports(self) -> Path:
+        return ReleaseHome().attempt(self.result.output_for_node("plan"), self.result.run_id)
+
+    @property
     def release_id(self) -> str:
         return str(self.result.output_for_node("plan").release_id)
 
@@ -185,7 +189,7 @@ def test_the_plan_says_where_each_migrator_runs_and_what_is_installed_there(rele
     ]
     (output,) = [event for event in released.result.all_events if _is_plan(event)]
     metadata = output.event_specific_data.metadata
-    installed = json.loads((released.result.output_for_node("dump").path.parent / "environments.json").read_text())
+    installed = json.loads((released.reports / "environments.json").read_text())
     assert metadata["installed"].value == installed
     assert {name: packages["nmdc-schema"] for name, packages in installed.items()} == {
         "11.24.0": "11.24.0",
@@ -220,7 +224,7 @@ def test_what_the_migrators_changed_is_shown_document_by_document(released: Rele
     assert (investigators["change"], investigators["documents"]) == ("removed", len(released.investigators_before))
     assert ("study_set", "has_credit_associations[].applies_to_person → applies_to_agent") in paths
     page = Path(metadata["difference"].value)
-    assert page == migrated.difference == released.result.output_for_node("dump").path.parent / "difference.html"
+    assert page == migrated.difference == released.reports / "difference.html"
     assert "What changed in nmdc from schema 11.23.0 to 11.25.0" in page.read_text()
     assert page.with_suffix(".json").is_file()
     log = "\n".join(entry.message for entry in released.workplace.instance.all_logs(released.result.run_id))
