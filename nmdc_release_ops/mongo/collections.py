@@ -93,8 +93,3 @@ def collection_hashes(database: Database[Document], names: Iterable[str]) -> dic
     except OperationFailure as error:
         raise HashUnavailable(f"The server would not hash the collections of {database.name}: {error}") from error
     return {name: answer["collections"][name] for name in wanted if name in answer["collections"]}
-
-
-def comparable_indexes(indexes: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Index definitions by name, without what only says where they are or which format they are stored in."""
-    return {index["name"]: {key: value for key, value in index.items() if key not in ("ns", "v")} for index in indexes}

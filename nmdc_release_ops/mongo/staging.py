@@ -11,9 +11,9 @@ from nmdc_release_ops.mongo.collections import (
     Collection,
     collection_hashes,
     collection_size,
-    comparable_indexes,
     list_collections,
 )
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.lease import LeaseLost
@@ -117,17 +117,12 @@ def stage_with(
         )
     found_hash = collection_hashes(origin, [staged_name])[staged_name]
     documents = origin[staged_name].count_documents({})
-    for what, expected, found in (
-        ("documents", total, documents),
-        ("hash", expected_hash, found_hash),
-        ("indexes", comparable_indexes(source.indexes), comparable_indexes(made.indexes)),
-        ("options", dict(source.options), dict(made.options)),
-    ):
-        if expected != found:
-            raise StagingFailed(
-                f"{name} was validated with {what} {expected} and staged with {found}. The origin's collections are as "
-                "they were. Re-execute the run from `migrate`."
-            )
+    differences = compare_collections(State(source, total, expected_hash), State(made, documents, found_hash))
+    if differences:
+        found = "; ".join(
+            f"{name} was validated with {one.what} {one.before} and staged with {one.now}" for one in differences
+        )
+        raise StagingFailed(f"{found}. The origin's collections are as they were. Re-execute the run from `migrate`.")
     return Staged(name=name, uuid=made.uuid, documents=documents, indexes=len(made.indexes), hash=found_hash)
 
 

@@ -1,15 +1,18 @@
 """Whether a database is still what it was at a moment of the past."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 
 from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
+from nmdc_release_ops.mongo.archive import ArchivedCollection
 from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.staging import STAGED
 
 _MARKER = STAGED + "marker"
@@ -17,6 +20,46 @@ _MARKER = STAGED + "marker"
 _MANY_EVENTS = 100_000
 _WAIT_MILLISECONDS = 500
 _EMPTY_ANSWERS = 20
+
+
+class OriginChanged(MongoError):
+    """The origin is not what was dumped."""
+
+
+def require_unchanged(
+    database: Database[Document],
+    archived: Iterable[ArchivedCollection],
+    cluster_time: ClusterTime,
+    managed: Iterable[str],
+) -> None:
+    """Make sure that a database is still what was dumped: the same collections, and each with the same documents, options
+    and indexes.
+
+    Args:
+        archived: the collections as they were dumped.
+        cluster_time: of the dump.
+        managed: names of collections that were to be dumped if they existed.
+
+    Raises:
+        OriginChanged: naming the collections, and what differs.
+        HashUnavailable: see `collection_hashes`.
+    """
+    then = {one.name: one for one in archived}
+    live = list_collections(database, {*managed, *then})
+    changed = {name: ["it is gone"] for name in then.keys() - live.keys()}
+    changed |= {name: ["it is new"] for name in live.keys() - then.keys()}
+    for name in then.keys() & live.keys():
+        differences = compare_collections(State(then[name].describe()), State(live[name]))
+        if differences:
+            changed[name] = [str(difference) for difference in differences]
+    for name in changed_since(database, cluster_time, {name: one.hash for name, one in then.items()}):
+        changed.setdefault(name, []).append("its documents")
+    if changed:
+        details = "; ".join(f"{name}: {', '.join(found)}" for name, found in sorted(changed.items()))
+        raise OriginChanged(
+            f"{', '.join(sorted(changed))} of the origin changed since it was dumped ({details}), so that swapping would lose "
+            "what was written. Re-execute this run from `dump`, or launch a new release."
+        )
 
 
 def changed_since(

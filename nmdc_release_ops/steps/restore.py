@@ -7,15 +7,13 @@ from typing import ParamSpec
 import dagster as dg
 
 from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
-from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.ledger import require_recorded
 from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
-from nmdc_release_ops.mongo.unchanged import changed_since
+from nmdc_release_ops.mongo.unchanged import require_unchanged
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
 from nmdc_release_ops.resources import Origin, OriginResource, ReleaseHome, TransformerResource
 from nmdc_release_ops.steps.display import log_progress, table
@@ -28,10 +26,6 @@ UNDER_WAY = (
     "If the log says that the swap was begun, the origin stays frozen on purpose: re-execute the run from `restore` to "
     "finish it. Otherwise no data of the origin was changed, and the run thaws it now."
 )
-
-
-class OriginChanged(MongoError):
-    """The origin is not what was dumped."""
 
 
 @dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."))
@@ -141,22 +135,7 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
         OriginChanged: naming the collections.
     """
     require_recorded(origin.database, plan.versions_before)
-    live = list_collections(origin.database, {*plan.managed, *archive.hashes})
-    described = {archived.name: archived.describe() for archived in archive.collections}
-    changed = {
-        name
-        for name, then in described.items()
-        if name not in live
-        or dict(live[name].options) != dict(then.options)
-        or comparable_indexes(live[name].indexes) != comparable_indexes(then.indexes)
-    }
-    changed |= live.keys() - described.keys()
-    changed |= set(changed_since(origin.database, archive.cluster_time, archive.hashes))
-    if changed:
-        raise OriginChanged(
-            f"{', '.join(sorted(changed))} of the origin changed since it was dumped, so that swapping would lose what was "
-            "written. Re-execute this run from `dump`, or launch a new release."
-        )
+    require_unchanged(origin.database, archive.collections, archive.cluster_time, plan.managed)
 
 
 def _restoration(journal: Journal, staged: list[Staged], migrated: MigratedDatabase) -> Restoration:
