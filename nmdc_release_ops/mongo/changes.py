@@ -42,6 +42,11 @@ class ChangeSet(BaseModel):
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed if rename.changed)])
 
     @property
+    def names_after(self) -> list[str]:
+        """Names of all collections that there are after the migration."""
+        return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed), *self.untouched])
+
+    @property
     def is_empty(self) -> bool:
         return not (self.changed or self.created or self.renamed or self.deleted)
 

@@ -56,6 +56,15 @@ def list_collections(database: Database[Document], names: Iterable[str] | None =
     return dict(sorted(found.items()))
 
 
+def find_names(database: Database[Document]) -> dict[UUID, str]:
+    """The name of each collection of a database by its UUID; views and time series have none."""
+    return {
+        UUID(bytes=bytes(listed["info"]["uuid"])): listed["name"]
+        for listed in database.list_collections()
+        if "uuid" in listed["info"]
+    }
+
+
 @dataclass(frozen=True)
 class Size:
     """How much a collection holds: documents (from its metadata, so near enough) and bytes of BSON."""

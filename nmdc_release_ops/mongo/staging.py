@@ -16,13 +16,12 @@ from nmdc_release_ops.mongo.collections import (
 from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.generations import STAGED
 from nmdc_release_ops.mongo.lease import LeaseLost
 from nmdc_release_ops.mongo.load import create, create_indexes
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
-
-STAGED = "_release.staged."
-PREVIOUS = "_release.previous."
+from nmdc_release_ops.mongo.renaming import drop_collection
 
 
 class StagingFailed(MongoError):
@@ -100,7 +99,9 @@ def stage_with(
         raise StagingFailed(f"The transformer has no collection {name} any more. Re-execute the run from `migrate`.")
     total = transformer[name].count_documents({})
     try:
-        origin.drop_collection(staged_name)
+        for left in list_collections(origin, [staged_name]).values():
+            if left.uuid is not None:
+                drop_collection(origin, left.uuid, staged_name)
         copy(source, staged_name)
     except LeaseLost:
         raise
@@ -124,11 +125,3 @@ def stage_with(
         )
         raise StagingFailed(f"{found}. The origin's collections are as they were. Re-execute the run from `migrate`.")
     return Staged(name=name, uuid=made.uuid, documents=documents, indexes=len(made.indexes), hash=found_hash)
-
-
-def drop_generation(origin: Database[Document], prefix: str) -> list[str]:
-    """Drop every staged, or every previous, collection; return the live names they belong to."""
-    names = origin.list_collection_names(filter={"name": {"$regex": "^" + prefix.replace(".", r"\.")}})
-    for name in names:
-        origin.drop_collection(name)
-    return sorted(name.removeprefix(prefix) for name in names)

@@ -8,6 +8,7 @@ from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.steps.display import table
 from nmdc_release_ops.steps.failures import told_plainly
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.require_tests import WatchingConfig
 
 DATA_RELEASED = (
@@ -23,6 +24,7 @@ RUNTIME_RELEASED = (
 @dg.op(ins={"released": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
 def deploy(context: dg.OpExecutionContext, config: WatchingConfig, deployment: Deployment) -> None:
     """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
+    log_options(context, config)
     with told_plainly(DATA_RELEASED):
         _deploy(context, config, deployment)
 
@@ -32,6 +34,7 @@ def deploy_runtime(
     context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: Deployment
 ) -> None:
     """Upgrade the Runtime to its new release where that is configured, and report each."""
+    log_options(context, config)
     with told_plainly(RUNTIME_RELEASED):
         targets = deployment.targets(config.watching())
         if not targets.names:

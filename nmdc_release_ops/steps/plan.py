@@ -16,6 +16,7 @@ from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import (
+    TRANSFORMER_DATABASE,
     Deployment,
     Origin,
     OriginResource,
@@ -33,6 +34,7 @@ from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import NOT_TOUCHED, PlanRefused, told_plainly
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.prepare_environments import prepare_environments
 from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
 
@@ -99,6 +101,7 @@ def plan(
     Everything that can fail for a foreseeable reason fails here, before the origin is frozen. Where the database already
     conforms to the target, the run succeeds and there is nothing else to do.
     """
+    log_options(context, config)
     with told_plainly(NOT_TOUCHED), origin.connect() as connected:
         home.require_writable()
         server = describe_server(connected.client, connected.database.name)
@@ -242,7 +245,9 @@ def _plan(
     source, warnings = _described_by(schema, from_version, target.package)
     # Whatever else there is, is left alone.
     collections = source.collections() | target.package.collections()
-    findings = inspect_origin(origin.client, server, origin.database.name, collections)
+    findings = inspect_origin(
+        origin.client, server, origin.database.name, collections, transformer=TRANSFORMER_DATABASE
+    )
     problems = [*findings.problems, *_room_problems(home, findings, len(hops) + 1)]
     if problems:
         raise PlanRefused(problems)

@@ -11,7 +11,8 @@ from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.ledger import require_recorded
-from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
+from nmdc_release_ops.mongo.moves import drop_staged
+from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import require_unchanged
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
@@ -55,7 +56,7 @@ def restore(
             with transformer.open(home.transformer(plan.release_id)) as scratch:
                 hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
                 hold()
-                drop_generation(connected.database, STAGED)
+                drop_staged(connected.database)
                 progress = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
                 for name in migrated.changes.staged:
                     staged.append(
@@ -82,10 +83,11 @@ def restore(
                 to_version=plan.to_version,
                 migrator_module=plan.last_migrator_module,
                 staged=staged,
+                managed=plan.managed,
             )
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
-        journal = perform_swap(connected.database, journal, context.run_id)
+        journal = perform_swap(connected.database, journal, context.run_id, tell=context.log.warning)
         context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
     restoration = _restoration(journal, staged, migrated)
     context.log_event(
