@@ -147,6 +147,16 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
     return found
 
 
+def require_placed(origin: Database[Document]) -> None:
+    """Make sure that every collection is where the last swap, or its undoing, put it.
+
+    Raises:
+        SwapBlocked: naming those that are not.
+    """
+    if displaced := find_displaced(origin):
+        raise SwapBlocked(f"{' '.join(describe_displaced(displaced))} Nothing was swapped.")
+
+
 def describe_displaced(displaced: Sequence[Move]) -> list[str]:
     """A line for each, with what to do about it."""
     return [

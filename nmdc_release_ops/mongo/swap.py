@@ -29,11 +29,10 @@ from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.moves import (
     Tell,
     carry_out,
-    describe_displaced,
-    find_displaced,
     find_remaining,
     ignore,
     make,
+    require_placed,
 )
 from nmdc_release_ops.mongo.staging import Staged
 
@@ -67,8 +66,7 @@ def prepare_swap(
     collections = list_collections(origin)
     verified = {one.name: one for one in staged}
     _refuse_if_replaced(collections, verified)
-    if displaced := find_displaced(origin):
-        raise SwapBlocked(f"{' '.join(describe_displaced(displaced))} Nothing was swapped.")
+    require_placed(origin)
     moves = _moves(changes, collections)
     _refuse_if_names_do_not_fit(origin.name, moves, collections)
     before = read_journal(origin.client, release_id)

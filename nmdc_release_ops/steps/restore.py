@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.ledger import require_recorded
-from nmdc_release_ops.mongo.moves import drop_staged
+from nmdc_release_ops.mongo.moves import drop_staged, require_placed
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import require_unchanged
@@ -51,6 +51,7 @@ def restore(
             raise SwapUnderWay(journal)
         staged: list[Staged] = []
         if journal is None or journal.state is State.ROLLED_BACK:
+            require_placed(connected.database)
             # Before staging, which takes long and drops what was staged before; and again after it.
             _refuse_if_changed(connected, plan, archive)
             with transformer.open(home.transformer(plan.release_id)) as scratch:
