@@ -16,12 +16,12 @@ from pymongo import MongoClient
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.journal import SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.topology import is_write_blocked
 from nmdc_release_ops.resources import OriginResource
 from nmdc_release_ops.sensors import frozen_origin_watchdog

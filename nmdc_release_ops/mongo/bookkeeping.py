@@ -62,34 +62,28 @@ def conclude(origin: Database[Document], done: Journal, event: Event, run_id: st
     Where the ledger refuses the event, the journal is written alone.
 
     Returns:
-        The journal, which says what it owes the ledger.
+        The journal as it was written: with what it owes the ledger, and the intruders that were found meanwhile.
 
     Raises:
         LeaseLost: another run goes on in place of this one.
     """
 
-    def write(session: ClientSession) -> None:
+    def write(session: ClientSession, owed: Owed) -> Journal:
         require_lease(origin.client, done.release_id, run_id, session)
-        _record(origin, event, done, session)
-        write_journal(origin.client, done.model_copy(update={"owed": _VIEW_NOT_LOOKED_AT}), session)
-
-    try:
-        with origin.client.start_session() as session:
-            session.with_transaction(write)
-    except LedgerUnusable as refusal:
-        owing = done.model_copy(
-            update={"owed": Owed(event=event, why=str(refusal), newest=_newest_id(origin))},
-        )
-    else:
-        return _settle_view(origin, done)
-
-    def write_alone(session: ClientSession) -> None:
-        require_lease(origin.client, done.release_id, run_id, session)
-        write_journal(origin.client, owing, session)
+        if owed.event is None:
+            _record(origin, event, done, session)
+        current = read_journal(origin.client, done.release_id, session) or done
+        written = done.model_copy(update={"owed": owed, "intruders": current.intruders})
+        write_journal(origin.client, written, session)
+        return written
 
     with origin.client.start_session() as session:
-        session.with_transaction(write_alone)
-    return owing
+        try:
+            written = session.with_transaction(lambda session: write(session, _VIEW_NOT_LOOKED_AT))
+        except LedgerUnusable as refusal:
+            owed = Owed(event=event, why=str(refusal), newest=_newest_id(origin))
+            return session.with_transaction(lambda session: write(session, owed))
+    return _settle_view(origin, written)
 
 
 def settle(origin: Database[Document], journal: Journal) -> Journal:

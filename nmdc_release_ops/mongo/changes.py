@@ -9,9 +9,9 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.collections import (
     Collection,
     collection_hashes,
-    comparable_indexes,
     list_collections,
 )
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 
 
@@ -40,6 +40,11 @@ class ChangeSet(BaseModel):
     def staged(self) -> list[str]:
         """Names, as they are after the migration, of the collections that have to be written to the origin."""
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed if rename.changed)])
+
+    @property
+    def names_after(self) -> list[str]:
+        """Names of all collections that there are after the migration."""
+        return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed), *self.untouched])
 
     @property
     def is_empty(self) -> bool:
@@ -105,9 +110,5 @@ def compare(before: Snapshot, after: Snapshot) -> ChangeSet:
 
 
 def _differs(before: Snapshot, old: str, after: Snapshot, new: str) -> bool:
-    was, now = before.collections[old], after.collections[new]
-    return (
-        before.hashes[old] != after.hashes[new]
-        or dict(was.options) != dict(now.options)
-        or comparable_indexes(was.indexes) != comparable_indexes(now.indexes)
-    )
+    was = State(before.collections[old], hash=before.hashes[old])
+    return bool(compare_collections(was, State(after.collections[new], hash=after.hashes[new])))

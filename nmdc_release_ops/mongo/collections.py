@@ -56,6 +56,15 @@ def list_collections(database: Database[Document], names: Iterable[str] | None =
     return dict(sorted(found.items()))
 
 
+def find_names(database: Database[Document]) -> dict[UUID, str]:
+    """The name of each collection of a database by its UUID; views and time series have none."""
+    return {
+        UUID(bytes=bytes(listed["info"]["uuid"])): listed["name"]
+        for listed in database.list_collections()
+        if "uuid" in listed["info"]
+    }
+
+
 @dataclass(frozen=True)
 class Size:
     """How much a collection holds: documents (from its metadata, so near enough) and bytes of BSON."""
@@ -93,8 +102,3 @@ def collection_hashes(database: Database[Document], names: Iterable[str]) -> dic
     except OperationFailure as error:
         raise HashUnavailable(f"The server would not hash the collections of {database.name}: {error}") from error
     return {name: answer["collections"][name] for name in wanted if name in answer["collections"]}
-
-
-def comparable_indexes(indexes: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Index definitions by name, without what only says where they are or which format they are stored in."""
-    return {index["name"]: {key: value for key, value in index.items() if key not in ("ns", "v")} for index in indexes}

@@ -27,9 +27,9 @@ from nmdc_release_ops.mongo.collections import (
     Collection,
     collection_hashes,
     collection_size,
-    comparable_indexes,
     list_collections,
 )
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.file_names import DOCUMENTS, METADATA, file_name
@@ -204,16 +204,15 @@ def _refuse_if_changed(database: Database[Document], before: dict[str, Collectio
         DumpFailed: naming the collections.
     """
     after = list_collections(database, before)
-    changed = [
-        name
-        for name, collection in before.items()
-        if name not in after
-        or after[name].uuid != collection.uuid
-        or comparable_indexes(after[name].indexes) != comparable_indexes(collection.indexes)
-        or database[name].count_documents({}) != documents[name]
-    ]
+    changed = {name: ["is gone"] for name in before if name not in after}
+    for name, found in after.items():
+        now = State(found, database[name].count_documents({}))
+        differences = compare_collections(State(before[name], documents[name]), now, same_uuid=True)
+        if differences:
+            changed[name] = [f"has {difference}" for difference in differences]
     if changed:
+        details = "; ".join(f"{name} {', '.join(differences)}" for name, differences in changed.items())
         raise DumpFailed(
-            f"{', '.join(changed)} changed while being dumped, although the origin is frozen: somebody writes as a "
+            f"{', '.join(changed)} changed while being dumped, although the origin is frozen: {details}. Somebody writes as a "
             "user who bypasses the block. Stop them, and re-execute the run from this step."
         )

@@ -4,7 +4,7 @@ A collection keeps its UUID when it is renamed, so that after a crash each move 
 happened or not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,17 +13,18 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING, MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.database import Database
 
 from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.collections import list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.generations import STAGED
 from nmdc_release_ops.mongo.ledger import LATEST_VERSION, Event
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.writes import Written
 
 JOURNAL = "journal"
+# Those without a number are all older than those with one.
+_NEWEST_FIRST = [("number", DESCENDING), ("started_at", DESCENDING)]
 
 
 class SwapBlocked(MongoError):
@@ -100,17 +101,38 @@ class Owed(BaseModel):
         )
 
 
+class Intruder(BaseModel):
+    """A collection that somebody made under a name that a swap or a rollback needed, and that was moved aside.
+
+    Attributes:
+        name: that it had.
+        kept_as: its name from then on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    uuid: UUID
+    name: str
+    kept_as: str
+    found_at: datetime
+
+
 class Journal(BaseModel):
     """The swap of one release.
 
     Attributes:
         number: counts the swaps of a database; None in journals of releases before this one, which had no number.
         moves: in the order in which they are made. Dropping the generation before the last comes first.
-        made: how many of them are known to have been made; the one after may have been, too.
+        made: how many of them are known to have been made, for people; what is left is seen from the origin itself.
         hashes: `dbHash` of every collection that was staged, by the name it is to have.
         swapped_cluster_time: everything that was written since then came after the swap.
         migrator_module: last module of the migration path, for the ledger.
         owed: what the ledger lacks of it; None where nothing.
+        managed: names of all collections that the release was about, as they are after it; empty where a version wrote it
+            that did not keep them.
+        intruders: in the order in which they were found, those of earlier attempts included.
+        written: what people had written since the swap when it was rolled back.
+        undetermined: why more may have been written than that, for people; "" where that is all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -130,11 +152,28 @@ class Journal(BaseModel):
     made: int = 0
     hashes: Mapping[str, str]
     owed: Owed | None = None
+    managed: Sequence[str] = ()
+    intruders: Sequence[Intruder] = ()
+    written: Sequence[Written] = ()
+    undetermined: str = ""
 
     @property
     def version(self) -> str | None:
         """The version that it leaves the database at; None while it is under way."""
         return {State.SWAPPED: self.to_version, State.ROLLED_BACK: self.from_version}.get(self.state)
+
+    @property
+    def places(self) -> dict[UUID, str]:
+        """The name that each collection of the swap is to have, going forward or back as the state says."""
+        places: dict[UUID, str] = {}
+        for move in self.moves:
+            if move.target is None:
+                continue
+            if self.state in (State.SWAPPING, State.SWAPPED):
+                places[move.uuid] = move.target
+            else:
+                places.setdefault(move.uuid, move.source)
+        return places
 
     @property
     def is_under_way(self) -> bool:
@@ -178,18 +217,18 @@ def newest_journal(
     client: MongoClient[Document], database: str, session: ClientSession | None = None
 ) -> Journal | None:
     """The journal of the last release of a database that came to its swap; None where there was none."""
-    # Those without a number are all older than those with one.
-    order = [("number", DESCENDING), ("started_at", DESCENDING)]
-    found = journals(client).find_one({"database": database}, sort=order, session=session)
+    found = journals(client).find_one({"database": database}, sort=_NEWEST_FIRST, session=session)
     return None if found is None else _journal(found)
+
+
+def list_journals(client: MongoClient[Document], database: str) -> list[Journal]:
+    """The journals of all releases of a database that came to their swap, the newest first."""
+    return [_journal(found) for found in journals(client).find({"database": database}, sort=_NEWEST_FIRST)]
 
 
 def journals_in_force(client: MongoClient[Document], database: str) -> list[Journal]:
     """The journals of the releases of a database that swapped and were not rolled back, newest first."""
-    order = [(f"swapped_cluster_time.{part}", DESCENDING) for part in ("seconds", "increment")]
-    return [
-        _journal(found) for found in journals(client).find({"database": database, "state": State.SWAPPED}, sort=order)
-    ]
+    return [journal for journal in list_journals(client, database) if journal.state is State.SWAPPED]
 
 
 def write_journal(client: MongoClient[Document], journal: Journal, session: ClientSession | None = None) -> None:
@@ -199,32 +238,18 @@ def write_journal(client: MongoClient[Document], journal: Journal, session: Clie
 
 
 def note_made(client: MongoClient[Document], journal: Journal, made: int) -> None:
-    """Note how many moves have been made."""
-    journals(client).update_one({"_id": journal.release_id}, {"$set": {"made": made}})
+    """Note how many moves have been made, unless the swap is not under way any more."""
+    under_way = {
+        "_id": journal.release_id,
+        "state": State.SWAPPING,
+        "started_at": journal.model_dump(mode="json")["started_at"],
+    }
+    journals(client).update_one(under_way, {"$set": {"made": made}})
 
 
-def make(origin: Database[Document], move: Move) -> None:
-    """Make one move, unless it has been made already.
-
-    Raises:
-        SwapBlocked: the collection is not where the journal knows it to be.
-    """
-    names = [move.source] if move.target is None else [move.source, move.target]
-    found = list_collections(origin, names)
-    is_at_source = move.source in found and found[move.source].uuid == move.uuid
-    if move.target is None:
-        if is_at_source:
-            origin.drop_collection(move.source)
-        return
-    if move.target in found and found[move.target].uuid == move.uuid:
-        return
-    if not is_at_source:
-        raise SwapBlocked(
-            f"Renaming {move.source} to {move.target} is not possible: {move.source} is not the collection it was. Somebody "
-            "renamed or dropped it while the origin was frozen. The origin stays frozen; what was swapped out is under "
-            f"{PREVIOUS}NAME. Put the collection with UUID {move.uuid} back under {move.source}, and try again."
-        )
-    origin[move.source].rename(move.target)
+def note_intruder(client: MongoClient[Document], journal: Journal, intruder: Intruder) -> None:
+    """Note which collection is about to be moved aside."""
+    journals(client).update_one({"_id": journal.release_id}, {"$push": {"intruders": intruder.model_dump(mode="json")}})
 
 
 def journals(client: MongoClient[Document]) -> Any:

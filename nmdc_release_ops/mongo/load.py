@@ -19,9 +19,9 @@ from nmdc_release_ops.mongo.archive import (
 from nmdc_release_ops.mongo.collections import (
     Collection,
     collection_hashes,
-    comparable_indexes,
     list_collections,
 )
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
@@ -68,18 +68,11 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
         if archived.name not in made:
             differing.append(f"{archived.name} is missing")
             continue
-        was, found = archived.describe(), made[archived.name]
-        compared = {
-            "documents": (archived.documents, database[archived.name].count_documents({})),
-            "hash": (archived.hash or hashes[archived.name], hashes[archived.name]),
-            "indexes": (comparable_indexes(was.indexes), comparable_indexes(found.indexes)),
-            "options": (dict(was.options), dict(found.options)),
-        }
-        differing += [
-            f"{archived.name} has {what} {here} instead of {there}"
-            for what, (there, here) in compared.items()
-            if there != here
-        ]
+        # An archive that somebody else dumped knows no hashes.
+        was = State(archived.describe(), archived.documents, archived.hash or None)
+        documents = database[archived.name].count_documents({})
+        loaded = State(made[archived.name], documents, hashes.get(archived.name))
+        differing += [f"{archived.name} has {difference}" for difference in compare_collections(was, loaded)]
     differing += [
         f"{name} was not in it" for name in made.keys() - {archived.name for archived in manifest.collections}
     ]

@@ -12,17 +12,18 @@ from nmdc_release_ops.mongo.connection import Document, is_unauthorized
 from nmdc_release_ops.mongo.demotion import read_header
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import is_blocked_by_others
+from nmdc_release_ops.mongo.generations import INTRUDER, OURS, describe_too_long
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
+from nmdc_release_ops.mongo.moves import describe_displaced, find_displaced
 from nmdc_release_ops.mongo.privileges import missing_privileges, release_privileges
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.topology import Kind, Server
 
 OLDEST_RELEASE = (4, 4)
 """What the release says to the server, servers before that do not all understand."""
 # What a release writes without its being part of the schema.
-_OURS = (STAGED, PREVIOUS, EVENTS, LATEST_VERSION)
+_OURS = (*OURS, EVENTS, LATEST_VERSION)
 # An archive carries capped collections; staging one would take the privilege to convert any collection into one.
 _UNSUPPORTED_OPTIONS = ("capped",)
 
@@ -141,11 +142,14 @@ def inspect_ledger(database: Database[Document]) -> list[str]:
     return problems
 
 
-def inspect_origin(client: MongoClient[Document], server: Server, database: str, managed: Iterable[str]) -> Origin:
+def inspect_origin(
+    client: MongoClient[Document], server: Server, database: str, managed: Iterable[str], *, transformer: str = ""
+) -> Origin:
     """Look at the collections of the origin.
 
     Args:
         managed: names of the collections that a release is about, whether they exist or not.
+        transformer: name of the database that they are loaded into.
     """
     found = list_collections(client[database])
     wanted = sorted(set(managed))
@@ -155,12 +159,16 @@ def inspect_origin(client: MongoClient[Document], server: Server, database: str,
         managed=tuple(wanted),
         collections=sizes,
         left_alone=tuple(name for name in found if name not in chosen and not name.startswith(_OURS)),
-        problems=tuple(
-            f"{name} is {what}, which a release cannot carry over. Make it an ordinary collection, and launch again."
-            for name in chosen
-            if (what := _unsupported(found[name].kind, found[name].options))
+        problems=(
+            *(
+                f"{name} is {what}, which a release cannot carry over. Make it an ordinary collection, and launch again."
+                for name in chosen
+                if (what := _unsupported(found[name].kind, found[name].options))
+            ),
+            *describe_too_long(database, wanted, transformer),
+            *describe_displaced(find_displaced(client[database])),
         ),
-        warnings=tuple(_room_warnings(server, sizes)),
+        warnings=(*_room_warnings(server, sizes), *_intruder_warnings(client, database, found)),
     )
 
 
@@ -198,3 +206,13 @@ def _room_warnings(server: Server, sizes: Mapping[str, Size]) -> Iterable[str]:
             f"The origin's disk has {server.free_bytes / 1e9:,.1f} GB free. If the migration changed every collection, "
             f"staging them beside the live ones would take up to {needed / 1e9:,.1f} GB."
         )
+
+
+def _intruder_warnings(client: MongoClient[Document], database: str, found: Iterable[str]) -> Iterable[str]:
+    for name in found:
+        if name.startswith(INTRUDER):
+            documents = collection_size(client[database], name).documents
+            yield (
+                f"{name} holds {documents:,} documents that somebody wrote under a name that an earlier release or its rollback "
+                "needed. Look what is to become of them, and rename or drop it."
+            )

@@ -4,6 +4,7 @@ What the release had swapped in becomes staged again and stays there until the n
 what was written to it since is lost.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from pymongo.client_session import ClientSession
@@ -12,21 +13,22 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.bookkeeping import conclude, is_owed, settle
 from nmdc_release_ops.mongo.clock import server_time
-from nmdc_release_ops.mongo.collections import list_collections
+from nmdc_release_ops.mongo.collections import find_names
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.generations import STAGED
 from nmdc_release_ops.mongo.journal import (
     Journal,
     Move,
     State,
-    make,
     newest_journal,
     read_journal,
     write_journal,
 )
 from nmdc_release_ops.mongo.lease import require_lease
-from nmdc_release_ops.mongo.staging import STAGED
-from nmdc_release_ops.mongo.unchanged import changed_since
+from nmdc_release_ops.mongo.moves import Tell, carry_out, drop_staged, find_displaced, find_remaining, ignore, make
+from nmdc_release_ops.mongo.since_release import WrittenSince, find_written, refuse_unless_allowed
+from nmdc_release_ops.mongo.writes import Fate, Written
 
 
 class NothingToRollBack(MongoError):
@@ -35,10 +37,6 @@ class NothingToRollBack(MongoError):
 
 class RollbackImpossible(MongoError):
     """The generation before the release is not what it was."""
-
-
-class WritesSinceRelease(MongoError):
-    """People have written to what the release brought; rolling back would put that aside."""
 
 
 def release_to_roll_back(origin: Database[Document], release_id: str | None) -> Journal:
@@ -62,7 +60,12 @@ def release_to_roll_back(origin: Database[Document], release_id: str | None) -> 
 
 
 def prepare_rollback(
-    origin: Database[Document], journal: Journal, run_id: str, *, allow_writes_set_aside: bool = False
+    origin: Database[Document],
+    journal: Journal,
+    run_id: str,
+    *,
+    allow_writes_set_aside: bool = False,
+    allow_writes_left_in_place: bool = False,
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
@@ -71,9 +74,13 @@ def prepare_rollback(
     Args:
         run_id: of the run that holds the lease.
         allow_writes_set_aside: go on where people have written to what the release brought.
+        allow_writes_left_in_place: go on where people have written to other collections of the release, or may have.
+
+    Returns:
+        the journal, with what was written since the swap.
 
     Raises:
-        RollbackImpossible: collections of the generation before are gone or their names taken; nothing was changed.
+        RollbackImpossible: collections of the generation before are gone; nothing was changed.
         WritesSinceRelease: naming the collections; nothing was changed.
         LeaseLost: the origin was thawed meanwhile; nothing was changed.
     """
@@ -81,17 +88,23 @@ def prepare_rollback(
         return journal
     require_lease(origin.client, journal.release_id, run_id)
     _refuse_if_superseded(origin, journal)
-    _drop_what_others_staged(origin, journal)
-    undoings(origin, journal)
-    if journal.state in (State.SWAPPING, State.SWAPPED) and not allow_writes_set_aside:
-        _refuse_if_written(origin, journal)
+    # A later release that failed before its swap may have left staged collections; nobody needs them any more.
+    drop_staged(origin, frozenset(move.uuid for move in journal.moves))
+    undoings(journal, find_names(origin))
+    since = WrittenSince(list(journal.written), journal.undetermined)
+    if journal.state in (State.SWAPPING, State.SWAPPED):
+        since = find_written(origin, journal)
+        refuse_unless_allowed(
+            journal, since, set_aside=allow_writes_set_aside, left_in_place=allow_writes_left_in_place
+        )
 
     def write(session: ClientSession) -> Journal:
         require_lease(origin.client, journal.release_id, run_id, session)
         current = read_journal(origin.client, journal.release_id, session) or journal
         if current.state is State.ROLLED_BACK:
             return current
-        undoing = current.model_copy(update={"state": State.ROLLING_BACK})
+        update = {"state": State.ROLLING_BACK, "written": since.written, "undetermined": since.undetermined}
+        undoing = current.model_copy(update=update)
         write_journal(origin.client, undoing, session)
         return undoing
 
@@ -99,62 +112,81 @@ def prepare_rollback(
         return session.with_transaction(write)
 
 
-def perform_rollback(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
+def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
     """Undo the moves of a journal, last first, and record in the ledger that the database is at the earlier version.
+
+    What somebody has made under a name that an earlier collection gets back is moved aside.
+
+    Args:
+        tell: gets what the operator has to know: a collection that was moved aside.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
 
     Raises:
         RollbackImpossible: a collection is not where the journal knows it to be.
-        LeaseLost: another run goes on in place of this one.
+        SwapBlocked: a name cannot be freed.
+        LeaseLost, LateRename: another run goes on in place of this one.
     """
     if journal.state is State.ROLLED_BACK:
         return settle(origin, journal)
-    for move in undoings(origin, journal):
-        require_lease(origin.client, journal.release_id, run_id)
-        make(origin, move)
+    carry_out(origin, journal, run_id, lambda names: undoings(journal, names), make, tell=tell)
     moment = server_time(origin.client)
     done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": moment, "made": 0, "owed": None})
     return conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
 
 
-def undoings(origin: Database[Document], journal: Journal) -> list[Move]:
-    """The renames that are left to do, in order, as the origin stands now. Every one of them is possible.
+def put_displaced_back(
+    origin: Database[Document],
+    journal: Journal,
+    run_id: str,
+    *,
+    allow_writes_set_aside: bool = False,
+    tell: Tell = ignore,
+) -> list[Move]:
+    """Put collections back that a run which had lost its lease renamed late; return the renames.
 
-    A drop is not undone: it concerned an even earlier release.
+    The release holds the origin frozen.
+
+    Args:
+        allow_writes_set_aside: go on where people have made collections under their names since: these are moved aside.
+
+    Raises:
+        WritesSinceRelease: people have; nothing was changed.
+        And as `perform_rollback`.
+    """
+    displaced = find_displaced(origin)
+    live = set(find_names(origin).values())
+    taken = [str(move.target) for move in displaced if move.target in live]
+    since = WrittenSince([Written(name=name, fate=Fate.MOVED_ASIDE, writes=None) for name in taken], "")
+    refuse_unless_allowed(journal, since, set_aside=allow_writes_set_aside, left_in_place=False)
+    carry_out(origin, journal, run_id, lambda names: find_remaining(displaced, names)[0], make, tell=tell)
+    return displaced
+
+
+def undoings(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
+    """The renames that are left to do, in order, where collections have these names. Every one of them is possible.
+
+    A drop is not undone: it concerned an even earlier release. What the release brought, or was to bring, is not needed to
+    go back: it may be gone altogether.
 
     Raises:
         RollbackImpossible: with everything that stands in the way.
     """
-    names: dict[UUID | None, str] = {found.uuid: name for name, found in list_collections(origin).items()}
-    passed: dict[UUID, set[str]] = {}
-    for move in journal.moves:
-        passed.setdefault(move.uuid, set()).add(move.source)
-    found = []
-    problems = []
-    for move in reversed(journal.moves):
-        if move.target is None:
-            continue
-        passed[move.uuid].discard(move.target)
-        if names.get(move.uuid) in passed[move.uuid]:
-            # The swap did not come to this move, or it was undone before.
-            continue
-        if move.uuid not in names and move.brings_in and move.target not in names.values():
-            # What the release brought, or was to bring, is gone altogether: going back does not need it.
-            continue
-        if names.get(move.uuid) != move.target:
-            problems.append(f"{move.target} is not the collection that it was after the swap")
-        elif move.source in names.values():
-            problems.append(f"the name {move.source} is taken")
-        else:
-            found.append(Move(uuid=move.uuid, source=move.target, target=move.source))
-        # Also after a problem, so that what only follows from it is not told as another one.
-        names[move.uuid] = move.source
+    gone = {
+        move.uuid for move in journal.moves if move.source.startswith(STAGED) and move.target and move.uuid not in names
+    }
+    backwards = [
+        Move(uuid=move.uuid, source=move.target, target=move.source)
+        for move in reversed(journal.moves)
+        if move.target is not None and move.uuid not in gone
+    ]
+    found, problems = find_remaining(backwards, names)
     if problems:
+        described = "; ".join(f"{move.source} is not the collection that it was after the swap" for move in problems)
         raise RollbackImpossible(
-            f"Release {journal.release_id} cannot be rolled back: {'; '.join(problems)}. Nothing was renamed. Put them back "
-            "as they were and launch `rollback` again, or load the release's archive by hand."
+            f"Release {journal.release_id} cannot be rolled back: {described}. Nothing was renamed. Put them back as they were "
+            "and launch `rollback` again, or load the release's archive by hand."
         )
     return found
 
@@ -177,36 +209,4 @@ def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
             f"Release {journal.release_id} cannot be rolled back: the ledger's newest event is of another migration, from "
             f"{last.from_version} to {last.to_version} at {last.created_at}. Nothing was renamed. Undo that one first, with "
             "the tool that made it."
-        )
-
-
-def _drop_what_others_staged(origin: Database[Document], journal: Journal) -> None:
-    """A later release that failed before its swap may have left staged collections; nobody needs them any more."""
-    ours = {move.uuid for move in journal.moves}
-    for name, found in list_collections(origin).items():
-        if name.startswith(STAGED) and found.uuid not in ours:
-            origin.drop_collection(name)
-
-
-def _refuse_if_written(origin: Database[Document], journal: Journal) -> None:
-    """Compare what the release brought with what is there now.
-
-    Raises:
-        WritesSinceRelease: naming the collections that differ.
-    """
-    live = list_collections(origin)
-    brought = {
-        move.target: journal.hashes[move.target]
-        for move in journal.moves
-        if move.brings_in
-        and move.target in journal.hashes
-        and move.target in live
-        and live[move.target].uuid == move.uuid
-    }
-    written = changed_since(origin, journal.swapped_cluster_time, brought)
-    if written:
-        raise WritesSinceRelease(
-            f"{', '.join(written)} were written to since release {journal.release_id} swapped them in. Rolling back would put "
-            f"these writes aside, under {STAGED}NAME, where they stay only until the next release. Nothing was renamed. Save "
-            "what has to be kept, and launch `rollback` with allow_writes_set_aside: true."
         )

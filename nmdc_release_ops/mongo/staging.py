@@ -11,18 +11,17 @@ from nmdc_release_ops.mongo.collections import (
     Collection,
     collection_hashes,
     collection_size,
-    comparable_indexes,
     list_collections,
 )
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.generations import STAGED
 from nmdc_release_ops.mongo.lease import LeaseLost
 from nmdc_release_ops.mongo.load import create, create_indexes
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
-
-STAGED = "_release.staged."
-PREVIOUS = "_release.previous."
+from nmdc_release_ops.mongo.renaming import drop_collection
 
 
 class StagingFailed(MongoError):
@@ -100,7 +99,9 @@ def stage_with(
         raise StagingFailed(f"The transformer has no collection {name} any more. Re-execute the run from `migrate`.")
     total = transformer[name].count_documents({})
     try:
-        origin.drop_collection(staged_name)
+        for left in list_collections(origin, [staged_name]).values():
+            if left.uuid is not None:
+                drop_collection(origin, left.uuid, staged_name)
         copy(source, staged_name)
     except LeaseLost:
         raise
@@ -117,23 +118,10 @@ def stage_with(
         )
     found_hash = collection_hashes(origin, [staged_name])[staged_name]
     documents = origin[staged_name].count_documents({})
-    for what, expected, found in (
-        ("documents", total, documents),
-        ("hash", expected_hash, found_hash),
-        ("indexes", comparable_indexes(source.indexes), comparable_indexes(made.indexes)),
-        ("options", dict(source.options), dict(made.options)),
-    ):
-        if expected != found:
-            raise StagingFailed(
-                f"{name} was validated with {what} {expected} and staged with {found}. The origin's collections are as "
-                "they were. Re-execute the run from `migrate`."
-            )
+    differences = compare_collections(State(source, total, expected_hash), State(made, documents, found_hash))
+    if differences:
+        found = "; ".join(
+            f"{name} was validated with {one.what} {one.before} and staged with {one.now}" for one in differences
+        )
+        raise StagingFailed(f"{found}. The origin's collections are as they were. Re-execute the run from `migrate`.")
     return Staged(name=name, uuid=made.uuid, documents=documents, indexes=len(made.indexes), hash=found_hash)
-
-
-def drop_generation(origin: Database[Document], prefix: str) -> list[str]:
-    """Drop every staged, or every previous, collection; return the live names they belong to."""
-    names = origin.list_collection_names(filter={"name": {"$regex": "^" + prefix.replace(".", r"\.")}})
-    for name in names:
-        origin.drop_collection(name)
-    return sorted(name.removeprefix(prefix) for name in names)

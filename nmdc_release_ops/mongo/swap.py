@@ -1,6 +1,7 @@
 """The swap: live collections become previous ones, and staged ones live, by renames alone."""
 
 from collections.abc import Iterable, Mapping
+from uuid import UUID
 
 from pymongo.database import Database
 
@@ -9,19 +10,27 @@ from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import cluster_time, server_time
 from nmdc_release_ops.mongo.collections import Collection, list_collections
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED, describe_too_long, is_ours
 from nmdc_release_ops.mongo.journal import (
     Journal,
     Move,
     State,
     SwapBlocked,
     SwapUnderWay,
-    make,
+    list_journals,
     note_made,
     read_journal,
 )
-from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.ledger import Event
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, Staged
+from nmdc_release_ops.mongo.moves import (
+    Tell,
+    carry_out,
+    find_remaining,
+    ignore,
+    make,
+    require_placed,
+)
+from nmdc_release_ops.mongo.staging import Staged
 
 
 def prepare_swap(
@@ -34,6 +43,7 @@ def prepare_swap(
     to_version: str,
     migrator_module: str,
     staged: Iterable[Staged],
+    managed: Iterable[str] = (),
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
@@ -42,25 +52,21 @@ def prepare_swap(
     Args:
         run_id: of the run that holds the lease.
         staged: every collection that was staged and verified.
+        managed: names of all collections that the release is about, whether they exist or not.
 
     Raises:
-        SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or what stands under
-            a staged name is not what was verified.
+        SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or too long, or what
+            stands under a staged name is not what was verified, or a collection that should be live is not.
         LeaseLost: the origin was thawed meanwhile; nothing was swapped.
         LedgerUnusable: the ledger does not take the swap's first event; nothing was swapped.
     """
     collections = list_collections(origin)
     verified = {one.name: one for one in staged}
     _refuse_if_replaced(collections, verified)
+    require_placed(origin)
     moves = _moves(changes, collections)
-    vacated = {move.source for move in moves}
-    for move in moves:
-        name = move.target or ""
-        if not name.startswith((STAGED, PREVIOUS)) and name in collections and name not in vacated:
-            raise SwapBlocked(
-                f"The origin already has a collection {name} that is no part of this release. Nothing was "
-                "swapped. Rename or drop it, and re-execute the run from `restore`."
-            )
+    _refuse_if_names_do_not_fit(origin.name, moves, collections)
+    before = read_journal(origin.client, release_id)
     journal = Journal(
         release_id=release_id,
         database=origin.name,
@@ -69,35 +75,46 @@ def prepare_swap(
         migrator_module=migrator_module,
         state=State.SWAPPING,
         started_at=server_time(origin.client),
-        moves=[*_drops_of_the_generation_before(collections), *moves],
+        moves=[*_drops_of_the_generation_before(origin, collections), *moves],
         hashes={name: one.hash for name, one in verified.items()},
+        managed=sorted({*managed, *changes.names_after}),
+        intruders=before.intruders if before else (),
     )
     return begin(origin, journal, run_id)
 
 
-def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
+def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
     """Make the moves of a journal that have not been made yet, and record the version in the ledger.
 
-    How far an earlier attempt came is read from the origin; the one move that it may have made without noting it is
-    told by its UUID.
+    How far an earlier attempt came is seen from the origin, by the collections' UUIDs. What somebody who bypasses the freeze
+    makes under a name that is needed is moved aside.
+
+    Args:
+        tell: gets what the operator has to know: a collection that was moved aside.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
 
     Raises:
-        SwapBlocked: a collection is not where the journal knows it to be.
+        SwapBlocked: a collection is not where the journal knows it to be, or a name cannot be freed.
         SwapUnderWay: undoing this swap was begun.
-        LeaseLost: another run goes on in place of this one.
+        LeaseLost, LateRename: another run goes on in place of this one.
     """
     journal = read_journal(origin.client, journal.release_id) or journal
     if journal.state is State.SWAPPED:
         return settle(origin, journal)
     if journal.state is not State.SWAPPING:
         raise SwapUnderWay(journal)
-    for number, move in enumerate(journal.moves[journal.made :], start=journal.made + 1):
-        require_lease(origin.client, journal.release_id, run_id)
-        make(origin, move)
-        note_made(origin.client, journal, number)
+    under_way = journal
+    carry_out(
+        origin,
+        journal,
+        run_id,
+        lambda names: _find_moves(under_way, names),
+        make,
+        note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
+        tell=tell,
+    )
     moment = cluster_time(origin.client)
     done = journal.model_copy(
         update={
@@ -108,6 +125,44 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str) -> J
         }
     )
     return conclude(origin, done, Event.COMPLETED, run_id)
+
+
+def _find_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
+    """The moves of a swap that are left where collections have these names.
+
+    Raises:
+        SwapBlocked: one of them cannot be made.
+    """
+    moves, problems = find_remaining(journal.moves, names)
+    if problems:
+        described = "; ".join(
+            f"{move.source} (UUID {move.uuid}), which is to become {move.target}, is not there under that name"
+            for move in problems
+        )
+        raise SwapBlocked(
+            f"The swap of release {journal.release_id} cannot go on: {described}. Somebody renamed or dropped it while the "
+            f"origin was frozen. The origin stays frozen; what was swapped out is under {PREVIOUS}NAME. Put the collection with "
+            "that UUID back under its name and re-execute the run from `restore`, or launch `rollback`."
+        )
+    return moves
+
+
+def _refuse_if_names_do_not_fit(database: str, moves: Iterable[Move], collections: Mapping[str, Collection]) -> None:
+    names = {name for move in moves for name in (move.source, move.target) if name}
+    vacated = {move.source for move in moves}
+    live = {name for name in names if not is_ours(name)}
+    if too_long := describe_too_long(database, live):
+        raise SwapBlocked(f"{' '.join(too_long)} Nothing was swapped.")
+    taken = sorted(
+        move.target
+        for move in moves
+        if move.target in live and move.target in collections and move.target not in vacated
+    )
+    if taken:
+        raise SwapBlocked(
+            f"The origin already has a collection {', '.join(taken)} that is no part of this release. Nothing was "
+            "swapped. Rename or drop it, and re-execute the run from `restore`."
+        )
 
 
 def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping[str, Staged]) -> None:
@@ -123,12 +178,31 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
         )
 
 
-def _drops_of_the_generation_before(collections: Mapping[str, Collection]) -> list[Move]:
+def _drops_of_the_generation_before(origin: Database[Document], collections: Mapping[str, Collection]) -> list[Move]:
+    """What the release before swapped out, unless it is the only copy that is left."""
+    journals = list_journals(origin.client, origin.name)
     return [
         Move(uuid=found.uuid, source=name, target=None)
         for name, found in collections.items()
-        if name.startswith(PREVIOUS) and found.uuid is not None
+        if name.startswith(PREVIOUS)
+        and found.uuid is not None
+        and _is_superseded(
+            found.uuid, name, next((one for one in journals if found.uuid in one.places), None), collections
+        )
     ]
+
+
+def _is_superseded(uuid: UUID, name: str, journal: Journal | None, collections: Mapping[str, Collection]) -> bool:
+    """Whether a previous collection can be dropped: another one is live in its place, or a release took the place away.
+
+    Args:
+        journal: of the newest swap that knows the collection.
+    """
+    live = name.removeprefix(PREVIOUS)
+    if journal is None:
+        return live in collections
+    was_swapped_out = journal.state is State.SWAPPED and journal.places[uuid] == name
+    return was_swapped_out and (live in collections or live not in journal.places.values())
 
 
 def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:
@@ -152,6 +226,7 @@ def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Mo
             vacated.append(move(rename.old, PREVIOUS + rename.old))
             taken.append(move(STAGED + rename.new, rename.new))
         else:
-            vacated.append(move(rename.old, STAGED + rename.new))
-            taken.append(move(STAGED + rename.new, rename.new, original=rename.old))
+            # Never by way of a staged name: those are dropped by whoever stages.
+            vacated.append(move(rename.old, PREVIOUS + rename.old))
+            taken.append(move(PREVIOUS + rename.old, rename.new, original=rename.old))
     return replaced + vacated + taken

@@ -1,22 +1,59 @@
 """Whether a database is still what it was at a moment of the past."""
 
-from collections.abc import Mapping, Set
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Set
 
-from bson import ObjectId
 from pymongo.database import Database
-from pymongo.errors import OperationFailure, PyMongoError
 
+from nmdc_release_ops.mongo.archive import ArchivedCollection
 from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
-from nmdc_release_ops.mongo.staging import STAGED
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.writes import count_writes
 
-_MARKER = STAGED + "marker"
 # Beyond so many, hashing the collections is the faster way to know.
 _MANY_EVENTS = 100_000
-_WAIT_MILLISECONDS = 500
-_EMPTY_ANSWERS = 20
+
+
+class OriginChanged(MongoError):
+    """The origin is not what was dumped."""
+
+
+def require_unchanged(
+    database: Database[Document],
+    archived: Iterable[ArchivedCollection],
+    cluster_time: ClusterTime,
+    managed: Iterable[str],
+) -> None:
+    """Make sure that a database is still what was dumped: the same collections, and each with the same documents, options
+    and indexes.
+
+    Args:
+        archived: the collections as they were dumped.
+        cluster_time: of the dump.
+        managed: names of collections that were to be dumped if they existed.
+
+    Raises:
+        OriginChanged: naming the collections, and what differs.
+        HashUnavailable: see `collection_hashes`.
+    """
+    then = {one.name: one for one in archived}
+    live = list_collections(database, {*managed, *then})
+    changed = {name: ["it is gone"] for name in then.keys() - live.keys()}
+    changed |= {name: ["it is new"] for name in live.keys() - then.keys()}
+    for name in then.keys() & live.keys():
+        differences = compare_collections(State(then[name].describe()), State(live[name]))
+        if differences:
+            changed[name] = [str(difference) for difference in differences]
+    for name in changed_since(database, cluster_time, {name: one.hash for name, one in then.items()}):
+        changed.setdefault(name, []).append("its documents")
+    if changed:
+        details = "; ".join(f"{name}: {', '.join(found)}" for name, found in sorted(changed.items()))
+        raise OriginChanged(
+            f"{', '.join(sorted(changed))} of the origin changed since it was dumped ({details}), so that swapping would lose "
+            "what was written. Re-execute this run from `dump`, or launch a new release."
+        )
 
 
 def changed_since(
@@ -35,53 +72,24 @@ def changed_since(
         HashUnavailable: see `collection_hashes`.
     """
     touched = touched_since(database, cluster_time, set(hashes)) if cluster_time else None
-    candidates = set(hashes) if touched is None else touched
+    return find_differing(database, hashes, touched)
+
+
+def find_differing(database: Database[Document], hashes: Mapping[str, str], touched: Set[str] | None) -> list[str]:
+    """Names of the collections that do not hash so, in order.
+
+    Args:
+        touched: which of them are looked at; all where None.
+
+    Raises:
+        HashUnavailable: see `collection_hashes`.
+    """
+    candidates = hashes.keys() if touched is None else touched
     found = collection_hashes(database, candidates)
     return sorted(name for name in candidates if found.get(name) != hashes[name])
 
 
 def touched_since(database: Database[Document], cluster_time: ClusterTime, names: Set[str]) -> set[str] | None:
-    """Names of the collections that were written to, renamed or dropped since; None where that cannot be told.
-
-    The stream is known to have come to the present when it shows a document that is written for the purpose.
-    """
-    touched: set[str] = set()
-    pipeline: list[Document] = [
-        {
-            "$match": {
-                "$or": [
-                    {"ns.coll": {"$in": [*sorted(names), _MARKER]}},
-                    {"to.coll": {"$in": sorted(names)}},
-                    {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
-                ]
-            }
-        },
-        {"$project": {"operationType": 1, "ns": 1, "to": 1, "documentKey._id": 1}},
-    ]
-    marker = ObjectId()
-    try:
-        with database.watch(
-            pipeline, start_at_operation_time=cluster_time.timestamp(), max_await_time_ms=_WAIT_MILLISECONDS
-        ) as stream:
-            database[_MARKER].insert_one({"_id": marker})
-            events = empty = 0
-            while events < _MANY_EVENTS and empty < _EMPTY_ANSWERS:
-                event = stream.try_next()
-                if event is None:
-                    empty += 1
-                    continue
-                events += 1
-                if event["operationType"] in ("dropDatabase", "invalidate"):
-                    return None
-                if event["ns"].get("coll") == _MARKER:
-                    if event.get("documentKey", {}).get("_id") == marker:
-                        return touched & names
-                    continue
-                touched |= {event["ns"].get("coll", ""), event.get("to", {}).get("coll", "")}
-    except OperationFailure:
-        # ChangeStreamHistoryLost and its kin: the oplog does not reach back to that moment.
-        return None
-    finally:
-        with suppress(PyMongoError):
-            database.drop_collection(_MARKER)
-    return None
+    """Names of the collections that were written to, renamed or dropped since; None where that cannot be told."""
+    account = count_writes(database, cluster_time, names, _MANY_EVENTS)
+    return set(account.writes) if account is not None and account.is_complete else None

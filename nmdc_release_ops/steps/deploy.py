@@ -10,6 +10,7 @@ from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.steps.display import table
 from nmdc_release_ops.steps.failures import DatabaseNotReleased, explain_failures
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.require_tests import WatchingConfig
 
@@ -33,6 +34,7 @@ def deploy(
     deployment: Deployment,
 ) -> None:
     """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
+    log_options(context, config)
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
@@ -54,6 +56,7 @@ def deploy_runtime(
     context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: Deployment
 ) -> None:
     """Upgrade the Runtime to its new release where that is configured, and report each."""
+    log_options(context, config)
     with explain_failures(lambda: RUNTIME_RELEASED):
         targets = deployment.targets(config.watching())
         if not targets.names:

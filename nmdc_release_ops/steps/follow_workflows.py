@@ -9,6 +9,7 @@ from nmdc_release_ops.runtime.repository import WorkflowRun
 from nmdc_release_ops.runtime.workflows import follow, require_success, runs_of_release, wait_for_run
 from nmdc_release_ops.steps.display import table
 from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.require_tests import WatchingConfig
 
 PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin has no part in this."
@@ -25,6 +26,7 @@ def follow_workflows(
         return FollowedWorkflows(made_from=made_from(publish=release), tag=release.tag, runs={}, dry_run=True)
     watching = config.watching()
     runs = {}
+    log_options(context, config)
     with explain_failures(lambda: PUBLISHED):
         repository = runtime.repository()
         for workflow in workflows:

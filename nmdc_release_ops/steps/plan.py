@@ -20,6 +20,7 @@ from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
+    TRANSFORMER_DATABASE,
     Deployment,
     Origin,
     OriginResource,
@@ -36,6 +37,7 @@ from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.origin_state import look_up_origin
 from nmdc_release_ops.steps.prepare_environments import prepare_environments
 from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
@@ -105,6 +107,7 @@ def plan(
     Everything that can fail for a foreseeable reason fails here, before the origin is frozen. Where the database already
     conforms to the target, the run succeeds and there is nothing else to do.
     """
+    log_options(context, config)
     with (
         explain_failures(lambda: f"{NOT_TOUCHED} {look_up_origin(origin, context.run_id)}"),
         origin.connect() as connected,
@@ -271,7 +274,9 @@ def _plan(
     source, warnings = _described_by(schema, from_version, target.package)
     # Whatever else there is, is left alone.
     collections = source.collections() | target.package.collections()
-    findings = inspect_origin(origin.client, server, origin.database.name, collections)
+    findings = inspect_origin(
+        origin.client, server, origin.database.name, collections, transformer=TRANSFORMER_DATABASE
+    )
     problems = [*findings.problems, *_room_problems(home, findings, len(hops) + 1)]
     if problems:
         raise PlanRefused(problems)

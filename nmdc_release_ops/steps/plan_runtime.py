@@ -12,6 +12,7 @@ from nmdc_release_ops.runtime.publication import last_published, next_version
 from nmdc_release_ops.runtime.repository import Comparison, Repository
 from nmdc_release_ops.steps.display import table
 from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.options import log_options
 
 NOTHING_WRITTEN = "Nothing was written to GitHub. The origin has no part in this."
 
@@ -33,6 +34,7 @@ def plan_runtime(
     context: dg.OpExecutionContext, config: RuntimePlanConfig, runtime: RuntimeProject
 ) -> RuntimeReleasePlan:
     """Find the last published version, compute the next one, and show the commits in between."""
+    log_options(context, config)
     with explain_failures(lambda: NOTHING_WRITTEN):
         repository = runtime.repository()
         listing = repository.releases()

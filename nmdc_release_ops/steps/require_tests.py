@@ -10,6 +10,7 @@ from nmdc_release_ops.runtime.errors import RuntimeReleaseRefused
 from nmdc_release_ops.runtime.repository import Repository, WorkflowRun
 from nmdc_release_ops.runtime.workflows import Watching, follow, require_success, run_on_commit, start
 from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.plan_runtime import NOTHING_WRITTEN
 
 
@@ -36,6 +37,7 @@ def require_tests(
 ) -> TestedCommit:
     """Look at the newest run of the tests on the commit: wait where it goes on, start one where none is there."""
     workflow = runtime.tests_workflow
+    log_options(context, config)
     with explain_failures(lambda: NOTHING_WRITTEN):
         repository = runtime.repository()
         run = run_on_commit(repository, workflow, repository.commit(release.commit))

@@ -10,14 +10,13 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from, require_lineage, require_same_data
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.bookkeeping import require_conforming
-from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
-from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
-from nmdc_release_ops.mongo.staging import STAGED, Staged, drop_generation
+from nmdc_release_ops.mongo.moves import drop_staged, require_placed
+from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
-from nmdc_release_ops.mongo.unchanged import changed_since
+from nmdc_release_ops.mongo.unchanged import require_unchanged
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import Origin, OriginResource, TransformerResource
@@ -27,10 +26,6 @@ from nmdc_release_ops.steps.freeze import hold_frozen
 from nmdc_release_ops.steps.origin_state import origin_lookup
 
 P = ParamSpec("P")
-
-
-class OriginChanged(MongoError):
-    """The origin is not what was dumped."""
 
 
 @dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."))
@@ -59,12 +54,13 @@ def restore(
         staged: list[Staged] = []
         if journal is None:
             _require_one_chain(plan, archive, migrated, validation)
+            require_placed(connected.database)
             # Before staging, which takes long and drops what was staged before; and again after it.
             _refuse_if_changed(connected, plan, archive)
             with transformer.open(plan) as scratch:
                 hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
                 hold()
-                drop_generation(connected.database, STAGED)
+                drop_staged(connected.database)
                 progress = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
                 for name in migrated.changes.staged:
                     staged.append(
@@ -91,10 +87,11 @@ def restore(
                 to_version=plan.to_version,
                 migrator_module=plan.last_migrator_module,
                 staged=staged,
+                managed=plan.managed,
             )
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
-        journal = perform_swap(connected.database, journal, context.run_id)
+        journal = perform_swap(connected.database, journal, context.run_id, tell=context.log.warning)
         if journal.owed:
             context.log.warning(f"Swapped: the database conforms to schema {plan.to_version}. {journal.owed}")
         else:
@@ -180,22 +177,7 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
         OriginChanged: naming the collections.
     """
     require_conforming(origin.database, plan.versions_before)
-    live = list_collections(origin.database, {*plan.managed, *archive.hashes})
-    described = {archived.name: archived.describe() for archived in archive.collections}
-    changed = {
-        name
-        for name, then in described.items()
-        if name not in live
-        or dict(live[name].options) != dict(then.options)
-        or comparable_indexes(live[name].indexes) != comparable_indexes(then.indexes)
-    }
-    changed |= live.keys() - described.keys()
-    changed |= set(changed_since(origin.database, archive.cluster_time, archive.hashes))
-    if changed:
-        raise OriginChanged(
-            f"{', '.join(sorted(changed))} of the origin changed since it was dumped, so that swapping would lose what was "
-            "written. Re-execute this run from `dump`, or launch a new release."
-        )
+    require_unchanged(origin.database, archive.collections, archive.cluster_time, plan.managed)
 
 
 def _swapped_at(journal: Journal) -> datetime:

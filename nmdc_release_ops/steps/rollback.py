@@ -4,16 +4,30 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo.freeze import require_frozen, thaw
+from nmdc_release_ops.mongo.generations import STAGED
 from nmdc_release_ops.mongo.journal import Journal, State
 from nmdc_release_ops.mongo.lease import current_lease, freezes_of
+from nmdc_release_ops.mongo.moves import find_displaced
 from nmdc_release_ops.mongo.preflight import inspect_server
-from nmdc_release_ops.mongo.rollback import perform_rollback, prepare_rollback, release_to_roll_back
-from nmdc_release_ops.mongo.staging import STAGED
+from nmdc_release_ops.mongo.rollback import (
+    perform_rollback,
+    prepare_rollback,
+    put_displaced_back,
+    release_to_roll_back,
+)
+from nmdc_release_ops.mongo.since_release import (
+    LEFT_IN_PLACE_OPTION,
+    SET_ASIDE_OPTION,
+    WrittenSince,
+    describe_written,
+)
 from nmdc_release_ops.mongo.topology import describe_server
+from nmdc_release_ops.mongo.writes import Writes
 from nmdc_release_ops.resources import Origin, OriginResource
 from nmdc_release_ops.steps.display import duration, table
-from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
+from nmdc_release_ops.steps.options import log_options
 from nmdc_release_ops.steps.origin_state import origin_lookup
 from nmdc_release_ops.steps.thaw import thaw_unless_swapping
 
@@ -22,11 +36,18 @@ class RollbackConfig(FreezeConfig):
     """What an operator may say about a rollback; nothing has to be said."""
 
     release_id: str | None = Field(
-        default=None, description="The release to roll back. Only the last one can be; naming it makes sure."
+        default=None,
+        description="The release to roll back. Only the last one can be; naming it makes sure. Needed with the options that "
+        "allow writes.",
     )
     allow_writes_set_aside: bool = Field(
         default=False,
         description="Go on where people wrote to what the release brought; that is kept as staged until the next release.",
+    )
+    allow_writes_left_in_place: bool = Field(
+        default=False,
+        description="Go on where people wrote to other collections of the release, or where that cannot be determined: their "
+        "documents stay, in the form of the later version.",
     )
     allow_without_authorization: bool = Field(
         default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
@@ -39,9 +60,11 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
 
     Finishes a rollback that was interrupted. Where the last release was rolled back before, there is nothing to do.
     """
+    log_options(context, config)
     with explain_failures(origin_lookup(origin, context.run_id, config.release_id)), origin.connect() as connected:
+        _require_release_id(config)
         journal = release_to_roll_back(connected.database, config.release_id)
-        if journal.state is State.ROLLED_BACK:
+        if journal.state is State.ROLLED_BACK and not find_displaced(connected.database):
             context.log.info(
                 f"Release {journal.release_id} was rolled back before, at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. "
                 f"The database conforms to schema {journal.from_version}; there is nothing to do."
@@ -64,15 +87,11 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
         hold_frozen(context, origin, connected, journal.release_id, choice.strategy, config.drain_timeout)
-        journal = prepare_rollback(
-            connected.database,
-            release_to_roll_back(connected.database, journal.release_id),
-            context.run_id,
-            allow_writes_set_aside=config.allow_writes_set_aside,
-        )
-        context.log.info(f"Undoing {len(journal.moves)} moves.")
-        require_frozen(connected.client, journal.release_id, context.run_id)
-        journal = perform_rollback(connected.database, journal, context.run_id)
+        journal = release_to_roll_back(connected.database, journal.release_id)
+        if journal.state is State.ROLLED_BACK:
+            _put_displaced_back(context, config, connected, journal)
+        else:
+            journal = _undo_swap(context, config, connected, journal)
         thawed = thaw(connected.client, journal.release_id, thawed_by=context.run_id)
         for line in thawed.left if thawed else ():
             context.log.warning(line)
@@ -84,6 +103,52 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     if journal.owed:
         context.log.warning(str(journal.owed))
     _tell(context, journal, window.seconds)
+
+
+def _require_release_id(config: RollbackConfig) -> None:
+    """What was allowed once is not allowed for good: the Launchpad offers the last config again.
+
+    Raises:
+        PlanRefused: an option that allows writes is given without the release that it is meant for.
+    """
+    given = [option for option in (SET_ASIDE_OPTION, LEFT_IN_PLACE_OPTION) if getattr(config, option)]
+    if given and config.release_id is None:
+        raise PlanRefused(
+            [
+                f"{' and '.join(given)} may be given only together with release_id, the release that it is meant for. Launch "
+                f"`rollback` without {' and '.join(given)} first: it says what was written since, and for which release."
+            ]
+        )
+
+
+def _undo_swap(context: dg.OpExecutionContext, config: RollbackConfig, origin: Origin, journal: Journal) -> Journal:
+    journal = prepare_rollback(
+        origin.database,
+        journal,
+        context.run_id,
+        allow_writes_set_aside=config.allow_writes_set_aside,
+        allow_writes_left_in_place=config.allow_writes_left_in_place,
+    )
+    for line in describe_written(journal, WrittenSince(journal.written, journal.undetermined)):
+        context.log.warning(f"Written since the release: {line}")
+    context.log.info(f"Undoing {len(journal.moves)} moves.")
+    require_frozen(origin.client, journal.release_id, context.run_id)
+    return perform_rollback(origin.database, journal, context.run_id, tell=context.log.warning)
+
+
+def _put_displaced_back(
+    context: dg.OpExecutionContext, config: RollbackConfig, origin: Origin, journal: Journal
+) -> None:
+    require_frozen(origin.client, journal.release_id, context.run_id)
+    put_back = put_displaced_back(
+        origin.database,
+        journal,
+        context.run_id,
+        allow_writes_set_aside=config.allow_writes_set_aside,
+        tell=context.log.warning,
+    )
+    for move in put_back:
+        context.log.warning(f"{move.source}, which a run had renamed late, is {move.target} again.")
 
 
 def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: Origin, release_id: str) -> None:
@@ -103,7 +168,19 @@ def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> N
         "writes blocked for": duration(seconds),
         "renamed": table({"from": move.target, "to": move.source} for move in undone),
         "what the release had brought is in": ", ".join(set_aside) or "nothing",
+        "written since the release": table(
+            {
+                "collection": one.name,
+                **(one.writes or Writes()).model_dump(),
+                "counted": one.writes is not None,
+                "what became of it": one.fate.value,
+            }
+            for one in journal.written
+        ),
+        "not determined": journal.undetermined or "nothing",
+        "moved aside": table({"collection": one.name, "kept as": one.kept_as} for one in journal.intruders),
     }
+    context.add_output_metadata(metadata)
     context.log_event(
         dg.AssetMaterialization(
             ["nmdc", "database"],

@@ -31,13 +31,15 @@ from nmdc_release_ops.mongo.archive import (
     verify,
 )
 from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.collections import collection_hashes, comparable_indexes, list_collections
+from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.comparison import comparable_indexes
+from nmdc_release_ops.mongo.generations import STAGED
 from nmdc_release_ops.mongo.load import load
 from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.progress import silent
 from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.staging import STAGED, StagingFailed
+from nmdc_release_ops.mongo.staging import StagingFailed
 from nmdc_release_ops.mongo.survey import adopt
 from nmdc_release_ops_tests.conftest import PROJECT
 from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools

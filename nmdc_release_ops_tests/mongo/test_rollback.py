@@ -6,19 +6,20 @@ import pytest
 
 from nmdc_release_ops.mongo import journal as journal_module
 from nmdc_release_ops.mongo import ledger, rollback, swap
+from nmdc_release_ops.mongo import moves as moves_module
 from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.journal import Journal, Move, State, read_journal
 from nmdc_release_ops.mongo.lease import current_lease, release_lease
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.rollback import (
     NothingToRollBack,
     RollbackImpossible,
-    WritesSinceRelease,
     perform_rollback,
     prepare_rollback,
     release_to_roll_back,
 )
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.since_release import WritesSinceRelease
 from nmdc_release_ops_tests.mongo.test_swap import RUN, client, migrate, origin, prepare, stage_all, transformer
 
 __all__ = ["client", "origin", "transformer"]  # fixtures
@@ -83,7 +84,7 @@ def test_a_swap_that_stopped_anywhere_can_be_undone_instead(
 ) -> None:
     before = state_of(origin)
     changes = migrate(transformer)
-    make = journal_module.make
+    make = moves_module.make
     for number in range(len(prepare_again(origin, transformer, changes).moves)):
         for made in (False, True):
             journal = prepare_again(origin, transformer, changes)
@@ -105,7 +106,7 @@ def prepare_again(origin: Any, transformer: Any, changes: Any) -> Journal:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, module: Any, move: Move, made: bool) -> None:
     """Make `module` stop at a move, before or just after it is made."""
-    make = journal_module.make
+    make = moves_module.make
 
     def stop(database: Any, tried: Move) -> None:
         if tried.uuid == move.uuid and {tried.source, tried.target} == {move.source, move.target}:
@@ -122,7 +123,7 @@ def test_a_rollback_that_stopped_anywhere_is_finished_when_it_is_tried_again(
 ) -> None:
     before = state_of(origin)
     journal = release(origin, transformer)
-    make = journal_module.make
+    make = moves_module.make
     for move in reversed(journal.moves):
         for made in (False, True):
             stop_at(monkeypatch, rollback, move, made)
@@ -154,9 +155,7 @@ def test_what_was_written_and_undone_again_does_not_count(origin: Any, transform
     release(origin, transformer)
     origin.changed_set.insert_one({"_id": "for a moment"})
     origin.changed_set.delete_one({"_id": "for a moment"})
-    origin.kept_set.insert_one({"_id": "the release did not touch this collection"})
     roll_back(origin)
-    assert origin.kept_set.count_documents({}) == 2
 
 
 def test_a_generation_that_somebody_removed_is_named_and_nothing_is_renamed(origin: Any, transformer: Any) -> None:
@@ -167,8 +166,7 @@ def test_a_generation_that_somebody_removed_is_named_and_nothing_is_renamed(orig
     with pytest.raises(RollbackImpossible) as refused:
         roll_back(origin)
     assert f"{PREVIOUS}gone_set is not the collection" in str(refused.value)
-    assert str(refused.value).count(" is taken") == 1, "what only follows from a problem is not told"
-    assert "the name moved_set is taken" in str(refused.value)
+    assert "moved_set" not in str(refused.value), "what took a name is moved aside, and no problem"
     assert state_of(origin) == after
     found = read_journal(origin.client, "a-release")
     assert found is not None and found.state is State.SWAPPED

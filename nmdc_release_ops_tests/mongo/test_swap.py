@@ -9,14 +9,16 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo import bookkeeping, swap
 from nmdc_release_ops.mongo import journal as journal_module
+from nmdc_release_ops.mongo import moves as moves_module
 from nmdc_release_ops.mongo.changes import ChangeSet, Rename, compare, snapshot
 from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.journal import Journal, Move, SwapBlocked, is_swap_under_way, read_journal
 from nmdc_release_ops.mongo.lease import LeaseLost, Strategy, begin_thaw, current_lease, release_lease, take_lease
 from nmdc_release_ops.mongo.ledger import LATEST_VERSION
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.staging import PREVIOUS, STAGED, Staged, StagingFailed, stage
+from nmdc_release_ops.mongo.staging import Staged, StagingFailed, stage
 
 RUN = "a-run"
 
@@ -145,7 +147,7 @@ def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    make = journal_module.make
+    make = moves_module.make
 
     class Stopped(Exception):
         pass
@@ -274,7 +276,7 @@ def test_a_run_whose_place_was_taken_stops_in_the_middle_of_its_swap(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    make = journal_module.make
+    make = moves_module.make
 
     def lose_the_lease(database: Any, move: Move) -> None:
         make(database, move)
@@ -293,7 +295,7 @@ def test_a_run_whose_place_was_taken_does_not_write_the_last_lines_either(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    make = journal_module.make
+    make = moves_module.make
 
     def lose_the_lease_at_the_end(database: Any, move: Move) -> None:
         make(database, move)

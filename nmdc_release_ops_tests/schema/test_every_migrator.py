@@ -11,7 +11,8 @@ from pymongo.database import Database
 
 import nmdc_release_ops.schema
 from nmdc_release_ops.demo import before_berkeley
-from nmdc_release_ops.mongo.collections import comparable_indexes, list_collections
+from nmdc_release_ops.mongo.collections import list_collections
+from nmdc_release_ops.mongo.comparison import comparable_indexes
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments, worker_environment
 from nmdc_release_ops.schema.package import SchemaPackages

@@ -12,7 +12,8 @@ from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
 from nmdc_release_ops.mongo.archive import read_manifest, verify
-from nmdc_release_ops.mongo.collections import collection_hashes, comparable_indexes, list_collections
+from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.comparison import comparable_indexes
 from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.mongo.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.topology import is_write_blocked

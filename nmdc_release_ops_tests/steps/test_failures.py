@@ -10,6 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.unchanged import OriginChanged
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 
 
@@ -91,7 +92,7 @@ def test_a_write_between_a_failure_and_its_re_execution_is_never_swapped_away(
     from nmdc_release_ops.steps import restore
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise restore.OriginChanged("made to fail before the swap")
+        raise OriginChanged("made to fail before the swap")
 
     database = client[DATABASE]
     with pytest.MonkeyPatch.context() as patch:
@@ -123,7 +124,7 @@ def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
     from nmdc_release_ops.steps import restore
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise restore.OriginChanged("made to fail before the swap")
+        raise OriginChanged("made to fail before the swap")
 
     database = client[DATABASE]
     with pytest.MonkeyPatch.context() as patch:

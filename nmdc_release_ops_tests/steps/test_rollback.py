@@ -80,14 +80,29 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     assert workplace.release(target_version="11.25").success
     assert version(client) == {"schema_version": "11.25.0"}
 
+    journal = newest_journal(client, DATABASE)
+    assert journal is not None
     client[DATABASE].study_set.update_one({}, {"$set": {"description": "written after the release"}})
     _, refused = failure_of(roll_back(workplace))
     assert "study_set were written to since release" in refused.description
+    assert "study_set (1 updated): set aside as _release.staged.study_set" in refused.description
     assert_writable(client)
     assert version(client) == {"schema_version": "11.25.0"}
 
-    done = roll_back(workplace, allow_writes_set_aside=True)
+    # The Launchpad offers the last config again: what was allowed for one release is not allowed for the next.
+    _, unnamed = failure_of(roll_back(workplace, allow_writes_set_aside=True))
+    assert "allow_writes_set_aside may be given only together with release_id" in unnamed.description
+    client[DATABASE].instrument_set.insert_one({"_id": "x", "id": "nmdc:inst-99-x", "type": "nmdc:Instrument"})
+    _, untouched = failure_of(roll_back(workplace, release_id=journal.release_id, allow_writes_set_aside=True))
+    assert "instrument_set (1 inserted): left in place, in the form of schema 11.25.0" in untouched.description
+    assert "allow_writes_left_in_place: true" in untouched.description
+    client[DATABASE].instrument_set.delete_one({"_id": "x"})
+
+    allowed = {"allow_writes_set_aside": True, "allow_writes_left_in_place": True}
+    done = roll_back(workplace, release_id=journal.release_id, **allowed)
     assert done.success
+    assert "The config of this run says allow_writes_set_aside: True (the default is False)" in log_of(workplace, done)
+    assert "Written since the release: study_set (1 updated): set aside as _release.staged" in log_of(workplace, done)
     assert data_of(client) == before
     assert version(client) == {"schema_version": "11.23.0"}
     assert_writable(client)
@@ -97,6 +112,12 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
         event for event in done.all_events if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
     ]
     assert materialized.materialization.metadata["schema version"].value == "11.23.0"
+    (output,) = [event for event in done.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT]
+    written = output.step_output_data.metadata["written since the release"].value.records
+    assert [(one.data["collection"], one.data["what became of it"]) for one in written] == [
+        ("study_set", "set aside"),
+        ("instrument_set", "left in place"),
+    ]
 
     again = roll_back(workplace)
     assert again.success and "was rolled back before" in log_of(workplace, again)

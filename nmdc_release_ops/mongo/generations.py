@@ -1,0 +1,50 @@
+"""The names that a release gives to collections beside the live ones, and how long they may be."""
+
+from collections.abc import Iterable
+from itertools import count
+
+STAGED = "_release.staged."
+"""Written and verified, to become live."""
+PREVIOUS = "_release.previous."
+"""What was live before the last swap."""
+INTRUDER = "_release.intruder."
+"""What somebody made under a name that a swap or a rollback needed: `_release.intruder.NUMBER.NAME`. Nobody drops these."""
+ASIDE = "_release.aside."
+"""A collection of a release that is out of the way for a moment, by its UUID."""
+OURS = (STAGED, PREVIOUS, INTRUDER, ASIDE)
+
+MOST_BYTES = 255
+"""What a server takes for the name of a database, a dot and the name of a collection together (4.4 and later)."""
+_LONGEST_PREFIX = f"{INTRUDER}9999."
+
+
+def is_ours(name: str) -> bool:
+    """Whether a release gave a collection this name."""
+    return name.startswith(OURS)
+
+
+def name_of_next_intruder(name: str, taken: Iterable[str]) -> str:
+    """The name under which a collection called `name` is kept when it is moved aside.
+
+    Args:
+        taken: names that have been given; those of earlier intruders count.
+    """
+    numbers = {found.removeprefix(INTRUDER).partition(".")[0] for found in taken if found.startswith(INTRUDER)}
+    number = next(number for number in count(1) if str(number) not in numbers)
+    return f"{INTRUDER}{number}.{name}"
+
+
+def describe_too_long(database: str, names: Iterable[str], transformer: str = "") -> list[str]:
+    """A line for each of the live names that is too long to be given a release's prefix.
+
+    Args:
+        transformer: name of the database that migrators work on; "" where that does not matter.
+    """
+    longest = max(len(f"{database}.{_LONGEST_PREFIX}".encode()), len(f"{transformer}.".encode()))
+    return [
+        f"The name {name} is {len(name.encode())} bytes long. In {database}, a release can carry over names of at most "
+        f"{MOST_BYTES - longest} bytes: MongoDB allows {MOST_BYTES} for the database, a dot and the collection, and a release "
+        f"needs {longest} of them. Rename the collection."
+        for name in sorted(set(names))
+        if longest + len(name.encode()) > MOST_BYTES
+    ]

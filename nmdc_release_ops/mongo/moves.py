@@ -1,0 +1,286 @@
+"""Making the moves of a swap, or of its undoing, whatever else happens to the collections meanwhile.
+
+Three things can come in between. Somebody who bypasses the freeze makes a collection under a name that a move needs: it is
+moved aside, and kept. A holder that was suspended makes a move after another machine has gone on in its place: each move is
+followed by a look at the lease, and undone where it came late. And a process can be killed at any moment: what is left to do
+is seen from the origin, by the collections' UUIDs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.clock import now
+from nmdc_release_ops.mongo.collections import collection_size, find_names
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.generations import ASIDE, STAGED, is_ours, name_of_next_intruder
+from nmdc_release_ops.mongo.journal import (
+    Intruder,
+    Journal,
+    Move,
+    SwapBlocked,
+    list_journals,
+    note_intruder,
+    read_journal,
+)
+from nmdc_release_ops.mongo.lease import LeaseLost, require_lease
+from nmdc_release_ops.mongo.renaming import NameTaken, NotThere, drop_collection, rename_collection
+
+_TRIES = 20
+"""How often a name is freed for one move, and how often all of them are looked at again."""
+
+Make = Callable[[Database[Document], Move], None]
+Tell = Callable[[str], None]
+FindMoves = Callable[[Mapping[UUID, str]], Sequence[Move]]
+"""Gives the moves that are left where collections have these names."""
+
+
+class LateRename(MongoError):
+    """A run that had lost the lease renamed a collection after another one had gone on in its place."""
+
+
+def ignore(_: str) -> None:
+    """Tell nobody."""
+
+
+def make(origin: Database[Document], move: Move) -> None:
+    """Make one move, unless it has been made already.
+
+    Raises:
+        NameTaken: by another collection.
+        NotThere: the collection has another name than the move has it.
+    """
+    name = find_names(origin).get(move.uuid)
+    if name == move.target:
+        return
+    if name != move.source:
+        raise NotThere(move.source)
+    if move.target is None:
+        drop_collection(origin, move.uuid, move.source)
+    else:
+        rename_collection(origin, move.uuid, move.source, move.target)
+
+
+def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[list[Move], list[Move]]:
+    """Those of `moves`, in order, that are left to do, each from where the collection is; and those that cannot be done.
+
+    Args:
+        names: that collections have now.
+    """
+    known = {(move.uuid, name) for move in moves for name in (move.source, move.target)}
+    where: dict[UUID, str | None] = dict(names)
+    left, problems = [], []
+    for number, move in enumerate(moves):
+        name = where.get(move.uuid)
+        if name in {ahead.target for ahead in moves[number:] if ahead.uuid == move.uuid}:
+            continue
+        if name is not None and (is_ours(name) or (move.uuid, name) in known):
+            left.append(Move(uuid=move.uuid, source=name, target=move.target))
+        elif move.target is not None:
+            problems.append(move)
+        # Also after a problem, so that what only follows from it is not told as another one.
+        where[move.uuid] = move.target
+    return left, problems
+
+
+def carry_out(
+    origin: Database[Document],
+    journal: Journal,
+    run_id: str,
+    find_moves: FindMoves,
+    make_one: Make,
+    *,
+    note: Callable[[int], None] = lambda _: None,
+    tell: Tell = ignore,
+) -> None:
+    """Make moves until none is left. Ends with a look at the lease.
+
+    Args:
+        run_id: of the run that holds the lease.
+        make_one: `make`.
+        note: is told after each move how many are left.
+        tell: gets what the operator has to know: a collection that was moved aside.
+
+    Raises:
+        SwapBlocked: a name cannot be freed. What `find_moves` raises.
+        LeaseLost: another run goes on in place of this one.
+        LateRename: and this one made a move that does not belong there any more.
+    """
+    work = _Work(origin, journal, run_id, make_one, tell)
+    try:
+        for _ in range(_TRIES):
+            moves = find_moves(find_names(origin))
+            for number, move in enumerate(moves, start=1):
+                work.make_with_room(move)
+                note(len(moves) - number)
+            work.require_lease()
+            if not moves:
+                return
+    except LeaseLost as lost:
+        if late := [said for move in reversed(work.unconfirmed) if (said := put_back_if_late(origin, move))]:
+            raise LateRename(" ".join(late)) from lost
+        raise
+    raise SwapBlocked(
+        f"Collections of release {journal.release_id} are renamed again as soon as they have their places: somebody bypasses "
+        "the block. The origin stays frozen. Stop them, and try again."
+    )
+
+
+def find_displaced(origin: Database[Document]) -> list[Move]:
+    """Collections that should be live and have one of a release's names instead, each with the move that puts it back.
+
+    That is how the rename of a run leaves them that had lost its lease, and was killed before it could look again. Swaps that
+    are under way are not looked at.
+    """
+    names = find_names(origin)
+    seen: set[UUID] = set()
+    found = []
+    for journal in list_journals(origin.client, origin.name):
+        for uuid, place in journal.places.items():
+            name = names.get(uuid)
+            is_away = name is not None and name != place and is_ours(name) and not is_ours(place)
+            if uuid not in seen and name is not None and is_away and not journal.is_under_way:
+                found.append(Move(uuid=uuid, source=name, target=place))
+            seen.add(uuid)
+    return found
+
+
+def require_placed(origin: Database[Document]) -> None:
+    """Make sure that every collection is where the last swap, or its undoing, put it.
+
+    Raises:
+        SwapBlocked: naming those that are not.
+    """
+    if displaced := find_displaced(origin):
+        raise SwapBlocked(f"{' '.join(describe_displaced(displaced))} Nothing was swapped.")
+
+
+def describe_displaced(displaced: Sequence[Move]) -> list[str]:
+    """A line for each, with what to do about it."""
+    return [
+        f"The collection {move.target} is called {move.source}: a run that had lost its lease renamed it late. Launch the job "
+        f"`rollback`, which puts it back (and does nothing else, if the last release is rolled back already); or, while "
+        f'{move.target} is free, rename it by hand: db.getCollection("{move.source}").renameCollection("{move.target}").'
+        for move in displaced
+    ]
+
+
+def find_place(origin: Database[Document], uuid: UUID) -> str | None:
+    """The name that a collection is to have by the newest swap that knows it; None where none does."""
+    for journal in list_journals(origin.client, origin.name):
+        if uuid in journal.places:
+            return journal.places[uuid]
+    return None
+
+
+def drop_staged(origin: Database[Document], keep: frozenset[UUID] = frozenset()) -> None:
+    """Drop every staged collection, but for those to `keep`, and for one that should be live and only came there late."""
+    misplaced = {move.uuid for move in find_displaced(origin)}
+    for uuid, name in find_names(origin).items():
+        if name.startswith(STAGED) and uuid not in keep | misplaced:
+            drop_collection(origin, uuid, name)
+
+
+def put_back_if_late(origin: Database[Document], move: Move) -> str:
+    """Undo a rename of a run that has lost its lease, if the collection does not belong where it put it; say so.
+
+    What another run may be doing at the same time makes no difference: it finds each collection by its UUID.
+    """
+    said = ""
+    for _ in range(_TRIES):
+        is_there = find_names(origin).get(move.uuid) == move.target
+        if move.target is None or not is_there or find_place(origin, move.uuid) != move.source:
+            return said
+        said = (
+            f"This run had lost its lease when it renamed {move.source} to {move.target}: another run had gone on in its place. "
+            "The rename was undone. In between, readers did not find the collection where it belongs."
+        )
+        _rename_if_there(origin, move.uuid, move.target, move.source)
+    return (
+        f"This run had lost its lease when it renamed {move.source} to {move.target}, and it cannot be undone: another "
+        f"collection is called {move.source} now. Nothing is lost. Launch the job `rollback`, which puts it back."
+    )
+
+
+class _Work:
+    """The moves that one process makes under its lease.
+
+    Attributes:
+        unconfirmed: renames since the lease was last seen to be our own, so that they may have come late.
+    """
+
+    def __init__(self, origin: Database[Document], journal: Journal, run_id: str, make_one: Make, tell: Tell) -> None:
+        self._origin = origin
+        self._journal = journal
+        self._run_id = run_id
+        self._make_one = make_one
+        self._tell = tell
+        self._own = {move.uuid for move in journal.moves}
+        self.unconfirmed: list[Move] = []
+
+    def require_lease(self) -> None:
+        require_lease(self._origin.client, self._journal.release_id, self._run_id)
+        self.unconfirmed.clear()
+
+    def make_with_room(self, move: Move) -> None:
+        """Make a move, freeing its name first where it is taken. Whether it could be made is seen by looking again.
+
+        Raises:
+            SwapBlocked, LeaseLost.
+        """
+        for _ in range(_TRIES):
+            self.require_lease()
+            self.unconfirmed.append(move)
+            try:
+                self._make_one(self._origin, move)
+                return
+            except NotThere:
+                return
+            except NameTaken:
+                self._make_room(str(move.target))
+        raise SwapBlocked(
+            f"The name {move.target} is taken again as soon as it is free: somebody bypasses the block and writes to it. The "
+            "origin stays frozen. Stop them, and try again."
+        )
+
+    def _make_room(self, name: str) -> None:
+        found = next(iter(self._origin.list_collections(filter={"name": name})), None)
+        if found is None:
+            return
+        if "uuid" not in found["info"]:
+            raise SwapBlocked(
+                f"Somebody made a {found['type']} under the name {name}, which cannot be renamed. The origin stays frozen. Save "
+                "what it holds, drop it, and try again."
+            )
+        uuid = UUID(bytes=bytes(found["info"]["uuid"]))
+        self.require_lease()
+        if uuid in self._own:
+            # One of the swap's own, in a place that is not its own: its own move finds it again.
+            self.unconfirmed.append(Move(uuid=uuid, source=name, target=ASIDE + uuid.hex))
+            _rename_if_there(self._origin, uuid, name, ASIDE + uuid.hex)
+        else:
+            self._move_aside(uuid, name)
+
+    def _move_aside(self, uuid: UUID, name: str) -> None:
+        """Give the collection that somebody made under `name` a name of its own, on record before it is done."""
+        current = read_journal(self._origin.client, self._journal.release_id) or self._journal
+        names = [*find_names(self._origin).values(), *(intruder.kept_as for intruder in current.intruders)]
+        intruder = Intruder(uuid=uuid, name=name, kept_as=name_of_next_intruder(name, names), found_at=now())
+        note_intruder(self._origin.client, self._journal, intruder)
+        if _rename_if_there(self._origin, uuid, name, intruder.kept_as):
+            documents = collection_size(self._origin, intruder.kept_as).documents
+            self._tell(
+                f"A collection {name} had been made that is no part of the release, and its name was needed. It was moved aside "
+                f"and is kept as {intruder.kept_as}, with {documents:,} documents. If the origin was frozen when it was made, "
+                "somebody bypasses the block. Look what is to become of them; no release drops it."
+            )
+
+
+def _rename_if_there(origin: Database[Document], uuid: UUID, name: str, new: str) -> bool:
+    try:
+        rename_collection(origin, uuid, name, new)
+    except (NameTaken, NotThere):
+        return False
+    return True

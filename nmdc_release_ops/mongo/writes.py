@@ -1,0 +1,149 @@
+"""What was written to the collections of a database since a moment of the past, as the change stream tells it."""
+
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bson import ObjectId
+from pydantic import BaseModel, ConfigDict
+from pymongo.database import Database
+from pymongo.errors import OperationFailure, PyMongoError
+
+from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.generations import STAGED
+
+_MARKER = STAGED + "marker"
+_WAIT_MILLISECONDS = 500
+_EMPTY_ANSWERS = 20
+
+
+class Writes(BaseModel):
+    """How many documents were written to a collection; the same one twice counts twice.
+
+    Attributes:
+        other: how often the collection itself was dropped or renamed, or another one became it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    other: int = 0
+
+    @property
+    def documents(self) -> int:
+        return self.inserted + self.updated + self.deleted
+
+    def with_one(self, operation: str) -> "Writes":
+        """These and one more, of a kind that change streams know."""
+        field = _FIELDS.get(operation, "other")
+        return self.model_copy(update={field: getattr(self, field) + 1})
+
+    def __str__(self) -> str:
+        told = [f"{number:,} {word}" for word, number in self.model_dump().items() if number and word != "other"]
+        if self.other:
+            told.append("dropped, renamed or made anew")
+        return ", ".join(told) or "nothing"
+
+
+_FIELDS = {"insert": "inserted", "update": "updated", "replace": "updated", "delete": "deleted"}
+
+
+class Fate(StrEnum):
+    """What a rollback does with what was written since the release."""
+
+    SET_ASIDE = "set aside"
+    """It is in a collection that the release brought, which becomes staged again."""
+    MOVED_ASIDE = "moved aside"
+    """It is in a collection that somebody made under a name that an earlier one gets back."""
+    LEFT_IN_PLACE = "left in place"
+    """It is in a collection that the release did not touch, or only renamed."""
+
+
+class Written(BaseModel):
+    """A collection that was written to since a release.
+
+    Attributes:
+        writes: how much; None where that cannot be determined.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    fate: Fate
+    writes: Writes | None
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was written to each collection that was written to at all.
+
+    Attributes:
+        is_complete: whether these are all; not where there was too much to count.
+    """
+
+    writes: Mapping[str, Writes]
+    is_complete: bool
+
+
+def count_writes(database: Database[Document], cluster_time: ClusterTime, names: Set[str], most: int) -> Account | None:
+    """What was written to these collections since; None where the oplog does not reach back so far.
+
+    The stream is known to have come to the present when it shows a document that is written for the purpose.
+
+    Args:
+        most: how many writes to count before giving up.
+    """
+    writes: dict[str, Writes] = {}
+    marker = ObjectId()
+    try:
+        for number, event in enumerate(_events(database, cluster_time, names, marker)):
+            if number >= most:
+                return Account(writes, is_complete=False)
+            if event["operationType"] in ("dropDatabase", "invalidate"):
+                return None
+            if event["ns"].get("coll") == _MARKER:
+                if event.get("documentKey", {}).get("_id") == marker:
+                    return Account(writes, is_complete=True)
+                continue
+            for name in {event["ns"].get("coll", ""), event.get("to", {}).get("coll", "")} & names:
+                writes[name] = writes.get(name, Writes()).with_one(event["operationType"])
+    except OperationFailure:
+        # ChangeStreamHistoryLost and its kin: the oplog does not reach back to that moment.
+        return None
+    finally:
+        with suppress(PyMongoError):
+            database.drop_collection(_MARKER)
+    return None
+
+
+def _events(
+    database: Database[Document], cluster_time: ClusterTime, names: Set[str], marker: ObjectId
+) -> Iterator[Document]:
+    """The events of these collections and of the marker, which is written first; ends where none come any more."""
+    pipeline: list[Document] = [
+        {
+            "$match": {
+                "$or": [
+                    {"ns.coll": {"$in": [*sorted(names), _MARKER]}},
+                    {"to.coll": {"$in": sorted(names)}},
+                    {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
+                ]
+            }
+        },
+        {"$project": {"operationType": 1, "ns": 1, "to": 1, "documentKey._id": 1}},
+    ]
+    with database.watch(
+        pipeline, start_at_operation_time=cluster_time.timestamp(), max_await_time_ms=_WAIT_MILLISECONDS
+    ) as stream:
+        database[_MARKER].insert_one({"_id": marker})
+        empty = 0
+        while empty < _EMPTY_ANSWERS:
+            event = stream.try_next()
+            if event is None:
+                empty += 1
+            else:
+                yield event
