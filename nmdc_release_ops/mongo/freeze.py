@@ -193,7 +193,7 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held
         held_by: the run that is known to be over; where another one has taken the lease over since, nothing is done.
 
     Raises:
-        SwapUnderWay: half a swap must not be seen by writers; the origin stays frozen.
+        SwapUnderWay: a swap is half done; the origin stays frozen.
         LeaseHeld: another release holds the origin.
         PutBackFailed: users and roles could not be put back completely; the lease is kept for who tries again.
         StillBlocked: the server does not allow writes again; the lease is kept for who tries again.
@@ -227,7 +227,7 @@ def _give_up(client: MongoClient[Document], lease: Lease) -> str:
     """
     if is_swap_under_way(client, lease.release_id):
         return (
-            "Half a swap stands and people can write to it: somebody has lifted the freeze. The lease is kept. Make the "
+            "The swap is half done and people can write to it: somebody has lifted the freeze. The lease is kept. Make the "
             "freeze possible, and re-execute the run or launch `rollback` at once."
         )
     _let_go(client, lease, lease.run_id)

@@ -6,6 +6,7 @@ from functools import partial
 
 from pymongo.errors import PyMongoError
 
+from nmdc_release_ops.mongo.connection import ServerUnreachable
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.heartbeat import lease_of
 from nmdc_release_ops.mongo.journal import Journal, State
@@ -33,8 +34,10 @@ def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None =
             state = read_origin_state(connected.client, connected.database.name, release_id)
     except ConfigurationMissing:
         return f"The state of the origin cannot be looked up without its address. {describe_own_lease(run_id)}"
-    except (MongoError, PyMongoError):
+    except ServerUnreachable:
         return f"The origin does not answer, so its state cannot be determined. {describe_own_lease(run_id)}"
+    except (MongoError, PyMongoError) as error:
+        return f"The state of the origin cannot be determined: {error} {describe_own_lease(run_id)}"
     said = [describe_origin(state, run_id)]
     if state.lease is None and release_id is not None and not state.is_swap_under_way:
         said.append(_describe_swap(state.journal))
@@ -53,7 +56,10 @@ def describe_origin(state: OriginState, run_id: str) -> str:
         return _describe_unheld(state)
     said = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
     if state.journal and state.journal.is_under_way:
-        said += ["It stays frozen on purpose.", _finish(state.journal)]
+        if _is_frozen(state, state.lease):
+            said += ["It stays frozen on purpose.", _finish(state.journal)]
+        else:
+            said += [_finish(state.journal), "Do it at once."]
     return " ".join(said)
 
 
@@ -82,27 +88,32 @@ def _describe_unheld(state: OriginState) -> str:
         )
     if state.journal is None or not state.journal.is_under_way:
         return frozen
-    return f"{frozen} {_describe_swap(state.journal)} Users can see and change this. {_finish(state.journal)} Do it at once."
+    seen = "Users see the swap half done, and can write to it."
+    return f"{frozen} {_describe_swap(state.journal)} {seen} {_finish(state.journal)} Do it at once."
 
 
 def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
-    held = f"The origin is held by {who} since {_moment(lease.taken_at)}"
+    held = f"The origin has been held by {who} since {_moment(lease.taken_at)}"
     if lease.thawing:
-        return f"{held}, and is being thawed."
+        return f"{held}, and it is being thawed."
     if lease.strategy is Strategy.NONE:
         return f"{held}; nobody is kept from writing, because it has no authorization."
     if lease.frozen_at is None:
         return f"{held}; freezing it was begun and is not finished."
-    if not _is_in_force(state, lease):
+    if not _is_frozen(state, lease):
         return f"{held}, and somebody lifted the freeze: users can write to it."
-    return f"The origin is frozen by {who} since {_moment(lease.frozen_at)}."
+    return f"The origin has been frozen by {who} since {_moment(lease.frozen_at)}."
 
 
-def _is_in_force(state: OriginState, lease: Lease) -> bool:
-    if lease.strategy is Strategy.DEMOTE_ROLES:
-        return state.demoted_by == lease.release_id
-    return state.is_write_blocked is not False
+def _is_frozen(state: OriginState, lease: Lease) -> bool:
+    match lease.strategy:
+        case Strategy.WRITE_BLOCK:
+            return lease.frozen_at is not None and state.is_write_blocked is not False
+        case Strategy.DEMOTE_ROLES:
+            return lease.frozen_at is not None and state.demoted_by == lease.release_id
+        case Strategy.NONE:
+            return False
 
 
 def _describe_swap(journal: Journal | None) -> str:

@@ -263,7 +263,7 @@ def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
         session.start_transaction(),
     ):
         writer.drain_test.things.insert_one({"_id": 3}, session=session)
-        with pytest.raises(FreezeFailed, match="Half a swap stands"):
+        with pytest.raises(FreezeFailed, match="The swap is half done"):
             freeze(client, "a", "run", drain_timeout=1)
         session.abort_transaction()
     lease = current_lease(client)

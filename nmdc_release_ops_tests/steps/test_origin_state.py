@@ -77,8 +77,8 @@ def test_an_origin_that_nobody_holds(client: MongoClient[Any]) -> None:
 def test_an_origin_that_this_run_froze(client: MongoClient[Any]) -> None:
     lease = freeze(client, RELEASE, RUN)
     assert said() == (
-        f"The origin is frozen by this run since {lease.frozen_at:%Y-%m-%d %H:%M:%S} UTC. No swap was begun. No data of the "
-        "origin was changed. This run thaws it now; its next log lines say so."
+        f"The origin has been frozen by this run since {lease.frozen_at:%Y-%m-%d %H:%M:%S} UTC. No swap was begun. No data of "
+        "the origin was changed. This run thaws it now; its next log lines say so."
     )
 
 
@@ -90,7 +90,7 @@ def test_an_origin_that_is_just_being_frozen(client: MongoClient[Any]) -> None:
 
 def test_an_origin_that_another_run_holds(client: MongoClient[Any]) -> None:
     freeze(client, "another", "another-run")
-    assert "The origin is frozen by release another (run another-run, process" in said()
+    assert "The origin has been frozen by release another (run another-run, process" in said()
     assert "thaws it now" not in said()
 
 
@@ -118,12 +118,13 @@ def test_a_swap_that_is_under_way(client: MongoClient[Any], state: State, told: 
     assert journal is not None
     note_made(client, journal, 1)
     set_state(client, state)
-    for part in ("The origin is frozen by this run since", told, "It stays frozen on purpose.", action):
+    for part in ("The origin has been frozen by this run since", told, "It stays frozen on purpose.", action):
         assert part in said()
     assert "thaws it now" not in said()
-    # Somebody removed the lease and lifted the block: that is told to every release, also to another one.
-    client[STATE_DATABASE].freeze_lease.delete_many({})
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
+    assert "somebody lifted the freeze" in said() and "stays frozen" not in said() and "Do it at once." in said()
+    # Somebody removed the lease too: that is told to every release, also to another one.
+    client[STATE_DATABASE].freeze_lease.delete_many({})
     assert told in said(None) and "Do it at once." in said(None)
 
 
@@ -168,7 +169,7 @@ def failure_of(describe_state: Callable[[], str]) -> dg.Failure:
 def test_the_state_stands_in_the_failure_and_in_its_metadata(client: MongoClient[Any]) -> None:
     freeze(client, RELEASE, RUN)
     failure = failure_of(origin_lookup(OriginResource(), RUN, RELEASE))
-    assert str(failure.description).startswith("What went wrong.\n\nThe origin is frozen by this run since")
+    assert str(failure.description).startswith("What went wrong.\n\nThe origin has been frozen by this run since")
     assert failure.metadata["origin"].value == said()
 
 
