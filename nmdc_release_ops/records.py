@@ -45,7 +45,7 @@ class PlannedMigrator(Record):
 
     Attributes:
         module: within `nmdc_schema.migrators`.
-        does_nothing: its `upgrade` is empty, and it is not run.
+        does_nothing: it is a no-op, and is not run.
         environment: name of the schema release that it runs in, empty where it is not run.
         gap: what lies between the version that the database has by then and `from_version`, for people.
     """
