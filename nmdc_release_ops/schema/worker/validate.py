@@ -101,11 +101,12 @@ def _judge_between(
 ) -> None:
     """Bring what is wrong between documents into the file, and find out what of it is new."""
     with ExitStack() as stack:
-        was_there = None
+        violations = found.violations()
         if before is not None and not found.is_empty:
             pipes.log.info("Looking up in the archive which violations between documents are new.")
-            was_there = stack.enter_context(Earlier.looked_up(before, found, crew, scratch)).had
-        for violation in found.violations(was_there):
+            earlier = stack.enter_context(Earlier.looked_up(before, found, crew, scratch))
+            violations = found.compared(earlier.had)
+        for violation in violations:
             tally.found_between(violation)
             file.write(violation.line().encode())
 
