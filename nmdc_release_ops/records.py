@@ -16,6 +16,9 @@ from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
 
+VALIDATION_TIMEOUT = 6 * 60
+"""Minutes that validation may take, unless told otherwise."""
+
 
 class Record(BaseModel):
     """Immutable, and refuses what it does not know."""
@@ -76,6 +79,7 @@ class ReleasePlan(Record):
             one that was published.
         integrity: what becomes of the release where documents refer to what is not there.
         hop_timeout: minutes that each migrator may take.
+        validation_timeout: minutes that validation may take.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
         runtime: whether the Runtime is ready for the version.
@@ -98,6 +102,7 @@ class ReleasePlan(Record):
     described_by: str
     integrity: Integrity = Integrity.FAIL_ON_NEW
     hop_timeout: int
+    validation_timeout: int = VALIDATION_TIMEOUT
     migrators: list[PlannedMigrator]
     collections: list[PlannedCollection]
     left_alone: list[str]

@@ -5,13 +5,13 @@
 
 import hashlib
 import json
-import subprocess
 from pathlib import Path
 
 from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_command, worker_environment
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import SchemaPackage
 from nmdc_release_ops.schema.placing import lock
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 
 TASK = "compile_schema"
 _SECONDS = 1_800
@@ -59,18 +59,14 @@ class CompiledSchemas:
 
     def _compile(self, environment: SchemaEnvironment, name: str, arguments: list[str]) -> None:
         try:
-            done = subprocess.run(
+            done = run_to_end(
                 [*worker_command(environment, TASK), *arguments],
                 cwd=self._folder,
                 env=worker_environment(""),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
+                seconds=_SECONDS,
             )
-            said = done.stderr if done.returncode else ""
-        except subprocess.TimeoutExpired:
+            said = done.errors if done.code else ""
+        except TookTooLong:
             said = f"It took longer than {_SECONDS} seconds."
         if said or not Path(arguments[-1]).is_file():
             raise SchemaNotCompiled(

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from nmdc_release_ops.schema.candidate import Candidate
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import spec
 from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
@@ -211,19 +211,14 @@ def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
 def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: dict[str, str]) -> str | None:
     """What is wrong with an environment when its Python is started and imports what a worker needs."""
     try:
-        done = subprocess.run(
-            [str(folder / "bin" / "python"), "-P", "-c", _CHECK],
-            env=worker_environment(""),
-            capture_output=True,
-            text=True,
-            timeout=_CHECK_SECONDS,
-            check=False,
+        done = run_to_end(
+            [str(folder / "bin" / "python"), "-P", "-c", _CHECK], env=worker_environment(""), seconds=_CHECK_SECONDS
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, TookTooLong) as error:
         return f"its Python does not run: {error}."
-    if done.returncode != 0:
-        return f"it cannot be imported: {done.stderr.strip().splitlines()[-1:]}."
-    found = done.stdout.strip().rpartition("\n")[2]
+    if done.code != 0:
+        return f"it cannot be imported: {done.errors.strip().splitlines()[-1:]}."
+    found = done.output.strip().rpartition("\n")[2]
     if isinstance(release, Candidate):
         return None if found == packages.get("nmdc-schema") else f"it holds version {found}."
     try:

@@ -1,7 +1,6 @@
 """Calling `uv`, and understanding why it could not do what it was asked."""
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from uv import find_uv_bin
 
 from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 
 # Found once, here: looking for it in several threads at once fails on a fresh interpreter (sysconfig fills its variables
 # in the first call, and shows them to the others half filled).
@@ -51,12 +51,13 @@ class InstallationFailed(SchemaError):
     """uv failed for another reason."""
 
 
-def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> str:
+def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "", seconds: float = SECONDS) -> str:
     """Run `uv` without the origin's credentials in its environment; return what it printed.
 
     Args:
         what: what is being looked for, as errors call it: "nmdc-schema 11.25.0".
         requirements: what uv reads where its arguments name the file "-".
+        seconds: how long it may take.
 
     Raises:
         SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
@@ -67,24 +68,22 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> st
     environment.setdefault("UV_HTTP_TIMEOUT", _HTTP_SECONDS)
     environment.setdefault("UV_HTTP_RETRIES", _HTTP_RETRIES)
     try:
-        done = subprocess.run(
+        done = run_to_end(
             [_UV, "--no-progress", "--color", "never", *arguments],
             env=environment,
             # Not in the folder of a project, whose own settings for uv are none of our business.
             cwd=tempfile.gettempdir(),
-            input=requirements,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
+            given=requirements,
+            seconds=seconds,
         )
-    except subprocess.TimeoutExpired:
+    except TookTooLong:
         raise PackageIndexUnreachable(
-            f"The package index did not hand out {what} within {SECONDS} seconds. Try again."
+            f"uv was not done with {what} after {seconds:.0f} seconds and was ended, with every process that it had started. "
+            "Either the package index does not answer, or building a package hangs. Try again."
         ) from None
-    if done.returncode == 0:
-        return done.stdout
-    said = done.stderr.strip()
+    if done.code == 0:
+        return done.output
+    said = done.errors.strip()
     if any(sign in said for sign in _NO_ANSWER):
         raise PackageIndexUnreachable(
             f"The package index could not be asked for {what}. Check the network and uv's index settings "

@@ -34,6 +34,10 @@ class MigratorTimedOut(Exception):
     """A migrator of the schema release took longer than it may."""
 
 
+class ValidationTimedOut(Exception):
+    """Validation took longer than it may."""
+
+
 class DocumentsInvalid(Exception):
     """Documents of the migrated database do not conform to the schema.
 
@@ -61,6 +65,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     PlanRefused,
     MigratorFailed,
     MigratorTimedOut,
+    ValidationTimedOut,
     DocumentsInvalid,
     WorkerDied,
 )

@@ -1,7 +1,6 @@
 """`migrate`: load the archive into the transformer, run the release's own migrators on it, and show what they changed."""
 
 from collections.abc import Mapping, Sequence
-from subprocess import TimeoutExpired
 from typing import Any
 
 import dagster as dg
@@ -12,6 +11,7 @@ from nmdc_release_ops.mongo.changes import compare, snapshot
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
+from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.steps.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.display import duration, log_progress, table
 from nmdc_release_ops.steps.failures import NOT_CHANGED, MigratorFailed, MigratorTimedOut, WorkerDied, told_plainly
@@ -105,7 +105,7 @@ def _run_migrator(
             folder=home.release(plan.release_id) / "worker",
             seconds=plan.hop_timeout * 60,
         )
-    except TimeoutExpired:
+    except TookTooLong:
         raise MigratorTimedOut(
             f"{hop.module} was not done after {duration(plan.hop_timeout * 60)} (hop_timeout) and was ended. See on the run "
             "page how far it came. Have it corrected, or launch a new release with a longer hop_timeout."

@@ -12,9 +12,11 @@ from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, V
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.failures import NOT_CHANGED, DocumentsInvalid, WorkerDied, told_plainly
+from nmdc_release_ops.steps.display import duration
+from nmdc_release_ops.steps.failures import NOT_CHANGED, DocumentsInvalid, ValidationTimedOut, WorkerDied, told_plainly
 from nmdc_release_ops.steps.verdict import described, explained, intolerable, table_of_violations, verdict_on
 
 VIOLATIONS = "violations.jsonl"
@@ -46,14 +48,8 @@ def validate(
                 "The transformer does not hold what `migrate` left there. Re-execute the run from `migrate`."
             )
         environment = schema.environments.prepare(release_named(plan.target))
-        code, messages = worker.run(
-            context,
-            environment,
-            "validate",
-            transformer=scratch,
-            extras=_extras(plan, migrated, home, schema, scratch, environment),
-            folder=folder / "worker",
-        )
+        extras = _extras(plan, migrated, home, schema, scratch, environment)
+        code, messages = _run_worker(context, plan, worker, environment, scratch, extras, folder / "worker")
         summary = _summary(code, messages, folder, migrated.documents)
         verdict = verdict_on(summary, plan)
         write_page(
@@ -79,6 +75,28 @@ def validate(
         page_path=page,
         hashes=dict(state.hashes),
     )
+
+
+def _run_worker(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    worker: SchemaWorker,
+    environment: SchemaEnvironment,
+    scratch: Transformer,
+    extras: dict[str, Any],
+    folder: Path,
+) -> tuple[int, Sequence[Mapping[str, Any]]]:
+    seconds = plan.validation_timeout * 60
+    try:
+        return worker.run(
+            context, environment, "validate", transformer=scratch, extras=extras, folder=folder, seconds=seconds
+        )
+    except TookTooLong:
+        raise ValidationTimedOut(
+            f"Validation was not done after {duration(seconds)} (validation_timeout) and was ended. See on the run page how far "
+            "it came. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
+            "longer validation_timeout."
+        ) from None
 
 
 def _extras(
