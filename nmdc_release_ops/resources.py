@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.files import write_whole, writing
 from nmdc_release_ops.mongo.archive import MANIFEST, sync
 from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.heartbeat import keep_beating
@@ -129,7 +130,8 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
     def release(self, release_id: str) -> Path:
         """The folder of one release, readable by its owner only."""
         folder = self.path / "releases" / release_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     def archive(self, release_id: str) -> Path:
@@ -297,7 +299,8 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
         Raises:
             TookTooLong: it was ended with every process that it had started.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         silence = Silence(context.log.warning, silence_seconds)
         with dg.open_pipes_session(
             context=context,
@@ -534,12 +537,10 @@ class RecordStore(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Record) -> None:
         path = self._path(context)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = path.with_suffix(".new")
-        aside.write_text(obj.model_dump_json(indent=2))
-        sync(aside)
-        aside.rename(path)
-        sync(path.parent)
+        with writing(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(path, obj.model_dump_json(indent=2))
+            sync(path.parent)
 
     def load_input(self, context: dg.InputContext) -> Record:
         """The record as the step that made it left it.

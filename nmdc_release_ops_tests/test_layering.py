@@ -24,6 +24,7 @@ LAYOUT = [
     "demo",
     "mongo",
     "page",
+    "files",
 ]
 
 # Programs on top of the package. They may import anything, and nothing may import them.

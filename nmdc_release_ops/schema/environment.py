@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from nmdc_release_ops.files import writing
 from nmdc_release_ops.schema.candidate import Candidate
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import spec
@@ -27,6 +28,8 @@ BYTES = 250_000_000
 # LinkML's for these. refscan would hold back what linkml needs, and its library works without what it requires of it.
 JUDGING = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
 JUDGING_ALONE = ("refscan==0.4.4",)
+NOT_WRITTEN = 74
+"""Exit code of a worker that could not write a file: `EXIT_CODE` of its `disk`, which imports what is not installed here."""
 _VERIFIED = "verified"
 _CHECK_SECONDS = 120
 _SIDE_BY_SIDE = 4
@@ -83,7 +86,7 @@ class SchemaEnvironments:
             SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken.
         """
         folder = self._folder / str(release)
-        with lock(folder) as lock_file:
+        with writing(folder), lock(folder) as lock_file:
             os.utime(lock_file)
             if _fault(folder, release) is not None:
                 self._make(folder, release)

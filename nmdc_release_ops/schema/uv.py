@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from uv import find_uv_bin
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 
@@ -30,6 +31,8 @@ _NO_ANSWER = (
     "Network connectivity is disabled",
     "network was disabled",
 )
+# What the system says to uv when the disk is full, or cannot be written.
+_NO_ROOM = ("No space left on device", "Disk quota exceeded", "Read-only file system", "File too large")
 # Building a dependency from its sources runs its code, so uv gets what it needs and nothing else of ours.
 _HANDED_ON = {
     *("PATH", "HOME", "USER", "TMPDIR", "LANG", "LC_ALL", "NETRC"),
@@ -60,7 +63,7 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "", secon
         seconds: how long it may take.
 
     Raises:
-        SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
+        SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
     """
     environment = {
         name: value for name, value in os.environ.items() if name.upper() in _HANDED_ON or name.startswith("UV_")
@@ -84,6 +87,11 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "", secon
     if done.code == 0:
         return done.output
     said = done.errors.strip()
+    for reason in _NO_ROOM:
+        if reason in said:
+            raise FileNotWritten(
+                f"where uv puts {what} (its cache, or NMDC_RELEASE_HOME)", f"{reason}. uv said: {said[-500:]}"
+            )
     if any(sign in said for sign in _NO_ANSWER):
         raise PackageIndexUnreachable(
             f"The package index could not be asked for {what}. Check the network and uv's index settings "

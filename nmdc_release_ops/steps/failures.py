@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from nmdc_release_ops.files import FileNotWritten, writing
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, HomeUnusable, RecordMissing
@@ -60,6 +61,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     ServiceError,
     ConfigurationInvalid,
     ConfigurationMissing,
+    FileNotWritten,
     HomeUnusable,
     RecordMissing,
     PlanRefused,
@@ -87,8 +89,9 @@ def told_plainly(state: str) -> Iterator[None]:
         dagster.Failure: with the error's text and the state.
     """
     try:
-        # What a resource could not tell the server of is told here, so that no error of the driver goes by.
-        with naming_failures("server"):
+        # What a resource could not tell the server of is told here, so that no error of the driver goes by; and so is a
+        # full disk, whoever wrote to it.
+        with naming_failures("server"), writing():
             yield
     except FORESEEN as error:
         raise dg.Failure(

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.archive import read_manifest
 from nmdc_release_ops.mongo.changes import compare, snapshot
@@ -128,6 +129,10 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
                 raise WorkerDied(
                     f"{message['module']} stopped: the transformer does not answer any more ({message['message']}). "
                     "Re-execute the run from `migrate`, which starts over from the archive."
+                )
+            if message.get("disk"):
+                raise FileNotWritten(
+                    f"where {message['module']} writes, or the folder for temporary files", message["disk"]
                 )
             document = message.get("document") or {}
             where = f" at document {document['id']} of {document['collection']}" if document.get("id") else ""

@@ -6,12 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.archive import read_manifest
+from nmdc_release_ops.files import FileNotWritten
+from nmdc_release_ops.mongo.archive import ArchiveDamaged, read_manifest
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources import ReleaseHome, SchemaReleases, SchemaWorker, Transformer, TransformerResource
 from nmdc_release_ops.schema.candidate import release_named
-from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.schema.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -120,13 +121,26 @@ def _extras(
         archive = home.archive(plan.release_id)
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {
-            "files": {one.name: str(archive / one.file) for one in read_manifest(archive).collections},
+            "files": {
+                one.name: {"path": str(archive / one.file), "sha256": one.sha256}
+                for one in read_manifest(archive).collections
+            },
             "references": str(schema.compiled.prepare_references(environment, described_by)),
         }
     return extras
 
 
 def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: Mapping[str, int]) -> Summary:
+    for message in messages:
+        if message["kind"] == "not_written":
+            raise FileNotWritten(message["path"], message["reason"])
+        if message["kind"] == "archive_damaged":
+            raise ArchiveDamaged(
+                f"{message['path']}, which was to tell which violations are new, is not what was dumped: {message['fault']}. "
+                "Nothing of it was used. Dump again."
+            )
+    if code == NOT_WRITTEN:
+        raise FileNotWritten(folder, "the disk is full or cannot be written, even for the worker's own messages")
     if code != 0 or not any(message["kind"] == "summary" for message in messages):
         raise WorkerDied(
             f"The process that validates ended with exit code {code} before it was done. Its output is on the run "

@@ -1,9 +1,11 @@
 """With `integrity: fail_on_new`, a violation counts as old only where the archive shows the very same one."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -12,10 +14,11 @@ from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.dump import dump
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.schema.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.schema.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops_tests.schema.validating import Validated, validate
+from nmdc_release_ops_tests.schema.running import run
+from nmdc_release_ops_tests.schema.validating import Validated, extras, validate
 
 DATABASE = "new_violations_test"
 RUN, STUDY, SAMPLE = "workflow_execution_set", "study_set", "biosample_set"
@@ -50,7 +53,10 @@ def archived(database: Database[Any], folder: Path, rules: Path) -> dict[str, An
         release_id="test",
         cluster_time=ClusterTime(seconds=1, increment=1),
     )
-    return {"files": {one.name: str(folder / one.file) for one in manifest.collections}, "references": str(rules)}
+    return {
+        "files": {one.name: {"path": str(folder / one.file), "sha256": one.sha256} for one in manifest.collections},
+        "references": str(rules),
+    }
 
 
 def is_new(validated: Validated) -> dict[tuple[str, str, str], bool]:
@@ -153,3 +159,33 @@ def test_an_id_that_is_shared_in_other_collections_than_before_is_new(
         "fewer": False,
         "more": True,
     }
+
+
+def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_from_it(
+    environment: SchemaEnvironment,
+    compiled: Path,
+    rules: Path,
+    scratch_mongod: PrivateMongod,
+    database: Database[Any],
+    tmp_path: Path,
+) -> None:
+    database[RUN].insert_one(made(RUN, "dangling", has_input=["nobody"]))
+    before = archived(database, tmp_path / "archive", rules)
+    file = Path(before["files"][RUN]["path"])
+    whole = file.read_bytes()
+    # Whole gzip with whole documents, and another reference: it would make the violation new.
+    other = bson.encode(made(RUN, "dangling", has_input=["another"]))
+    damages = {"other documents": gzip.compress(other), "cut": whole[:-20], "missing": None}
+    told = {}
+    for damage, content in damages.items():
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+        given = extras(compiled, tmp_path, DATABASE, [RUN], before)
+        ended = run(environment, "validate", scratch_mongod.uri, given, tmp_path)
+        (told[damage],) = ended.of_kind("archive_damaged")
+        assert ended.code not in (0, NOT_WRITTEN)
+        assert ended.of_kind("summary") == []
+        assert told[damage]["path"] == str(file)
+    assert all("sha256 is" in told[damage]["fault"] for damage in damages if damage != "missing")
+    assert "No such file" in told["missing"]["fault"]

@@ -6,7 +6,6 @@ cannot be shown to be the same is new. The archive is only read where there are 
 of documents, and the ids of targets, that are in question.
 """
 
-import gzip
 import json
 import sqlite3
 from collections import Counter
@@ -16,17 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bson
-
+from .archived import ArchivedFile
 from .compiled import Document
 from .crew import Crew
+from .disk import writing
 from .identifiers import scratch_file
 from .integrity import DUPLICATE, Found
-from .lots import LENIENT
 from .references import ReferenceRules
 from .violations import Violation, key_of, lookup_of
 
-_READ_BYTES = 1_000_000
 _AT_ONCE = 500
 
 
@@ -35,11 +32,11 @@ class Before:
     """The database as it was before the migration.
 
     Attributes:
-        files: of the archive, gzipped, by collection.
+        files: of the archive, by collection.
         references: file with the rules that held then, as `reference_rules.reference_rules` describes them.
     """
 
-    files: dict[str, Path]
+    files: dict[str, ArchivedFile]
     references: Path
 
 
@@ -53,7 +50,7 @@ class _Question:
     """
 
     collection: str
-    file: Path
+    file: ArchivedFile
     references: Path
     found: Path
     answer: Path
@@ -73,9 +70,13 @@ class Earlier:
         Args:
             found: what is; nothing is added to it any more.
             scratch: folder for files that are gone afterwards.
+
+        Raises:
+            ArchiveFileDamaged: a file is missing, or is not the one that was dumped.
+            NotWritten: no room.
         """
         found.commit()
-        by_size = sorted(before.files.items(), key=lambda item: -item[1].stat().st_size)
+        by_size = sorted(before.files.items(), key=lambda item: -item[1].size())
         questions = (
             _Question(name, file, before.references, found.path, scratch / f"{number}.before")
             for number, (name, file) in enumerate(by_size)
@@ -117,8 +118,8 @@ def answer(question: _Question) -> Path:
     found = sqlite3.connect(f"{question.found.as_uri()}?mode=ro", uri=True)
     nobody = lookup_of(None)
     told_of_nobody = question.collection not in rules.collections_with_ids()
-    with question.answer.open("w", encoding="utf-8") as file:
-        for documents in _batches(_documents(question.file)):
+    with writing(question.answer), question.answer.open("w", encoding="utf-8") as file:
+        for documents in _batches(question.file.documents()):
             ids = [lookup_of(one) for document in documents if _is_id(one := document.get("id"))]
             asked = _asked(found, "lookup", ids)
             for one in ids:
@@ -166,19 +167,3 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
             batch = []
     if batch:
         yield batch
-
-
-def _documents(file: Path) -> Iterator[Document]:
-    """The documents of a file of the archive."""
-    rest = b""
-    with gzip.open(file) as uncompressed:
-        while chunk := uncompressed.read(_READ_BYTES):
-            run = rest + chunk
-            position = 0
-            while len(run) - position >= 4:
-                end = position + int.from_bytes(run[position : position + 4], "little")
-                if end > len(run):
-                    break
-                yield bson.decode(run[position:end], LENIENT)
-                position = end
-            rest = run[position:]
