@@ -24,6 +24,9 @@ from nmdc_release_ops.mongo.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
 
+VALIDATION_TIMEOUT = 6 * 60
+"""Minutes that validation may take, unless told otherwise."""
+
 
 class RecordUnreadable(ValueError):
     """A file is not a record, or not one that this version of the project can read."""
@@ -113,7 +116,7 @@ class PlannedMigrator(Part):
 
     Attributes:
         module: within `nmdc_schema.migrators`.
-        does_nothing: its `upgrade` is empty, and it is not run.
+        does_nothing: it is a no-op, and is not run.
         environment: name of the schema release that it runs in, empty where it is not run.
         gap: what lies between the version that the database has by then and `from_version`, for people.
     """
@@ -145,6 +148,7 @@ class ReleasePlan(Record):
             one that was published.
         integrity: what becomes of the release where documents refer to what is not there.
         hop_timeout: minutes that each migrator may take.
+        validation_timeout: minutes that validation may take.
         left_alone: collections and views of the origin that are no part of it.
         warnings: what an operator should know.
         runtime: whether the Runtime is ready for the version.
@@ -168,6 +172,7 @@ class ReleasePlan(Record):
     described_by: str
     integrity: Integrity = Integrity.FAIL_ON_NEW
     hop_timeout: int
+    validation_timeout: int = VALIDATION_TIMEOUT
     migrators: list[PlannedMigrator]
     collections: list[PlannedCollection]
     left_alone: list[str]

@@ -23,6 +23,7 @@ from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.files import writing
 from nmdc_release_ops.mongo.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.identity import ServerIdentity
@@ -74,10 +75,10 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         """The folder of one release, readable by its owner only.
 
         Raises:
-            HomeUnusable.
+            FileNotWritten.
         """
         folder = self.releases(plan) / plan.release_id
-        with self._writing():
+        with writing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
@@ -91,7 +92,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         """The folder for what a run of the release reports. A re-executed run has one of its own, with the next number.
 
         Raises:
-            HomeUnusable.
+            FileNotWritten.
         """
         folder = self.release(plan) / "attempts"
         before = sorted(path.name for path in folder.glob("*-*"))
@@ -100,7 +101,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
                 return folder / name
         last = int(before[-1].partition("-")[0]) if before else 0
         attempt = folder / f"{last + 1:03}-{run_id[:8]}"
-        with self._writing():
+        with writing(attempt):
             folder.mkdir(mode=0o700, exist_ok=True)
             attempt.mkdir(mode=0o700, exist_ok=True)
         return attempt
@@ -113,12 +114,13 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         """Keep `claim` away from the release's files while the block lasts, in all processes of this machine.
 
         Raises:
-            HomeUnusable.
+            FileNotWritten.
         """
-        with self._writing():
-            lock = (self.release(plan) / _LOCK).open("a")
+        path = self.release(plan) / _LOCK
+        with writing(path):
+            lock = path.open("a")
         with lock:
-            with self._writing():
+            with writing(path):
                 fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
@@ -189,15 +191,10 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
             HomeUnusable: saying why that could not be done.
         """
         probe = self.path / f".writable-{os.getpid()}"
-        with self._writing():
+        try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe.write_bytes(b"")
             probe.unlink()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
         except OSError as error:
             raise HomeUnusable(
                 f"NMDC_RELEASE_HOME ({self.path}) cannot be written: {error.strerror}. Point it at a folder that the "

@@ -8,10 +8,9 @@ import hashlib
 import os
 import re
 import secrets
-import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.files import write_whole, writing
 from nmdc_release_ops.mongo.archive import sync
 from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.errors import MongoError
@@ -54,13 +54,15 @@ from nmdc_release_ops.schema.environment import (
     worker_environment,
 )
 from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages
+from nmdc_release_ops.schema.processes import wait_for
 from nmdc_release_ops.schema.shipping import Target
+from nmdc_release_ops.schema.silence import SECONDS as SILENCE_SECONDS
+from nmdc_release_ops.schema.silence import Silence
 from nmdc_release_ops.schema.version import SchemaVersion
 
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 # A migration of a large collection may run in one transaction where a migrator insists on it.
 TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
-_WORKER_STOP_SECONDS = 20
 POLL_SECONDS = 300
 _SECONDS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 RecordT = TypeVar("RecordT", bound=Record)
@@ -310,7 +312,8 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
         transformer: Transformer,
         extras: dict[str, Any],
         folder: Path,
-        seconds: float | None = None,
+        seconds: float,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> tuple[int, Sequence[Mapping[str, Any]]]:
         """Run one task to its end; return its exit code and the messages that it reported.
 
@@ -319,15 +322,18 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
             extras: its parameters, plain JSON.
             folder: where it runs; nothing of ours is in it.
             seconds: how long it may take.
+            silence_seconds: how long it may say nothing before the run's log tells of it.
 
         Raises:
-            subprocess.TimeoutExpired: it took longer, and was ended with every process that it had started.
+            TookTooLong: it was ended with every process that it had started.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        silence = Silence(context.log.warning, silence_seconds)
         with dg.open_pipes_session(
             context=context,
             context_injector=dg.PipesTempFileContextInjector(),
-            message_reader=dg.PipesTempFileMessageReader(),
+            message_reader=_ListeningReader(silence),
             extras={"schema_version": environment.schema_version, **extras},
         ) as session:
             process = subprocess.Popen(
@@ -338,12 +344,39 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
                 # A group of its own, so that it can be ended with whatever it started.
                 start_new_session=True,
             )
-            try:
-                code = process.wait(timeout=seconds)
-            except BaseException:
-                _end(process)
-                raise
+            code = wait_for(process, seconds, silence.look)
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
+
+
+class _ListeningReader(dg.PipesTempFileMessageReader):
+    """Reads a worker's messages, and notes when the last one came."""
+
+    def __init__(self, silence: Silence) -> None:
+        super().__init__()
+        self._silence = silence
+
+    @contextmanager
+    def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[Any]:
+        with super().read_messages(cast("dg.PipesMessageHandler", _Listener(handler, self._silence))) as parameters:
+            yield parameters
+
+
+class _Listener:
+    """Stands before Dagster's own handler of messages."""
+
+    def __init__(self, handler: dg.PipesMessageHandler, silence: Silence) -> None:
+        self._handler = handler
+        self._silence = silence
+
+    def handle_message(self, message: Mapping[str, Any]) -> None:
+        told = message.get("params") or {}
+        payload = told.get("payload")
+        kind = payload.get("kind") if isinstance(payload, dict) else None
+        self._silence.end_with(str(told.get("message") or kind or message.get("method")))
+        self._handler.handle_message(cast("Any", message))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handler, name)
 
 
 class GitHubResource(dg.ConfigurableResource[Any]):
@@ -532,12 +565,10 @@ class RecordStore(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Record) -> None:
         path = self._path(context)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = path.with_suffix(".new")
-        aside.write_text(obj.to_json())
-        sync(aside)
-        aside.rename(path)
-        sync(path.parent)
+        with writing(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(path, obj.to_json())
+            sync(path.parent)
 
     def load_input(self, context: dg.InputContext) -> Record:
         """The record as the step that made it left it.
@@ -590,14 +621,3 @@ def _words(variable: str, default: str) -> list[str]:
 
 def _secret(variable: str) -> str | None:
     return (os.environ.get(variable) or "").strip() or None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=_WORKER_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

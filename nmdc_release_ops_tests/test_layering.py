@@ -26,6 +26,7 @@ LAYOUT = [
     "demo",
     "mongo",
     "page",
+    "files",
 ]
 
 # Programs on top of the package. They may import anything, and nothing may import them.

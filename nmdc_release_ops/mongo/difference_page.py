@@ -9,8 +9,8 @@ from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
+from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.difference import CollectionDifference, Difference
-from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.samples import Sample
 from nmdc_release_ops.page import whole_page
 
@@ -21,28 +21,15 @@ _CONTEXT = 4
 _FIRST_LINES = 6
 
 
-class DifferenceFailed(MongoError):
-    """What the migration changed could not be written down."""
-
-
 def write_difference(folder: Path, difference: Difference, title: str, subtitle: str = "") -> Path:
     """Write `difference.json` and `difference.html` into `folder`, in place of earlier ones; return the page.
 
     Raises:
-        DifferenceFailed: no room. Nothing half written stays.
+        FileNotWritten: no room. Nothing half written stays.
     """
     texts = {DATA: difference.model_dump_json(indent=2), PAGE: page(difference, title, subtitle)}
     for name, text in texts.items():
-        aside = folder / f"{name}.partial"
-        try:
-            aside.write_text(text, encoding="utf-8")
-            aside.rename(folder / name)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise DifferenceFailed(
-                f"What the migration changed could not be written to {folder / name}: {error.strerror or error}. Make room, or "
-                "point NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
-            ) from error
+        write_whole(folder / name, text)
     return folder / PAGE
 
 

@@ -11,6 +11,7 @@ from threading import Event
 from isal import igzip
 from pymongo.database import Database
 
+from nmdc_release_ops.files import MAKE_ROOM
 from nmdc_release_ops.mongo.archive import (
     ArchivedCollection,
     Engine,
@@ -127,9 +128,6 @@ def write_archive(
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-MAKE_ROOM = "Make room, or point NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
 
 
 def _write_files(

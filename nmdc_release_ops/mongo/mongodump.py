@@ -6,11 +6,12 @@ from pathlib import Path
 
 from pymongo.database import Database
 
+from nmdc_release_ops.files import MAKE_ROOM
 from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine, Manifest, to_extended_json
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import Collection
 from nmdc_release_ops.mongo.connection import Document
-from nmdc_release_ops.mongo.dump import MAKE_ROOM, DumpFailed, write_archive
+from nmdc_release_ops.mongo.dump import DumpFailed, write_archive
 from nmdc_release_ops.mongo.survey import Dumped, list_dumped, survey
 from nmdc_release_ops.mongo.tools import MONGODUMP, Invocation, Tell, ToolFailed, run
 

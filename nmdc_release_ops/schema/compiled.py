@@ -5,13 +5,14 @@
 
 import hashlib
 import json
-import subprocess
 from pathlib import Path
 
-from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_command, worker_environment
+from nmdc_release_ops.files import FileNotWritten, writing
+from nmdc_release_ops.schema.environment import NOT_WRITTEN, SchemaEnvironment, worker_command, worker_environment
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import SchemaPackage
 from nmdc_release_ops.schema.placing import lock
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 
 TASK = "compile_schema"
 _SECONDS = 1_800
@@ -33,7 +34,7 @@ class CompiledSchemas:
         """The file with the compiled schema of the release whose environment it is, made where there is none yet.
 
         Raises:
-            SchemaNotCompiled
+            SchemaNotCompiled, FileNotWritten.
         """
         return self._made(environment, f"{environment.release}", ["schema"])
 
@@ -44,13 +45,13 @@ class CompiledSchemas:
             environment: whose LinkML and refscan read the schema.
 
         Raises:
-            SchemaNotCompiled
+            SchemaNotCompiled, FileNotWritten.
         """
         return self._made(environment, f"{package.version}-references", ["references", str(package.definition())])
 
     def _made(self, environment: SchemaEnvironment, name: str, arguments: list[str]) -> Path:
         path = self._folder / f"{name}-{_digest(environment)}.json"
-        with lock(path):
+        with writing(self._folder), lock(path):
             if not path.is_file():
                 aside = path.with_suffix(".new")
                 self._compile(environment, name, [*arguments, str(aside)])
@@ -59,18 +60,16 @@ class CompiledSchemas:
 
     def _compile(self, environment: SchemaEnvironment, name: str, arguments: list[str]) -> None:
         try:
-            done = subprocess.run(
+            done = run_to_end(
                 [*worker_command(environment, TASK), *arguments],
                 cwd=self._folder,
                 env=worker_environment(""),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
+                seconds=_SECONDS,
             )
-            said = done.stderr if done.returncode else ""
-        except subprocess.TimeoutExpired:
+            if done.code == NOT_WRITTEN:
+                raise FileNotWritten(self._folder, done.errors.strip().rpartition("\n")[2])
+            said = done.errors if done.code else ""
+        except TookTooLong:
             said = f"It took longer than {_SECONDS} seconds."
         if said or not Path(arguments[-1]).is_file():
             raise SchemaNotCompiled(

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -13,10 +12,12 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from nmdc_release_ops.files import writing
 from nmdc_release_ops.schema.candidate import Candidate
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import spec
 from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
@@ -27,6 +28,8 @@ BYTES = 250_000_000
 # LinkML's for these. refscan would hold back what linkml needs, and its library works without what it requires of it.
 JUDGING = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
 JUDGING_ALONE = ("refscan==0.4.4",)
+NOT_WRITTEN = 74
+"""Exit code of a worker that could not write a file: `EXIT_CODE` of its `disk`, which imports what is not installed here."""
 _VERIFIED = "verified"
 _CHECK_SECONDS = 120
 _SIDE_BY_SIDE = 4
@@ -83,7 +86,7 @@ class SchemaEnvironments:
             SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken.
         """
         folder = self._folder / str(release)
-        with lock(folder) as lock_file:
+        with writing(folder), lock(folder) as lock_file:
             os.utime(lock_file)
             if _fault(folder, release) is not None:
                 self._make(folder, release)
@@ -211,19 +214,14 @@ def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
 def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: dict[str, str]) -> str | None:
     """What is wrong with an environment when its Python is started and imports what a worker needs."""
     try:
-        done = subprocess.run(
-            [str(folder / "bin" / "python"), "-P", "-c", _CHECK],
-            env=worker_environment(""),
-            capture_output=True,
-            text=True,
-            timeout=_CHECK_SECONDS,
-            check=False,
+        done = run_to_end(
+            [str(folder / "bin" / "python"), "-P", "-c", _CHECK], env=worker_environment(""), seconds=_CHECK_SECONDS
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, TookTooLong) as error:
         return f"its Python does not run: {error}."
-    if done.returncode != 0:
-        return f"it cannot be imported: {done.stderr.strip().splitlines()[-1:]}."
-    found = done.stdout.strip().rpartition("\n")[2]
+    if done.code != 0:
+        return f"it cannot be imported: {done.errors.strip().splitlines()[-1:]}."
+    found = done.output.strip().rpartition("\n")[2]
     if isinstance(release, Candidate):
         return None if found == packages.get("nmdc-schema") else f"it holds version {found}."
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.noop import is_noop
 from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import (
     InstallationFailed,
@@ -41,7 +42,7 @@ class MigratorModule:
         module: its name within `nmdc_schema.migrators`.
         origin: text of `_from_version`, as written.
         destination: text of `_to_version`, as written.
-        does_nothing: whether `upgrade` is empty but for its docstring, `pass` and log lines.
+        does_nothing: whether it is plainly a no-op, see `schema.noop`.
         problem: why it cannot be run, empty where it can.
     """
 
@@ -238,10 +239,9 @@ def _read_migrator(path: Path) -> MigratorModule:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:
         return MigratorModule(path.stem, "", "", False, f"it is no Python: {error}")
-    migrator = next(
-        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migrator"),
-        None,
-    )
+    # Of several of that name, the last one is what the module holds in the end.
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migrator"]
+    migrator = classes[-1] if classes else None
     if migrator is None:
         return MigratorModule(path.stem, "", "", False, "it has no class named Migrator")
     texts = dict(_string_attributes(migrator))
@@ -251,17 +251,24 @@ def _read_migrator(path: Path) -> MigratorModule:
         problem = f"its destination {destination!r} is no version"
     elif _parsed(origin) is None:
         problem = f"its origin {origin!r} is no version"
-    upgrade = next(
-        (node for node in migrator.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade"), None
-    )
-    if upgrade is None:
+    if not _may_have_upgrade(tree, migrator):
         problem = problem or "its Migrator has no method named upgrade"
     return MigratorModule(
         module=path.stem,
         origin=origin,
         destination=destination,
-        does_nothing=upgrade is not None and all(_does_nothing(statement) for statement in upgrade.body),
+        does_nothing=is_noop(tree),
         problem=problem,
+    )
+
+
+def _may_have_upgrade(tree: ast.Module, migrator: ast.ClassDef) -> bool:
+    """Whether the class may have a method `upgrade`: its own, one that is assigned to it, or one of another base class."""
+    if [ast.unparse(base) for base in migrator.bases] not in ([], ["MigratorBase"]):
+        return True
+    return any(
+        "upgrade" in (getattr(node, field, None) for field in ("name", "id", "attr", "value"))
+        for node in ast.walk(tree)
     )
 
 
@@ -287,15 +294,3 @@ def _code(file: Path) -> str:
         ):
             del node.body[0]
     return ast.dump(tree)
-
-
-def _does_nothing(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Pass):
-        return True
-    if not isinstance(statement, ast.Expr):
-        return False
-    if isinstance(statement.value, ast.Constant):
-        return True
-    # A call of a method of self.logger, or the base class's warning about transactions.
-    called = ast.unparse(statement.value.func) if isinstance(statement.value, ast.Call) else ""
-    return called.startswith("self.logger.") or called == "self._warn_if_commit_ignored"

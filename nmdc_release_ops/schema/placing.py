@@ -7,23 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nmdc_release_ops.files import writing
+
 
 @contextmanager
 def made_aside(folder: Path) -> Iterator[Path]:
     """A new, empty folder beside `folder`, renamed to it when the block ends well and removed when it does not.
 
     What stood at `folder` is replaced. Hold `lock` around the decision to make it.
+
+    Raises:
+        FileNotWritten
     """
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     # What a process that was killed left behind; the lock says that no other is at work.
     for left in folder.parent.glob(f".{folder.name}.*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
-    aside.mkdir(parents=True)
     try:
-        yield aside
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        with writing(folder):
+            aside.mkdir(parents=True)
+            yield aside
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

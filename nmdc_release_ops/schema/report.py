@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.page import whole_page
 
 SHOWN_GROUPS = 500
@@ -100,9 +101,9 @@ def write_page(path: Path, summary: Summary, verdict: str, subtitle: str) -> Non
         subtitle: what the page is about.
 
     Raises:
-        OSError: no room.
+        FileNotWritten
     """
-    path.write_text(whole_page(verdict, _parts(summary, subtitle), _STYLE), encoding="utf-8")
+    write_whole(path, whole_page(verdict, _parts(summary, subtitle), _STYLE))
 
 
 def _parts(summary: Summary, subtitle: str) -> Iterator[str]:

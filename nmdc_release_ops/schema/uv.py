@@ -1,14 +1,15 @@
 """Calling `uv`, and understanding why it could not do what it was asked."""
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 
 from uv import find_uv_bin
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 
 # Found once, here: looking for it in several threads at once fails on a fresh interpreter (sysconfig fills its variables
 # in the first call, and shows them to the others half filled).
@@ -30,6 +31,8 @@ _NO_ANSWER = (
     "Network connectivity is disabled",
     "network was disabled",
 )
+# What the system says to uv when the disk is full, or cannot be written.
+_NO_ROOM = ("No space left on device", "Disk quota exceeded", "Read-only file system", "File too large")
 # Building a dependency from its sources runs its code, so uv gets what it needs and nothing else of ours.
 _HANDED_ON = {
     *("PATH", "HOME", "USER", "TMPDIR", "LANG", "LC_ALL", "NETRC"),
@@ -51,15 +54,16 @@ class InstallationFailed(SchemaError):
     """uv failed for another reason."""
 
 
-def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> str:
+def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "", seconds: float = SECONDS) -> str:
     """Run `uv` without the origin's credentials in its environment; return what it printed.
 
     Args:
         what: what is being looked for, as errors call it: "nmdc-schema 11.25.0".
         requirements: what uv reads where its arguments name the file "-".
+        seconds: how long it may take.
 
     Raises:
-        SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
+        SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
     """
     environment = {
         name: value for name, value in os.environ.items() if name.upper() in _HANDED_ON or name.startswith("UV_")
@@ -67,24 +71,27 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "") -> st
     environment.setdefault("UV_HTTP_TIMEOUT", _HTTP_SECONDS)
     environment.setdefault("UV_HTTP_RETRIES", _HTTP_RETRIES)
     try:
-        done = subprocess.run(
+        done = run_to_end(
             [_UV, "--no-progress", "--color", "never", *arguments],
             env=environment,
             # Not in the folder of a project, whose own settings for uv are none of our business.
             cwd=tempfile.gettempdir(),
-            input=requirements,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
+            given=requirements,
+            seconds=seconds,
         )
-    except subprocess.TimeoutExpired:
+    except TookTooLong:
         raise PackageIndexUnreachable(
-            f"The package index did not hand out {what} within {SECONDS} seconds. Try again."
+            f"uv was not done with {what} after {seconds:.0f} seconds and was ended, with every process that it had started. "
+            "Either the package index does not answer, or building a package hangs. Try again."
         ) from None
-    if done.returncode == 0:
-        return done.stdout
-    said = done.stderr.strip()
+    if done.code == 0:
+        return done.output
+    said = done.errors.strip()
+    for reason in _NO_ROOM:
+        if reason in said:
+            raise FileNotWritten(
+                f"where uv puts {what} (its cache, or NMDC_RELEASE_HOME)", f"{reason}. uv said: {said[-500:]}"
+            )
     if any(sign in said for sign in _NO_ANSWER):
         raise PackageIndexUnreachable(
             f"The package index could not be asked for {what}. Check the network and uv's index settings "

@@ -31,7 +31,7 @@ def show_difference(
     """Compare the archive with the migrated database; log a line per collection; return what was found and its page.
 
     Raises:
-        ArchiveDamaged, DifferenceFailed.
+        ArchiveDamaged, FileNotWritten.
     """
     read = {*changes.changed, *(rename.old for rename in changes.renamed if rename.changed)}
     documents = sum(collection.documents for collection in manifest.collections if collection.name in read)

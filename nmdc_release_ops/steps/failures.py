@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from nmdc_release_ops.files import FileNotWritten, writing
 from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
 from nmdc_release_ops.mongo.connection import naming_failures
 from nmdc_release_ops.mongo.errors import MongoError
@@ -34,6 +35,10 @@ class MigratorTimedOut(Exception):
     """A migrator of the schema release took longer than it may."""
 
 
+class ValidationTimedOut(Exception):
+    """Validation took longer than it may."""
+
+
 class DocumentsInvalid(Exception):
     """Documents of the migrated database do not conform to the schema.
 
@@ -56,6 +61,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     ServiceError,
     ConfigurationInvalid,
     ConfigurationMissing,
+    FileNotWritten,
     HomeUnusable,
     RecordChanged,
     RecordMissing,
@@ -66,6 +72,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     DatabaseNotReleased,
     MigratorFailed,
     MigratorTimedOut,
+    ValidationTimedOut,
     DocumentsInvalid,
     WorkerDied,
 )
@@ -87,8 +94,9 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
         dagster.Failure: with the error's text and the state.
     """
     try:
-        # What a resource could not tell the server of is told here, so that no error of the driver goes by.
-        with naming_failures("server"):
+        # What a resource could not tell the server of is told here, so that no error of the driver goes by; and so is a
+        # full disk, whoever wrote to it.
+        with naming_failures("server"), writing():
             yield
     except FORESEEN as error:
         state = _describe(describe_state)

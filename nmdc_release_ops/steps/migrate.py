@@ -1,11 +1,11 @@
 """`migrate`: load the archive into the transformer, run the release's own migrators on it, and show what they changed."""
 
 from collections.abc import Mapping, Sequence
-from subprocess import TimeoutExpired
 from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.changes import compare, snapshot
@@ -19,6 +19,7 @@ from nmdc_release_ops.resources import (
     TransformerResource,
 )
 from nmdc_release_ops.schema.candidate import release_named
+from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.steps.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.display import duration, log_progress, table
 from nmdc_release_ops.steps.failures import MigratorFailed, MigratorTimedOut, WorkerDied, explain_failures
@@ -120,7 +121,7 @@ def _run_migrator(
             folder=home.release(plan) / "worker",
             seconds=plan.hop_timeout * 60,
         )
-    except TimeoutExpired:
+    except TookTooLong:
         raise MigratorTimedOut(
             f"{hop.module} was not done after {duration(plan.hop_timeout * 60)} (hop_timeout) and was ended. See on the run "
             "page how far it came. Have it corrected, or launch a new release with a longer hop_timeout."
@@ -143,6 +144,10 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
                 raise WorkerDied(
                     f"{message['module']} stopped: the transformer does not answer any more ({message['message']}). "
                     "Re-execute the run from `migrate`, which starts over from the archive."
+                )
+            if message.get("disk"):
+                raise FileNotWritten(
+                    f"where {message['module']} writes, or the folder for temporary files", message["disk"]
                 )
             document = message.get("document") or {}
             where = f" at document {document['id']} of {document['collection']}" if document.get("id") else ""

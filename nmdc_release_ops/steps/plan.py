@@ -17,7 +17,13 @@ from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_origin, inspect_server
 from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
-from nmdc_release_ops.records import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.records import (
+    VALIDATION_TIMEOUT,
+    Integrity,
+    PlannedCollection,
+    PlannedMigrator,
+    ReleasePlan,
+)
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
     TRANSFORMER_DATABASE,
@@ -76,6 +82,7 @@ class PlanConfig(FreezeConfig):
         'origin\'s data did not have that before ("fail_on_new"), it stops ("fail"), or it is only told ("warn").',
     )
     hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
+    validation_timeout: int = Field(default=VALIDATION_TIMEOUT, ge=1, description="Minutes that validation may take.")
     keep_archives: int = Field(
         default=5,
         ge=1,
@@ -362,6 +369,7 @@ def _describe(
         described_by=str(source.version),
         integrity=Integrity(config.integrity),
         hop_timeout=config.hop_timeout,
+        validation_timeout=config.validation_timeout,
         migrators=[migrator for migrator, _ in hops],
         collections=[
             PlannedCollection(name=name, documents=found.documents, bytes=found.bytes)

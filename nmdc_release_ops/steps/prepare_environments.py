@@ -4,6 +4,7 @@ import json
 
 import dagster as dg
 
+from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.records import Integrity, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import SchemaReleases
@@ -22,13 +23,13 @@ def prepare_environments(
     What is installed in them is written beside the run's reports.
 
     Raises:
-        SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
+        SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
     """
     names = sorted({release.target, *(hop.environment for hop in release.migrators if hop.environment)})
     context.log.info(f"Preparing the environments of schema {', '.join(names)}.")
     environments = schema.environments.prepare_all(release_named(name) for name in names)
     listed = {name: environment.packages for name, environment in environments.items()}
-    (home.attempt(release, context.run_id) / ENVIRONMENTS).write_text(json.dumps(listed, indent=2))
+    write_whole(home.attempt(release, context.run_id) / ENVIRONMENTS, json.dumps(listed, indent=2))
     context.log.info(f"Compiling schema {release.target}, unless that was done before.")
     target = environments[release.target]
     schema.compiled.prepare(target)

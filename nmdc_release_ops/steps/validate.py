@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
+from nmdc_release_ops.mongo.archive import ArchiveDamaged
 from nmdc_release_ops.mongo.changes import snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.release_home import ReleaseHome
@@ -18,10 +20,12 @@ from nmdc_release_ops.resources import (
     TransformerResource,
 )
 from nmdc_release_ops.schema.candidate import release_named
-from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.schema.environment import NOT_WRITTEN, SchemaEnvironment
+from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.failures import DocumentsInvalid, WorkerDied, explain_failures
+from nmdc_release_ops.steps.display import duration
+from nmdc_release_ops.steps.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
 from nmdc_release_ops.steps.origin_state import origin_lookup
 from nmdc_release_ops.steps.verdict import described, explained, intolerable, table_of_violations, verdict_on
 
@@ -59,14 +63,8 @@ def validate(
                 "The transformer does not hold what `migrate` left there. Re-execute the run from `migrate`."
             )
         environment = schema.environments.prepare(release_named(plan.target))
-        code, messages = worker.run(
-            context,
-            environment,
-            "validate",
-            transformer=scratch,
-            extras=_extras(plan, migrated, home, folder, schema, scratch, environment),
-            folder=home.release(plan) / "worker",
-        )
+        extras = _extras(plan, migrated, home, folder, schema, scratch, environment)
+        code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.release(plan) / "worker")
         summary = _summary(code, messages, folder, migrated.documents)
         verdict = verdict_on(summary, plan)
         write_page(
@@ -95,6 +93,28 @@ def validate(
     )
 
 
+def _run_worker(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    worker: SchemaWorker,
+    environment: SchemaEnvironment,
+    scratch: Transformer,
+    extras: dict[str, Any],
+    folder: Path,
+) -> tuple[int, Sequence[Mapping[str, Any]]]:
+    seconds = plan.validation_timeout * 60
+    try:
+        return worker.run(
+            context, environment, "validate", transformer=scratch, extras=extras, folder=folder, seconds=seconds
+        )
+    except TookTooLong:
+        raise ValidationTimedOut(
+            f"Validation was not done after {duration(seconds)} (validation_timeout) and was ended. See on the run page how far "
+            "it came. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
+            "longer validation_timeout."
+        ) from None
+
+
 def _extras(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
@@ -121,13 +141,25 @@ def _extras(
         manifest = read_archive(archive, migrated.manifest_sha256)
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {
-            "files": {one.name: str(archive / one.file) for one in manifest.collections},
+            "files": {
+                one.name: {"path": str(archive / one.file), "sha256": one.sha256} for one in manifest.collections
+            },
             "references": str(schema.compiled.prepare_references(environment, described_by)),
         }
     return extras
 
 
 def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: Mapping[str, int]) -> Summary:
+    for message in messages:
+        if message["kind"] == "not_written":
+            raise FileNotWritten(message["path"], message["reason"])
+        if message["kind"] == "archive_damaged":
+            raise ArchiveDamaged(
+                f"{message['path']}, which was to tell which violations are new, is not what was dumped: {message['fault']}. "
+                "Nothing of it was used. Dump again."
+            )
+    if code == NOT_WRITTEN:
+        raise FileNotWritten(folder, "the disk is full or cannot be written, even for the worker's own messages")
     if code != 0 or not any(message["kind"] == "summary" for message in messages):
         raise WorkerDied(
             f"The process that validates ended with exit code {code} before it was done. Its output is on the run "

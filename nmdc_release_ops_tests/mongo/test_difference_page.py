@@ -8,13 +8,14 @@ from typing import Any
 import bson
 import pytest
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.mongo.difference import (
     ChangedPath,
     CollectionCounts,
     CollectionDifference,
     Difference,
 )
-from nmdc_release_ops.mongo.difference_page import DATA, PAGE, DifferenceFailed, page, write_difference
+from nmdc_release_ops.mongo.difference_page import DATA, PAGE, page, write_difference
 from nmdc_release_ops.mongo.paths import Kind, changes
 from nmdc_release_ops.mongo.samples import LONGEST_TEXT, Sample, added_sample, changed_sample, removed_sample
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk
@@ -157,7 +158,7 @@ def test_both_files_are_written_and_replaced(tmp_path: Path) -> None:
 def test_where_there_is_no_room_it_is_said_and_nothing_half_written_stays(tmp_path: Path, full_disk: FullDisk) -> None:
     text = "x" * 3_000_000
     with full_disk(tmp_path) as said:
-        with pytest.raises(DifferenceFailed) as failure:
+        with pytest.raises(FileNotWritten) as failure:
             write_difference(tmp_path, difference(collection(added=[Sample(after=text)])), "title")
         assert list(tmp_path.iterdir()) == []
     assert f"could not be written to {tmp_path / DATA}: {said}" in str(failure.value)

@@ -218,7 +218,10 @@ def test_only_what_the_data_had_not_before_is_new(
         release_id="test",
         cluster_time=ClusterTime(seconds=1, increment=1),
     )
-    before = {"files": {one.name: str(archive / one.file) for one in manifest.collections}, "references": str(rules)}
+    before = {
+        "files": {one.name: {"path": str(archive / one.file), "sha256": one.sha256} for one in manifest.collections},
+        "references": str(rules),
+    }
 
     # What the migration does: one document refers to what was never there, one to what it deletes, and so on.
     database["study_set"].update_one(
@@ -265,6 +268,9 @@ def test_without_violations_the_archive_is_not_read(
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
-    nowhere = {"files": {"study_set": str(tmp_path / "no such file")}, "references": str(tmp_path / "no such file")}
+    nowhere = {
+        "files": {"study_set": {"path": str(tmp_path / "no such file"), "sha256": ""}},
+        "references": str(tmp_path / "no such file"),
+    }
     validated = judged(environment, compiled, database, scratch_mongod.uri, tmp_path, nowhere)
     assert validated.summary.integrity.found == 0

@@ -1,8 +1,9 @@
 """A worker run by a step: what a migrator says is in the run's event log, and what is ours is out of its reach."""
 
 import json
+import re
 import shutil
-import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.resources import SchemaWorker, Transformer
 from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments
+from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.version import SchemaVersion
 
 MODULE = "migrator_from_11_25_0_to_11_26_0"
@@ -58,6 +60,19 @@ class Migrator(MigratorBase):
         pathlib.Path("child").write_text(str(child.pid))
         time.sleep(1000)
 """
+SILENT = """
+import time
+from nmdc_schema.migrators.migrator_base import MigratorBase
+
+class Migrator(MigratorBase):
+    _from_version = "11.25.0"
+    _to_version = "11.26.0"
+
+    def upgrade(self):
+        self.logger.info("the last thing said")
+        time.sleep(16)
+        self.logger.info("speaking again")
+"""
 SECRETS = ("NMDC_ORIGIN_URI", "GITHUB_TOKEN", "RANCHER_TOKEN", "AWS_SECRET_ACCESS_KEY", "PYTHONPATH")
 
 
@@ -75,7 +90,7 @@ def environment(
 
 
 def run_in_a_step(
-    environment: SchemaEnvironment, server: PrivateMongod, folder: Path, seconds: float | None = None
+    environment: SchemaEnvironment, server: PrivateMongod, folder: Path, **limits: float
 ) -> tuple[list[str], Any]:
     """What is in the event log, and what running the worker returned or raised."""
     outcome: list[Any] = []
@@ -96,9 +111,9 @@ def run_in_a_step(
                     transformer=transformer,
                     extras=extras,
                     folder=folder,
-                    seconds=seconds,
+                    **{"seconds": 600.0, **limits},
                 )
-            except subprocess.TimeoutExpired as error:
+            except TookTooLong as error:
                 outcome.append(error)
             else:
                 outcome.append(ended)
@@ -145,9 +160,26 @@ def test_a_migrator_that_takes_too_long_is_ended_with_every_process_it_started(
 ) -> None:
     folder = tmp_path / "folder"
     _lines, outcome = run_in_a_step(environment, scratch_mongod, folder, seconds=30)
-    assert isinstance(outcome, subprocess.TimeoutExpired)
+    assert isinstance(outcome, TookTooLong)
     child = int((folder / "child").read_text())
     survived = psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE
     if survived:
         psutil.Process(child).kill()
     assert not survived
+
+
+@pytest.mark.parametrize("environment", [SILENT], indirect=True, ids=["silent"])
+def test_a_worker_that_says_nothing_for_long_is_told_of_with_its_last_message_again_and_again_and_not_noisily(
+    environment: SchemaEnvironment, scratch_mongod: PrivateMongod, tmp_path: Path
+) -> None:
+    lines, (code, _) = run_in_a_step(environment, scratch_mongod, tmp_path / "folder", silence_seconds=3)
+    assert code == 0
+    heard = lines[lines.index("the last thing said") : lines.index("speaking again")]
+    told = [
+        re.fullmatch(r"The worker has said nothing for (\d+) seconds; its last message was: (.*)", one) for one in heard
+    ]
+    silences = [(int(one[1]), one[2]) for one in told if one]
+    assert [last for _, last in silences] == ["the last thing said"] * len(silences)
+    # At 3, 6 and 12 seconds; a machine that is busy looks later.
+    assert 1 <= len(silences) <= 3
+    assert all(later >= 2 * earlier - 2 for (earlier, _), (later, _) in pairwise(silences))

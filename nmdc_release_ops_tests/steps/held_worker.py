@@ -34,9 +34,11 @@ def crew_of(worker: psutil.Process) -> list[psutil.Process]:
 
 
 @contextmanager
-def held(step: str, processes: Callable[[], Iterable[psutil.Process]]) -> Iterator[psutil.Process]:
+def held(
+    step: str, processes: Callable[[], Iterable[psutil.Process]], seconds: float = SECONDS
+) -> Iterator[psutil.Process]:
     """The worker of a step, as soon as there is one. While the block lasts, those that work for it stand still."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while (worker := worker_at_work(step, processes())) is None:
         if time.monotonic() > deadline:
             raise AssertionError(f"no worker for {step}")

@@ -1,29 +1,29 @@
 """Which violations between documents the data had before the migration.
 
-One was there before when the same document referred to the same id, and that was a violation by the rules of the schema
-that the database had, on the documents of the archive. The archive is only read where there are violations, and once:
-for the references of documents, and the ids of targets, that are in question.
+A reference counts as old only where the archive shows the same one: the same field of the same document named the same
+target at least as often, that was a violation by the rules of the schema that the database had, and of the same kind. What
+cannot be shown to be the same is new. The archive is only read where there are violations, and once: for the references
+of documents, and the ids of targets, that are in question.
 """
 
-import gzip
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import bson
-
+from .archived import ArchivedFile
 from .compiled import Document
 from .crew import Crew
+from .disk import writing
 from .identifiers import scratch_file
 from .integrity import DUPLICATE, Found
-from .lots import LENIENT
-from .references import DANGLING, ReferenceRules
-from .violations import Violation, key_of
+from .references import ReferenceRules
+from .violations import Violation, key_of, lookup_of
 
-_READ_BYTES = 1_000_000
 _AT_ONCE = 500
 
 
@@ -32,11 +32,11 @@ class Before:
     """The database as it was before the migration.
 
     Attributes:
-        files: of the archive, gzipped, by collection.
+        files: of the archive, by collection.
         references: file with the rules that held then, as `reference_rules.reference_rules` describes them.
     """
 
-    files: dict[str, Path]
+    files: dict[str, ArchivedFile]
     references: Path
 
 
@@ -50,7 +50,7 @@ class _Question:
     """
 
     collection: str
-    file: Path
+    file: ArchivedFile
     references: Path
     found: Path
     answer: Path
@@ -70,69 +70,85 @@ class Earlier:
         Args:
             found: what is; nothing is added to it any more.
             scratch: folder for files that are gone afterwards.
+
+        Raises:
+            ArchiveFileDamaged: a file is missing, or is not the one that was dumped.
+            NotWritten: no room.
         """
         found.commit()
-        by_size = sorted(before.files.items(), key=lambda item: -item[1].stat().st_size)
+        by_size = sorted(before.files.items(), key=lambda item: -item[1].size())
         questions = (
             _Question(name, file, before.references, found.path, scratch / f"{number}.before")
             for number, (name, file) in enumerate(by_size)
         )
         with scratch_file(scratch / "before") as connection:
-            connection.execute("CREATE TABLE reference (key TEXT, target TEXT, allowed TEXT)")
-            connection.execute("CREATE TABLE identifier (id TEXT, collection TEXT)")
+            connection.execute("CREATE TABLE reference (key TEXT, slot TEXT, lookup TEXT, allowed TEXT)")
+            connection.execute("CREATE TABLE identifier (lookup TEXT, collection TEXT)")
             for answered in crew.do(answer, questions):
                 with answered.open(encoding="utf-8") as lines:
                     for row in map(json.loads, lines):
-                        into = "identifier VALUES (?, ?)" if len(row) == 2 else "reference VALUES (?, ?, ?)"
+                        into = "identifier VALUES (?, ?)" if len(row) == 2 else "reference VALUES (?, ?, ?, ?)"
                         connection.execute(f"INSERT INTO {into}", row)
                 answered.unlink()
-            connection.execute("CREATE INDEX by_reference ON reference (key, target)")
-            connection.execute("CREATE INDEX by_id ON identifier (id)")
+            connection.execute("CREATE INDEX by_reference ON reference (key, slot, lookup)")
+            connection.execute("CREATE INDEX by_lookup ON identifier (lookup)")
             yield cls(connection)
 
-    def had(self, violation: Violation) -> bool:
-        """Whether the data had a violation before the migration."""
-        rows = self._connection.execute("SELECT collection FROM identifier WHERE id = ?", (violation.target,))
-        places = [name for (name,) in rows]
+    def had(self, violation: Violation, times: int) -> bool:
+        """Whether the data had a violation before the migration, at least so many times."""
+        rows = self._connection.execute("SELECT collection FROM identifier WHERE lookup = ?", (violation.lookup,))
+        places = Counter(name for (name,) in rows)
         if violation.kind == DUPLICATE:
-            return len(places) >= violation.sharing
-        if violation.kind == DANGLING and places:
-            # The target was there, wherever it was, and is no more.
+            return all(count <= places[name] for name, count in violation.sharing.items())
+        now = set(violation.found_in)
+        if not now <= places.keys() or (places and not now):
+            # The target appeared, was elsewhere, or was somewhere and is no more.
             return False
         allowed = self._connection.execute(
-            "SELECT DISTINCT allowed FROM reference WHERE key = ? AND target = ?", (violation.key, violation.target)
+            "SELECT allowed, count(*) FROM reference WHERE key = ? AND slot = ? AND lookup = ? GROUP BY allowed",
+            (violation.key, violation.slot, violation.lookup),
         )
-        return any(not set(json.loads(names)) & set(places) for (names,) in allowed)
+        before = sum(count for names, count in allowed if places.keys().isdisjoint(json.loads(names)))
+        return bool(before >= times)
 
 
 def answer(question: _Question) -> Path:
     """Write what a collection of the archive says, a line for each id and for each reference that is in question."""
     rules = ReferenceRules(json.loads(question.references.read_text(encoding="utf-8")))
     found = sqlite3.connect(f"{question.found.as_uri()}?mode=ro", uri=True)
-    with question.answer.open("w", encoding="utf-8") as file:
-        for documents in _batches(_documents(question.file)):
-            ids = [one for document in documents if isinstance(one := document.get("id"), str)]
-            asked = _asked(found, "target", ids)
+    nobody = lookup_of(None)
+    told_of_nobody = question.collection not in rules.collections_with_ids()
+    with writing(question.answer), question.answer.open("w", encoding="utf-8") as file:
+        for documents in _batches(question.file.documents()):
+            ids = [lookup_of(one) for document in documents if _is_id(one := document.get("id"))]
+            asked = _asked(found, "lookup", ids)
             for one in ids:
-                if one in asked:
+                # Of documents without an id it is enough to know that there are some; there may be millions.
+                if one in asked and not (one == nobody and told_of_nobody):
+                    told_of_nobody = told_of_nobody or one == nobody
                     file.write(json.dumps([one, question.collection]) + "\n")
             keys = [key_of(question.collection, document) for document in documents]
             asked = _asked(found, "key", keys)
             for key, document in zip(keys, documents, strict=True):
                 if key in asked:
-                    for target, allowed in _references(rules, question.collection, document):
-                        file.write(json.dumps([key, target, allowed]) + "\n")
+                    for reference in _references(rules, question.collection, document):
+                        file.write(json.dumps([key, *reference]) + "\n")
     found.close()
     return question.answer
 
 
-def _references(rules: ReferenceRules, collection: str, document: Document) -> Iterator[tuple[str, str]]:
-    """Each target of a document, and the collections that it was allowed to be in."""
+def _is_id(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _references(rules: ReferenceRules, collection: str, document: Document) -> Iterator[tuple[str, str, str]]:
+    """Each reference of a document: its field, its target, and the collections that it was allowed to be in."""
     for rule in rules.of(collection, document.get("type")):
         if rule.name in document:
             value = document[rule.name]
+            allowed = json.dumps(sorted(rule.allowed))
             for target in value if isinstance(value, list) else [value]:
-                yield str(target), json.dumps(sorted(rule.allowed))
+                yield rule.name, lookup_of(target), allowed
 
 
 def _asked(found: sqlite3.Connection, column: str, values: Sequence[str]) -> set[str]:
@@ -151,19 +167,3 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
             batch = []
     if batch:
         yield batch
-
-
-def _documents(file: Path) -> Iterator[Document]:
-    """The documents of a file of the archive."""
-    rest = b""
-    with gzip.open(file) as uncompressed:
-        while chunk := uncompressed.read(_READ_BYTES):
-            run = rest + chunk
-            position = 0
-            while len(run) - position >= 4:
-                end = position + int.from_bytes(run[position : position + 4], "little")
-                if end > len(run):
-                    break
-                yield bson.decode(run[position:end], LENIENT)
-                position = end
-            rest = run[position:]

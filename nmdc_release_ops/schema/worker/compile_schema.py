@@ -19,6 +19,7 @@ from linkml_runtime import SchemaView
 from linkml_runtime.linkml_model import SchemaDefinition
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 
+from .disk import EXIT_CODE, NotWritten, writing
 from .json_schema import Compiler
 from .judge import PLUGIN
 from .reference_rules import reference_rules
@@ -36,7 +37,12 @@ def main() -> int:
     else:
         view = SchemaView(files[0])
         compiled = reference_rules(view, index_schema(view))
-    Path(files[-1]).write_text(json.dumps(compiled), encoding="utf-8")
+    try:
+        with writing(Path(files[-1])):
+            Path(files[-1]).write_text(json.dumps(compiled), encoding="utf-8")
+    except NotWritten as error:
+        sys.stderr.write(f"{error.reason}\n")
+        return EXIT_CODE
     return 0
 
 

@@ -3,8 +3,10 @@
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+from .disk import writing
 
 CACHE_KILOBYTES = 32_000
 """What each process keeps of the file in memory: some 300,000 ids. The rest is read from the file, or from what the
@@ -94,14 +96,11 @@ def scratch_file(path: Path) -> Iterator[sqlite3.Connection]:
     """A database file that nobody needs after a crash, open for as long as the block lasts."""
     # What is sorted goes beside it, not to the system's folder for temporary files, which may be small or in memory.
     os.environ["SQLITE_TMPDIR"] = str(path.parent)
-    connection = sqlite3.connect(path)
-    try:
+    with writing(path), closing(sqlite3.connect(path)) as connection:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KILOBYTES}"):
             connection.execute(f"PRAGMA {pragma}")
         yield connection
         connection.commit()
-    finally:
-        connection.close()
 
 
 def _in_turn(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .identifiers import scratch_file
-from .violations import Violation, unpacked
+from .violations import Violation, lookup_of, unpacked
 
 DUPLICATE = "duplicate id"
 
@@ -29,12 +29,12 @@ class Found:
         """A new file, for as long as the block lasts."""
         path.unlink(missing_ok=True)
         with scratch_file(path) as connection:
-            connection.execute("CREATE TABLE violation (key TEXT, target TEXT, packed TEXT)")
+            connection.execute("CREATE TABLE violation (key TEXT, slot TEXT, lookup TEXT, packed TEXT)")
             yield cls(connection, path)
 
     def add(self, violation: Violation) -> None:
-        row = violation.key, violation.target, violation.packed()
-        self._connection.execute("INSERT INTO violation VALUES (?, ?, ?)", row)
+        row = violation.key, violation.slot, violation.lookup, violation.packed()
+        self._connection.execute("INSERT INTO violation VALUES (?, ?, ?, ?)", row)
 
     def take_in(self, part: Path) -> None:
         """Add the violations of a file with a line for each, and remove the file."""
@@ -49,19 +49,34 @@ class Found:
 
     def commit(self) -> None:
         """From now on nothing is added, and documents and ids are looked for."""
-        for column in ("key", "target"):
+        for column in ("key", "lookup"):
             self._connection.execute(f"CREATE INDEX by_{column} ON violation ({column})")
+        self._connection.execute(
+            "CREATE TABLE same (key TEXT, slot TEXT, lookup TEXT, times INTEGER, PRIMARY KEY (key, slot, lookup)) WITHOUT ROWID"
+        )
+        self._connection.execute(
+            "INSERT INTO same SELECT key, slot, lookup, count(*) FROM violation GROUP BY key, slot, lookup"
+        )
         self._connection.commit()
 
-    def violations(self, was_there: Callable[[Violation], bool] | None) -> Iterator[Violation]:
-        """All of them.
+    def violations(self) -> Iterator[Violation]:
+        """All of them, where it is not asked which are new."""
+        for (packed,) in self._connection.execute("SELECT packed FROM violation ORDER BY rowid"):
+            yield unpacked(packed)
+
+    def compared(self, was_there: Callable[[Violation, int], bool]) -> Iterator[Violation]:
+        """All of them, with whether they are new. Call `commit` first.
 
         Args:
-            was_there: whether the data had it before the migration; None where that is not asked.
+            was_there: whether the data had a violation before the migration, as often as a number says: how many
+                references of the same field of the same document name the same target now.
         """
-        for (packed,) in self._connection.execute("SELECT packed FROM violation ORDER BY rowid"):
+        rows = self._connection.execute(
+            "SELECT packed, times FROM violation JOIN same USING (key, slot, lookup) ORDER BY violation.rowid"
+        )
+        for packed, times in rows:
             violation = unpacked(packed)
-            yield violation if was_there is None else replace(violation, new=not was_there(violation))
+            yield replace(violation, new=not was_there(violation, times))
 
 
 def duplicate(identifier: str, counts: dict[str, int]) -> Violation:
@@ -75,5 +90,6 @@ def duplicate(identifier: str, counts: dict[str, int]) -> Violation:
         kind=DUPLICATE,
         message=f"{sum(counts.values())} documents have this id: {where}",
         target=identifier,
-        sharing=sum(counts.values()),
+        lookup=lookup_of(identifier),
+        sharing=counts,
     )

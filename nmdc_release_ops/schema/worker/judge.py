@@ -17,6 +17,7 @@ from linkml_runtime import SchemaView
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 
 from .compiled import CompiledSchema, Document
+from .disk import NotWritten, writing
 from .schema_index import index_schema
 from .violations import Violation, named
 
@@ -44,7 +45,10 @@ class Judge:
 
     def _make_validator(self, class_name: str) -> Validator:
         # LinkML takes seconds to make JSON Schema of a schema. It did when the schema was compiled.
-        with NamedTemporaryFile("w", suffix=".json", dir=self._scratch, delete=False) as file:
+        with (
+            writing(self._scratch),
+            NamedTemporaryFile("w", suffix=".json", dir=self._scratch, delete=False) as file,
+        ):
             json.dump(self._compiled.linkml_json_schema(class_name), file)
         judging = JsonschemaValidationPlugin(json_schema_path=file.name)
         return Validator(self._schema, validation_plugins=[judging, *self._rules])
@@ -61,6 +65,8 @@ class Judge:
         try:
             for result in self._validator(found_class).iter_results(judged, found_class):
                 yield Violation(collection, identifier, found_class, *_read(result))
+        except NotWritten:
+            raise
         except Exception as error:
             # A document that makes the validator itself fail has not been found valid.
             message = f"The validator could not judge it: {type(error).__name__}: {error}"

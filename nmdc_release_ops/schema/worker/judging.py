@@ -14,6 +14,7 @@ from bson.errors import InvalidBSON
 from pymongo.database import Database
 
 from .compiled import CompiledSchema, Document
+from .disk import writing
 from .identifiers import Id, Identifiers
 from .lots import LENIENT, Lot, Run, read
 from .references import ReferenceRules, References
@@ -183,9 +184,10 @@ class _Part:
         return self._path if self._file else None
 
     def write(self, line: str) -> None:
-        if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8")
-        self._file.write(line)
+        with writing(self._path):
+            if self._file is None:
+                self._file = self._path.open("w", encoding="utf-8")
+            self._file.write(line)
 
     def __enter__(self) -> "_Part":
         self._path.unlink(missing_ok=True)
@@ -193,7 +195,8 @@ class _Part:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with writing(self._path):
+                self._file.close()
 
 
 def _name(raw: bytes) -> str:

@@ -19,6 +19,7 @@ from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo.database import Database
 
 from .adapter import Outcome, make_adapter
+from .disk import reason_of
 from .parent import die_with_parent
 from .release import require_version, transformer
 from .telling import telling
@@ -56,6 +57,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
                 "type": type(error).__name__,
                 "message": str(error),
                 "document": _described(outcome),
+                "disk": reason_of(error),
                 "traceback": traceback.format_exc(),
             }
         )

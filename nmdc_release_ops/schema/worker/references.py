@@ -9,7 +9,7 @@ from typing import Any
 
 from .compiled import Document
 from .identifiers import Id
-from .violations import Violation, key_of, named
+from .violations import Violation, key_of, lookup_of, named
 
 DANGLING = "dangling reference"
 MISPLACED = "misplaced reference"
@@ -117,10 +117,10 @@ class References:
                 places = found.get(target, frozenset()) if is_id else frozenset()
                 if rule.allowed.isdisjoint(places):
                     path = f"/{rule.name}/{place}" if several else f"/{rule.name}"
-                    yield _violation(collection, document, rule, path, str(target), places)
+                    yield _violation(collection, document, rule, path, target, places)
 
 
-def _violation(collection: str, document: Document, rule: Rule, path: str, target: str, places: Set[str]) -> Violation:
+def _violation(collection: str, document: Document, rule: Rule, path: str, target: Any, places: Set[str]) -> Violation:
     leads_to = ", ".join(sorted(rule.allowed))
     if places:
         message = f"{target} is in {', '.join(sorted(places))}; this field leads to {leads_to}"
@@ -134,6 +134,8 @@ def _violation(collection: str, document: Document, rule: Rule, path: str, targe
         kind=MISPLACED if places else DANGLING,
         message=message,
         key=key_of(collection, document),
-        target=target,
-        found_in=min(places, default=""),
+        slot=rule.name,
+        target=str(target),
+        lookup=lookup_of(target),
+        found_in=sorted(places),
     )

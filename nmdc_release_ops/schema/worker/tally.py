@@ -11,6 +11,7 @@ from typing import Any
 
 from dagster_pipes import PipesContext
 
+from .disk import writing
 from .judging import Verdict
 from .violations import Groups, Violation
 
@@ -93,7 +94,8 @@ class Tally:
         told = self.summary()
         groups = [*self.schema.listed(), *self.integrity.listed()]
         beyond = self.schema.beyond + self.integrity.beyond
-        summary.write_text(json.dumps({**told, "groups": groups, "beyond": beyond}, ensure_ascii=False), "utf-8")
+        with writing(summary):
+            summary.write_text(json.dumps({**told, "groups": groups, "beyond": beyond}, ensure_ascii=False), "utf-8")
         with violations.open(encoding="utf-8") as lines:
             first = [json.loads(line) for line in islice(lines, min(SHOWN, self.schema.total))]
         for violation in [*first, *self.first_between][:SHOWN]:

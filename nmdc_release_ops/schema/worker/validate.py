@@ -2,17 +2,18 @@
 
 Parameters: `database`, `schema_version`, `collections`, `compiled` (file that `compile_schema` wrote), `violations_path`
 (file to write, JSON lines), `summary_path` (file to write, JSON), and `before` where it matters which violations between
-documents are new: `files` of the archive by collection, and the `references` that `compile_schema` wrote of the schema
-that held then.
+documents are new: `files` of the archive by collection, each with its `path` and `sha256`, and the `references` that
+`compile_schema` wrote of the schema that held then.
 Messages: `validated` per collection, `violation` for the first few, and one `summary` at the end. Without a summary,
-or with an exit code other than 0, nothing has been proved.
+or with an exit code other than 0, nothing has been proved: `not_written` names a file for which there was no room, and
+`archive_damaged` one of the archive that is not what was dumped.
 """
 
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -20,9 +21,11 @@ from typing import IO, Any
 from dagster_pipes import PipesContext, open_dagster_pipes
 from pymongo.database import Database
 
+from .archived import ArchivedFile, ArchiveFileDamaged
 from .before import Before, Earlier
 from .compiled import CompiledSchema, Document
 from .crew import Crew
+from .disk import NotWritten, writing
 from .identifiers import Identifiers
 from .integrity import Found, duplicate
 from .judging import Assignment, Verdict, ids_of_lot, judge_lot, sit_down
@@ -41,27 +44,39 @@ def main() -> int:
     with open_dagster_pipes() as pipes, telling(pipes):
         extras = pipes.extras
         require_version(extras["schema_version"])
-        violations = Path(extras["violations_path"])
-        for left in violations.parent.glob(f"{SCRATCH}*"):
-            # Of a process that was killed.
-            shutil.rmtree(left, ignore_errors=True)
-        with (
-            transformer(extras["database"]) as database,
-            tempfile.TemporaryDirectory(prefix=SCRATCH, dir=violations.parent) as scratch,
-            violations.open("wb") as file,
-        ):
-            names = extras["collections"]
-            tally = Tally({name: database[name].estimated_document_count() for name in names})
-            assignment = Assignment(
-                database.name, Path(extras["compiled"]), Path(scratch, "identifiers"), parts=Path(scratch)
-            )
-            pipes.log.info("Gathering the ids of all documents.")
-            with Crew(sit_down, assignment) as crew, Found.making(Path(scratch, "found")) as found:
-                _gather_identifiers(database, assignment, crew, tally, found)
-                _judge(tally.judged(pipes, crew.do(judge_lot, lots(database, names))), file, found)
-                _judge_between(pipes, _before(extras.get("before")), Path(scratch), crew, tally, found, file)
-        tally.tell(pipes, violations, Path(extras["summary_path"]))
+        try:
+            _validate(pipes, extras)
+        except (NotWritten, ArchiveFileDamaged) as error:
+            return error.tell(pipes)
     return 0
+
+
+def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
+    """Raises:
+    NotWritten, ArchiveFileDamaged.
+    """
+    violations = Path(extras["violations_path"])
+    for left in violations.parent.glob(f"{SCRATCH}*"):
+        # Of a process that was killed.
+        shutil.rmtree(left, ignore_errors=True)
+    with (
+        writing(violations),
+        transformer(extras["database"]) as database,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=violations.parent) as scratch,
+        violations.open("wb") as file,
+    ):
+        names = extras["collections"]
+        tally = Tally({name: database[name].estimated_document_count() for name in names})
+        assignment = Assignment(
+            database.name, Path(extras["compiled"]), Path(scratch, "identifiers"), parts=Path(scratch)
+        )
+        pipes.log.info("Gathering the ids of all documents.")
+        with Crew(sit_down, assignment) as crew, Found.making(Path(scratch, "found")) as found:
+            _gather_identifiers(database, assignment, crew, tally, found)
+            _judge(tally.judged(pipes, crew.do(judge_lot, lots(database, names))), file, violations, found)
+            with writing(violations):
+                _judge_between(pipes, _before(extras.get("before")), Path(scratch), crew, tally, found, file)
+    tally.tell(pipes, violations, Path(extras["summary_path"]))
 
 
 def _gather_identifiers(
@@ -79,11 +94,11 @@ def _gather_identifiers(
         found.add(duplicate(identifier, counts))
 
 
-def _judge(verdicts: Iterable[Verdict], file: IO[bytes], found: Found) -> None:
+def _judge(verdicts: Iterable[Verdict], file: IO[bytes], path: Path, found: Found) -> None:
     """Bring what is wrong with single documents into the file, and what is wrong between them to the rest of it."""
     for verdict in verdicts:
         if verdict.violations:
-            with verdict.violations.open("rb") as part:
+            with writing(path), verdict.violations.open("rb") as part:
                 shutil.copyfileobj(part, file)
             verdict.violations.unlink()
         if verdict.integrity:
@@ -101,11 +116,12 @@ def _judge_between(
 ) -> None:
     """Bring what is wrong between documents into the file, and find out what of it is new."""
     with ExitStack() as stack:
-        was_there = None
+        violations = found.violations()
         if before is not None and not found.is_empty:
             pipes.log.info("Looking up in the archive which violations between documents are new.")
-            was_there = stack.enter_context(Earlier.looked_up(before, found, crew, scratch)).had
-        for violation in found.violations(was_there):
+            earlier = stack.enter_context(Earlier.looked_up(before, found, crew, scratch))
+            violations = found.compared(earlier.had)
+        for violation in violations:
             tally.found_between(violation)
             file.write(violation.line().encode())
 
@@ -113,7 +129,7 @@ def _judge_between(
 def _before(described: dict[str, Any] | None) -> Before | None:
     if described is None:
         return None
-    files = {name: Path(path) for name, path in described["files"].items()}
+    files = {name: ArchivedFile(Path(file["path"]), file["sha256"]) for name, file in described["files"].items()}
     return Before(files, Path(described["references"]))
 
 

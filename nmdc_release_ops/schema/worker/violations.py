@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,9 +27,11 @@ class Violation:
         path: JSON pointer within the document.
         kind: the keyword of JSON Schema that is not met ("required", "pattern"), or another word for what is wrong.
         key: of the document, see `key_of`; only where whether it is new has to be found out.
+        slot: the document's field that holds the reference.
         target: the id that a reference names, or that more than one document has; None for other violations.
-        found_in: the collection with the document that a misplaced reference names.
-        sharing: how many documents share an id that is not unique.
+        lookup: the same, told from a value that only looks like it, see `lookup_of`.
+        found_in: the collections with a document that a misplaced reference names, in order.
+        sharing: how many documents share an id that is not unique, by collection.
         new: whether the data got it by the migration; None where that is not asked.
     """
 
@@ -40,9 +42,11 @@ class Violation:
     kind: str
     message: str
     key: str = ""
+    slot: str = ""
     target: str | None = None
-    found_in: str = ""
-    sharing: int = 0
+    lookup: str = ""
+    found_in: Sequence[str] = ()
+    sharing: Mapping[str, int] = field(default_factory=dict)
     new: bool | None = None
 
     def told(self) -> dict[str, Any]:
@@ -55,7 +59,7 @@ class Violation:
             "violation": self.kind,
             "message": bounded(self.message, LONGEST_MESSAGE),
             **({} if self.target is None else {"target": bounded(self.target)}),
-            **({"found_in": self.found_in} if self.found_in else {}),
+            **({"found_in": self.found_in[0]} if self.found_in else {}),
             **({} if self.new is None else {"new": self.new}),
         }
 
@@ -88,6 +92,11 @@ def key_of(collection: str, document: Document) -> str:
     """
     found = document.get("id")
     return f"id {found}" if isinstance(found, str) else f"_id {collection} {document.get('_id')!r}"
+
+
+def lookup_of(target: Any) -> str:
+    """Tells a target from every other value: the text "5" from the number 5, and a text "None" from null."""
+    return json.dumps(target, default=repr)
 
 
 @dataclass

@@ -1,0 +1,64 @@
+"""One error for a disk that is full or cannot be written, whoever meets it: the worker, or a process of its crew."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dagster_pipes import PipesContext
+
+EXIT_CODE = 74
+"""Of a worker that could not write a file. Its message may not have arrived: it is written to a file too."""
+_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR),
+}
+_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+
+class NotWritten(Exception):
+    """A file could not be written.
+
+    Attributes:
+        path: of the file, or of the folder that it was to be in.
+        reason: as the system says it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def tell(self, pipes: PipesContext) -> int:
+        """Report it, if there is room for that; return the exit code."""
+        # The disk may be that of the messages too. The exit code says enough.
+        with suppress(OSError):
+            pipes.report_custom_message({"kind": "not_written", "path": self.path, "reason": self.reason})
+        return EXIT_CODE
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name what could not be written, if something fails in the block because of the disk.
+
+    Raises:
+        NotWritten
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = reason_of(error)
+        if reason is None:
+            raise
+        raise NotWritten(str(path), reason) from error
+
+
+def reason_of(error: BaseException) -> str | None:
+    """Why the disk made something fail, as the system says it; None where it was not the disk."""
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno in _DISK else None
+    # The lowest byte tells the kind of fault, the others more of it.
+    code = getattr(error, "sqlite_errorcode", None)
+    return str(error) if code is not None and code & 0xFF in _SQLITE else None
