@@ -26,6 +26,8 @@ from nmdc_release_ops.schema.package import PackageIndexUnreachable, SchemaRelea
 from nmdc_release_ops.schema.version import SchemaVersion
 
 _RUN_KEY_TAG = "dagster/run_key"
+# Dagster gives a tick 60 seconds.
+_INDEX_SECONDS = 20.0
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
@@ -197,7 +199,7 @@ def _held_up(
 
 def _not_installable(schema: SchemaReleases, newest: Announced) -> str | None:
     try:
-        schema.packages.earliest_at_or_after(newest.schema_version, newest.schema_version)
+        schema.packages.require_published(newest.schema_version, _INDEX_SECONDS)
     except SchemaReleaseNotFound:
         return f"Waiting: {newest.tag} was published, and its package is not on the package index yet."
     except PackageIndexUnreachable as error:

@@ -8,12 +8,14 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops import schema_watch
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.freeze import freeze, thaw
 from nmdc_release_ops.resources import ConfigurationInvalid
 from nmdc_release_ops.runtime.errors import GitHubAccessRefused, GitHubNotFound
+from nmdc_release_ops.schema.package import PackageIndexUnusable
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.runtime.github_server import (
     SCHEMA,
@@ -22,8 +24,9 @@ from nmdc_release_ops_tests.runtime.github_server import (
     LoopbackRepository,
     loopback_github,
 )
-from nmdc_release_ops_tests.runtime.loopback import Response, breaks_off
+from nmdc_release_ops_tests.runtime.loopback import Response, breaks_off, trickles
 from nmdc_release_ops_tests.runtime.webhook_server import SECRET, loopback_webhook
+from nmdc_release_ops_tests.schema.index_server import loopback_index
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +193,31 @@ def test_a_package_index_that_does_not_answer_is_waited_for(
         patch.setenv("UV_CACHE_DIR", str(tmp_path))
         assert "cannot be found out" in watch.skipped()
     assert version_of(watch.requested()) == "11.25.0"
+
+
+def test_a_package_index_that_hangs_is_not_waited_for_longer_than_a_tick_may_take(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.publish("v11.25")
+    monkeypatch.setattr(schema_watch, "_INDEX_SECONDS", 2.0)
+    with loopback_index() as index:
+        index.fail("GET", "/simple/", trickles, times=99)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.simple)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
+        assert "did not hand out nmdc-schema==11.25.0 within 2 seconds" in watch.skipped()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_package_index_that_refuses_us_fails_the_tick(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
+) -> None:
+    project.publish("v11.25")
+    with loopback_index() as index:
+        index.fail("GET", "/simple/", Response(status), times=99)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.simple)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
+        with pytest.raises(PackageIndexUnusable, match=str(status)):
+            watch.tick()
 
 
 def test_drafts_pre_releases_and_odd_tags_are_no_reason_to_release(watch: Watch, project: LoopbackRepository) -> None:

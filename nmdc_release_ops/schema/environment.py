@@ -80,7 +80,7 @@ class SchemaEnvironments:
         """The environment of a release, made where there is none yet, made again where it does not work.
 
         Raises:
-            SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken.
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken.
         """
         folder = self._folder / str(release)
         with lock(folder) as lock_file:
@@ -93,7 +93,7 @@ class SchemaEnvironments:
         """The environments of several releases by their names, prepared side by side.
 
         Raises:
-            SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken: the first of them.
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken: the first of them.
         """
         wanted = {str(release): release for release in releases}
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
@@ -152,7 +152,9 @@ class SchemaEnvironments:
             run_uv([*install, "--no-deps", *JUDGING_ALONE], what=", ".join(JUDGING_ALONE))
             if candidate is not None:
                 _copy_package(candidate, aside)
-            listed = json.loads(run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages"))
+            listed = json.loads(
+                run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages")[0]
+            )
             (aside / PACKAGES).write_text(json.dumps({item["name"]: item["version"] for item in listed}, indent=2))
             fault = _fault(aside, release)
             if fault is not None:
