@@ -18,7 +18,7 @@ from nmdc_release_ops.resources import (
     SchemaReleases,
     SchemaWatch,
 )
-from nmdc_release_ops.runtime.announced import Announced, Announcements, announced
+from nmdc_release_ops.runtime.announced import Announced, Announcements, VersionText, announced
 from nmdc_release_ops.runtime.errors import GitHubRateLimited, GitHubUnreachable
 from nmdc_release_ops.runtime.repository import Repository
 from nmdc_release_ops.runtime.transport import SHORT
@@ -37,7 +37,7 @@ class DealtWith(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: str
+    version: VersionText
     action: OnNewRelease
     run_key: str
 

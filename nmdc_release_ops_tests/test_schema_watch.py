@@ -279,6 +279,9 @@ def test_a_cursor_that_cannot_be_read_is_begun_anew(watch: Watch, project: Loopb
     project.publish("v11.25")
     watch.cursor = "reset by hand"
     watch.requested()
+    assert watch.cursor is not None and '"11.25.0"' in watch.cursor
+    watch.cursor = watch.cursor.replace('"11.25.0"', '"the newest"')
+    watch.requested()
     assert "It is not requested again" in watch.skipped()
 
 
