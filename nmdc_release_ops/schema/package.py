@@ -286,7 +286,7 @@ def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _code(file: Path) -> str:
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8", errors="replace")
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
