@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
+from nmdc_release_ops.mongo.released import candidate_release
 from nmdc_release_ops.resources import (
     ConfigurationInvalid,
     GitHubResource,
@@ -174,12 +175,15 @@ def _settled(
 def _conforms(origin: OriginResource, newest: Announced) -> str | None:
     with origin.connect() as connected:
         recorded = ledger.recorded_version(connected.database)
+        has_newest = recorded is not None and SchemaVersion.parse(recorded) == newest.schema_version
+        # Data that a candidate of this version made: the official release is still to be validated and recorded.
+        made_by = candidate_release(connected.database, newest.version) if has_newest else None
     if recorded is None:
         return (
             f"{newest.tag} is the newest release, but the ledger does not say which version the database conforms to. Launch "
             "data_release by hand: its plan says what to do."
         )
-    if newest.schema_version <= SchemaVersion.parse(recorded):
+    if newest.schema_version <= SchemaVersion.parse(recorded) and made_by is None:
         return f"{newest.tag} is the newest release, and the database conforms to {recorded}: there is nothing to do."
     return None
 
@@ -208,7 +212,7 @@ def _not_installable(schema: SchemaReleases, newest: Announced) -> str | None:
 
 
 def _notify(cursor: ReleaseCursor, newest: Announced, notices: Notices) -> dg.SensorResult:
-    said = f"Schema release {newest.tag} was published ({newest.url}), and the database is older."
+    said = f"Schema release {newest.tag} was published ({newest.url}), and the database has not been released to it."
     problem = notices.send(f"{said} Launch data_release when it suits.")
     if problem:
         reason = f"{said} The notice was not sent, and is tried again: {problem}."

@@ -1,6 +1,7 @@
 """A new schema release is requested once, when it can be released, and each tick says why not."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.freeze import freeze, thaw
+from nmdc_release_ops.mongo.journal import Journal, State, journals, write_journal
 from nmdc_release_ops.resources import ConfigurationInvalid
 from nmdc_release_ops.runtime.errors import GitHubAccessRefused, GitHubNotFound
 from nmdc_release_ops.schema.package import PackageIndexUnusable
@@ -263,6 +265,40 @@ def test_a_ledger_that_does_not_say_the_version_is_left_to_a_person(
         assert "the ledger does not say" in watch.skipped()
     finally:
         events.delete_one({"release_id": "half-done"})
+
+
+def test_the_official_release_is_requested_where_a_candidate_of_its_version_made_the_data(
+    watch: Watch, project: LoopbackRepository, client: MongoClient[Any]
+) -> None:
+    versions = {"from_version": "11.22.0", "to_version": "11.23.0", "migrator_module": ""}
+    ledger.record(client[DATABASE], ledger.Event.COMPLETED, release_id="a-candidates", **versions)
+    journal = Journal(
+        release_id="a-candidates",
+        database=DATABASE,
+        candidate="candidate-0123456789ab",
+        schema_source="/a/folder",
+        state=State.SWAPPED,
+        started_at=datetime.now(UTC),
+        moves=[],
+        hashes={},
+        **versions,
+    )
+    write_journal(client, journal)
+    try:
+        assert version_of(watch.requested()) == "11.23.0"
+        watch.cursor = None
+        write_journal(client, journal.model_copy(update={"candidate": None, "schema_source": None}))
+        assert "there is nothing to do" in watch.skipped()
+        # A journal of a version of this project that did not note it.
+        journals(client).update_one({"_id": "a-candidates"}, {"$unset": {"candidate": 1, "schema_source": 1}})
+        assert "there is nothing to do" in watch.skipped()
+        # Somebody else has made the data since.
+        write_journal(client, journal)
+        ledger.record(client[DATABASE], ledger.Event.COMPLETED, release_id="of-the-runtime", **versions)
+        assert "there is nothing to do" in watch.skipped()
+    finally:
+        journals(client).delete_one({"_id": "a-candidates"})
+        client[DATABASE][ledger.EVENTS].delete_many({"release_id": {"$in": ["a-candidates", "of-the-runtime"]}})
 
 
 def test_a_release_that_was_withdrawn_is_not_followed_by_an_older_one(

@@ -85,6 +85,8 @@ class Journal(BaseModel):
         hashes: `dbHash` of every collection that was staged, by the name it is to have.
         swapped_cluster_time: everything that was written since then came after the swap.
         migrator_module: last module of the migration path, for the ledger.
+        candidate: name of the release candidate that was released; None for a published release.
+        schema_source: where the candidate was built from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,6 +96,8 @@ class Journal(BaseModel):
     from_version: str
     to_version: str
     migrator_module: str
+    candidate: str | None = None
+    schema_source: str | None = None
     state: State
     started_at: datetime
     swapped_at: datetime | None = None

@@ -37,6 +37,8 @@ def prepare_swap(
     to_version: str,
     migrator_module: str,
     staged: Iterable[Staged],
+    candidate: str | None = None,
+    schema_source: str | None = None,
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
@@ -45,6 +47,8 @@ def prepare_swap(
     Args:
         run_id: of the run that holds the lease.
         staged: every collection that was staged and verified.
+        candidate: name of the release candidate, if the data were migrated by one.
+        schema_source: where that was built from.
 
     Raises:
         SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or what stands under
@@ -69,6 +73,8 @@ def prepare_swap(
         from_version=from_version,
         to_version=to_version,
         migrator_module=migrator_module,
+        candidate=candidate,
+        schema_source=schema_source,
         state=State.SWAPPING,
         started_at=now(),
         moves=[*_drops_of_the_generation_before(collections), *moves],

@@ -121,6 +121,20 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
     return candidate, final
 
 
+def package_of(home: Path, name: str, version: SchemaVersion) -> SchemaPackage | None:
+    """The package of a candidate that was built before; None where it is gone.
+
+    Args:
+        name: the candidate's.
+        version: that the data have by it.
+
+    Raises:
+        ValueError: it is no name of a candidate.
+    """
+    folder = home / "packages" / Candidate.parse(name).name
+    return SchemaPackage(version, folder) if folder.is_dir() else None
+
+
 def version_of(package: Path) -> SchemaVersion:
     """The version that a candidate leads to: the last one that its migrators lead to.
 

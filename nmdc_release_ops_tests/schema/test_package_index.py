@@ -9,7 +9,7 @@ import pytest
 
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import SchemaPackages
-from nmdc_release_ops.schema.path import migration_path
+from nmdc_release_ops.schema.path import different_migrators, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.uv import (
     InstallationFailed,
@@ -176,6 +176,21 @@ def test_no_uncorrected_migrator_is_chosen_while_the_index_refuses(
     index.faults.clear()
     first, _ = place_hops(packages, path, Target(target.version, target))
     assert first is not None and first.release == V("11.26.1")
+
+
+def test_migrators_of_a_candidate_that_are_not_the_official_ones_are_named(
+    index: LoopbackIndex, packages: SchemaPackages
+) -> None:
+    first, second = ("11.25.0", "11.25.9"), ("11.25.9", "11.26.0")
+    index.publish("11.26.0", {first: "print(1)", second: "print(2)"})
+    index.publish("11.26.1", {first: "print(1)", second: "print(2)  # tidied"})
+    index.publish("11.26.2", {first: "print(3)"})
+    official, same, other = (packages.fetch(V(f"11.26.{number}")) for number in range(3))
+    names = ["migrator_from_11_25_0_to_11_25_9", "migrator_from_11_25_9_to_11_26_0"]
+    assert different_migrators(same, official, V("11.25")) == []
+    assert different_migrators(other, official, V("11.25")) == names
+    assert different_migrators(other, official, V("11.25.9")) == names[1:]
+    assert different_migrators(None, official, V("11.25")) == names
 
 
 def test_a_release_that_was_published_after_uv_last_looked_is_found(
