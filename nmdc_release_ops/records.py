@@ -144,6 +144,7 @@ class ReleasePlan(Record):
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
         target: name of the schema release, or candidate, whose environment validates.
+        schema_source: where the candidate was built from, and the commit; None for a published release.
         described_by: version of the release whose schema describes the data as they are; `from_version`, or the next
             one that was published.
         integrity: what becomes of the release where documents refer to what is not there.
@@ -169,6 +170,7 @@ class ReleasePlan(Record):
     from_version: str
     to_version: str
     target: str
+    schema_source: str | None = None
     described_by: str
     integrity: Integrity = Integrity.FAIL_ON_NEW
     hop_timeout: int
@@ -183,6 +185,11 @@ class ReleasePlan(Record):
     def versions_before(self) -> set[str | None]:
         """What the ledger may say before the release's own swap."""
         return {self.recorded_version, self.from_version}
+
+    @property
+    def candidate(self) -> str | None:
+        """Name of the candidate that is released; None where it is a published release."""
+        return self.target if self.schema_source is not None else None
 
     @property
     def documents(self) -> int:

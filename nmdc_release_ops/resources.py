@@ -45,7 +45,7 @@ from nmdc_release_ops.runtime.repository import Repository
 from nmdc_release_ops.runtime.transport import Patience
 from nmdc_release_ops.runtime.webhook import post_text
 from nmdc_release_ops.runtime.workflows import Watching
-from nmdc_release_ops.schema.candidate import fetch_candidate, version_of
+from nmdc_release_ops.schema.candidate import fetch_candidate, package_of, version_of
 from nmdc_release_ops.schema.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environment import (
     SchemaEnvironment,
@@ -287,13 +287,18 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
             source: as `schema.candidate.require_source` takes it; None for the package index.
 
         Raises:
-            InvalidSchemaSource, PackageUnreadable, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed.
+            InvalidSchemaSource, PackageUnreadable, SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable,
+            InstallationFailed.
         """
         if source is None:
             version = version or self.packages.newest()
             return Target(version, self.packages.fetch(version))
         candidate, folder = fetch_candidate(self.home.schema_folder, source)
         return Target(candidate, SchemaPackage(version or version_of(folder), folder))
+
+    def candidate_package(self, name: str, version: SchemaVersion) -> SchemaPackage | None:
+        """The package that a candidate was released from; None where it is not kept any more."""
+        return package_of(self.home.schema_folder, name, version)
 
 
 class SchemaWorker(dg.ConfigurableResource[Any]):

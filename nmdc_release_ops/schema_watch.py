@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nmdc_release_ops.mongo.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
+from nmdc_release_ops.mongo.released import candidate_release
 from nmdc_release_ops.resources import (
     ConfigurationInvalid,
     GitHubResource,
@@ -18,7 +19,7 @@ from nmdc_release_ops.resources import (
     SchemaReleases,
     SchemaWatch,
 )
-from nmdc_release_ops.runtime.announced import Announced, Announcements, announced
+from nmdc_release_ops.runtime.announced import Announced, Announcements, VersionText, announced
 from nmdc_release_ops.runtime.errors import GitHubRateLimited, GitHubUnreachable
 from nmdc_release_ops.runtime.repository import Repository
 from nmdc_release_ops.runtime.transport import SHORT
@@ -26,6 +27,8 @@ from nmdc_release_ops.schema.package import PackageIndexUnreachable, SchemaRelea
 from nmdc_release_ops.schema.version import SchemaVersion
 
 _RUN_KEY_TAG = "dagster/run_key"
+# Dagster gives a tick 60 seconds.
+_INDEX_SECONDS = 20.0
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
@@ -35,7 +38,7 @@ class DealtWith(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: str
+    version: VersionText
     action: OnNewRelease
     run_key: str
 
@@ -172,12 +175,15 @@ def _settled(
 def _conforms(origin: OriginResource, newest: Announced) -> str | None:
     with origin.connect() as connected:
         recorded = conforming_version(connected.database)
+        has_newest = recorded is not None and SchemaVersion.parse(recorded) == newest.schema_version
+        # Data that a candidate of this version made: the official release is still to be validated and recorded.
+        made_by = candidate_release(connected.database, newest.version) if has_newest else None
     if recorded is None:
         return (
             f"{newest.tag} is the newest release, but the ledger does not say which version the database conforms to. Launch "
             "data_release by hand: its plan says what to do."
         )
-    if newest.schema_version <= SchemaVersion.parse(recorded):
+    if newest.schema_version <= SchemaVersion.parse(recorded) and made_by is None:
         return f"{newest.tag} is the newest release, and the database conforms to {recorded}: there is nothing to do."
     return None
 
@@ -197,7 +203,7 @@ def _held_up(
 
 def _not_installable(schema: SchemaReleases, newest: Announced) -> str | None:
     try:
-        schema.packages.earliest_at_or_after(newest.schema_version, newest.schema_version)
+        schema.packages.require_published(newest.schema_version, _INDEX_SECONDS)
     except SchemaReleaseNotFound:
         return f"Waiting: {newest.tag} was published, and its package is not on the package index yet."
     except PackageIndexUnreachable as error:
@@ -206,7 +212,7 @@ def _not_installable(schema: SchemaReleases, newest: Announced) -> str | None:
 
 
 def _notify(cursor: ReleaseCursor, newest: Announced, notices: Notices) -> dg.SensorResult:
-    said = f"Schema release {newest.tag} was published ({newest.url}), and the database is older."
+    said = f"Schema release {newest.tag} was published ({newest.url}), and the database has not been released to it."
     problem = notices.send(f"{said} Launch data_release when it suits.")
     if problem:
         reason = f"{said} The notice was not sent, and is tried again: {problem}."

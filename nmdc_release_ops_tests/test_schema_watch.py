@@ -1,6 +1,7 @@
 """A new schema release is requested once, when it can be released, and each tick says why not."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops import schema_watch
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.freeze import freeze, thaw
+from nmdc_release_ops.mongo.journal import Journal, State, journals, write_journal
 from nmdc_release_ops.resources import ConfigurationInvalid
 from nmdc_release_ops.runtime.errors import GitHubAccessRefused, GitHubNotFound
+from nmdc_release_ops.schema.package import PackageIndexUnusable
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.runtime.github_server import (
     SCHEMA,
@@ -22,8 +26,9 @@ from nmdc_release_ops_tests.runtime.github_server import (
     LoopbackRepository,
     loopback_github,
 )
-from nmdc_release_ops_tests.runtime.loopback import Response, breaks_off
+from nmdc_release_ops_tests.runtime.loopback import Response, breaks_off, trickles
 from nmdc_release_ops_tests.runtime.webhook_server import SECRET, loopback_webhook
+from nmdc_release_ops_tests.schema.index_server import loopback_index
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +197,31 @@ def test_a_package_index_that_does_not_answer_is_waited_for(
     assert version_of(watch.requested()) == "11.25.0"
 
 
+def test_a_package_index_that_hangs_is_not_waited_for_longer_than_a_tick_may_take(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.publish("v11.25")
+    monkeypatch.setattr(schema_watch, "_INDEX_SECONDS", 2.0)
+    with loopback_index() as index:
+        index.fail("GET", "/simple/", trickles, times=99)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.simple)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
+        assert "did not hand out nmdc-schema==11.25.0 within 2 seconds" in watch.skipped()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_package_index_that_refuses_us_fails_the_tick(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
+) -> None:
+    project.publish("v11.25")
+    with loopback_index() as index:
+        index.fail("GET", "/simple/", Response(status), times=99)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.simple)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
+        with pytest.raises(PackageIndexUnusable, match=str(status)):
+            watch.tick()
+
+
 def test_drafts_pre_releases_and_odd_tags_are_no_reason_to_release(watch: Watch, project: LoopbackRepository) -> None:
     project.publish("v11.25", draft=True)
     project.publish("v11.25.0-rc.1")
@@ -237,6 +267,40 @@ def test_a_ledger_that_does_not_say_the_version_is_left_to_a_person(
         events.delete_one({"release_id": "half-done"})
 
 
+def test_the_official_release_is_requested_where_a_candidate_of_its_version_made_the_data(
+    watch: Watch, project: LoopbackRepository, client: MongoClient[Any]
+) -> None:
+    versions = {"from_version": "11.22.0", "to_version": "11.23.0", "migrator_module": ""}
+    ledger.record(client[DATABASE], ledger.Event.COMPLETED, release_id="a-candidates", **versions)
+    journal = Journal(
+        release_id="a-candidates",
+        database=DATABASE,
+        candidate="candidate-0123456789ab",
+        schema_source="/a/folder",
+        state=State.SWAPPED,
+        started_at=datetime.now(UTC),
+        moves=[],
+        hashes={},
+        **versions,
+    )
+    write_journal(client, journal)
+    try:
+        assert version_of(watch.requested()) == "11.23.0"
+        watch.cursor = None
+        write_journal(client, journal.model_copy(update={"candidate": None, "schema_source": None}))
+        assert "there is nothing to do" in watch.skipped()
+        # A journal of a version of this project that did not note it.
+        journals(client).update_one({"_id": "a-candidates"}, {"$unset": {"candidate": 1, "schema_source": 1}})
+        assert "there is nothing to do" in watch.skipped()
+        # Somebody else has made the data since.
+        write_journal(client, journal)
+        ledger.record(client[DATABASE], ledger.Event.COMPLETED, release_id="of-the-runtime", **versions)
+        assert "there is nothing to do" in watch.skipped()
+    finally:
+        journals(client).delete_one({"_id": "a-candidates"})
+        client[DATABASE][ledger.EVENTS].delete_many({"release_id": {"$in": ["a-candidates", "of-the-runtime"]}})
+
+
 def test_a_release_that_was_withdrawn_is_not_followed_by_an_older_one(
     watch: Watch, project: LoopbackRepository
 ) -> None:
@@ -250,6 +314,9 @@ def test_a_release_that_was_withdrawn_is_not_followed_by_an_older_one(
 def test_a_cursor_that_cannot_be_read_is_begun_anew(watch: Watch, project: LoopbackRepository) -> None:
     project.publish("v11.25")
     watch.cursor = "reset by hand"
+    watch.requested()
+    assert watch.cursor is not None and '"11.25.0"' in watch.cursor
+    watch.cursor = watch.cursor.replace('"11.25.0"', '"the newest"')
     watch.requested()
     assert "It is not requested again" in watch.skipped()
 

@@ -133,6 +133,8 @@ class Journal(BaseModel):
         intruders: in the order in which they were found, those of earlier attempts included.
         written: what people had written since the swap when it was rolled back.
         undetermined: why more may have been written than that, for people; "" where that is all.
+        candidate: name of the release candidate that was released; None for a published release.
+        schema_source: where the candidate was built from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -143,6 +145,8 @@ class Journal(BaseModel):
     from_version: str
     to_version: str
     migrator_module: str
+    candidate: str | None = None
+    schema_source: str | None = None
     state: State
     started_at: datetime
     swapped_at: datetime | None = None

@@ -44,6 +44,8 @@ def prepare_swap(
     migrator_module: str,
     staged: Iterable[Staged],
     managed: Iterable[str] = (),
+    candidate: str | None = None,
+    schema_source: str | None = None,
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
@@ -53,6 +55,8 @@ def prepare_swap(
         run_id: of the run that holds the lease.
         staged: every collection that was staged and verified.
         managed: names of all collections that the release is about, whether they exist or not.
+        candidate: name of the release candidate, if the data were migrated by one.
+        schema_source: where that was built from.
 
     Raises:
         SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or too long, or what
@@ -73,6 +77,8 @@ def prepare_swap(
         from_version=from_version,
         to_version=to_version,
         migrator_module=migrator_module,
+        candidate=candidate,
+        schema_source=schema_source,
         state=State.SWAPPING,
         started_at=server_time(origin.client),
         moves=[*_drops_of_the_generation_before(origin, collections), *moves],

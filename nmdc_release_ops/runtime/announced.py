@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from nmdc_release_ops.runtime.repository import GitHubRelease
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 _MOST_ODD = 5
 _LONGEST_SHOWN = 40
+
+
+def _version(text: str) -> str:
+    return str(SchemaVersion.parse(text))
+
+
+VersionText = Annotated[str, AfterValidator(_version)]
+"""A version of the schema, in three numbers."""
 
 
 class Announced(BaseModel):
@@ -23,7 +32,7 @@ class Announced(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tag: str
-    version: str
+    version: VersionText
     url: str
 
     @property

@@ -9,13 +9,12 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
-from requests.utils import parse_header_links
 
+from nmdc_release_ops.runtime.complaints import codes, faults, printable, said
 from nmdc_release_ops.runtime.errors import (
     GitHubAccessRefused,
     GitHubAnswerUnreadable,
@@ -25,6 +24,15 @@ from nmdc_release_ops.runtime.errors import (
     GitHubUnreachable,
     ServiceAddressInvalid,
 )
+from nmdc_release_ops.runtime.headers import (
+    SECONDARY_LIMIT_SECONDS,
+    etag_of,
+    is_below,
+    join,
+    moment_of,
+    next_page,
+    wait_seconds,
+)
 from nmdc_release_ops.runtime.transport import Answer, AnswerUnusable, NoAnswer, Patience, Transport
 
 API_VERSION = "2022-11-28"
@@ -32,9 +40,7 @@ PER_PAGE = 100
 MOST_PAGES = 20
 _MOST_REDIRECTS = 3
 _MOST_WAITS = 3
-# "Otherwise, wait for at least one minute before retrying."
-_SECONDARY_LIMIT_SECONDS = 60.0
-_LONGEST_MESSAGE = 300
+_LARGEST_LISTING = 50_000_000
 _JSON = "application/vnd.github+json"
 _RAW = "application/vnd.github.raw+json"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -91,14 +97,23 @@ class GitHub:
         """
         url: str | None = self._url(path, {"per_page": PER_PAGE, **(query or {})})
         headers = {"If-None-Match": etag} if etag else {}
-        for _ in range(most):
-            if url is None:
+        until = time.monotonic() + self._patience.whole
+        asked: set[str] = set()
+        size = 0
+        while url is not None and len(asked) < most:
+            asked.add(url)
+            answer = self._call("GET", url, headers=headers, until=until)
+            if answer.status == 304 and headers:
                 return
-            answer = self._call("GET", url, headers=headers)
-            if answer.status == 304:
-                return
-            yield self._read(f"GET {path}", answer, shape), answer.headers.get("ETag")
+            size += len(answer.body)
+            if size > _LARGEST_LISTING:
+                raise GitHubAnswerUnreadable(
+                    f"GitHub's answers to GET {path} are longer than {_LARGEST_LISTING:,} bytes."
+                )
+            yield self._read(f"GET {path}", answer, shape), etag_of(answer)
             url, headers = self._next_page(f"GET {path}", url, answer), {}
+            if url in asked:
+                raise GitHubAnswerUnreadable(f"The pages of GET {path} lead from one to the next in a circle.")
 
     def post(self, path: str, body: Any, shape: type[Shape] | None) -> tuple[Shape | None, datetime]:
         """Send `body`; return what came back (None where there is nothing to read) and GitHub's time.
@@ -107,31 +122,43 @@ class GitHub:
         """
         answer = self._call("POST", self._url(path, None), body=body)
         read = None if shape is None else self._read(f"POST {path}", answer, shape)
-        return read, _moment(answer)
+        return read, moment_of(answer)
 
     def _url(self, path: str, query: Mapping[str, str | int] | None) -> str:
         return f"{self.api}{path}" + (f"?{urlencode(query)}" if query else "")
 
-    def _call(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Any = None) -> Answer:
-        call = f"{method} {urlsplit(url).path.removeprefix(urlsplit(self.api).path)}"
+    def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        until: float | None = None,
+    ) -> Answer:
+        call = printable(f"{method} {urlsplit(url).path.removeprefix(urlsplit(self.api).path)}")
+        until = time.monotonic() + self._patience.whole if until is None else until
         waits = 0
         while True:
-            answer = self._exchange(call, method, url, headers or {}, body)
+            answer = self._exchange(call, method, url, headers or {}, body, until)
             limit = limit_seconds(answer)
             if limit is None:
                 self._refuse_errors(call, answer)
                 return answer
-            if limit > self._patience.limits or waits == _MOST_WAITS:
-                until = datetime.now(UTC) + timedelta(seconds=limit)
+            is_late = time.monotonic() + limit > until
+            if limit > self._patience.limits or waits == _MOST_WAITS or is_late:
+                allowed = datetime.now(UTC) + timedelta(seconds=limit)
                 raise GitHubRateLimited(
-                    f"GitHub allows no more requests for now ({call}: {answer.status}{_said(answer)}). More are allowed at "
-                    f"{until:%H:%M:%S} UTC, in {limit:.0f} s: try again then."
+                    f"GitHub allows no more requests for now ({call}: {answer.status}{said(answer)}). More are allowed at "
+                    f"{allowed:%H:%M:%S} UTC, in {limit:.0f} s: try again then."
                     + ("" if self._has_token else " With GITHUB_TOKEN set, many more are allowed per hour.")
                 )
             time.sleep(limit)
             waits += 1
 
-    def _exchange(self, call: str, method: str, url: str, headers: Mapping[str, str], body: Any) -> Answer:
+    def _exchange(
+        self, call: str, method: str, url: str, headers: Mapping[str, str], body: Any, until: float
+    ) -> Answer:
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 answer = self._transport.send(
@@ -140,26 +167,29 @@ class GitHub:
                     headers={"Accept": _JSON, "X-GitHub-Api-Version": API_VERSION, **headers},
                     body=body,
                     repeatable=method == "GET",
+                    until=until,
                 )
             except NoAnswer as error:
                 raise GitHubUnreachable(
                     f"GitHub ({self._host}) did not answer {call}: {error}. Check NMDC_GITHUB_API and the network, and try again."
                 ) from None
             except AnswerUnusable as error:
-                raise GitHubAnswerUnreadable(f"GitHub's answer to {call} cannot be used: {error}.") from None
+                raise GitHubAnswerUnreadable(
+                    f"GitHub's answer to {call} cannot be used: {error}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
+                ) from None
             if not answer.is_redirect:
                 return answer
             url = self._redirected(call, method, url, answer)
         raise GitHubAnswerUnreadable(f"GitHub sends {call} from one address to the next, without an end.")
 
     def _redirected(self, call: str, method: str, url: str, answer: Answer) -> str:
-        target = urljoin(url, answer.headers.get("Location", ""))
-        shown = _printable(target.partition("?")[0])
+        target = join(url, answer.headers.get("Location", ""))
+        shown = printable(target.partition("?")[0])
         if method != "GET":
             raise GitHubRejected(
                 f"GitHub says that {call} has moved to {shown}, and what writes is not sent on. Correct the repository's name."
             )
-        if not self._is_ours(target):
+        if not is_below(target, self.api):
             raise GitHubAnswerUnreadable(
                 f"GitHub sends {call} on to {shown}, which is not {self.api}; it was not followed, so that the token goes "
                 "nowhere else. Check NMDC_GITHUB_API and the repository's name."
@@ -167,39 +197,28 @@ class GitHub:
         return target
 
     def _next_page(self, call: str, url: str, answer: Answer) -> str | None:
-        links = parse_header_links(answer.headers.get("Link", "")) if answer.headers.get("Link") else []
-        target = next((link.get("url", "") for link in links if link.get("rel") == "next"), None)
-        if target is None:
-            return None
-        target = urljoin(url, target)
-        if not self._is_ours(target):
+        target = next_page(url, answer)
+        if target is not None and not is_below(target, self.api):
             raise GitHubAnswerUnreadable(
-                f"The next page of {call} is said to be at {_printable(target)}, which is not {self.api}; it was not asked."
+                f"The next page of {call} is said to be at {printable(target)}, which is not {self.api}; it was not asked. Is "
+                "NMDC_GITHUB_API that of another server, or does a proxy answer in its place?"
             )
         return target
-
-    def _is_ours(self, url: str) -> bool:
-        try:
-            given, ours = urlsplit(url), urlsplit(self.api)
-            same_place = (given.scheme, given.hostname, given.port) == (ours.scheme, ours.hostname, ours.port)
-        except ValueError:
-            return False
-        return same_place and given.username is None and f"{given.path}/".startswith(f"{ours.path}/")
 
     def _refuse_errors(self, call: str, answer: Answer) -> None:
         if answer.status < 400:
             return
-        said = f"GitHub answered {call} with {answer.status}{_said(answer)}."
+        told = f"GitHub answered {call} with {answer.status}{said(answer)}."
         if answer.is_server_error:
-            raise GitHubUnreachable(f"{said} It has a problem of its own; try again later.")
+            raise GitHubUnreachable(f"{told} It has a problem of its own; try again later.")
         if answer.status == 401:
-            raise GitHubAccessRefused(f"{said} GITHUB_TOKEN is wrong, revoked or expired: set a valid one.")
+            raise GitHubAccessRefused(f"{told} GITHUB_TOKEN is wrong, revoked or expired: set a valid one.")
         if answer.status == 403:
-            raise GitHubAccessRefused(f"{said} {self._what_the_token_lacks(answer)}")
+            raise GitHubAccessRefused(f"{told} {self._what_the_token_lacks(answer)}")
         if answer.status == 404:
             hidden = "GITHUB_TOKEN may not see it" if self._has_token else "it is private and GITHUB_TOKEN is not set"
-            raise GitHubNotFound(f"{said} There is no such thing, or {hidden}. Check the name's spelling.")
-        raise GitHubRejected(said, _codes(answer))
+            raise GitHubNotFound(f"{told} There is no such thing, or {hidden}. Check the name's spelling.")
+        raise GitHubRejected(told, codes(answer))
 
     def _what_the_token_lacks(self, answer: Answer) -> str:
         if not self._has_token:
@@ -208,8 +227,8 @@ class GitHub:
         has = answer.headers.get("X-OAuth-Scopes")
         return (
             "GITHUB_TOKEN does not allow that"
-            + (f"; it takes: {_printable(needed)}" if needed else "")
-            + (f"; the token has: {_printable(has)}" if has else "")
+            + (f"; it takes: {printable(needed)}" if needed else "")
+            + (f"; the token has: {printable(has)}" if has else "")
             + ". Which permissions are needed is in docs/automation.md."
         )
 
@@ -224,7 +243,7 @@ class GitHub:
             return TypeAdapter(shape).validate_python(given)
         except ValidationError as error:
             raise GitHubAnswerUnreadable(
-                f"GitHub's answer to {call} is not as documented: {_faults(error)}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
+                f"GitHub's answer to {call} is not as documented: {faults(error)}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
             ) from None
 
     @property
@@ -258,81 +277,17 @@ def checked_address(address: str, variable: str) -> str:
 
 
 def limit_seconds(answer: Answer) -> float | None:
-    """How long to wait before the request may be made again; None where it met no rate limit."""
+    """How long to wait before the request may be made again; None where it met no rate limit.
+
+    A minute where it met one, and what it says of its end cannot be.
+    """
     if answer.status not in (403, 429):
         return None
-    retry_after = _retry_after(answer)
-    if retry_after is not None:
-        return retry_after
-    if answer.headers.get("X-RateLimit-Remaining") == "0":
-        reset = _number(answer.headers.get("X-RateLimit-Reset"))
-        if reset is not None:
-            return max(reset - _moment(answer).timestamp(), 0.0) + 1
-    secondary = answer.status == 429 or re.search("secondary rate limit|abuse", _said(answer), re.IGNORECASE)
-    return _SECONDARY_LIMIT_SECONDS if secondary else None
-
-
-def _retry_after(answer: Answer) -> float | None:
-    text = answer.headers.get("Retry-After")
-    if text is None:
+    retry_after, remaining = answer.headers.get("Retry-After"), answer.headers.get("X-RateLimit-Remaining")
+    reset = answer.headers.get("X-RateLimit-Reset") if remaining == "0" else None
+    asked = retry_after is not None or reset is not None
+    is_limited = asked or answer.status == 429 or re.search("secondary rate limit|abuse", said(answer), re.IGNORECASE)
+    if not is_limited:
         return None
-    seconds = _number(text)
-    if seconds is not None:
-        return seconds
-    try:
-        return max((parsedate_to_datetime(text) - _moment(answer)).total_seconds(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return _SECONDARY_LIMIT_SECONDS
-
-
-def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"[0-9]{1,12}", text.strip(), re.ASCII) else None
-
-
-def _moment(answer: Answer) -> datetime:
-    """When it was sent, by the service's clock: ours may go wrong."""
-    try:
-        return parsedate_to_datetime(answer.headers.get("Date", "")).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        return datetime.now(UTC)
-
-
-def _said(answer: Answer) -> str:
-    """GitHub's own words, ": Not Found" or nothing."""
-    given = _document(answer)
-    message = given.get("message")
-    words = [message] if isinstance(message, str) else []
-    for error in given.get("errors") or [] if isinstance(given.get("errors"), list) else []:
-        if isinstance(error, Mapping):
-            words.append(" ".join(str(error[key]) for key in ("field", "code", "message") if error.get(key)))
-        elif isinstance(error, str):
-            words.append(error)
-    text = _printable("; ".join(words))
-    return f": {text}" if text else ""
-
-
-def _codes(answer: Answer) -> frozenset[str]:
-    errors = _document(answer).get("errors")
-    if not isinstance(errors, list):
-        return frozenset()
-    return frozenset(str(error.get("code")) for error in errors if isinstance(error, Mapping))
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    try:
-        given = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return given if isinstance(given, dict) else {}
-
-
-def _faults(error: ValidationError) -> str:
-    """The first faults, by the field's place: "0.tag_name: Field required"."""
-    found = error.errors(include_url=False, include_input=False)
-    named = [f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}" for one in found[:5]]
-    return _printable("; ".join(named))
-
-
-def _printable(text: str) -> str:
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "..."
+    seconds = wait_seconds(retry_after, reset, moment_of(answer))
+    return SECONDARY_LIMIT_SECONDS if seconds is None else seconds

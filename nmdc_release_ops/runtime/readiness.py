@@ -13,9 +13,11 @@ from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 # In a requirements file, and in uv.lock.
 _PINS = (
-    re.compile(r"^\s*nmdc[-_]schema\s*==\s*([^\s;#\\]+)", re.MULTILINE | re.IGNORECASE),
-    re.compile(r'^name = "nmdc-schema"\s*^version = "([^"]+)"', re.MULTILINE),
+    # Blanks of a line only: of a file of empty lines, each would be searched to the file's end.
+    re.compile(r"^[ \t]*nmdc[-_]schema[ \t]*==[ \t]*([^\s;#\\]{1,64})", re.MULTILINE | re.IGNORECASE),
+    re.compile(r'^name = "nmdc-schema"[ \t]*\r?\n[ \t]*version = "([^"\n]{1,64})"', re.MULTILINE),
 )
+_MOST_PINS = 5
 PINS, TESTED, BUILT = "pins the schema version", "its tests passed", "its image was built"
 
 
@@ -75,7 +77,7 @@ def _pinned(repository: Repository, commit: Commit, version: SchemaVersion, file
             pins = sorted(set(_pins(text or "")))
             if text is not None and pins:
                 outcome = Outcome.PASSED if [version] == pins else Outcome.FAILED
-                shown = ", ".join(str(pin) for pin in pins)
+                shown = ", ".join(str(pin) for pin in pins[:_MOST_PINS])
                 return Check(what=PINS, outcome=outcome, says=f"{path} at {commit.sha[:12]} pins {shown}")
     except ServiceError as error:
         return Check(what=PINS, outcome=Outcome.NOT_CHECKED, says=str(error))

@@ -2,7 +2,9 @@
 and only calls that may be repeated are.
 """
 
+import http.client
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +14,13 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
+from nmdc_release_ops.runtime.deadline import Deadline, WatchedAdapter
+
 USER_AGENT = "nmdc-release-ops"
 LARGEST_ANSWER = 10_000_000
 """Bytes. A hundred of GitHub's releases with long notes are below a tenth of it."""
 _CHUNK = 65_536
+_SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,11 @@ class Patience:
     Attributes:
         connect: for a connection.
         read: for the next bytes of an answer.
-        answer: for a whole answer.
+        answer: for a whole answer, from the first attempt to connect.
         retries: after a call that may be repeated got no answer, or one of 5xx.
         backoff: before the first retry; each further one waits twice as long.
         limits: for a rate limit to pass; where it takes longer, that is an error.
+        whole: for everything that one question takes: its pages, redirects, retries and waits.
     """
 
     connect: float = 5.0
@@ -37,9 +43,10 @@ class Patience:
     retries: int = 3
     backoff: float = 1.0
     limits: float = 120.0
+    whole: float = 600.0
 
 
-SHORT = Patience(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5)
+SHORT = Patience(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5, whole=20)
 """For a sensor: Dagster gives its tick 60 seconds."""
 
 
@@ -80,68 +87,86 @@ class Transport:
         self._auth = _Bearer(token)
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Any = None, repeatable: bool
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        repeatable: bool,
+        until: float | None = None,
     ) -> Answer:
         """The answer to one request, whatever its status.
 
         Args:
             body: sent as JSON unless None.
             repeatable: whether the request may be sent again where no answer, or one of 5xx, came back.
+            until: when the whole question has to be answered, by `time.monotonic`; `Patience.whole` from now where None.
 
         Raises:
             NoAnswer, AnswerUnusable.
         """
+        self._auth.require_sendable()
+        until = time.monotonic() + self._patience.whole if until is None else until
         tries = 1 + (self._patience.retries if repeatable else 0)
         for number in range(1, tries + 1):
+            pause = self._patience.backoff * 2 ** (number - 1)
+            is_last = number == tries
             try:
-                answer = self._send_once(method, url, headers or {}, body)
-                if not answer.is_server_error or number == tries:
+                answer = self._send_once(method, url, headers or {}, body, until)
+                if not answer.is_server_error or is_last or time.monotonic() + pause > until:
                     return answer
             except NoAnswer:
-                if number == tries:
+                if is_last or time.monotonic() + pause > until:
                     raise
-            time.sleep(self._patience.backoff * 2 ** (number - 1))
+            time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Answer:
+    def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any, until: float) -> Answer:
         # An answer as it is: what is compressed may be small on the way and fill the memory here.
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        deadline = time.monotonic() + self._patience.answer
-        try:
-            with (
-                requests.Session() as session,
-                session.request(
-                    method,
-                    url,
-                    data=data,
-                    headers=sent,
-                    auth=self._auth,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self._patience.connect, self._patience.read),
-                ) as response,
-            ):
-                return Answer(response.status_code, response.headers, self._read(response, deadline))
-        # A ValueError comes of characters that cannot be sent, in a token or an address.
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise NoAnswer(self._why(error)) from None
+        seconds = max(min(self._patience.answer, until - time.monotonic()), 0.1)
+        with Deadline(seconds) as deadline:
+            try:
+                with (
+                    _session(deadline) as session,
+                    session.request(
+                        method,
+                        url,
+                        data=data,
+                        headers=sent,
+                        auth=self._auth,
+                        stream=True,
+                        allow_redirects=False,
+                        timeout=(self._patience.connect, self._patience.read),
+                    ) as response,
+                ):
+                    return Answer(response.status_code, response.headers, self._read(response, deadline))
+            except (
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                http.client.HTTPException,
+                OSError,
+                ValueError,
+            ) as error:
+                raise NoAnswer(deadline.explain() or self._why(error)) from None
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
+    def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise AnswerUnusable(f"it is compressed ({encoding[:20]}), which was not asked for")
+            raise AnswerUnusable(f"it is compressed ({encoding[:20]!r}), which was not asked for")
         body = bytearray()
-        # One read of the socket at a time, so that the deadline holds where bytes trickle in.
         while chunk := response.raw.read1(_CHUNK):
             body += chunk
             if len(body) > LARGEST_ANSWER:
                 raise AnswerUnusable(f"it is longer than {LARGEST_ANSWER:,} bytes")
-            if time.monotonic() > deadline:
-                raise NoAnswer(f"the answer was not complete after {self._patience.answer:g} s")
+        # Breaking the connection off looks like an end where the answer does not say how long it is.
+        if (why := deadline.explain()) is not None:
+            raise NoAnswer(why)
         return bytes(body)
 
     def _why(self, error: Exception) -> str:
@@ -151,9 +176,12 @@ class Transport:
             return f"nothing came within {self._patience.read:g} s"
         if isinstance(error, requests.exceptions.SSLError):
             return "its certificate was not accepted"
-        if isinstance(error, ValueError):
-            of_address = isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError)
-            return "the address is none" if of_address else "the token holds characters that cannot be sent"
+        if isinstance(error, requests.exceptions.InvalidHeader):
+            return "a header cannot be sent"
+        if isinstance(error, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
+            return "the address is none"
+        if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+            return "the answer is no HTTP"
         if "NameResolutionError" in repr(error):
             return "its name could not be resolved"
         if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in repr(error):
@@ -161,11 +189,30 @@ class Transport:
         return "the connection failed or was broken off"
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: to prepare a redirect, requests would read the answer's body to its end, however long that is."""
+
+
+def _session(deadline: Deadline) -> requests.Session:
+    session = _Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, WatchedAdapter(deadline))
+    return session
+
+
 class _Bearer(AuthBase):
     """Set also where there is no token: requests would look for one in ~/.netrc otherwise."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
+
+    def require_sendable(self) -> None:
+        """Raises:
+        NoAnswer: the token cannot be a header's value.
+        """
+        if self._token and not _SENDABLE.fullmatch(self._token):
+            raise NoAnswer("the token holds characters that cannot be sent")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._token:

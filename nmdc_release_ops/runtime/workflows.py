@@ -3,14 +3,22 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from nmdc_release_ops.runtime.errors import GitHubUnreachable, WorkflowFailed, WorkflowNotSeen
+from nmdc_release_ops.runtime.errors import (
+    GitHubAnswerUnreadable,
+    GitHubRateLimited,
+    GitHubUnreachable,
+    WorkflowFailed,
+    WorkflowNotSeen,
+)
 from nmdc_release_ops.runtime.repository import Commit, Repository, WorkflowRun
 
 # GitHub's clocks need not agree to the second.
 _CLOCKS = timedelta(seconds=10)
 _MOST_FAILURES = 5
+_PASSING = (GitHubUnreachable, GitHubAnswerUnreadable, GitHubRateLimited)
+"""What may be over at the next look."""
 Tell = Callable[[str], None]
 
 
@@ -38,29 +46,38 @@ def start(
     same workflow, event and ref, not created earlier than the dispatch, and by the token's owner where that is known. Two
     dispatches of the same workflow on the same ref by the same owner at the same time cannot be told apart.
 
+    Where GitHub's answer to the dispatch is lost, it is not sent again: the run may have been started, and is looked for.
+
     Raises:
         WorkflowNotSeen: it did not appear.
+        GitHubUnreachable and others: as `Repository` does.
     """
     filters = {"event": "workflow_dispatch", "branch": ref}
     owner = repository.login()
     if owner:
         filters["actor"] = owner
     before = {run.id for run in repository.workflow_runs(workflow, **filters)}
-    dispatched = repository.dispatch(workflow, ref, inputs) - _CLOCKS
-    tell(f"Dispatched {workflow} of {repository.name} on {ref}.")
+    begun = datetime.now(UTC) - _CLOCKS
+    try:
+        dispatched = repository.dispatch(workflow, ref, inputs) - _CLOCKS
+        became = f"{workflow} of {repository.name} was dispatched on {ref}, and no run of it appeared"
+        tell(f"Dispatched {workflow} of {repository.name} on {ref}.")
+    except (GitHubUnreachable, GitHubAnswerUnreadable) as error:
+        dispatched = begun
+        became = f"{error} Whether {workflow} was dispatched is not known: no run of it appeared"
+        tell(f"Whether {workflow} of {repository.name} was dispatched is not known; looking for its run. {error}")
     filters["created"] = f">={dispatched:%Y-%m-%dT%H:%M:%SZ}"
-    deadline = time.monotonic() + watching.appear
-    while True:
+
+    def look() -> list[WorkflowRun]:
         runs = repository.workflow_runs(workflow, **filters)
-        new = [run for run in runs if run.id not in before and run.created_at >= dispatched]
-        if new:
-            return new[-1]
-        if time.monotonic() > deadline:
-            raise WorkflowNotSeen(
-                f"{workflow} of {repository.name} was dispatched on {ref}, and no run of it appeared within "
-                f"{watching.appear:.0f} s. Look at the repository's Actions page."
-            )
-        time.sleep(watching.poll)
+        return [run for run in runs if run.id not in before and run.created_at >= dispatched][-1:]
+
+    try:
+        return wait_for_run(look, f"{workflow} of {repository.name} on {ref}", watching)
+    except WorkflowNotSeen as error:
+        raise WorkflowNotSeen(
+            f"{became} within {watching.appear:.0f} s. Look at the repository's Actions page before it is dispatched again."
+        ) from error
 
 
 def runs_of_release(repository: Repository, workflow: str, commit: str, tag: str) -> list[WorkflowRun]:
@@ -76,14 +93,20 @@ def wait_for_run(look: Callable[[], Sequence[WorkflowRun]], what: str, watching:
         WorkflowNotSeen: there is none after a while.
     """
     deadline = time.monotonic() + watching.appear
-    while not (runs := look()):
+    while True:
+        problem = ""
+        try:
+            runs = look()
+        except _PASSING as error:
+            runs, problem = [], f" GitHub was last heard to say: {error}"
+        if runs:
+            return runs[0]
         if time.monotonic() > deadline:
             raise WorkflowNotSeen(
                 f"No run of {what} appeared within {watching.appear:.0f} s. Look at the repository's Actions page: is the "
-                "workflow started by a release, and by a token that may start workflows?"
+                f"workflow started by a release, and by a token that may start workflows?{problem}"
             )
         time.sleep(watching.poll)
-    return runs[0]
 
 
 def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watching, tell: Tell) -> WorkflowRun:
@@ -109,7 +132,7 @@ def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watchi
         try:
             run = repository.workflow_run(run.id)
             failures = 0
-        except GitHubUnreachable as error:
+        except _PASSING as error:
             # An hour's waiting should not end for a minute's failure.
             failures += 1
             if failures == _MOST_FAILURES:

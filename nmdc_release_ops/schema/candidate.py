@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import NAME, PackageUnreadable, SchemaPackage, unpack
@@ -23,7 +23,12 @@ EXAMPLES = (
     "or /a/folder/nmdc-schema"
 )
 _NAME = re.compile(r"candidate-[0-9a-f]{12}")
-_REFERENCE = re.compile(r"(?:nmdc[-_.]schema\s*@\s*)?(?P<url>[a-z+]+://[^\s\"'`;]+)", re.IGNORECASE | re.ASCII)
+_REFERENCE = re.compile(r"(?:nmdc[-_.]schema[ \t]*@[ \t]*)?(?P<url>[a-z+]+://\S+)", re.IGNORECASE | re.ASCII)
+# What means something else to uv, git or a shell is not among them: "$" and braces, quotes, ";", backslashes.
+_PLAIN = re.compile(r"[!#%&()*+,./0-9:=?@A-Z\[\]_a-z~-]+", re.ASCII)
+_REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]*", re.ASCII)
+_FRAGMENT = re.compile(r"(?:subdirectory=[0-9A-Za-z_./-]+|sha256=[0-9a-f]{64})?", re.ASCII)
+_REQUIRED = re.compile(r"[0-9A-Za-z][^\\$`]*")
 _SCHEMES = {"git+https", "git+ssh", "git+file", "https", "file"}
 # What an installer writes about the installation, and not the package.
 _ABOUT_INSTALLING = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
@@ -70,22 +75,21 @@ def require_source(text: str) -> str:
         InvalidSchemaSource: it is neither, or holds credentials. The text of the error never repeats those.
     """
     source = text.strip()
+    if "$" in source:
+        raise InvalidSchemaSource(
+            "schema_source holds a dollar sign. uv would put a variable of its environment in its place, such as a password of "
+            "the package index, and send it. Write the address or path as it is."
+        )
     found = _REFERENCE.fullmatch(source)
     if found is not None:
-        return f"{NAME} @ {_require_plain(found['url'])}"
+        url = _require_plain(found["url"])
+        return f"{NAME} @ {url}" if not url.startswith("file:") else _require_local(_path_of(url))
     path = Path(source)
-    if not path.is_absolute() or "\n" in source:
+    if not path.is_absolute() or not source.isprintable():
         raise InvalidSchemaSource(
             f"schema_source is neither a direct reference nor an absolute path. Examples: {EXAMPLES}."
         )
-    if path.suffix == ".whl" and path.is_file():
-        return f"{NAME} @ {path.resolve().as_uri()}"
-    if any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
-        return f"{NAME} @ {path.resolve().as_uri()}"
-    raise InvalidSchemaSource(
-        f"schema_source names {path}, and that is neither a wheel nor a folder with a pyproject.toml on the machine that "
-        "runs the release."
-    )
+    return _require_local(path)
 
 
 def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
@@ -97,7 +101,7 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
         source: as `require_source` takes it.
 
     Raises:
-        InvalidSchemaSource, PackageUnreadable, PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        InvalidSchemaSource, PackageUnreadable, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
     """
     folder = home / "packages"
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,6 +119,20 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
             if not final.is_dir():
                 unpacked.rename(final)
     return candidate, final
+
+
+def package_of(home: Path, name: str, version: SchemaVersion) -> SchemaPackage | None:
+    """The package of a candidate that was built before; None where it is gone.
+
+    Args:
+        name: the candidate's.
+        version: that the data have by it.
+
+    Raises:
+        ValueError: it is no name of a candidate.
+    """
+    folder = home / "packages" / Candidate.parse(name).name
+    return SchemaPackage(version, folder) if folder.is_dir() else None
 
 
 def version_of(package: Path) -> SchemaVersion:
@@ -140,19 +158,79 @@ def commit_of(package: Path) -> str:
     return ""
 
 
+def requirements_of(package: Path) -> list[str]:
+    """What a candidate's package requires, as it says itself.
+
+    Raises:
+        PackageUnreadable: it does not say, or names what uv would take for an option or fill in from its environment.
+    """
+    try:
+        (file,) = package.glob("nmdc_schema-*.dist-info/METADATA")
+        # Its headers end with the first empty line; a long description follows.
+        headers = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except (OSError, ValueError) as error:
+        raise PackageUnreadable(f"What schema_source leads to does not say what it requires: {error}.") from None
+    found = [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
+    for requirement in found:
+        if not _REQUIRED.fullmatch(requirement) or not requirement.isprintable():
+            raise PackageUnreadable(
+                f"What schema_source leads to requires {requirement[:80]!r}, which is no requirement."
+            )
+    return found
+
+
 def _require_plain(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in _SCHEMES:
-        raise InvalidSchemaSource(f"schema_source has to be reached by one of: {', '.join(sorted(_SCHEMES))}.")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidSchemaSource(f"schema_source is no address. Examples: {EXAMPLES}.") from None
+    scheme = parts.scheme.lower()
     # "git@" is how everybody logs in by ssh; anything else there is somebody's name or token.
-    harmless = parts.scheme.lower() == "git+ssh" and parts.username == "git" and parts.password is None
+    harmless = scheme == "git+ssh" and parts.username == "git" and parts.password is None
     if parts.query or ("@" in parts.netloc and not harmless):
         raise InvalidSchemaSource(
             "schema_source holds a user, password, token or query. What is in a run's config is kept and shown: take it "
             "for known to others, and have it revoked. Give git its credentials by its own configuration, and launch "
             "again without them."
         )
-    return url
+    if scheme not in _SCHEMES:
+        raise InvalidSchemaSource(f"schema_source has to be reached by one of: {', '.join(sorted(_SCHEMES))}.")
+    path, at, revision = parts.path.partition("@")
+    is_local = scheme in ("file", "git+file")
+    if (
+        not _PLAIN.fullmatch(url)
+        or not _FRAGMENT.fullmatch(parts.fragment)
+        or bool(host) == is_local
+        # What begins with a hyphen, git would take for an option.
+        or (host or "").startswith("-")
+        or (at and not (scheme.startswith("git+") and _REVISION.fullmatch(revision)))
+        or not path.startswith("/")
+    ):
+        raise InvalidSchemaSource(
+            "schema_source is an address with something in it that does not belong there, such as a space, a quote, a second @, "
+            f"an option, or a fragment other than #subdirectory=. Examples: {EXAMPLES}."
+        )
+    return parts._replace(scheme=scheme).geturl()
+
+
+def _path_of(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _require_local(path: Path) -> str:
+    try:
+        is_wheel = path.suffix == ".whl" and path.is_file()
+        is_folder = any((path / name).is_file() for name in ("pyproject.toml", "setup.py"))
+        address = path.resolve().as_uri()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidSchemaSource(f"schema_source names a path that cannot be read: {error}.") from None
+    if not (is_wheel or is_folder):
+        raise InvalidSchemaSource(
+            f"schema_source names {path}, and that is neither a wheel nor a folder with a pyproject.toml on the machine that "
+            "runs the release."
+        )
+    return f"{NAME} @ {address}"
 
 
 def _digest(package: Path) -> str:

@@ -13,7 +13,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from nmdc_release_ops.files import writing
-from nmdc_release_ops.schema.candidate import Candidate
+from nmdc_release_ops.schema.candidate import Candidate, requirements_of
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import spec
 from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
@@ -83,7 +83,7 @@ class SchemaEnvironments:
         """The environment of a release, made where there is none yet, made again where it does not work.
 
         Raises:
-            SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken.
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken.
         """
         folder = self._folder / str(release)
         with writing(folder), lock(folder) as lock_file:
@@ -96,7 +96,7 @@ class SchemaEnvironments:
         """The environments of several releases by their names, prepared side by side.
 
         Raises:
-            SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, EnvironmentBroken: the first of them.
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken: the first of them.
         """
         wanted = {str(release): release for release in releases}
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
@@ -150,12 +150,14 @@ class SchemaEnvironments:
             run_uv(
                 [*install, *_ours(), "--requirements", "-"],
                 what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
-                requirements="\n".join(_dependencies(candidate) if candidate else [spec(_published(release))]) + "\n",
+                requirements="\n".join(requirements_of(candidate) if candidate else [spec(_published(release))]) + "\n",
             )
             run_uv([*install, "--no-deps", *JUDGING_ALONE], what=", ".join(JUDGING_ALONE))
             if candidate is not None:
                 _copy_package(candidate, aside)
-            listed = json.loads(run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages"))
+            listed = json.loads(
+                run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages")[0]
+            )
             (aside / PACKAGES).write_text(json.dumps({item["name"]: item["version"] for item in listed}, indent=2))
             fault = _fault(aside, release)
             if fault is not None:
@@ -244,14 +246,6 @@ def _fingerprint(folder: Path, release: SchemaVersion | Candidate) -> str:
     interpreter = (folder / "bin" / "python").stat()
     digest.update(f"{interpreter.st_size}\0{interpreter.st_mtime_ns}".encode())
     return digest.hexdigest()
-
-
-def _dependencies(package: Path) -> list[str]:
-    """What a candidate's package requires, as it says itself."""
-    (file,) = package.glob("nmdc_schema-*.dist-info/METADATA")
-    # Its headers end with the first empty line; a long description follows.
-    headers = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    return [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
 
 
 def _copy_package(package: Path, environment: Path) -> None:

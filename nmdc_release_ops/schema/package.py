@@ -8,10 +8,13 @@ from pathlib import Path
 
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.noop import is_noop
+from nmdc_release_ops.schema.package_index import NAME, find_release, says_absent
 from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import (
+    SECONDS,
     InstallationFailed,
     PackageIndexUnreachable,
+    PackageIndexUnusable,
     SchemaReleaseNotFound,
     python,
     run_uv,
@@ -19,15 +22,15 @@ from nmdc_release_ops.schema.uv import (
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 __all__ = [
+    "NAME",
     "InstallationFailed",
     "MigratorModule",
     "PackageIndexUnreachable",
+    "PackageIndexUnusable",
     "SchemaPackage",
     "SchemaPackages",
     "SchemaReleaseNotFound",
 ]
-
-NAME = "nmdc-schema"
 
 
 class PackageUnreadable(SchemaError):
@@ -87,8 +90,8 @@ class SchemaPackage:
         try:
             schema = json.loads(file.read_bytes())
             definitions = schema.get("$defs") or {}
-            found = frozenset(schema.get("properties") or definitions["Database"]["properties"])
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            found = frozenset(dict(schema.get("properties") or definitions["Database"]["properties"]))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise PackageUnreadable(
                 f"{NAME} {self.version} does not say which collections it describes ({file.name}: {error!r})."
             ) from error
@@ -140,39 +143,51 @@ class SchemaPackages:
         """The newest release on the package index, pre-releases aside.
 
         Raises:
-            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+            SchemaReleaseNotFound: the index says that there is none, here and below.
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: whether there is one is not known.
         """
-        return self._resolve(NAME, "highest")
+        return find_release(NAME, "highest")
+
+    def require_published(self, version: SchemaVersion, seconds: float = SECONDS) -> None:
+        """Make sure that a release is on the package index.
+
+        Args:
+            seconds: how long the index may take to say so.
+
+        Raises:
+            SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
+        """
+        find_release(spec(version), "highest", seconds)
 
     def earliest_at_or_after(self, version: SchemaVersion, ceiling: SchemaVersion) -> SchemaVersion:
         """The earliest release that is `version` or later, and not later than `ceiling`.
 
         Raises:
-            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+            SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        return self._resolve(f"{NAME}>={version},<={ceiling}", "lowest-direct")
+        return find_release(f"{NAME}>={version},<={ceiling}", "lowest-direct")
 
     def earliest_after(self, version: SchemaVersion, ceiling: SchemaVersion) -> SchemaVersion:
         """The earliest release that is later than `version`, and not later than `ceiling`.
 
         Raises:
-            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+            SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        return self._resolve(f"{NAME}>{version},<={ceiling}", "lowest-direct")
+        return find_release(f"{NAME}>{version},<={ceiling}", "lowest-direct")
 
     def latest_before(self, ceiling: SchemaVersion, version: SchemaVersion) -> SchemaVersion:
         """The latest release that is earlier than `ceiling`, and not earlier than `version`.
 
         Raises:
-            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+            SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        return self._resolve(f"{NAME}>={version},<{ceiling}", "highest")
+        return find_release(f"{NAME}>={version},<{ceiling}", "highest")
 
     def fetch(self, version: SchemaVersion) -> SchemaPackage:
         """The package of a release, without its dependencies.
 
         Raises:
-            PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+            SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
         folder = self._folder / str(version)
         package = SchemaPackage(version, folder)
@@ -181,23 +196,18 @@ class SchemaPackages:
         with lock(folder):
             if not folder.is_dir():
                 with made_aside(folder) as aside:
-                    unpack(spec(version), aside, what=f"{NAME} {version}")
+                    self._unpack(version, aside)
         return package
 
-    def _resolve(self, requirement: str, resolution: str) -> SchemaVersion:
-        printed = run_uv(
-            [
-                *("pip", "compile", "-", "--no-deps", "--no-header", "--no-annotate", "--quiet"),
-                *("--python", python(), "--resolution", resolution, "--refresh-package", NAME),
-            ],
-            what=requirement,
-            requirements=requirement + "\n",
-        )
-        for line in printed.splitlines():
-            name, separator, version = line.strip().partition("==")
-            if separator and name == NAME:
-                return SchemaVersion.parse(version)
-        raise InstallationFailed(f"uv did not say which release of {requirement} there is. It said:\n{printed}")
+    def _unpack(self, version: SchemaVersion, folder: Path) -> None:
+        try:
+            unpack(spec(version), folder, what=f"{NAME} {version}")
+        except InstallationFailed as error:
+            if not says_absent(error.said):
+                raise
+            # The list may have been an earlier one, which uv keeps for a while.
+            self.require_published(version)
+            unpack(spec(version), folder, "--refresh-package", NAME, what=f"{NAME} {version}")
 
 
 def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
@@ -209,7 +219,7 @@ def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
         what: for errors.
 
     Raises:
-        PackageIndexUnreachable, SchemaReleaseNotFound, InstallationFailed.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
     """
     run_uv(
         [
@@ -283,7 +293,7 @@ def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _code(file: Path) -> str:
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8", errors="replace")
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):

@@ -93,6 +93,25 @@ def migration_path(package: SchemaPackage, from_version: SchemaVersion, to_versi
     )
 
 
+def different_migrators(
+    candidate: SchemaPackage | None, official: SchemaPackage, from_version: SchemaVersion
+) -> list[str]:
+    """Migrators on the way from `from_version` to an official release that are not what a candidate of it had.
+
+    All of them that do something where the candidate's package is gone.
+
+    Raises:
+        NoMigrationPath.
+    """
+    codes = []
+    for package in (official, candidate):
+        path = migration_path(package, from_version, official.version) if package is not None else None
+        modules = [one.module for one in path.migrators if not one.does_nothing] if path is not None else []
+        codes.append({module: package.code_of(module) for module in modules} if package is not None else {})
+    ours, theirs = codes
+    return sorted(module for module in ours.keys() | theirs.keys() if ours.get(module) != theirs.get(module))
+
+
 def _refuse_duplicates(chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]]) -> list[str]:
     """Warnings about migrators with one destination, where running both does no harm.
 

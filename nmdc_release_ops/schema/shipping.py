@@ -51,7 +51,7 @@ def place_hops(packages: SchemaPackages, path: MigrationPath, target: Target) ->
 
     Raises:
         NoMigrationPath: no release up to the target has the migrator and the adapter that it works with.
-        PackageIndexUnreachable, InstallationFailed.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: no release is taken for absent then.
     """
     placed: list[Shipped | None] = []
     following: SchemaVersion | None = None

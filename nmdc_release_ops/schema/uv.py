@@ -1,9 +1,11 @@
 """Calling `uv`, and understanding why it could not do what it was asked."""
 
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote
 
 from uv import find_uv_bin
 
@@ -17,8 +19,16 @@ _UV = find_uv_bin()
 SECONDS = 600
 _HTTP_SECONDS = "30"
 _HTTP_RETRIES = "2"
-# What uv says when the index was asked and has no such release.
-_NOT_THERE = ("No solution found", "not found in the package registry", "there is no version of", "no versions of")
+# What uv says when the index answered, and the answer is of no use. None of these decides that a release is absent.
+_UNUSABLE = re.compile(
+    r"HTTP status client error \((?!408|425|429)4\d\d"
+    r"|could not be queried due to a lack of valid authentication credentials"
+    r"|returned a 403 Forbidden error"
+    r"|nmdc-schema was not found in the package registry"
+    r"|there are no versions of nmdc-schema and"
+    r"|Received some unexpected (?:HTML|JSON)"
+    r"|Unsupported `Content-Type`"
+)
 # What uv says when it could not ask.
 _NO_ANSWER = (
     "error sending request",
@@ -40,40 +50,64 @@ _HANDED_ON = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"),
 }
+# Beside what uv says it logs, where that is asked for (RUST_LOG).
+_LOG_LINE = re.compile(r"^(?:TRACE|DEBUG|INFO|WARN) .*\n?", re.MULTILINE)
+_MOST_SAID = 1_500
 
 
 class SchemaReleaseNotFound(SchemaError):
-    """The package index has no such release of the schema."""
+    """The package index lists releases of the schema, and this one is not among them."""
 
 
 class PackageIndexUnreachable(SchemaError):
-    """The package index did not answer."""
+    """The package index did not answer, or answered that it cannot (5xx)."""
+
+
+class PackageIndexUnusable(SchemaError):
+    """The package index answered, and its answer does not tell which releases there are: it refuses us (401, 403), lists no
+    release of the schema at all, or sends what is not a list.
+    """
 
 
 class InstallationFailed(SchemaError):
-    """uv failed for another reason."""
+    """uv failed for another reason.
+
+    Attributes:
+        said: why, in uv's words, without credentials.
+        logged: what uv logged.
+    """
+
+    def __init__(self, what: str, said: str, logged: str = "") -> None:
+        self.said = said
+        self.logged = logged
+        super().__init__(f"uv could not provide {what}. It said:\n{said[-_MOST_SAID:]}")
 
 
-def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "", seconds: float = SECONDS) -> str:
-    """Run `uv` without the origin's credentials in its environment; return what it printed.
+def run_uv(
+    arguments: Sequence[str],
+    *,
+    what: str,
+    requirements: str = "",
+    environment: Mapping[str, str | None] | None = None,
+    seconds: float = SECONDS,
+) -> tuple[str, str]:
+    """Run `uv` without the origin's credentials in its environment; return what it printed and what it logged.
 
     Args:
         what: what is being looked for, as errors call it: "nmdc-schema 11.25.0".
         requirements: what uv reads where its arguments name the file "-".
-        seconds: how long it may take.
+        environment: variables that are set for this call, or (None) left out.
+        seconds: how long it may take. Then it is ended, with every process that it started.
 
     Raises:
-        SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, FileNotWritten: none says that a release does not
+            exist; `schema.package_index` finds that out.
     """
-    environment = {
-        name: value for name, value in os.environ.items() if name.upper() in _HANDED_ON or name.startswith("UV_")
-    }
-    environment.setdefault("UV_HTTP_TIMEOUT", _HTTP_SECONDS)
-    environment.setdefault("UV_HTTP_RETRIES", _HTTP_RETRIES)
+    variables = _environment() | dict(environment or {})
     try:
         done = run_to_end(
             [_UV, "--no-progress", "--color", "never", *arguments],
-            env=environment,
+            env={name: value for name, value in variables.items() if value is not None},
             # Not in the folder of a project, whose own settings for uv are none of our business.
             cwd=tempfile.gettempdir(),
             given=requirements,
@@ -81,30 +115,64 @@ def run_uv(arguments: Sequence[str], *, what: str, requirements: str = "", secon
         )
     except TookTooLong:
         raise PackageIndexUnreachable(
-            f"uv was not done with {what} after {seconds:.0f} seconds and was ended, with every process that it had started. "
+            f"uv was not done with {what} after {seconds:g} seconds and was ended, with every process that it had started. "
             "Either the package index does not answer, or building a package hangs. Try again."
         ) from None
+    logged = scrub(done.errors)
     if done.code == 0:
-        return done.output
-    said = done.errors.strip()
-    for reason in _NO_ROOM:
-        if reason in said:
-            raise FileNotWritten(
-                f"where uv puts {what} (its cache, or NMDC_RELEASE_HOME)", f"{reason}. uv said: {said[-500:]}"
-            )
-    if any(sign in said for sign in _NO_ANSWER):
-        raise PackageIndexUnreachable(
-            f"The package index could not be asked for {what}. Check the network and uv's index settings "
-            f"(UV_DEFAULT_INDEX), and try again. uv said:\n{said[-1500:]}"
-        )
-    if any(sign in said for sign in _NOT_THERE):
-        raise SchemaReleaseNotFound(
-            f"There is no {what} on the package index. Look for the version's spelling at the schema project's "
-            "releases; a release that has just been published may take some minutes to appear."
-        )
-    raise InstallationFailed(f"uv could not provide {what}. It said:\n{said[-1500:]}")
+        return done.output, logged
+    raise _failure(what, _LOG_LINE.sub("", logged).strip(), logged)
 
 
 def python() -> str:
     """The interpreter that environments are made from: the one we run on, outside our virtual environment."""
     return getattr(sys, "_base_executable", None) or sys.executable
+
+
+def scrub(text: str) -> str:
+    """`text` without user names and passwords: those in addresses, and those that uv's variables hold."""
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    return re.sub(r"(?<=://)[^\s/?#@'\"`]+@", "***@", text)
+
+
+def _environment() -> dict[str, str | None]:
+    found: dict[str, str | None] = {
+        name: value for name, value in os.environ.items() if name.upper() in _HANDED_ON or name.startswith("UV_")
+    }
+    return {"UV_HTTP_TIMEOUT": _HTTP_SECONDS, "UV_HTTP_RETRIES": _HTTP_RETRIES, **found}
+
+
+def _secrets() -> list[str]:
+    """Passwords and tokens in uv's variables, longest first, as they are written and as they are meant."""
+    found: set[str] = set()
+    for name, value in _environment().items():
+        if name.endswith(("_PASSWORD", "_TOKEN")):
+            found.add(value or "")
+        for address in (value or "").split():
+            # What a malformed address holds is a secret too: everything between "://" and the last "@".
+            user, at, _ = address.partition("://")[2].rpartition("@")
+            if at:
+                found |= {user, user.partition(":")[2] or user}
+    meant = {unquote(secret) for secret in found}
+    return sorted((secret for secret in found | meant if secret), key=len, reverse=True)
+
+
+def _failure(what: str, said: str, logged: str) -> Exception:
+    shown = said[-_MOST_SAID:]
+    for reason in _NO_ROOM:
+        if reason in said:
+            return FileNotWritten(
+                f"where uv puts {what} (its cache, or NMDC_RELEASE_HOME)", f"{reason}. uv said: {said[-500:]}"
+            )
+    if _UNUSABLE.search(said):
+        return PackageIndexUnusable(
+            f"The package index did not say whether there is {what}: it refuses us, or lists no release of nmdc-schema. Check "
+            f"uv's index settings (UV_DEFAULT_INDEX) and the credentials for it. uv said:\n{shown}"
+        )
+    if any(sign in said for sign in _NO_ANSWER):
+        return PackageIndexUnreachable(
+            f"The package index could not be asked for {what}. Check the network and uv's index settings "
+            f"(UV_DEFAULT_INDEX), and try again. uv said:\n{shown}"
+        )
+    return InstallationFailed(what, said, logged)

@@ -40,6 +40,7 @@ from nmdc_release_ops.schema.package import SchemaPackage, SchemaReleaseNotFound
 from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.steps.candidate_data import warn_of_candidate_data
 from nmdc_release_ops.steps.display import size, table
 from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
@@ -75,6 +76,10 @@ class PlanConfig(FreezeConfig):
         default=None,
         description="A release candidate in place of a published release: a direct reference to a branch "
         '("nmdc-schema @ git+https://.../nmdc-schema@branch"), or the path of a wheel or of a folder. Without credentials.',
+    )
+    allow_candidate_data: bool = Field(
+        default=False,
+        description="Make a release official whose data a candidate made with migrators that are not the official ones.",
     )
     integrity: Literal["fail_on_new", "fail", "warn"] = Field(
         default="fail_on_new",
@@ -137,13 +142,13 @@ def plan(
         target = schema.target(_to_version(config), config.schema_source)
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {from_version}; the release is {to_version}.")
-        if from_version == to_version:
+        made_before = warn_of_candidate_data(connected, schema, from_version, target, allow=config.allow_candidate_data)
+        if from_version == to_version and not made_before:
             context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
             return
         context.log.info(f"The origin will be frozen by {choice.strategy}. {choice.reason}")
         if config.schema_source is not None:
-            built_from = commit_of(target.package.path) or config.schema_source
-            context.log.info(f"The release candidate {target.release} was built from {built_from}.")
+            context.log.info(f"The release candidate {target.release} was built from {_source(config, target)}.")
         release = _plan(context, config, connected, server, choice, home, schema, from_version, target)
         ledger.try_events(
             connected.database,
@@ -153,7 +158,7 @@ def plan(
             release_id=release.release_id,
         )
         checks = runtime_checks(runtime, to_version, required=config.require_runtime_ready)
-        warnings = [*release.warnings, *runtime_warnings(checks)]
+        warnings = [*made_before, *release.warnings, *runtime_warnings(checks)]
         release = release.model_copy(update={"runtime": checks, "warnings": warnings})
         context.log.info(
             f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
@@ -169,6 +174,7 @@ def plan(
             "release": release.release_id,
             "from": release.from_version,
             "to": release.to_version,
+            "schema source": release.schema_source or "the package index",
             "warnings": "\n".join(release.warnings) or "none",
             "origin": release.server,
             "freezing": f"{release.strategy}: {release.strategy_reason}",
@@ -242,6 +248,14 @@ def _from_version(context: dg.OpExecutionContext, config: PlanConfig, origin: Or
     if version is None:
         raise AssertionError("one of the two is known")
     return version
+
+
+def _source(config: PlanConfig, target: Target) -> str | None:
+    """Where a candidate was built from; None for a published release."""
+    if config.schema_source is None:
+        return None
+    commit = commit_of(target.package.path)
+    return config.schema_source.strip() + (f", commit {commit}" if commit else "")
 
 
 def _to_version(config: PlanConfig) -> SchemaVersion | None:
@@ -366,6 +380,7 @@ def _describe(
         from_version=str(path.from_version),
         to_version=str(path.to_version),
         target=str(target.release),
+        schema_source=_source(config, target),
         described_by=str(source.version),
         integrity=Integrity(config.integrity),
         hop_timeout=config.hop_timeout,

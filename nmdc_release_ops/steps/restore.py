@@ -88,6 +88,8 @@ def restore(
                 migrator_module=plan.last_migrator_module,
                 staged=staged,
                 managed=plan.managed,
+                candidate=plan.candidate,
+                schema_source=plan.schema_source,
             )
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
@@ -114,6 +116,7 @@ def restore(
                 "changes": migrated.changes.describe(),
                 "changed": ", ".join(migrated.changes.changed) or "none",
                 "release": plan.release_id,
+                "schema source": plan.schema_source or "the package index",
             },
             tags={"schema_version": plan.to_version},
         )

@@ -241,3 +241,29 @@ def _send_chunks(handler: Handler, response: Response) -> None:
     for start in range(0, len(content), 100):
         part = content[start : start + 100]
         handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+
+def sends(content: bytes) -> Misbehaviour:
+    """Sends these bytes, which need not be HTTP, and closes the connection."""
+
+    def misbehave(handler: Handler, response: Response) -> None:
+        handler.wfile.write(content)
+        handler.break_off()
+
+    return misbehave
+
+
+def goes_on_with(content: bytes, more: bytes, pause: float = 0.05) -> Misbehaviour:
+    """Sends `content`, and `more` again and again, without an end."""
+
+    def misbehave(handler: Handler, response: Response) -> None:
+        service: LoopbackServer = handler.server.service  # type: ignore[attr-defined]
+        handler.close_connection = True
+        try:
+            handler.wfile.write(content)
+            while not service.over.wait(pause):
+                handler.wfile.write(more)
+        except OSError:
+            return
+
+    return misbehave

@@ -12,12 +12,15 @@ from nmdc_release_ops.schema.candidate import (
     fetch_candidate,
     release_named,
     require_source,
+    requirements_of,
     version_of,
 )
+from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.package import PackageUnreadable, SchemaPackages
 from nmdc_release_ops.schema.uv import run_uv
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 from nmdc_release_ops_tests.schema.checkout import MODULE, edit, make_checkout
+from nmdc_release_ops_tests.schema.index_server import loopback_index
 
 V = SchemaVersion.parse
 
@@ -97,6 +100,88 @@ def test_credentials_are_refused_and_not_repeated(source: str) -> None:
 def test_what_leads_nowhere_is_refused_with_examples_or_the_reason(source: str) -> None:
     with pytest.raises(InvalidSchemaSource, match=r"Examples|neither a wheel|reached by"):
         require_source(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "nmdc-schema @ https://example.org/${UV_INDEX_PRIVATE_PASSWORD}/nmdc_schema-1.0-py3-none-any.whl",
+        "nmdc-schema @ git+https://${UV_INDEX_PRIVATE_PASSWORD}.example.org/nmdc-schema",
+        "file:///$HOME/nmdc-schema",
+        "/tmp/${UV_INDEX_PRIVATE_PASSWORD}",
+        "nmdc-schema @ ${UV_INDEX_PRIVATE_PASSWORD}",
+    ],
+)
+def test_nothing_of_uvs_environment_is_put_into_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("UV_INDEX_PRIVATE_PASSWORD", "hunter2")
+    with pytest.raises(InvalidSchemaSource, match="dollar sign") as refusal:
+        fetch_candidate(tmp_path, source)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "nmdc-schema @ https://[",
+        "https://example.org:port/a.whl",
+        "https:///a.whl",
+        "git+https://example.org/nmdc-schema@--upload-pack=touch",
+        "git+ssh://-oProxyCommand=touch/nmdc-schema",
+        "git+https://example.org/nmdc-schema@somebody:hunter2@a-branch",
+        "https://example.org/a@b.whl",
+        "https://example.org/a.whl#--index-url=https://evil.example",
+        "git+https://example.org/nmdc-schema#egg=another",
+        "https://example.org/a.whl;python_version<'3'",
+        "https://example.org/a.whl\\",
+        "https://example.org/{a,b}.whl",
+        "https://example.org/\u00e4.whl",
+        "file://evil.example/a.whl",
+        "file:///no/such/folder",
+        "file:///etc/hostname",
+        "file:///etc/%00.whl",
+        "git+file://example.org/nmdc-schema",
+        "/" + "a" * 5_000,
+        "/a\x00b.whl",
+        "nmdc-schema[all] @ https://example.org/a.whl",
+        "nmdc-schema @ https://example.org/a.whl --no-index",
+        "-r https://example.org/a.txt",
+    ],
+)
+def test_what_does_not_belong_into_an_address_is_refused(source: str) -> None:
+    with pytest.raises(InvalidSchemaSource) as refusal:
+        require_source(source)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "git+https://github.com/microbiomedata/nmdc-schema@a/branch-1.0",
+        "git+https://github.com/microbiomedata/nmdc-schema@v11.25#subdirectory=packages/schema",
+        "https://example.org:8443/~me/nmdc_schema-11.26.0+local.1-py3-none-any.whl",
+    ],
+)
+def test_plain_addresses_are_taken_as_they_are(source: str) -> None:
+    assert require_source(source) == f"nmdc-schema @ {source}"
+
+
+def test_a_wheel_of_another_project_is_refused(tmp_path: Path) -> None:
+    wheel = tmp_path / "another-1.0-py3-none-any.whl"
+    with loopback_index("1.0") as index:
+        wheel.write_bytes(index.releases[0].wheel)
+    with pytest.raises(SchemaError, match="another"):
+        fetch_candidate(tmp_path, str(wheel))
+
+
+@pytest.mark.parametrize("requirement", ["--index-url https://evil.example", "a @ https://e/${UV_X}", "-e .", "a \\"])
+def test_a_package_that_requires_what_is_no_requirement_is_refused(tmp_path: Path, requirement: str) -> None:
+    folder = tmp_path / "nmdc_schema-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Name: nmdc-schema\nRequires-Dist: {requirement}\n\nText")
+    with pytest.raises(PackageUnreadable):
+        requirements_of(tmp_path)
 
 
 def test_everybodys_way_to_log_in_by_ssh_is_accepted() -> None:

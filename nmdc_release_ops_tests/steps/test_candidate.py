@@ -5,17 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.schema.package import SchemaPackages
+from nmdc_release_ops.schema.uv import run_uv
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.schema.checkout import MODULE, VERSION, edit, make_checkout
+from nmdc_release_ops_tests.schema.index_server import LoopbackIndex, PublishedRelease, loopback_index
 
 SECRET = "hunter2"
+LEDGER_FIELDS = {"created_at", "event", "from_schema_version", "to_schema_version", "migrator_module", "release_id"}
 
 
 @pytest.fixture
@@ -53,6 +57,76 @@ def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Work
     with MongoClient[Any](workplace.origin.server.uri) as client:
         studies = client[DATABASE].study_set
         assert studies.count_documents({"alternative_names": ["candidate"]}) == studies.count_documents({}) > 0
+
+
+@pytest.fixture
+def official(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackIndex]:
+    """An index, beside the real one, on which the checkout can be published as 11.26.0."""
+    with loopback_index() as index:
+        monkeypatch.setenv("UV_INDEX", index.simple)
+        monkeypatch.setenv("UV_INDEX_STRATEGY", "unsafe-best-match")
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+        yield index
+
+
+def publish(index: LoopbackIndex, checkout: Path, folder: Path) -> None:
+    project = checkout / "pyproject.toml"
+    project.write_text(project.read_text().replace(VERSION, "11.26.0"))
+    run_uv(["build", "--wheel", "--out-dir", str(folder), str(checkout)], what="a wheel")
+    (wheel,) = folder.glob("*.whl")
+    index.releases.append(PublishedRelease("11.26.0", wheel.read_bytes()))
+
+
+def froze(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a run did more than to plan."""
+    return any(event.is_step_start and event.step_key == "freeze" for event in result.all_events)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(2_400)
+def test_the_official_release_of_a_candidates_version_is_validated_and_recorded(
+    workplace: Workplace, checkout: Path, official: LoopbackIndex, tmp_path: Path
+) -> None:
+    first = workplace.release(schema_source=str(checkout))
+    assert first.success, failure_of(first)[1].description
+    candidate = first.output_for_node("plan")
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        kept = client["nmdc_release_ops"].journal.find_one({"_id": candidate.release_id})
+        assert kept is not None
+        assert (kept["candidate"], kept["schema_source"]) == (candidate.target, str(checkout))
+        again = workplace.release(schema_source=str(checkout))
+        assert again.success and not froze(again)
+
+        edit(checkout, "another")
+        with untouched(client):
+            step, failure = failure_of(workplace.release(schema_source=str(checkout)))
+        assert step == "plan" and "another candidate of the same version" in failure.description
+        # The official release was corrected after the candidate had been released.
+        publish(official, checkout, tmp_path / "dist")
+        with untouched(client):
+            step, failure = failure_of(workplace.release(target_version="11.26"))
+        assert step == "plan"
+        assert MODULE in failure.description and "Launch `rollback`" in failure.description
+        assert candidate.target in failure.description and str(checkout) in failure.description
+
+        studies = list(client[DATABASE].study_set.find())
+        result = workplace.release(target_version="11.26", allow_candidate_data=True)
+        assert result.success, failure_of(result)[1].description
+        plan = result.output_for_node("plan")
+        assert (plan.from_version, plan.to_version, plan.target, plan.migrators) == (
+            "11.26.0",
+            "11.26.0",
+            "11.26.0",
+            [],
+        )
+        assert "makes it official" in plan.warnings[0] and MODULE in plan.warnings[0]
+        assert result.output_for_node("validate").documents > 0
+        assert list(client[DATABASE].study_set.find()) == studies
+        last = client[DATABASE]["_migration_events"].find_one({}, {"_id": False}, sort=[("created_at", -1)])
+        assert last is not None and set(last) == LEDGER_FIELDS
+        assert (last["event"], last["to_schema_version"]) == ("MIGRATION_COMPLETED", "11.26.0")
+        done = workplace.release(target_version="11.26")
+        assert done.success and not froze(done)
 
 
 @pytest.mark.faults

@@ -1,0 +1,86 @@
+"""A deadline for a whole exchange over HTTP.
+
+A timeout of a socket is for the next bytes only: a service that sends one from time to time, be it of a header, of the
+handshake of TLS or of a chunk's length, would be listened to for ever.
+"""
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from requests.adapters import HTTPAdapter
+
+
+class Deadline:
+    """Breaks connections off after so many seconds from when the block is entered."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timer = threading.Timer(seconds, self._break_off)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._has_passed = False
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for watched in self._sockets:
+                watched.close()
+            self._sockets.clear()
+
+    def watch(self, connected: socket.socket) -> None:
+        """Break this connection off, too."""
+        # A copy of its own: TLS takes the descriptor out of the socket.
+        copy = socket.fromfd(connected.fileno(), connected.family, connected.type)
+        with self._lock:
+            self._sockets.append(copy)
+            if self._has_passed:
+                _shut_down(copy)
+
+    def explain(self) -> str | None:
+        """What became of the exchange if the deadline has passed."""
+        return f"the answer was not complete after {self._seconds:.3g} s" if self._has_passed else None
+
+    def _break_off(self) -> None:
+        with self._lock:
+            self._has_passed = True
+            for watched in self._sockets:
+                _shut_down(watched)
+
+
+class WatchedAdapter(HTTPAdapter):
+    """requests' adapter, whose connections a deadline watches."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        super().__init__()
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The pool of connections that requests would use."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _watched(pool.ConnectionCls, self._deadline)
+        return pool
+
+
+def _watched(kind: Any, deadline: Deadline) -> Any:
+    class Watched(kind):  # type: ignore[misc]
+        def _new_conn(self) -> socket.socket:
+            connected: socket.socket = super()._new_conn()
+            deadline.watch(connected)
+            return connected
+
+    return Watched
+
+
+def _shut_down(connected: socket.socket) -> None:
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,109 @@
+"""Which releases of the schema the package index has. That one is absent is only said where it is certain.
+
+Migrators run in the release that last corrected them (`schema.shipping`): an index that refuses to answer must not be
+taken for one that has no such release, or an uncorrected migrator would be chosen.
+"""
+
+import re
+
+from nmdc_release_ops.schema.uv import (
+    SECONDS,
+    InstallationFailed,
+    PackageIndexUnusable,
+    SchemaReleaseNotFound,
+    python,
+    run_uv,
+)
+from nmdc_release_ops.schema.version import SchemaVersion
+
+NAME = "nmdc-schema"
+# uv logs the status of every answer of an index only here.
+_LOG = "uv_client::cached_client=trace"
+_ANSWER = re.compile(
+    rf"^TRACE Received response for \w+ request with status (\d+).* for: (\S*/{NAME}/?)$", re.MULTILINE
+)
+_LISTED = {"200", "304", "404"}
+# The whole of what uv says where the index's list has no release that was asked for. Where it says anything else, such as
+# that a release cannot be used with this Python, or was filtered out, it is not absent.
+_ABSENT = re.compile(
+    r"error: No solution found when resolving dependencies\s+cause: Because (?P<why>"
+    rf"only {NAME}\S+ is available"
+    rf"|only the following versions of {NAME} are available:(?:\s+{NAME}\S+)+"
+    rf"|there (?:is no version|are no versions) of {NAME}[=<>]\S+"
+    rf")\s+and you require {NAME}\S+, we can conclude that your requirements are unsatisfiable\."
+    # Hints that take nothing back.
+    rf"(?:\s+hint: (?:`{NAME}` was found on|Pre-releases are available)[^\n]*)*\s*",
+)
+# What changes the question, set for installations perhaps.
+_NOT_ASKED_WITH = {"UV_CONSTRAINT": None, "UV_OVERRIDE": None, "UV_EXCLUDE": None}
+
+
+def find_release(requirement: str, resolution: str, seconds: float = SECONDS) -> SchemaVersion:
+    """The release that meets a requirement.
+
+    Args:
+        requirement: "nmdc-schema>=11.2.5,<=11.25.0".
+        resolution: uv's "highest" or "lowest-direct".
+        seconds: how long the index may take.
+
+    Raises:
+        SchemaReleaseNotFound: the index lists releases, and none that meets it.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: whether there is one is not known.
+    """
+    try:
+        printed = _ask(requirement, seconds, "--resolution", resolution, "--refresh-package", NAME)
+    except InstallationFailed as error:
+        found = says_absent(error.said)
+        if found is None:
+            raise
+        if not found["why"].startswith("only"):
+            # An empty list, such as a proxy's page for logging in, says the same.
+            _ask(NAME, seconds, "--prerelease", "allow")
+        raise SchemaReleaseNotFound(
+            f"There is no {requirement.replace('==', ' ')} on the package index. Look for the version's spelling at the "
+            "schema project's releases; a release that has just been published may take some minutes to appear."
+        ) from None
+    for line in printed.splitlines():
+        name, separator, version = line.strip().partition("==")
+        if separator and name == NAME:
+            return SchemaVersion.parse(version)
+    raise InstallationFailed(f"which release of {requirement} there is", printed)
+
+
+def says_absent(said: str) -> re.Match[str] | None:
+    """Whether uv says that the index's list has no such release, and nothing else; a match of `why`."""
+    # An installation tells first which interpreter it uses.
+    return _ABSENT.fullmatch(said[max(said.find("error: "), 0) :])
+
+
+def _ask(requirement: str, seconds: float, *arguments: str) -> str:
+    question = [
+        *("pip", "compile", "-", "--no-deps", "--no-header", "--no-annotate"),
+        *("--python", python(), *arguments),
+    ]
+    variables = {**_NOT_ASKED_WITH, "RUST_LOG": _LOG}
+    try:
+        printed, logged = run_uv(
+            question, what=requirement, requirements=requirement + "\n", environment=variables, seconds=seconds
+        )
+    except InstallationFailed as error:
+        _require_listed(requirement, error.logged)
+        raise
+    _require_listed(requirement, logged)
+    return printed
+
+
+def _require_listed(requirement: str, logged: str) -> None:
+    """Refuse an answer that was put together while one of several indexes refused to say what it has.
+
+    With uv's index strategies `unsafe-*` uv goes on without it, and does not say so.
+
+    Raises:
+        PackageIndexUnusable.
+    """
+    for status, address in _ANSWER.findall(logged):
+        if status not in _LISTED:
+            raise PackageIndexUnusable(
+                f"The package index did not say whether there is {requirement}: {address} answered with {status}. Check uv's "
+                "index settings (UV_DEFAULT_INDEX, UV_INDEX) and the credentials for it."
+            )
