@@ -19,6 +19,7 @@ from nmdc_release_ops.resources import (
     TransformerResource,
 )
 from nmdc_release_ops.schema.candidate import release_named
+from nmdc_release_ops.schema.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.steps.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.display import duration, log_progress, table
@@ -156,6 +157,8 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
                 "Correct the data in the origin, or have the migrator corrected, and launch a new release.\n\n"
                 f"{message.get('traceback', '')}"
             )
+    if code == NOT_WRITTEN:
+        raise FileNotWritten("the folder for temporary files", "there is no room for the worker's messages")
     if code != 0 or not any(message["kind"] == "migrator" for message in messages):
         raise WorkerDied(
             f"The process that ran {hop.module} ended with exit code {code} before the migrator was done. Its output is "

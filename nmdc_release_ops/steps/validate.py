@@ -159,7 +159,9 @@ def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, doc
                 "Nothing of it was used. Dump again."
             )
     if code == NOT_WRITTEN:
-        raise FileNotWritten(folder, "the disk is full or cannot be written, even for the worker's own messages")
+        raise FileNotWritten(
+            f"{folder}, or the folder for temporary files", "there is no room for the worker's messages"
+        )
     if code != 0 or not any(message["kind"] == "summary" for message in messages):
         raise WorkerDied(
             f"The process that validates ended with exit code {code} before it was done. Its output is on the run "

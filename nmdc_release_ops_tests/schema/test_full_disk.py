@@ -11,7 +11,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.schema.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
-from nmdc_release_ops_tests.schema.running import Ended, run
+from nmdc_release_ops_tests.schema.running import Ended, run, start
 from nmdc_release_ops_tests.schema.validating import extras
 
 DATABASE = "full_disk_of_a_worker"
@@ -92,3 +92,16 @@ def test_no_room_for_a_result_is_told_by_the_file(
     assert ended.code == NOT_WRITTEN
     (told,) = ended.of_kind("not_written")
     assert told == {"kind": "not_written", "path": str(tmp_path / file), "reason": "No space left on device"}
+
+
+@pytest.mark.parametrize("task", ["validate", "migrate"])
+def test_a_worker_without_room_for_its_messages_says_so_by_its_exit_code(
+    environment: SchemaEnvironment,
+    compiled: Path,
+    scratch_mongod: PrivateMongod,
+    tmp_path: Path,
+    task: str,
+) -> None:
+    (tmp_path / "messages").symlink_to("/dev/full")
+    given = {**extras(compiled, tmp_path, DATABASE, ["study_set"]), "migrators": []}
+    assert start(environment, task, scratch_mongod.uri, given, tmp_path).wait(timeout=300) == NOT_WRITTEN

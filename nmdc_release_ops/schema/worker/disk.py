@@ -3,7 +3,7 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,10 +11,9 @@ from dagster_pipes import PipesContext
 
 EXIT_CODE = 74
 """Of a worker that could not write a file. Its message may not have arrived: it is written to a file too."""
-_DISK = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),
-    *(errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR),
-}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+# Of a file that is known to be written, these say the same; of others they may say anything.
+_CANNOT_BE_WRITTEN = {errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 _SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -49,16 +48,30 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        reason = reason_of(error)
+        reason = full_disk(error) or _other_reason(error)
         if reason is None:
             raise
         raise NotWritten(str(path), reason) from error
 
 
-def reason_of(error: BaseException) -> str | None:
-    """Why the disk made something fail, as the system says it; None where it was not the disk."""
+def run_main(main: Callable[[], int]) -> int:
+    """Run a worker's `main`; return its exit code, also where there is no room even for its messages."""
+    try:
+        return main()
+    except OSError as error:
+        if full_disk(error) is None:
+            raise
+        return EXIT_CODE
+
+
+def full_disk(error: BaseException) -> str | None:
+    """What the system says where something failed because a disk is full, or is only to be read; None where it did not."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno in _FULL else None
+
+
+def _other_reason(error: OSError | sqlite3.Error) -> str | None:
     if isinstance(error, OSError):
-        return os.strerror(error.errno) if error.errno in _DISK else None
+        return os.strerror(error.errno) if error.errno in _CANNOT_BE_WRITTEN else None
     # The lowest byte tells the kind of fault, the others more of it.
     code = getattr(error, "sqlite_errorcode", None)
     return str(error) if code is not None and code & 0xFF in _SQLITE else None

@@ -19,7 +19,7 @@ from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo.database import Database
 
 from .adapter import Outcome, make_adapter
-from .disk import reason_of
+from .disk import full_disk, run_main
 from .parent import die_with_parent
 from .release import require_version, transformer
 from .telling import telling
@@ -57,7 +57,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
                 "type": type(error).__name__,
                 "message": str(error),
                 "document": _described(outcome),
-                "disk": reason_of(error),
+                "disk": full_disk(error),
                 "traceback": traceback.format_exc(),
             }
         )
@@ -105,4 +105,4 @@ def _described(outcome: Outcome) -> dict[str, str] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -25,7 +25,7 @@ from .archived import ArchivedFile, ArchiveFileDamaged
 from .before import Before, Earlier
 from .compiled import CompiledSchema, Document
 from .crew import Crew
-from .disk import NotWritten, writing
+from .disk import NotWritten, run_main, writing
 from .identifiers import Identifiers
 from .integrity import Found, duplicate
 from .judging import Assignment, Verdict, ids_of_lot, judge_lot, sit_down
@@ -134,4 +134,4 @@ def _before(described: dict[str, Any] | None) -> Before | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -1,0 +1,78 @@
+"""A step that cannot write a file, or finds the archive damaged, fails with words for an operator, and changes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests.prepared_release import PreparedRelease, failed_plainly, prepared
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_000)]
+
+FULL = Path("/dev/full")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+    for workplace in make_workplace(tmp_path_factory.mktemp("unwritable"), schema_cache, scale=500):
+        with MongoClient[Any](workplace.origin.server.uri) as client:
+            # A violation that the data have already, so that the archive is looked into.
+            client[DATABASE].data_object_set.update_one(
+                {"was_generated_by": {"$exists": True}}, {"$set": {"was_generated_by": "nmdc:wfmgan-11-nobody.1"}}
+            )
+        yield workplace
+
+
+@pytest.fixture(scope="module")
+def release(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
+    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=60) as made:
+        yield made
+
+
+@pytest.fixture
+def folder(workplace: Workplace, release: PreparedRelease) -> Path:
+    """Of the release."""
+    (found,) = (workplace.home / "releases").iterdir()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("step", "file", "opened"),
+    [
+        ("validate", "violations.jsonl", "violations.jsonl"),
+        ("validate", "validation.json", "validation.json"),
+        ("validate", "validation.html", "validation.html.partial"),
+        ("migrate", "difference.json", "difference.json.partial"),
+        ("migrate", "difference.html", "difference.html.partial"),
+    ],
+)
+def test_a_full_disk_is_told_by_the_file_whatever_is_written(
+    release: PreparedRelease, folder: Path, step: str, file: str, opened: str
+) -> None:
+    # Opens, and is full.
+    (folder / opened).unlink(missing_ok=True)
+    (folder / opened).symlink_to(FULL)
+    try:
+        description = failed_plainly(release.execute([step]))
+    finally:
+        (folder / opened).unlink(missing_ok=True)
+    assert f"The file could not be written to {folder / file}: No space left on device. Make room" in description
+    assert "docs/runbook.md, FileNotWritten" in description
+    release.assert_nothing_lost()
+
+
+def test_validation_refuses_an_archive_that_is_not_what_was_dumped(release: PreparedRelease, folder: Path) -> None:
+    file = folder / "archive" / DATABASE / "data_object_set.bson.gz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        description = failed_plainly(release.execute(["validate"]))
+    finally:
+        file.write_bytes(whole)
+    assert f"{file}" in description and "is not what was dumped" in description
+    assert "docs/runbook.md, ArchiveDamaged" in description
+    release.assert_nothing_lost()
