@@ -9,6 +9,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ConfigDict
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
@@ -90,7 +91,7 @@ class Account:
 
 
 def count_writes(database: Database[Document], cluster_time: ClusterTime, names: Set[str], most: int) -> Account | None:
-    """What was written to these collections since; None where the oplog does not reach back so far.
+    """What was written to these collections since; None where the oplog does not reach back so far, or may not be read.
 
     The stream is known to have come to the present when it shows a document that is written for the purpose.
 
@@ -136,7 +137,9 @@ def _events(
         },
         {"$project": {"operationType": 1, "ns": 1, "to": 1, "documentKey._id": 1}},
     ]
-    with database.watch(
+    # Change streams take no other read concern, and the connection of a release has another one.
+    majority = database.with_options(read_concern=ReadConcern("majority"))
+    with majority.watch(
         pipeline, start_at_operation_time=cluster_time.timestamp(), max_await_time_ms=_WAIT_MILLISECONDS
     ) as stream:
         database[_MARKER].insert_one({"_id": marker})

@@ -10,6 +10,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo import unchanged
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.collections import collection_hashes
+from nmdc_release_ops.mongo.connection import connect
 from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops.mongo.unchanged import changed_since, touched_since
 
@@ -38,6 +39,14 @@ def test_what_nobody_wrote_to_is_unchanged(database: Any) -> None:
     assert touched_since(database, then, NAMES) == set()
     assert changed_since(database, then, hashes) == []
     assert sorted(database.list_collection_names()) == ["a_set", "b_set", "c_set", "other"]
+
+
+def test_the_connection_that_releases_use_reads_the_change_stream(scratch_mongod: PrivateMongod, database: Any) -> None:
+    """It reads with a concern of its own, which change streams do not take."""
+    then = moment(database)
+    database.a_set.insert_one({"_id": 99})
+    with connect(scratch_mongod.uri, whose="origin", variable="a test") as client:
+        assert touched_since(client[database.name], then, NAMES) == {"a_set"}
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,9 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
         if content is not None:
             file.write_bytes(content)
         given = extras(compiled, tmp_path, DATABASE, [RUN], before)
-        ended = run(environment, "validate", scratch_mongod.uri, given, tmp_path)
+        folder = tmp_path / damage
+        folder.mkdir()
+        ended = run(environment, "validate", scratch_mongod.uri, given, folder)
         (told[damage],) = ended.of_kind("archive_damaged")
         assert ended.code not in (0, NOT_WRITTEN)
         assert ended.of_kind("summary") == []
