@@ -135,16 +135,27 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
     are under way are not looked at.
     """
     names = find_names(origin)
-    seen: set[UUID] = set()
-    found = []
+    occupants = {name: uuid for uuid, name in names.items()}
+    places: dict[UUID, tuple[str, Journal]] = {}
     for journal in list_journals(origin.client, origin.name):
         for uuid, place in journal.places.items():
-            name = names.get(uuid)
-            is_away = name is not None and name != place and is_ours(name) and not is_ours(place)
-            if uuid not in seen and name is not None and is_away and not journal.is_under_way:
-                found.append(Move(uuid=uuid, source=name, target=place))
-            seen.add(uuid)
-    return found
+            places.setdefault(uuid, (place, journal))
+
+    def is_occupied_rightly(place: str) -> bool:
+        # Journals of releases that had no number are in the order of other machines' clocks, which may be wrong.
+        occupant = occupants.get(place)
+        return occupant in places and places[occupant][0] == place
+
+    return [
+        Move(uuid=uuid, source=names[uuid], target=place)
+        for uuid, (place, journal) in places.items()
+        if uuid in names
+        and names[uuid] != place
+        and is_ours(names[uuid])
+        and not is_ours(place)
+        and not journal.is_under_way
+        and not is_occupied_rightly(place)
+    ]
 
 
 def require_placed(origin: Database[Document]) -> None:

@@ -11,6 +11,7 @@ from bson.datetime_ms import DatetimeMS
 
 from nmdc_release_ops.mongo import journal as journal_module
 from nmdc_release_ops.mongo import ledger, swap
+from nmdc_release_ops.mongo import moves as moves_module
 from nmdc_release_ops.mongo.bookkeeping import LedgerChanged, conforming_version, require_conforming, settle
 from nmdc_release_ops.mongo.changes import ChangeSet, compare, snapshot
 from nmdc_release_ops.mongo.freeze import thaw
@@ -319,7 +320,7 @@ def validated_if_possible(origin: Any) -> Iterator[None]:
 
 
 def stop_after_the_first_move(monkeypatch: pytest.MonkeyPatch, origin: Any, journal: journal_module.Journal) -> None:
-    make = journal_module.make
+    make = moves_module.make
 
     class Stopped(Exception):
         pass
