@@ -25,7 +25,7 @@ from nmdc_release_ops.mongo.comparison import State, compare_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.progress import Progress, Report, silent
-from nmdc_release_ops.mongo.raw import RawWriter
+from nmdc_release_ops.mongo.raw import RawWriter, may_hold_empty_timestamp
 
 _READ_BYTES = 4 * 1024 * 1024
 # The library's stubs take its exception for an instance of one.
@@ -147,22 +147,44 @@ def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:
         ArchiveDamaged: if it is not gzipped, or ends within a document.
     """
     rest = b""
+    for chunk in _uncompress(file, path):
+        run = rest + chunk if rest else chunk
+        position = 0
+        length = len(run)
+        while length - position >= 4:
+            end = position + int.from_bytes(run[position : position + 4], "little")
+            if end > length or end <= position:
+                break
+            yield run[position:end]
+            position = end
+        rest = run[position:]
+        if len(rest) > _LONGEST_DOCUMENT:
+            raise ArchiveDamaged(f"{path} holds something longer than any document. Dump again.")
+    if rest:
+        raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")
+
+
+def file_may_hold_empty_timestamp(path: Path) -> bool:
+    """`may_hold_empty_timestamp` of a file of an archive.
+
+    Raises:
+        ArchiveDamaged: if it is not gzipped.
+    """
+    rest = b""
+    with path.open("rb") as opened:
+        for chunk in _uncompress(HashedFile(opened), path):
+            run = rest + chunk
+            if may_hold_empty_timestamp(run):
+                return True
+            # What could be the beginning of one: a name holds no zeros, and they follow it.
+            rest = run[run.rstrip(b"\0").rfind(b"\0") + 1 :]
+    return False
+
+
+def _uncompress(file: HashedFile, path: Path) -> Iterator[bytes]:
     try:
         with igzip.IGzipFile(fileobj=file, mode="rb") as uncompressed:
             while chunk := uncompressed.read(_READ_BYTES):
-                run = rest + chunk if rest else chunk
-                position = 0
-                length = len(run)
-                while length - position >= 4:
-                    end = position + int.from_bytes(run[position : position + 4], "little")
-                    if end > length or end <= position:
-                        break
-                    yield run[position:end]
-                    position = end
-                rest = run[position:]
-                if len(rest) > _LONGEST_DOCUMENT:
-                    raise ArchiveDamaged(f"{path} holds something longer than any document. Dump again.")
+                yield chunk
     except _NOT_GZIPPED as error:
         raise ArchiveDamaged(f"{path} cannot be uncompressed: {error}. Dump again.") from error
-    if rest:
-        raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.archive import ArchivedCollection, HashedFile, Manifest, verify
+from nmdc_release_ops.mongo.archive import Manifest, verify
 from nmdc_release_ops.mongo.collections import Collection
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.file_names import reads_back
-from nmdc_release_ops.mongo.load import LoadFailed, load, load_collection, prove, read_documents
+from nmdc_release_ops.mongo.load import LoadFailed, file_may_hold_empty_timestamp, load, load_collection, prove
 from nmdc_release_ops.mongo.progress import Report, silent
 from nmdc_release_ops.mongo.raw import may_hold_empty_timestamp, read_raw
 from nmdc_release_ops.mongo.staging import Staged, stage, stage_with
@@ -49,7 +49,7 @@ def load_with_mongorestore(
         load(folder, manifest, database, report=report)
         return
     verify(folder, manifest)
-    for_driver = [one for one in manifest.collections if _holds_empty_timestamp(folder, one)]
+    for_driver = [one for one in manifest.collections if file_may_hold_empty_timestamp(folder / one.file)]
     database.client.drop_database(database.name)
     if len(for_driver) < len(manifest.collections):
         arguments = load_arguments(manifest.database, database.name, [one.name for one in for_driver], folder)
@@ -70,12 +70,6 @@ def load_with_mongorestore(
 # document by itself, so before others that precede it, without bypassing validation, and updates it afterwards. Versions
 # of it before 100.12 let the server replace them by the present moment.
 _EMPTY_TIMESTAMP = "it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not restore exactly"
-
-
-def _holds_empty_timestamp(folder: Path, archived: ArchivedCollection) -> bool:
-    path = folder / archived.file
-    with path.open("rb") as file:
-        return any(map(may_hold_empty_timestamp, read_documents(HashedFile(file), path)))
 
 
 def load_arguments(source: str, target: str, without: Iterable[str], folder: Path) -> list[str]:
