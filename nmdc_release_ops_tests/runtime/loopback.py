@@ -133,6 +133,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._receive()
 
+    def do_HEAD(self) -> None:
+        self._receive()
+
     def do_POST(self) -> None:
         self._receive()
 
@@ -155,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, response: Response) -> None:
         content = response.encoded()
         self.send_head(response, len(content))
-        if response.status not in (204, 304):
+        if response.status not in (204, 304) and self.command != "HEAD":
             self.wfile.write(content)
 
     def send_head(self, response: Response, length: int) -> None:
