@@ -57,6 +57,8 @@ def _run(command: list[str], lifeline: int) -> int:
         pass
     if program.poll() is None:
         program.terminate()
+        # One that is suspended could not heed that.
+        program.send_signal(signal.SIGCONT)
         try:
             program.wait(timeout=SHUTDOWN_SECONDS)
         except subprocess.TimeoutExpired:

@@ -8,6 +8,7 @@ sees to that.
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.guard import SHUTDOWN_SECONDS
@@ -31,7 +31,10 @@ OLDEST_VERSION = (100, 3)
 """`--config` came with Database Tools 100.3.0."""
 SECONDS_BETWEEN_LINES = 5.0
 LINES_IN_ERRORS = 10
+SILENT_SECONDS = 60 * 60.0
+"""A tool that logs nothing for so long hangs. It logs every three seconds, except while the server builds indexes."""
 _VERSION_SECONDS = 30
+_READ_BYTES = 65_536
 
 Tell = Callable[[str], None]
 """Takes a line for people."""
@@ -43,6 +46,10 @@ class ToolsMissing(MongoError):
 
 class ToolFailed(MongoError):
     """A tool ended with an error."""
+
+
+class ToolHung(ToolFailed):
+    """A tool logged nothing for too long, and was ended."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +89,32 @@ def find_tools() -> str:
     return versions[MONGODUMP]
 
 
-def run(*invocations: Invocation, folder: Path, tell: Tell) -> None:
+def run(*invocations: Invocation, folder: Path, tell: Tell, silent_seconds: float = SILENT_SECONDS) -> None:
     """Run a tool to its end, or several with each one's output as the next one's input.
 
     Args:
         folder: where the files with the connection strings may be for as long as it lasts; readable by its owner only.
         tell: gets what the tools log: what is done with a collection, and how far it is every few seconds.
 
+        silent_seconds: how long they may log nothing.
+
     Raises:
         ToolFailed: with the last lines of the log.
+        ToolHung: they were ended.
     """
     log = _Log(tell, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
     with (
         tempfile.TemporaryDirectory(prefix=".mongo-tools-", dir=folder) as private,
-        _started(invocations, Path(private)) as (lines, guards),
+        _started(invocations, Path(private)) as (logged, guards),
     ):
-        for line in lines:
-            log.add(line)
+        try:
+            for line in _read_lines(logged, silent_seconds):
+                log.add(line)
+        except TimeoutError:
+            names = " and ".join(invocation.tool for invocation in invocations)
+            raise ToolHung(
+                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was ended. The end of its log:\n{log.end()}"
+            ) from None
         codes = [guard.wait() for guard in guards]
     if any(codes):
         ends = " and ".join(
@@ -109,31 +125,50 @@ def run(*invocations: Invocation, folder: Path, tell: Tell) -> None:
 
 
 @contextmanager
-def _started(
-    invocations: Sequence[Invocation], private: Path
-) -> Iterator[tuple[IO[str], list[subprocess.Popen[bytes]]]]:
-    """What the tools log, and the guards that they run under. Leaving the block ends those that still run."""
+def _started(invocations: Sequence[Invocation], private: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
+    """The file descriptor of what the tools log, and the guards that they run under. Leaving the block ends those that
+    still run.
+    """
     guards: list[subprocess.Popen[bytes]] = []
     # Nothing is ever written to the lifeline: the guards see it end when we close it, or are gone.
     lifeline, our_end = os.pipe()
     log, logged = os.pipe()
     links = [os.pipe() for _ in invocations[1:]]
     try:
-        with open(log, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 (not a path)
-            try:
-                for position, invocation in enumerate(invocations):
-                    source = links[position - 1][0] if position > 0 else subprocess.DEVNULL
-                    target = links[position][1] if position < len(links) else subprocess.DEVNULL
-                    config = private / f"{position}.yaml"
-                    guards.append(_start(invocation, config, lifeline, source, target, logged))
-            finally:
-                for number in (lifeline, logged, *(number for link in links for number in link)):
-                    os.close(number)
-            yield lines, guards
+        try:
+            for position, invocation in enumerate(invocations):
+                source = links[position - 1][0] if position > 0 else subprocess.DEVNULL
+                target = links[position][1] if position < len(links) else subprocess.DEVNULL
+                config = private / f"{position}.yaml"
+                guards.append(_start(invocation, config, lifeline, source, target, logged))
+        finally:
+            for number in (lifeline, logged, *(number for link in links for number in link)):
+                os.close(number)
+        yield log, guards
     finally:
+        os.close(log)
         os.close(our_end)
         for guard in guards:
             _wait_until_ended(guard)
+
+
+def _read_lines(log: int, silent_seconds: float) -> Iterator[str]:
+    """Each line of a pipe, until its other end is closed.
+
+    Raises:
+        TimeoutError: nothing came for so long.
+    """
+    rest = b""
+    while True:
+        readable, _, _ = select.select([log], [], [], silent_seconds)
+        if not readable:
+            raise TimeoutError
+        chunk = os.read(log, _READ_BYTES)
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+        if not chunk:
+            yield rest.decode(errors="replace")
+            return
 
 
 def _start(

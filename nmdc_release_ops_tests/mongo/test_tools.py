@@ -19,6 +19,7 @@ from nmdc_release_ops.mongo.tools import (
     MONGORESTORE,
     Invocation,
     ToolFailed,
+    ToolHung,
     ToolsMissing,
     find_tools,
     run,
@@ -292,3 +293,19 @@ def test_the_tools_are_told_what_to_do_by_these_arguments() -> None:
         r"--nsTo=nmdc._release.staged.a\*\\b",
         "--archive",
     ]
+
+
+@pytest.mark.parametrize("hang", ["time.sleep(600)", "os.kill(os.getpid(), 19)"], ids=["asleep", "suspended"])
+def test_a_tool_that_logs_nothing_for_long_is_ended_and_the_step_fails(
+    stand_in: StandIn, release: Path, tmp_path: Path, hang: str
+) -> None:
+    pid = tmp_path / "pid"
+    stand_in(
+        MONGODUMP,
+        f"open({str(pid)!r}, 'w').write(str(os.getpid()))\nprint('begun', file=sys.stderr, flush=True)\n{hang}",
+    )
+    with pytest.raises(ToolHung, match=r"mongodump logged nothing for 0 minutes and was ended[^$]*begun"):
+        run(Invocation(MONGODUMP, [], URI), folder=release, tell=lambda line: None, silent_seconds=2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert list(release.iterdir()) == []
