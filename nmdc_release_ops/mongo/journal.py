@@ -1,7 +1,7 @@
 """The journal of a swap: every move, listed before the first is made, in the origin's state database.
 
-A collection keeps its UUID when it is renamed, so that after a crash each move of the journal can be told to have
-happened or not.
+A collection keeps its UUID when it is renamed, so that after a crash the UUIDs show which moves of the journal
+were made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class SwapBlocked(MongoError):
 
 
 class SwapUnderWay(MongoError):
-    """Half a swap must not be seen by writers: the origin stays frozen until it is finished or undone."""
+    """A swap is half done: the origin stays frozen until it is finished or undone, so that nobody writes to it meanwhile."""
 
     def __init__(self, journal: "Journal") -> None:
         if journal.state is State.ROLLING_BACK:

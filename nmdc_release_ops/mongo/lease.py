@@ -3,7 +3,7 @@
 It is taken before the origin is frozen and given back after it is thawed, so that whoever finds it knows that
 there may be something to undo. What a lease was is kept afterwards, one document per freeze.
 
-Whoever holds it says so every few seconds (`heartbeat`), so that a machine that was lost can be told from one that works.
+Its holder sends a heartbeat every few seconds (`heartbeat`), which distinguishes a working machine from a lost one.
 Everything that must not happen twice or too late (the swap, the thaw) first makes sure, in the same transaction, that
 the lease is still its own.
 
@@ -41,7 +41,7 @@ class LeaseHeld(MongoError):
 
 
 class LeaseLost(MongoError):
-    """The lease was this run's and is not any more: the origin has been thawed, or another run goes on in its place."""
+    """The lease was this run's and no longer is: the origin was thawed, or another run has taken over."""
 
 
 class Strategy(StrEnum):

@@ -69,7 +69,7 @@ def prepare_rollback(
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
-    The release holds the origin frozen. A rollback that was begun before is gone on with.
+    The release holds the origin frozen. A rollback that was begun before is continued.
 
     Args:
         run_id: of the run that holds the lease.
