@@ -1,4 +1,4 @@
-"""Writing files, and one error for a disk that is full or cannot be written."""
+"""Writing files, and one error for a disk that is full or not writable."""
 
 import errno
 import os
@@ -7,31 +7,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# Of a file that is known to be written, these say the same; of others they may say anything.
+# These mean the same for a file that is known to be being written; elsewhere they can mean anything.
 _CANNOT_BE_WRITTEN = {errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 MAKE_ROOM = "Make room, or point NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
 
 
 class FileNotWritten(Exception):
-    """A file could not be written: the disk is full, most often, or it cannot be written.
+    """A file could not be written. Usually the disk is full; it can also be read-only, or permissions can be missing.
 
     Attributes:
         path: of the file, or of the folder that it was to be in.
-        reason: as the system says it.
+        reason: in the system's words.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"The file could not be written to {path}: {reason}. {MAKE_ROOM}")
+        super().__init__(f"{path} could not be written: {reason}. {MAKE_ROOM}")
 
 
 @contextmanager
 def writing(path: Path | None = None) -> Iterator[None]:
-    """Name what could not be written, if something fails in the block because of the disk.
+    """Name the file that could not be written when the block fails because of the disk.
 
     Args:
-        path: of the file, or of its folder; None where many may be written, and what the system names is taken.
+        path: of the file, or of its folder. None where the block writes many files; then the one that the system names is used.
 
     Raises:
         FileNotWritten
@@ -46,7 +46,7 @@ def writing(path: Path | None = None) -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, durably, in place of an earlier one. There is all of it, or what was there before.
+    """Write a file durably and atomically: afterwards the path holds all of it, or what was there before.
 
     Raises:
         FileNotWritten

@@ -22,7 +22,7 @@ from nmdc_release_ops.steps.validate import validate
 RELEASE_TAG = {"nmdc_release_ops/release": "data"}
 """`dagster.yaml` lets one run with this tag go on at a time."""
 HOOKS = {thaw_after_failure, thaw_after_last_step, tell_progress}
-"""Of the jobs that freeze the origin: however a run of theirs ends, it does not leave the origin frozen by accident."""
+"""For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident."""
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)

@@ -1,4 +1,4 @@
-"""Where records come from: every step makes sure that what it is handed belongs together.
+"""Where records come from: every step checks that the records it receives belong together.
 
 Steps can be re-executed in any selection, and each takes the newest record of every other step. Without this check a new
 archive could be paired with an older migration, and a migration with the validation of another one.
@@ -12,7 +12,7 @@ from nmdc_release_ops.records import Archive, MigratedDatabase, Record, Validati
 
 
 class LineageBroken(Exception):
-    """A record was made from another record than the one that it was handed on with.
+    """A record was made from a different record than the one it arrived with.
 
     Attributes:
         step: the first step that has to be re-executed.
@@ -21,8 +21,8 @@ class LineageBroken(Exception):
     def __init__(self, step: str, source: str) -> None:
         self.step = step
         super().__init__(
-            f"`{source}` was executed again, and `{step}` has not been since: its result was made from an earlier result of "
-            f"`{source}`. Nothing was done with it. Re-execute this run from `{step}`, with all the steps after it."
+            f"`{source}` was executed again, but `{step}` was not: its result was made from an earlier result of `{source}`. "
+            f"Nothing was done with it. Re-execute this run from `{step}`, with all the steps after it."
         )
 
 
@@ -35,7 +35,7 @@ class CollectionsDisagree(Exception):
 
 
 def made_from(**records: Record) -> Mapping[str, str]:
-    """What a record keeps of those that it was made from: their digests and those of their own sources, by step."""
+    """Digests of the given records and of their own sources, by step: what a record keeps of what it was made from."""
     sources: dict[str, str] = {}
     for step, record in records.items():
         sources |= {**record.made_from, step: record.digest}
@@ -43,7 +43,7 @@ def made_from(**records: Record) -> Mapping[str, str]:
 
 
 def require_lineage(**records: Record) -> None:
-    """Make sure that each record was made from those before it.
+    """Check that each record was made from those before it.
 
     Args:
         records: by the step that made each, in the order of the steps.
@@ -63,20 +63,20 @@ def read_archive(folder: Path, manifest_sha256: str) -> Manifest:
     """The manifest of the archive that a record is about.
 
     Raises:
-        ArchiveReplaced: it was dumped again since.
+        ArchiveReplaced: the folder was dumped to again since.
         ArchiveDamaged: see `read_manifest`.
     """
     manifest = read_manifest(folder)
     if sha256_of(folder / MANIFEST) != manifest_sha256:
         raise ArchiveReplaced(
-            f"{folder} was dumped again since, and holds another archive than the one that this run was handed. Re-execute this "
-            "run from `dump`, with all the steps after it."
+            f"{folder} was dumped again since, and no longer holds the archive that this run was given. Re-execute this run from "
+            "`dump`, with all the steps after it."
         )
     return manifest
 
 
 def require_same_data(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> None:
-    """Make sure that every collection was validated as it was migrated, and an untouched one is as it was dumped.
+    """Check that every collection was validated as it was migrated, and that an untouched one is as it was dumped.
 
     Raises:
         CollectionsDisagree: naming the collections.
@@ -111,7 +111,7 @@ def _disagreements(archive: Archive, migrated: MigratedDatabase, validation: Val
 
 
 def _uncovered(where: str, names: Collection[str], listed: list[str]) -> Iterator[str]:
-    """Every collection is to be in exactly one list of the changes."""
+    """Every collection has to be in exactly one list of the changes."""
     for name in sorted({*names, *listed}):
         if name not in names or listed.count(name) != 1:
             yield f"{name} is {'in' if name in names else 'not in'} the {where}, and {listed.count(name)} times in the changes"

@@ -1,8 +1,7 @@
 """What steps hand to each other. Each record is kept as JSON, so that any step can be re-executed in another process
 on another day. None holds a secret.
 
-A record is known by the digest of its content, and holds the digests of the records that it was made from: see
-`lineage`.
+The digest of its content identifies a record. A record holds the digests of those that it was made from: see `lineage`.
 """
 
 import hashlib
@@ -25,11 +24,11 @@ from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.runtime.readiness import Check
 
 VALIDATION_TIMEOUT = 6 * 60
-"""Minutes that validation may take, unless told otherwise."""
+"""Minutes that validation may take by default."""
 
 
 class RecordUnreadable(ValueError):
-    """A file is not a record, or not one that this version of the project can read."""
+    """A file is not a record, or this version of the project cannot read it."""
 
 
 class RecordAltered(ValueError):
@@ -37,7 +36,7 @@ class RecordAltered(ValueError):
 
 
 class Part(BaseModel):
-    """Immutable, and refuses what it does not know. A part of a record."""
+    """A part of a record: immutable, refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,9 +53,7 @@ class Record(Part):
 
     @property
     def digest(self) -> str:
-        """sha256 of the content, in hexadecimal. It stays what it was written with, also where a later version of the
-        project reads the record.
-        """
+        """sha256 of the content, in hexadecimal, as it was written, also where a later version of the project reads it."""
         return self._read_digest or _digest(self.model_dump(mode="json"))
 
     def to_json(self) -> str:
@@ -95,7 +92,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 class Integrity(StrEnum):
-    """What becomes of a release whose documents refer to what is not there, or share an id."""
+    """Whether dangling references and shared ids stop a release."""
 
     FAIL_ON_NEW = "fail_on_new"
     """It stops where the origin's data did not have it before."""
@@ -135,11 +132,11 @@ class ReleasePlan(Record):
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
-        origin: what the origin is, whatever its address; None in records of versions that did not note it.
+        origin: identifies the origin, whatever its address; None in records of versions that did not record it.
         strategy: how writes will be kept out.
         strategy_reason: why in this way, a sentence or two.
         drain_timeout: seconds that freezing waits for what others have begun.
-        keep_archives: how many archives of releases that swapped are kept.
+        keep_archives: how many archives of releases that were swapped in are kept.
         recorded_version: what the ledger said; None where it said nothing.
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
@@ -147,7 +144,7 @@ class ReleasePlan(Record):
         schema_source: where the candidate was built from, and the commit; None for a published release.
         described_by: version of the release whose schema describes the data as they are; `from_version`, or the next
             one that was published.
-        integrity: what becomes of the release where documents refer to what is not there.
+        integrity: whether dangling references and shared ids stop the release.
         hop_timeout: minutes that each migrator may take.
         validation_timeout: minutes that validation may take.
         left_alone: collections and views of the origin that are no part of it.
@@ -280,7 +277,7 @@ class ValidationReport(Record):
         tolerated: how many between documents were reported only.
         by_kind: violations of either sort, per kind.
         violations_path: JSON lines, one per violation.
-        page_path: the same in few words, for a browser.
+        page_path: the summary, for a browser.
         hashes: `dbHash` per collection of what was judged.
     """
 

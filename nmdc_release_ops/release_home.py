@@ -1,10 +1,10 @@
-"""The folder `NMDC_RELEASE_HOME`, and what in it belongs to whom.
+"""The folder `NMDC_RELEASE_HOME`, and which origin and release its contents belong to.
 
     origins/ORIGIN/releases/RELEASE/archive         the dump
     origins/ORIGIN/releases/RELEASE/transformer     files of the private mongod
-    origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  what a run of the release reports; the last one is the newest
-    records/RUN/STEP.json                           what steps hand to each other
-    schema/                                         packages, environments, compiled schemas: of all origins
+    origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  reports of one run of the release; the last one is the newest
+    records/RUN/STEP.json                           records that steps pass on
+    schema/                                         packages, environments, compiled schemas; shared by all origins
     releases/RELEASE                                releases of versions that had no `origins`
 
 ORIGIN names a replica set and one database of it, so that releases of several origins can share the folder.
@@ -34,7 +34,7 @@ _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 _LOCK = "in-use"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_PART = 40
-# Of use only while a step works. The last is what a validation leaves that was killed.
+# Needed only while a step works. The last is left by a validation that was killed.
 _SCRATCH = ("transformer*", "worker", ".mongo-tools-*", "attempts/*/validating.*")
 
 
@@ -47,7 +47,7 @@ class Swapped:
     """Releases of an origin that came into force, newest first.
 
     Attributes:
-        since: the cluster time after the newest one's swap; None where that is not known.
+        since: the cluster time after the newest one's swap; None where that is unknown.
     """
 
     release_ids: tuple[str, ...]
@@ -89,7 +89,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         return self.release(plan) / "transformer"
 
     def attempt(self, plan: ReleasePlan, run_id: str) -> Path:
-        """The folder for what a run of the release reports. A re-executed run has one of its own, with the next number.
+        """The folder for the reports of one run of the release. A re-executed run has its own, with the next number.
 
         Raises:
             FileNotWritten.
@@ -111,7 +111,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def use(self, plan: ReleasePlan) -> Iterator[None]:
-        """Keep `claim` away from the release's files while the block lasts, in all processes of this machine.
+        """Lock the release's files against `claim` while the block lasts, in all processes of this machine.
 
         Raises:
             FileNotWritten.
@@ -126,7 +126,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def claim(self, plan: ReleasePlan, release_id: str) -> Iterator[bool]:
-        """Whether nobody uses the files of a release of the plan's origin; then nobody can while the block lasts."""
+        """Lock the files of a release of the plan's origin while the block lasts; False if somebody uses them."""
         with (self.releases(plan) / release_id / _LOCK).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,13 +136,13 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
                 yield True
 
     def superseded(self, plan: ReleasePlan, swapped: Swapped, keep: int) -> list[str]:
-        """Releases of the plan's origin and database whose archives are of no use any more, oldest first.
+        """Releases of the plan's origin and database whose archives are no longer needed, oldest first.
 
-        These are all that swapped but the newest `keep`; and attempts that never swapped, where they were dumped before the
-        newest swap, or have no complete archive.
+        These are all that were swapped in except the newest `keep`; and attempts that were not swapped in, if they were
+        dumped before the newest swap or have no complete archive.
 
         Args:
-            keep: how many archives of releases that swapped stay, at least one.
+            keep: how many archives of releases that were swapped in stay, at least one.
         """
         kept = set(swapped.release_ids[:keep])
         return [
@@ -156,7 +156,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         ]
 
     def remove_scratch(self, plan: ReleasePlan) -> int:
-        """Remove the files of a release's transformer and whatever workers left; return how many bytes they took.
+        """Remove the files of a release's transformer and what workers left; return the bytes freed.
 
         Raises:
             OSError: something could not be removed.
@@ -164,31 +164,31 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         return _remove(self.release(plan), _SCRATCH)
 
     def remove_large_files(self, plan: ReleasePlan, release_id: str) -> int:
-        """Remove the archive and the transformer of a release of the plan's origin; return how many bytes they took.
+        """Remove the archive and the transformer of a release of the plan's origin; return the bytes freed.
 
         Its manifest and reports stay.
 
         Raises:
-            OSError: something could not be removed; it is tried again the next time.
+            OSError: something could not be removed; the next release tries again.
         """
         folder = self.releases(plan) / release_id
         for name in (MANIFEST, MANIFEST_DIGEST):
             if (folder / "archive" / name).is_file():
                 shutil.copy2(folder / "archive" / name, folder / name)
         if (folder / "archive").is_dir():
-            # In one go: an archive that is half removed must not be taken for one.
+            # Renamed first: a half-removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
         return _remove(folder, ("archive*", *_SCRATCH))
 
     def unassigned(self) -> list[str]:
-        """Releases of versions that did not note the origin. Nobody can tell whose they are, so that nothing removes them."""
+        """Releases of versions that did not record the origin. It is unknown whose they are, so nothing removes them."""
         return sorted(path.name for path in (self.path / "releases").glob("*") if _RELEASE_ID.match(path.name))
 
     def require_writable(self) -> None:
         """Write and remove a file.
 
         Raises:
-            HomeUnusable: saying why that could not be done.
+            HomeUnusable: with the reason.
         """
         probe = self.path / f".writable-{os.getpid()}"
         try:
@@ -210,9 +210,9 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
 
 def origin_name(origin: ServerIdentity, database: str) -> str:
-    """Name of the folder of a database of an origin: readable, and of no other.
+    """Name of the folder of one database of one origin: readable and unique.
 
-    Without the set's id, its members tell it from others: adding one then begins a new folder, and the old one stays.
+    Where the set's id is unknown, its members identify it: adding one then begins a new folder, and the old one stays.
     """
     of_set = [origin.set_id] if origin.set_id else [origin.set_name, *origin.members]
     digest = hashlib.sha256("\n".join([*of_set, database]).encode()).hexdigest()
@@ -221,18 +221,18 @@ def origin_name(origin: ServerIdentity, database: str) -> str:
 
 
 def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:
-    """Whether an archive was dumped before that time, or is none."""
+    """Whether an archive was dumped before that time, or is incomplete."""
     if since is None:
         return False
     try:
         return read_manifest(archive).cluster_time.timestamp() < since.timestamp()
     except ArchiveDamaged:
-        # One that cannot be read is for people to look at; without a manifest it never was complete.
+        # People have to look at one that cannot be read; one without a manifest never was complete.
         return not (archive / MANIFEST).exists()
 
 
 def _remove(folder: Path, patterns: Iterable[str]) -> int:
-    """Remove what matches; return how many bytes of disk it took."""
+    """Remove what matches; return the bytes of disk freed."""
     found = [path for pattern in patterns for path in folder.glob(pattern)]
     size = sum(_disk_bytes(path) for path in found)
     for path in found:

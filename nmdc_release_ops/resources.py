@@ -77,7 +77,7 @@ class ConfigurationInvalid(Exception):
 
 
 class OriginElsewhere(MongoError):
-    """The environment leads to another origin than the one that the release was planned for."""
+    """The environment names another origin than the one that the release was planned for."""
 
 
 class RecordMissing(Exception):
@@ -85,7 +85,7 @@ class RecordMissing(Exception):
 
 
 class RecordChanged(Exception):
-    """What an earlier step handed on was changed after it was written."""
+    """The record of an earlier step was changed after it was written."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class OriginResource(dg.ConfigurableResource[Any]):
         """The origin that a release was planned for, for as long as the block lasts.
 
         Raises:
-            OriginElsewhere: the environment leads to another server or database by now.
+            OriginElsewhere: the environment now names another server or database.
             As `connect`.
         """
         with self.connect() as origin:
@@ -131,7 +131,7 @@ class OriginResource(dg.ConfigurableResource[Any]):
             if origin.database.name != plan.database or not is_same:
                 raise OriginElsewhere(
                     f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI "
-                    "and NMDC_ORIGIN_DB lead elsewhere now. This step did nothing to either. Set them to what they were, restart "
+                    "and NMDC_ORIGIN_DB now name another one. This step changed neither. Set them to what they were, restart "
                     "the process that runs releases, and re-execute the run; or launch a new release for the other database."
                 )
             yield origin
@@ -170,10 +170,10 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def open(self, plan: ReleasePlan) -> Iterator[Transformer]:
-        """The release's transformer, for as long as the block lasts; a private one is found again in the release's folder.
+        """The release's transformer, for as long as the block lasts. A private one is started on the release's folder.
 
         Raises:
-            TransformerIsOrigin, TransformerUnidentified: nothing was done to it.
+            TransformerIsOrigin, TransformerUnidentified: nothing was written to it.
             MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused, ServerFailed.
         """
         name = transformer_database(plan.release_id)
@@ -191,7 +191,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                 yield Transformer(server.uri, client[name])
 
     def find_databases(self, plan: ReleasePlan, release_ids: Iterable[str]) -> list[str]:
-        """Those of the releases that have a database on the server of `NMDC_TRANSFORMER_URI`; none where that is not set.
+        """The releases among these that have a database on the server of `NMDC_TRANSFORMER_URI`; none where that is not set.
 
         Raises:
             As `open`.
@@ -213,7 +213,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                 client.drop_database(transformer_database(release_id))
 
     def require_usable(self, origin: Origin) -> None:
-        """Find out, without starting anything, whether a transformer can be had, and is not the origin.
+        """Check, without starting anything, that there is a usable transformer and that it is not the origin.
 
         Raises:
             MongodNotFound, ServerUnreachable, LoginRefused, TransformerIsOrigin, TransformerUnidentified, TransformerRefused.
@@ -228,7 +228,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def _connect(self, uri: str, plan: ReleasePlan) -> Iterator[MongoClient[Document]]:
-        """The server of `NMDC_TRANSFORMER_URI`, which may be another one than when the release was planned."""
+        """Connect to the server of `NMDC_TRANSFORMER_URI`, which may have changed since the release was planned."""
         with (
             connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client,
             naming_failures("transformer", nodes_of(uri)),
@@ -237,7 +237,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
             yield client
 
     def _require_other_server(self, transformer: ServerIdentity, plan: ReleasePlan) -> None:
-        """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` leads to now."""
+        """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` names now."""
         same = None if plan.origin is None else is_same_server(plan.origin, transformer)
         if plan.origin is not None and same:
             require_other_server(plan.origin, transformer)
@@ -245,7 +245,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
             with self.origin.connect() as origin:
                 present = identify_server(origin.client, origin.uri)
         except (MongoError, ConfigurationMissing):
-            # An origin that does not answer stops nothing that does not need it, where it is known to be another server.
+            # The step may not need the origin. If the plan shows that it is another server, it need not answer.
             if same is None:
                 raise
             return
@@ -253,7 +253,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
 
 def transformer_database(release_id: str) -> str:
-    """Name of the database that a release's migrators work on; within the 63 bytes that MongoDB allows."""
+    """Name of the database that a release's migrators work on, within MongoDB's limit of 63 bytes."""
     digest = hashlib.sha256(release_id.encode()).hexdigest()[:8]
     return f"{TRANSFORMER_DATABASE}_{re.sub('[^A-Za-z0-9]', '_', release_id[:16])}_{digest}"
 
@@ -297,7 +297,7 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
         return Target(candidate, SchemaPackage(version or version_of(folder), folder))
 
     def candidate_package(self, name: str, version: SchemaVersion) -> SchemaPackage | None:
-        """The package that a candidate was released from; None where it is not kept any more."""
+        """The package that a candidate was released from; None where it is no longer kept."""
         return package_of(self.home.schema_folder, name, version)
 
 
@@ -327,7 +327,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
             extras: its parameters, plain JSON.
             folder: where it runs; nothing of ours is in it.
             seconds: how long it may take.
-            silence_seconds: how long it may say nothing before the run's log tells of it.
+            silence_seconds: how long it may send no message before the run's log reports that.
 
         Raises:
             TookTooLong: it was ended with every process that it had started.
@@ -354,7 +354,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
 
 
 class _ListeningReader(dg.PipesTempFileMessageReader):
-    """Reads a worker's messages, and notes when the last one came."""
+    """Reads a worker's messages, and records when the last one came."""
 
     def __init__(self, silence: Silence) -> None:
         super().__init__()
@@ -367,17 +367,17 @@ class _ListeningReader(dg.PipesTempFileMessageReader):
 
 
 class _Listener:
-    """Stands before Dagster's own handler of messages."""
+    """Passes messages on to Dagster's own handler."""
 
     def __init__(self, handler: dg.PipesMessageHandler, silence: Silence) -> None:
         self._handler = handler
         self._silence = silence
 
     def handle_message(self, message: Mapping[str, Any]) -> None:
-        told = message.get("params") or {}
-        payload = told.get("payload")
+        params = message.get("params") or {}
+        payload = params.get("payload")
         kind = payload.get("kind") if isinstance(payload, dict) else None
-        self._silence.end_with(str(told.get("message") or kind or message.get("method")))
+        self._silence.end_with(str(params.get("message") or kind or message.get("method")))
         self._handler.handle_message(cast("Any", message))
 
     def __getattr__(self, name: str) -> Any:
@@ -579,7 +579,7 @@ class RecordStore(dg.ConfigurableIOManager):
         """The record as the step that made it left it.
 
         Raises:
-            dagster.Failure: its file is gone, cannot be read or was changed; the step that makes it has to be executed again.
+            dagster.Failure: its file is missing, unreadable or changed; the step that makes it has to be executed again.
         """
         if context.upstream_output is None:
             raise ValueError("a record is only ever read from the step that made it")
@@ -601,22 +601,22 @@ def read_record(path: Path, kind: type[RecordT], step: str) -> RecordT:
     """The record in a file.
 
     Args:
-        step: that made it, for errors.
+        step: the step that made it, for errors.
 
     Raises:
-        RecordMissing: the file is gone, or cannot be read by this version of the project.
+        RecordMissing: the file is missing, or this version of the project cannot read it.
         RecordChanged: its content is not what was written.
     """
     again = f"Re-execute the run from `{step}`, with all the steps after it, or launch a new release."
     try:
         return kind.from_json(path.read_bytes())
     except FileNotFoundError:
-        raise RecordMissing(f"{path} is gone: what the step `{step}` handed on. {again}") from None
+        raise RecordMissing(f"{path}, the record of the step `{step}`, is missing. {again}") from None
     except RecordUnreadable as error:
-        raise RecordMissing(f"{path}, what the step `{step}` handed on, cannot be read: {error}. {again}") from None
+        raise RecordMissing(f"{path}, the record of the step `{step}`, cannot be read: {error}. {again}") from None
     except RecordAltered as error:
         raise RecordChanged(
-            f"{path}, what the step `{step}` handed on, was changed by hand: {error}. {again}"
+            f"{path}, the record of the step `{step}`, was changed after it was written: {error}. {again}"
         ) from None
 
 

@@ -176,7 +176,7 @@ def _conforms(origin: OriginResource, newest: Announced) -> str | None:
     with origin.connect() as connected:
         recorded = conforming_version(connected.database)
         has_newest = recorded is not None and SchemaVersion.parse(recorded) == newest.schema_version
-        # Data that a candidate of this version made: the official release is still to be validated and recorded.
+        # Where a candidate of this version made the data, the official release still has to be validated and recorded.
         made_by = candidate_release(connected.database, newest.version) if has_newest else None
     if recorded is None:
         return (

@@ -16,7 +16,7 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     """Thaws an origin whose run has ended without doing so: failed where its hook could not run, cancelled, killed, or on a
     machine that was lost.
 
-    Where no release holds the origin, it writes into the ledger what the last one could not.
+    If no release holds the origin, it writes into the ledger what the last one could not.
 
     A run whose process is gone is also marked as failed, so that it can be re-executed; Dagster does not see that itself.
 
@@ -37,9 +37,9 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
             )
             run = context.instance.get_run_by_id(lease.run_id) or run
         if run is None and not lease.is_abandoned:
-            return dg.SkipReason(f"{held} It is a run which this Dagster does not know, and its heartbeat goes on.")
+            return dg.SkipReason(f"{held} This Dagster does not know the run, and its heartbeat is current.")
         if run is not None and not run.is_finished:
-            return dg.SkipReason(f"{held} Its run goes on.")
+            return dg.SkipReason(f"{held} Its run is still in progress.")
         said = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
     ended = f"ended ({run.status.value.lower()})" if run else "is not known here and its process is gone"
     return dg.SkipReason(f"Run {lease.run_id} {ended} and had left the origin frozen. {said}")

@@ -76,12 +76,12 @@ def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
     try:
         said = tick(workplace)
         assert (
-            "Release a-release left the database at schema 2.0.0. The ledger lacks the event MIGRATION_COMPLETED"
+            "Release a-release brought the database to schema 2.0.0. The ledger lacks the event MIGRATION_COMPLETED"
             in said
         )
         assert "Document failed validation" in said
         database.command("collMod", EVENTS, validator={})
-        assert tick(workplace) == "The ledger has been given what it lacked of release a-release."
+        assert tick(workplace) == "The missing event of release a-release was written into the ledger."
         assert database[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
         assert tick(workplace) == "No release holds the origin."
     finally:
@@ -139,7 +139,7 @@ def test_a_process_on_another_machine_is_not_taken_for_gone() -> None:
 
 def test_a_run_of_another_dagster_is_named_and_left_alone(workplace: Workplace, client: MongoClient[Any]) -> None:
     freeze(client, "a-release", "11111111-2222-3333-4444-555555555555")
-    assert "which this Dagster does not know" in tick(workplace)
+    assert "This Dagster does not know the run" in tick(workplace)
     assert is_write_blocked(client) is True
 
 
@@ -190,10 +190,10 @@ def unfreeze(workplace: Workplace) -> tuple[bool, str]:
 
 
 def test_unfreezing_by_hand_says_what_it_found(workplace: Workplace, client: MongoClient[Any]) -> None:
-    assert "there is nothing to undo" in unfreeze(workplace)[1]
+    assert "There is nothing to undo" in unfreeze(workplace)[1]
     client.admin.command({"setUserWriteBlockMode": 1, "global": True})
     try:
-        assert "it is not ours to lift" in unfreeze(workplace)[1]
+        assert "releases do not lift the block" in unfreeze(workplace)[1]
         assert is_write_blocked(client) is True
     finally:
         client.admin.command({"setUserWriteBlockMode": 1, "global": False})

@@ -122,7 +122,7 @@ def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
     rows = [
         ("schema", f"{plan.from_version} -> {plan.to_version} (the ledger says {(view or {}).get('schema_version')})"),
         ("documents", f"{archive.documents:,}, {report.documents:,} of them validated, {report.violations} violations"),
-        ("references", f"{report.references:,} looked up, {report.tolerated:,} lead nowhere"),
+        ("references", f"{report.references:,} looked up, {report.tolerated:,} dangling or misplaced"),
         ("changes", f"{migrated.changes.describe()}; migrators wrote {changed:,} documents"),
         ("changed", ", ".join(migrated.changes.changed) or "nothing"),
         ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in STEPS)),

@@ -1,9 +1,8 @@
-"""The events of a swap: what it and its undoing write into the ledger, together with the journal.
+"""The events that a swap, or its rollback, writes into the ledger together with the journal.
 
-A swap begins only where the ledger takes its first event. Once it has begun, nothing that the ledger refuses keeps it, or its
-undoing, from coming to its end: the journal then says what it owes the ledger, and why, and it is written at the next
-occasion. Until then the ledger's word is false and the journal's is right, so that whoever asks which version the database
-conforms to has to ask here.
+A swap begins only if the ledger accepts its first event. Once it has begun, a ledger that refuses an event stops neither the
+swap nor its rollback: the journal keeps what it owes the ledger, and why, and the event is written later. Until then the
+ledger is wrong and the journal is right, so ask here which version the database conforms to.
 """
 
 from collections.abc import Set
@@ -19,18 +18,18 @@ from nmdc_release_ops.mongo.journal import Journal, Owed, journals, newest_journ
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.ledger import Event, LedgerUnusable
 
-_VIEW_NOT_LOOKED_AT = Owed(event=None, why="Nobody has looked yet whether the ledger's view says the version.")
+_VIEW_NOT_LOOKED_AT = Owed(event=None, why="Nobody has checked yet whether the ledger's view says the version.")
 
 
 class LedgerChanged(MongoError):
-    """The database has been migrated, or rolled back, by somebody else since the release was planned."""
+    """Somebody else has migrated or rolled back the database since the release was planned."""
 
 
 def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
-    """Write the journal of a swap and the ledger's first event of it: both or neither, and only by the holder.
+    """Write the journal of a swap and its first event in the ledger, in one transaction that checks the lease.
 
     Returns:
-        The journal, numbered after those before it: the last swap is told by its number and no clock.
+        The journal with its number, one more than the last: the number identifies the last swap, no clock does.
 
     Raises:
         LedgerUnusable: nothing was begun.
@@ -57,7 +56,7 @@ def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
 
 
 def conclude(origin: Database[Document], done: Journal, event: Event, run_id: str) -> Journal:
-    """Write the last event into the ledger and the last state into the journal, together, and only by the holder.
+    """Write the last event into the ledger and the last state into the journal, in one transaction that checks the lease.
 
     Where the ledger refuses the event, the journal is written alone.
 
@@ -65,7 +64,7 @@ def conclude(origin: Database[Document], done: Journal, event: Event, run_id: st
         The journal as it was written: with what it owes the ledger, and the intruders that were found meanwhile.
 
     Raises:
-        LeaseLost: another run goes on in place of this one.
+        LeaseLost: another run has taken over.
     """
 
     def write(session: ClientSession, owed: Owed) -> Journal:
@@ -87,10 +86,10 @@ def conclude(origin: Database[Document], done: Journal, event: Event, run_id: st
 
 
 def settle(origin: Database[Document], journal: Journal) -> Journal:
-    """Write what a finished swap, or a finished undoing, owes the ledger. To be called at any time, by anybody.
+    """Write what a finished swap or rollback owes the ledger. Safe to call at any time, by anybody.
 
     Returns:
-        The journal, which says what it owes still.
+        The journal, which says what it still owes.
     """
     if journal.is_under_way:
         return journal
@@ -115,12 +114,12 @@ def settle(origin: Database[Document], journal: Journal) -> Journal:
 
 
 def conforming_version(origin: Database[Document]) -> str | None:
-    """The version that the database conforms to: the ledger's word, or the journal's where it owes the ledger an event.
+    """The version that the database conforms to, by the ledger, or by the journal where it owes the ledger an event.
 
-    None where neither says.
+    None where neither has a version.
 
     Raises:
-        LedgerUnusable: the ledger cannot be read, and the journal does not know better.
+        LedgerUnusable: the ledger cannot be read, and the journal owes it nothing.
     """
     journal = newest_journal(origin.client, origin.name)
     if journal is not None and is_owed(origin, journal):
@@ -134,10 +133,10 @@ def is_owed(origin: Database[Document], journal: Journal) -> bool:
 
 
 def require_conforming(origin: Database[Document], versions: Set[str | None]) -> None:
-    """Make sure that the database is still at the version that a release was planned for.
+    """Check that the database is still at the version that a release was planned for.
 
     Args:
-        versions: what may be known of it; None where nothing is.
+        versions: that are acceptable; None stands for an unknown one.
 
     Raises:
         LedgerChanged: it is at another one.
@@ -146,14 +145,14 @@ def require_conforming(origin: Database[Document], versions: Set[str | None]) ->
     found = conforming_version(origin)
     if found not in versions:
         raise LedgerChanged(
-            f"The ledger says that the database conforms to schema {found or 'unknown'} now, and this release was planned when "
-            f"it was {' or '.join(sorted(version for version in versions if version))}: another release, a rollback or the "
+            f"The ledger says that the database conforms to schema {found or 'unknown'} now. This release was planned when it "
+            f"was {' or '.join(sorted(version for version in versions if version))}: another release, a rollback or the "
             "Runtime's own migration came in between. Nothing was written. Launch a new release instead of this run."
         )
 
 
 def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
-    """Make the view say what the ledger's newest event says, where that is this release's; note whether it does."""
+    """Make the view agree with the ledger's newest event if that is this release's; note whether it does."""
     owed = None
     try:
         last = ledger.last_event(origin)
@@ -170,7 +169,7 @@ def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
 
 
 def _is_superseded(origin: Database[Document], journal: Journal) -> bool:
-    """Whether somebody has recorded a migration after the one whose event is owed: then it would come too late."""
+    """Whether somebody has recorded a later migration, so that the owed event would come too late."""
     if journal.owed is None or journal.owed.newest is None:
         return False
     try:

@@ -1,7 +1,6 @@
-"""Moments: by the server's clock, by its logical one, and by our own.
+"""Moments: by the server's clock, by its logical clock, and by our own.
 
-What is compared with another moment, or tells which of two things came first, is taken from the server: the machines that
-run releases do not share a clock.
+Moments that are compared with others come from the server: the machines that run releases do not share a clock.
 """
 
 import time
@@ -16,12 +15,12 @@ from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 
 CLUSTER_TIME_SECONDS = 30
-"""How long a server is asked for its cluster time; one that has just started needs half a second or more."""
+"""How long to keep asking a server for its cluster time; one that has just started needs half a second or more."""
 _POLL_SECONDS = 0.05
 
 
 class ClusterTimeUnavailable(MongoError):
-    """The server does not tell its cluster time."""
+    """The server does not report its cluster time."""
 
 
 class ClusterTime(BaseModel):
@@ -43,7 +42,7 @@ class ClusterTime(BaseModel):
 def cluster_time(client: MongoClient[Document]) -> ClusterTime:
     """The present moment of the server's logical clock.
 
-    Its replies carry none for a while after it has started, so it is asked until they do.
+    For a while after it has started, its replies carry none; so it is polled.
 
     Raises:
         ClusterTimeUnavailable: after half a minute.
@@ -52,9 +51,9 @@ def cluster_time(client: MongoClient[Document]) -> ClusterTime:
     while (moment := client.admin.command("ping").get("operationTime")) is None:
         if time.monotonic() > deadline:
             raise ClusterTimeUnavailable(
-                f"The server did not tell its cluster time for {CLUSTER_TIME_SECONDS} seconds, so that a release cannot know "
-                "what was written before and what after a moment. Look in the log of its mongod whether it is a writable "
-                "member of a replica set, and re-execute the run from failure."
+                f"The server reported no cluster time for {CLUSTER_TIME_SECONDS} seconds. Without it a release cannot know what "
+                "was written before a moment and what after it. Check in the log of its mongod that it is a writable member of a "
+                "replica set, and re-execute the run from failure."
             )
         time.sleep(_POLL_SECONDS)
     return ClusterTime.of(moment)

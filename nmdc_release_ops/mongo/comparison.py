@@ -1,4 +1,4 @@
-"""Whether two collections are the same, and in what they differ."""
+"""Whether two collections are the same, and how they differ."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,9 +9,9 @@ import bson
 
 from nmdc_release_ops.mongo.collections import Collection
 
-# What an index is called, where it is, and in which format it is stored.
+# Name, namespace and storage format of an index.
 _NOT_DEFINING = ("name", "ns", "v")
-# Everything else about an index is given by a name; these are documents whose order the server chooses or ignores.
+# Documents within an index whose field order the server chooses or ignores.
 _UNORDERED_IN_INDEX = ("weights", "collation")
 
 
@@ -31,7 +31,7 @@ class State:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which two collections differ.
+    """One difference between two collections.
 
     Attributes:
         what: "documents", "hash", "kind", "UUID", "option NAME" or "index NAME".
@@ -58,11 +58,11 @@ class Difference:
 
 
 def compare_collections(expected: State, found: State, *, same_uuid: bool = False) -> tuple[Difference, ...]:
-    """Everything in which two collections differ, their names aside.
+    """All differences between two collections, their names aside.
 
-    Fields of documents within a definition (the key of an index, a filter, a validator) are compared in their order, which
-    has a meaning there. Numbers are compared by value: whether 1 is kept as an integer or a double has none. What is None in
-    either state is not compared.
+    Fields of documents within a definition (the key of an index, a filter, a validator) are compared in order, because
+    order matters there. Numbers are compared by value: an integer 1 equals a double 1. What is None in either state is not
+    compared.
 
     Args:
         same_uuid: whether it has to be the very same collection.

@@ -38,7 +38,7 @@ _NOT_FOUND = (11, 31)
 
 
 class DemotionFailed(MongoError):
-    """Not everybody could be kept from writing."""
+    """Not everybody could be prevented from writing."""
 
 
 class PutBackFailed(MongoError):

@@ -42,7 +42,7 @@ def require_engine(engine: Engine) -> str:
 
 
 def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, tell: Tell) -> None:
-    """Find out whether what the engine runs can dump from a server and restore to it; nothing is read or written.
+    """Check that the engine's tools can dump from a server and restore to it; nothing is read or written.
 
     Args:
         whose: what to call the server in errors.
@@ -70,7 +70,7 @@ def dump(
     """Write collections of a frozen database to the new folder `folder`.
 
     Args:
-        report: how far the driver is.
+        report: gets the driver's progress.
         tell: gets what the tools log.
 
     Raises:

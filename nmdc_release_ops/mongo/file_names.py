@@ -1,4 +1,4 @@
-"""What the files of an archive are called: as `mongodump` calls them, so that `mongorestore` reads the names back.
+"""Names of an archive's files: as `mongodump` names them, so that `mongorestore` can read them back.
 
 Sources: `outputPath` in mongodump/prepare.go and `getInfoFromFile` in mongorestore/filepath.go of MongoDB's Database Tools.
 """
@@ -10,7 +10,7 @@ from urllib.parse import quote_plus, unquote, unquote_plus
 
 METADATA = "metadata.json"
 DOCUMENTS = "bson"
-# How long a file's name may be without its ending, in bytes, and how much is kept of a longer one before its digest.
+# Longest file name without its ending, in bytes, and how much of a longer one is kept before its digest.
 _LONGEST = 238
 _KEPT = 208
 _BEFORE_DIGEST = "%24"
@@ -19,10 +19,10 @@ _BEFORE_DIGEST = "%24"
 def file_name(database: str, collection: str, ending: str) -> str:
     """Path within an archive of a collection's documents (`DOCUMENTS`) or options and indexes (`METADATA`).
 
-    It is the one that `mongodump --gzip` chooses, with one exception. `mongodump` cuts a name that is too long, and
-    `mongorestore` then takes it from the metadata, where it reads a plus as a space and fails at a percent sign. A long
-    name with either is escaped as little as possible instead, which makes it short enough for every collection that can
-    be released.
+    It is the one that `mongodump --gzip` chooses, with one exception. `mongodump` truncates a name that is too long, and
+    `mongorestore` then takes it from the metadata, where it reads a plus as a space and fails at a percent sign. We escape
+    a long name with either as little as possible instead, which keeps it short enough for every collection that can be
+    released.
     """
     escaped = quote_plus(collection, safe="")
     if len(escaped) > _LONGEST:
@@ -35,7 +35,7 @@ def file_name(database: str, collection: str, ending: str) -> str:
 def collection_of(metadata_file: PurePath) -> str:
     """The collection that a metadata file is named after.
 
-    For files that do not hold its name, which `mongodump` wrote before 100.0. It left a plus as it was then.
+    For files without the name inside, as `mongodump` before 100.0 wrote them. Those versions did not escape a plus.
     """
     return unquote(_escaped_name(metadata_file))
 
@@ -46,10 +46,10 @@ def documents_beside(metadata_file: str) -> str:
 
 
 def reads_back(metadata_file: str, collection: str) -> bool:
-    """Whether `mongorestore` takes the file for one of that collection.
+    """Whether `mongorestore` derives the right collection from the file's name.
 
-    It does not where an old `mongodump`, or an old version of this project, left a plus in the name as it was, and where
-    `mongodump` cut a name with a plus or a percent sign.
+    It does not where an old `mongodump`, or an old version of this project, left a plus unescaped, or where `mongodump`
+    truncated a name with a plus or a percent sign.
     """
     escaped = _escaped_name(PurePath(metadata_file))
     if len(escaped) == _LONGEST and _BEFORE_DIGEST in escaped:

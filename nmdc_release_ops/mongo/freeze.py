@@ -62,10 +62,10 @@ def freeze(
         when_taken: called with the lease before anybody is kept out, which may take long.
 
     Raises:
-        LeaseHeld: another release is at it.
+        LeaseHeld: another release holds the origin.
         AlreadyFrozen: writes are blocked by somebody else.
         FreezeFailed: writes could not be kept out; unless it says otherwise, the lease has been given back.
-        PutBackFailed, StillBlocked: nor could what was begun be undone; the lease is kept for who tries again.
+        PutBackFailed, StillBlocked: the attempt could not be undone either; the lease is kept for the next attempt.
     """
     if is_blocked_by_others(client):
         raise AlreadyFrozen(
@@ -120,7 +120,7 @@ def _undo_late_freeze(client: MongoClient[Document], lease: Lease) -> None:
     try:
         again = take_lease(client, lease.release_id, lease.run_id, lease.strategy)
     except LeaseHeld:
-        # Another release is at it, and thaws in its turn.
+        # Another release holds the origin, and thaws it itself.
         return
     _give_up(client, again)
 
@@ -138,7 +138,7 @@ def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
     if not is_in_force(client, lease.release_id):
         return False
     if able := who_can_write(client):
-        # Putting all back and demoting anew would let everybody write for a while, into half a swap perhaps.
+        # Putting all back and demoting again would let users write for a while, possibly while a swap is half done.
         raise FreezeFailed(
             f"Accounts were made or changed while the origin was frozen, and can write to it: {', '.join(able)}. Drop them or "
             "take their roles away, and re-execute the run from the failed step."
@@ -195,8 +195,8 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held
     Raises:
         SwapUnderWay: a swap is half done; the origin stays frozen.
         LeaseHeld: another release holds the origin.
-        PutBackFailed: users and roles could not be put back completely; the lease is kept for who tries again.
-        StillBlocked: the server does not allow writes again; the lease is kept for who tries again.
+        PutBackFailed: users and roles could not be put back completely; the lease is kept for the next attempt.
+        StillBlocked: the server still blocks writes; the lease is kept for the next attempt.
     """
 
     def begin(session: ClientSession) -> Lease | None:

@@ -1,4 +1,4 @@
-"""The names that a release gives to collections beside the live ones, and how long they may be."""
+"""Names that a release gives to collections beside the live ones, and their maximum length."""
 
 from collections.abc import Iterable
 from itertools import count
@@ -8,13 +8,14 @@ STAGED = "_release.staged."
 PREVIOUS = "_release.previous."
 """What was live before the last swap."""
 INTRUDER = "_release.intruder."
-"""What somebody made under a name that a swap or a rollback needed: `_release.intruder.NUMBER.NAME`. Nobody drops these."""
+"""A collection that somebody created under a name that a swap or a rollback needed: `_release.intruder.NUMBER.NAME`. No
+release drops it."""
 ASIDE = "_release.aside."
-"""A collection of a release that is out of the way for a moment, by its UUID."""
+"""A collection of a release that is moved out of the way for a moment; its UUID follows."""
 OURS = (STAGED, PREVIOUS, INTRUDER, ASIDE)
 
 MOST_BYTES = 255
-"""What a server takes for the name of a database, a dot and the name of a collection together (4.4 and later)."""
+"""Maximum length of a database's name, a dot and a collection's name together (MongoDB 4.4 and later)."""
 _LONGEST_PREFIX = f"{INTRUDER}9999."
 
 
@@ -27,7 +28,7 @@ def name_of_next_intruder(name: str, taken: Iterable[str]) -> str:
     """The name under which a collection called `name` is kept when it is moved aside.
 
     Args:
-        taken: names that have been given; those of earlier intruders count.
+        taken: names in use, including those of earlier intruders.
     """
     numbers = {found.removeprefix(INTRUDER).partition(".")[0] for found in taken if found.startswith(INTRUDER)}
     number = next(number for number in count(1) if str(number) not in numbers)
@@ -38,7 +39,7 @@ def describe_too_long(database: str, names: Iterable[str], transformer: str = ""
     """A line for each of the live names that is too long to be given a release's prefix.
 
     Args:
-        transformer: name of the database that migrators work on; "" where that does not matter.
+        transformer: name of the database that migrators work on; "" to leave it out of account.
     """
     longest = max(len(f"{database}.{_LONGEST_PREFIX}".encode()), len(f"{transformer}.".encode()))
     return [

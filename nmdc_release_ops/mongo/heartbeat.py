@@ -27,7 +27,7 @@ def keep_beating(lease: Lease, connect: Callable[[], AbstractContextManager[Mong
 
 
 def lease_of(run_id: str) -> Lease | None:
-    """The lease that this process beats for on behalf of a run, as it was taken; also where the origin does not answer."""
+    """The lease, as it was taken, whose heartbeat this process keeps for a run. Works while the origin is unreachable."""
     beating = (thread for thread in threading.enumerate() if isinstance(thread, _Heartbeat))
     return next((thread.lease for thread in beating if thread.lease.run_id == run_id), None)
 

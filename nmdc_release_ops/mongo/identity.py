@@ -1,7 +1,7 @@
-"""Which servers a connection leads to, whatever address it was given by.
+"""Which servers a connection reaches, whatever address was used.
 
-An address says little: one server has many (names, tunnels, options of a connection string). A replica set has an id that
-it keeps for life, and each mongod makes up an id when it starts, which it tells everybody who asks (`hello`).
+An address proves little: one server has many (names, tunnels, options of a connection string). A replica set keeps one id for
+life, and each mongod generates an id when it starts and reports it to anybody who asks (`hello`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 
 MEMBER_SECONDS = 3
-"""How long a member of a set is waited for."""
+"""How long to wait for a member of a set."""
 _MEMBERS_AT_ONCE = 16
 
 
@@ -26,19 +26,19 @@ class TransformerIsOrigin(MongoError):
 
 
 class TransformerUnidentified(MongoError):
-    """Nobody can tell whether the transformer is a server of the origin."""
+    """It cannot be determined whether the transformer is a server of the origin."""
 
 
 class ServerIdentity(BaseModel):
-    """What a connection leads to.
+    """The server that a connection reaches.
 
     Attributes:
         set_name: of the replica set, empty where there is none.
-        set_id: the replica set's own, as hexadecimal digits; None where there is none or it is not told.
+        set_id: of the replica set, as hexadecimal digits; None where there is none or the server does not report it.
         members: HOST:PORT of the set's members, as they call each other.
         processes: ids of the running processes that were reached; a restart makes new ones.
         unreached: members that did not answer from here.
-        is_sharded: whether it is a `mongos`, which does not tell what is behind it.
+        is_sharded: whether it is a `mongos`, which does not report the servers behind it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,12 +51,12 @@ class ServerIdentity(BaseModel):
     is_sharded: bool = False
 
     def to_keep(self) -> "ServerIdentity":
-        """What stays true when processes are started again."""
+        """The part that stays true after a restart."""
         return self.model_copy(update={"processes": (), "unreached": ()})
 
 
 def identify_set(client: MongoClient[Document]) -> ServerIdentity:
-    """What the server that is connected to says of itself and its replica set; no other member is asked."""
+    """What the connected server reports about itself and its replica set; no other member is asked."""
     hello = _hello(client)
     if hello.get("msg") == "isdbgrid":
         return ServerIdentity(set_name="", set_id=None, processes=_processes([hello]), is_sharded=True)
@@ -69,7 +69,7 @@ def identify_set(client: MongoClient[Document]) -> ServerIdentity:
 
 
 def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
-    """Ask the server, and every other member of its replica set, who it is. No privilege is needed for it.
+    """Ask the server, and every other member of its replica set, for its identity. This needs no privilege.
 
     Args:
         uri: the client's connection string, for its TLS settings; members are asked without logging in.
@@ -91,14 +91,14 @@ def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
 
 
 def is_same_server(origin: ServerIdentity, other: ServerIdentity) -> bool | None:
-    """Whether two connections lead to one server, or to members of one replica set; None where that cannot be told."""
+    """Whether two connections reach the same server or replica set; None where that cannot be determined."""
     if set(origin.processes) & set(other.processes):
         return True
     if origin.set_id and other.set_id:
         return origin.set_id == other.set_id
     if origin.is_sharded or other.is_sharded:
         return None
-    # All members of a set know its name, and none is left out of it while it runs.
+    # All members of a set share its name.
     if origin.set_name != other.set_name:
         return False
     is_complete = origin.processes and other.processes and not origin.unreached and not other.unreached
@@ -106,7 +106,7 @@ def is_same_server(origin: ServerIdentity, other: ServerIdentity) -> bool | None
 
 
 def require_other_server(origin: ServerIdentity, transformer: ServerIdentity) -> None:
-    """Make sure that the transformer, as `NMDC_TRANSFORMER_URI` gives it, is no server of the origin.
+    """Check that the transformer, as `NMDC_TRANSFORMER_URI` gives it, is not a server of the origin.
 
     Raises:
         TransformerIsOrigin, TransformerUnidentified.
@@ -115,23 +115,26 @@ def require_other_server(origin: ServerIdentity, transformer: ServerIdentity) ->
     if same:
         where = f"replica set {transformer.set_name}, " if transformer.set_name else ""
         raise TransformerIsOrigin(
-            f"NMDC_TRANSFORMER_URI leads to the origin's own server ({where}{', '.join(transformer.members) or 'standalone'}). "
+            f"NMDC_TRANSFORMER_URI points to the origin's own server ({where}{', '.join(transformer.members) or 'standalone'}). "
             "Migrators would work on the production server. Nothing was written to it. Point NMDC_TRANSFORMER_URI at "
             "another MongoDB, or unset it to use a private mongod, and restart the process that runs releases. If that "
             "server was made from a copy of the origin's files, give it a replica set of its own first."
         )
     if same is None:
         raise TransformerUnidentified(
-            f"Whether NMDC_TRANSFORMER_URI leads to the origin's own server cannot be told: {_why(origin, transformer)}, or "
-            "unset NMDC_TRANSFORMER_URI to use a private mongod. Nothing was written to the transformer."
+            "It cannot be determined whether NMDC_TRANSFORMER_URI points to the origin's own server: "
+            f"{_why(origin, transformer)}, or unset NMDC_TRANSFORMER_URI to use a private mongod. Nothing was written to the "
+            "transformer."
         )
 
 
 def _why(origin: ServerIdentity, transformer: ServerIdentity) -> str:
-    """What is not known, and what to do about it."""
+    """What is unknown, and what to do about it."""
     if origin.is_sharded or transformer.is_sharded:
         which = "transformer" if transformer.is_sharded else "origin"
-        return f"the {which} is a sharded cluster, whose mongos does not say which servers are behind it. Name a replica set"
+        return (
+            f"the {which} is a sharded cluster, whose mongos does not report the servers behind it. Name a replica set"
+        )
     needed = (
         "Grant its user the action replSetGetConfig on the cluster (the role clusterMonitor has it), or give the "
         "transformer's replica set another name"
@@ -139,11 +142,11 @@ def _why(origin: ServerIdentity, transformer: ServerIdentity) -> str:
     which = " and ".join(name for name, one in (("origin", origin), ("transformer", transformer)) if one.set_id is None)
     unreached = sorted({*origin.unreached, *transformer.unreached})
     silent = f", and {', '.join(unreached)} did not answer from this machine" if unreached else ""
-    return f"both call their replica set {transformer.set_name!r}, the {which} does not tell its id{silent}. {needed}"
+    return f"both call their replica set {transformer.set_name!r}, the {which} does not report its id{silent}. {needed}"
 
 
 def _hello(client: MongoClient[Any]) -> Document:
-    """What the server says of itself; with `$replData` also of its set, as members ask each other."""
+    """What the server reports about itself; with `$replData` also about its set, as members ask each other."""
     try:
         return dict(client.admin.command({"hello": 1, "$replData": 1}))
     except OperationFailure:
@@ -193,7 +196,7 @@ def _members(hello: Document) -> tuple[str, ...]:
 
 
 def _is_of(set_name: str, set_id: str | None, answer: Document) -> bool:
-    """Whether a member's answer came from the set: its name may mean another server on this machine."""
+    """Whether a member's answer came from the set: from this machine its name may resolve to another server."""
     told = answer.get("$replData", {}).get("replicaSetId")
     is_other = told is not None and set_id is not None and str(told) != set_id
     return answer.get("setName") == set_name and not is_other

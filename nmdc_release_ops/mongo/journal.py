@@ -1,7 +1,7 @@
 """The journal of a swap: every move, listed before the first is made, in the origin's state database.
 
-A collection keeps its UUID when it is renamed, so that after a crash each move of the journal can be told to have
-happened or not.
+A collection keeps its UUID when it is renamed, so that after a crash the UUIDs show which moves of the journal
+were made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class SwapBlocked(MongoError):
 
 
 class SwapUnderWay(MongoError):
-    """Half a swap must not be seen by writers: the origin stays frozen until it is finished or undone."""
+    """A swap is half done: the origin stays frozen until it is finished or undone, so that nobody writes to it meanwhile."""
 
     def __init__(self, journal: "Journal") -> None:
         if journal.state is State.ROLLING_BACK:
@@ -77,12 +77,12 @@ class Move(BaseModel):
 
 
 class Owed(BaseModel):
-    """What a finished swap, or its finished undoing, has not been able to write into the ledger.
+    """What a finished swap or rollback could not write into the ledger.
 
     Attributes:
-        event: None where the ledger has it, and only its view does not say the version.
+        event: None where the ledger has the event and only its view is wrong.
         why: in the server's words.
-        newest: id of the ledger's newest event at that time; None where it is not known.
+        newest: id of the ledger's newest event at that time; None where that is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -96,13 +96,13 @@ class Owed(BaseModel):
             f"lacks the event {self.event}" if self.event else f"has it, and its view {LATEST_VERSION} does not say so"
         )
         return (
-            f"The ledger {lacks}: {self.why} Correct the cause; frozen_origin_watchdog writes what is missing within half a "
-            "minute then, as does re-executing this step. Until then releases go by the journal's word."
+            f"The ledger {lacks}: {self.why} Correct the cause; then frozen_origin_watchdog writes what is missing within half a "
+            "minute, as does re-executing this step. Until then releases use the journal's version."
         )
 
 
 class Intruder(BaseModel):
-    """A collection that somebody made under a name that a swap or a rollback needed, and that was moved aside.
+    """A collection that somebody created under a name that a swap or a rollback needed, and that was moved aside.
 
     Attributes:
         name: that it had.
@@ -121,18 +121,18 @@ class Journal(BaseModel):
     """The swap of one release.
 
     Attributes:
-        number: counts the swaps of a database; None in journals of releases before this one, which had no number.
+        number: counts the swaps of a database; None in journals of versions that did not number them.
         moves: in the order in which they are made. Dropping the generation before the last comes first.
-        made: how many of them are known to have been made, for people; what is left is seen from the origin itself.
+        made: how many of them are known to have been made, for people; the origin itself shows what is left.
         hashes: `dbHash` of every collection that was staged, by the name it is to have.
         swapped_cluster_time: everything that was written since then came after the swap.
         migrator_module: last module of the migration path, for the ledger.
-        owed: what the ledger lacks of it; None where nothing.
-        managed: names of all collections that the release was about, as they are after it; empty where a version wrote it
-            that did not keep them.
+        owed: what the ledger lacks; None where it lacks nothing.
+        managed: names of all collections of the release, as they are after it; empty in journals of versions that did not
+            record them.
         intruders: in the order in which they were found, those of earlier attempts included.
-        written: what people had written since the swap when it was rolled back.
-        undetermined: why more may have been written than that, for people; "" where that is all.
+        written: what people had written since the swap, at the time of the rollback.
+        undetermined: why there may be more than that, for people; "" where that is all.
         candidate: name of the release candidate that was released; None for a published release.
         schema_source: where the candidate was built from.
     """
@@ -163,7 +163,7 @@ class Journal(BaseModel):
 
     @property
     def version(self) -> str | None:
-        """The version that it leaves the database at; None while it is under way."""
+        """The version that the database is at afterwards; None while the swap or rollback is under way."""
         return {State.SWAPPED: self.to_version, State.ROLLED_BACK: self.from_version}.get(self.state)
 
     @property
@@ -242,7 +242,7 @@ def write_journal(client: MongoClient[Document], journal: Journal, session: Clie
 
 
 def note_made(client: MongoClient[Document], journal: Journal, made: int) -> None:
-    """Note how many moves have been made, unless the swap is not under way any more."""
+    """Record how many moves have been made, unless the swap is no longer under way."""
     under_way = {
         "_id": journal.release_id,
         "state": State.SWAPPING,
@@ -252,7 +252,7 @@ def note_made(client: MongoClient[Document], journal: Journal, made: int) -> Non
 
 
 def note_intruder(client: MongoClient[Document], journal: Journal, intruder: Intruder) -> None:
-    """Note which collection is about to be moved aside."""
+    """Record which collection is about to be moved aside."""
     journals(client).update_one({"_id": journal.release_id}, {"$push": {"intruders": intruder.model_dump(mode="json")}})
 
 

@@ -3,12 +3,12 @@
 It is taken before the origin is frozen and given back after it is thawed, so that whoever finds it knows that
 there may be something to undo. What a lease was is kept afterwards, one document per freeze.
 
-Whoever holds it says so every few seconds (`heartbeat`), so that a machine that was lost can be told from one that works.
+Its holder sends a heartbeat every few seconds (`heartbeat`), which distinguishes a working machine from a lost one.
 Everything that must not happen twice or too late (the swap, the thaw) first makes sure, in the same transaction, that
 the lease is still its own.
 
-All its moments are the server's: machines do not share a clock, and how long writes were blocked must not depend on which
-of them froze and which thawed.
+All its moments are the server's: machines do not share a clock, and the time that writes were blocked must not depend on
+which of them froze and which thawed.
 """
 
 import time
@@ -41,7 +41,7 @@ class LeaseHeld(MongoError):
 
 
 class LeaseLost(MongoError):
-    """The lease was this run's and is not any more: the origin has been thawed, or another run goes on in its place."""
+    """The lease was this run's and no longer is: the origin was thawed, or another run has taken over."""
 
 
 class Strategy(StrEnum):
@@ -62,7 +62,7 @@ class Lease(BaseModel):
         release_id: of the release that holds it.
         run_id: of the Dagster run that took it.
         holder: the process that executes the run, or the one that thaws.
-        beat_at: when the holder last said that it goes on.
+        beat_at: time of the holder's last heartbeat.
         silent: how long ago that was when the lease was read.
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
@@ -109,7 +109,7 @@ class Freeze(BaseModel):
 
     @property
     def seconds(self) -> float:
-        # Releases before this one kept the clocks of two machines, which may disagree.
+        # Earlier versions recorded the clocks of two machines, which may disagree.
         return max(0.0, (self.thawed_at - self.frozen_at).total_seconds())
 
 
@@ -146,7 +146,7 @@ def take_lease(client: MongoClient[Document], release_id: str, run_id: str, stra
 
 
 def _take_free(client: MongoClient[Document], release_id: str, run_id: str, strategy: Strategy) -> Lease | None:
-    """The lease, taken by one write that sets its first beat as well; None where somebody holds it."""
+    """Take the lease by one write that also sets its first heartbeat; None where somebody holds it."""
     ours = {
         "release_id": release_id,
         "run_id": run_id,
@@ -159,7 +159,7 @@ def _take_free(client: MongoClient[Document], release_id: str, run_id: str, stra
     moments = {"_id": _ID, "taken_at": "$$NOW", "beat_at": "$$NOW"}
     try:
         taken = _leases(client).find_one_and_update(
-            # A lease always names its release, so none is found: it is inserted, or, where there is one, its _id is taken.
+            # A lease always names its release, so none matches: the upsert inserts ours, or fails on the _id of an existing one.
             {"_id": _ID, "release_id": {"$exists": False}},
             [{"$replaceWith": {"$mergeObjects": [{"$literal": ours}, moments]}}],
             upsert=True,
@@ -188,7 +188,7 @@ def _take_over(client: MongoClient[Document], release_id: str, run_id: str) -> L
         raise LeaseHeld(describe_holder(held))
     seen: Document = {"_id": _ID, "release_id": release_id, "run_id": held.run_id, "holder": held.holder.model_dump()}
     if not held.holder.is_local:
-        # Whoever was taken for lost, and says just now that it goes on, keeps it.
+        # A holder that was taken for lost and has beaten again just now keeps it.
         seen["beat_at"] = held.beat_at
     # A re-executed run goes on where the one before it died.
     ours = {"run_id": run_id, "holder": holder.model_dump(), "thawing": False}
@@ -267,8 +267,8 @@ def release_lease(
             "put_back": put_back,
             "left": list(left),
         }
-        # Given back before by somebody who did not come to the next line: writes have been allowed since then. Never before
-        # the freeze: the primary, and with it the clock, may be another one than then.
+        # An earlier attempt may have recorded this and stopped before the next line: writes have been allowed since then. The
+        # thaw is never before the freeze: the primary, and so the clock, may have changed.
         thawed_at = {"$ifNull": ["$thawed_at", {"$max": ["$$NOW", lease.frozen_at]}]}
         client[STATE_DATABASE][FREEZES].update_one(
             {"release_id": lease.release_id, "frozen_at": lease.frozen_at},
@@ -280,7 +280,7 @@ def release_lease(
 
 def freezes_of(client: MongoClient[Document], release_id: str) -> list[Freeze]:
     """Every freeze that a release has had, oldest first."""
-    # By what the server numbered them with when they ended: releases before this one kept other machines' clocks in them.
+    # By _id, in the order in which they ended: earlier versions recorded other machines' clocks in them.
     found = client[STATE_DATABASE][FREEZES].find({"release_id": release_id}).sort("_id")
     return [Freeze.model_validate(freeze) for freeze in found]
 

@@ -2,8 +2,8 @@
 NMDC Schema the database conforms to.
 
 The shape of both is the NMDC Runtime's (its migrations' Bookkeeper), which reads and writes them too, as may other tools and
-people. So an event may have its moment as a string with any offset, as a date, or not at all; may have a name that nobody
-knows; and lack its versions. All of them are read.
+people. So the moment of an event may be a string with any offset, a date, or missing; its name may be unknown; and its
+versions may be missing. All such events are read.
 """
 
 import json
@@ -29,7 +29,7 @@ _NAMESPACE_EXISTS = 48
 _DETAILS_SHOWN = 500
 _FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
-"""From here on a date is a mistake, and no later one could be written."""
+"""A date from here on is a mistake, and leaves no room for a later one."""
 
 
 class LedgerUnusable(MongoError):
@@ -53,9 +53,9 @@ def _if_type(value: str, kinds: list[str], then: Any, otherwise: Any) -> Documen
 
 
 NEWEST_FIRST: list[Document] = [
-    # Numbers are left out: the server takes them for milliseconds, and people write seconds.
+    # Numbers are ignored: the server reads them as milliseconds, and people write seconds.
     {"$set": {"_moment": _if_type("$created_at", ["date", "string", "timestamp"], _as_date("$created_at"), None)}},
-    # An ObjectId says when its document was made, too.
+    # An ObjectId holds the time when its document was created.
     {
         "$set": {
             "_moment": {
@@ -67,10 +67,10 @@ NEWEST_FIRST: list[Document] = [
             }
         }
     },
-    # Dates have milliseconds; strings may say more.
+    # Dates have milliseconds; strings may be more precise.
     {"$sort": {"_moment": DESCENDING, "created_at": DESCENDING, "_id": DESCENDING}},
 ]
-"""Orders events by the moments that they mean, as `_moment`, however these are written."""
+"""Sorts events by their moments (`_moment`), however these are written."""
 
 VIEW_PIPELINE: list[Document] = [
     *NEWEST_FIRST,
@@ -94,14 +94,14 @@ VIEW_PIPELINE: list[Document] = [
 
 @dataclass(frozen=True)
 class Recorded:
-    """An event of the ledger, as far as it can be understood.
+    """An event of the ledger, as far as it can be read.
 
     Attributes:
-        id: its `_id`, in words.
-        event: None where its name is none that we know.
-        from_version: None where it is missing or no string; so are the following.
+        id: its `_id`, as text.
+        event: None where its name is unknown.
+        from_version: None where it is missing or not a string; the same holds for the following.
         created_at: as it is written.
-        moment: when it happened, by what is written or by the document's own id.
+        moment: when it happened, by `created_at` or by the document's own id.
     """
 
     id: str
@@ -114,7 +114,7 @@ class Recorded:
 
     @property
     def version(self) -> str | None:
-        """The version that it leaves the database at; None where it does not say."""
+        """The version that the database is at after it; None where the event does not say."""
         match self.event:
             case Event.COMPLETED:
                 return self.to_version
@@ -150,7 +150,7 @@ def last_event(database: Database[Document], session: ClientSession | None = Non
 
 
 def recorded_version(database: Database[Document]) -> str | None:
-    """The version that the newest event leaves the database at.
+    """The version that the database is at after the newest event.
 
     None where the ledger is empty, the newest event does not say, or a migration was started and neither completed nor
     rolled back.
@@ -201,7 +201,7 @@ class _Tried(Exception):
 def try_events(
     database: Database[Document], *, from_version: str, to_version: str, migrator_module: str, release_id: str
 ) -> None:
-    """Write every event that a release and its rollback may come to, in a transaction that is given up.
+    """Try to write every event of a release and of its rollback, in a transaction that is then aborted.
 
     Raises:
         LedgerUnusable: the server refuses one of them.
@@ -225,7 +225,7 @@ def try_events(
 
 
 def ensure_view(database: Database[Document]) -> None:
-    """Make the view where there is none. One that is there is left as it is.
+    """Create the view if there is none. An existing one is left as it is.
 
     Raises:
         LedgerUnusable.
@@ -241,13 +241,13 @@ def ensure_view(database: Database[Document]) -> None:
 
 
 def ensure_view_says(database: Database[Document], version: str | None) -> None:
-    """Make the view ours where it does not say `version`, although the newest event does.
+    """Replace the view by ours if it does not say `version`, although the newest event does.
 
-    The view that the NMDC Runtime makes knows no rollback: it says null after one. It also takes an event with a date, or
-    with an offset from UTC, for newer than it is.
+    The view of the NMDC Runtime does not handle rollbacks: it says null after one. It also sorts an event with a date, or
+    with an offset from UTC, as newer than it is.
 
     Raises:
-        LedgerUnusable: the view's name belongs to something else, or the server does not let us.
+        LedgerUnusable: something else has the view's name, or the server refuses.
     """
     ensure_view(database)
     if _view_says(database, version):
@@ -255,7 +255,9 @@ def ensure_view_says(database: Database[Document], version: str | None) -> None:
     with _naming_refusals(database):
         database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
     if not _view_says(database, version):
-        raise LedgerUnusable(f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}.")
+        raise LedgerUnusable(
+            f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}, although it was replaced."
+        )
 
 
 def _view_says(database: Database[Document], version: str | None) -> bool:
@@ -267,8 +269,8 @@ def _view_says(database: Database[Document], version: str | None) -> bool:
 def _next_moment(database: Database[Document], last: Recorded | None, session: ClientSession | None) -> str:
     """The present moment by the server's clock, but later than every event.
 
-    A view that compares the strings as they are written has to find ours last as well: an event of 14:00+02:00 is one of
-    12:00 in UTC, and the greater string until 14:00.
+    A view that compares the strings as they are written has to sort ours last too: an event of 14:00+02:00 happened at
+    12:00 UTC, and is the greater string until 14:00.
     """
     moment = server_time(database.client)
     if last:
@@ -277,7 +279,7 @@ def _next_moment(database: Database[Document], last: Recorded | None, session: C
     texts = _events(database).find(is_text, session=session)
     greatest = next(texts.sort("created_at", DESCENDING).limit(1), None)
     if greatest is not None and greatest["created_at"] >= _iso(moment):
-        # Not possible for every string. Then the view, which `ensure_view_says` makes ours, knows better.
+        # Not possible for every string. Then `ensure_view_says` replaces the view by ours, which sorts by moments.
         with suppress(ValueError, OverflowError):
             later = datetime.fromisoformat(greatest["created_at"]).replace(tzinfo=UTC) + timedelta(milliseconds=1)
             if later < _NO_MOMENT and _iso(later) > greatest["created_at"]:
@@ -296,10 +298,10 @@ def _text(document: Document, field: str) -> str | None:
 
 @contextmanager
 def _naming_refusals(database: Database[Document]) -> Iterator[None]:
-    """Tell what the server refuses from what fails because the server, its set or a transaction does.
+    """Separate refusals from failures of the server, its set or a transaction, which are passed on.
 
     Raises:
-        LedgerUnusable: with the server's words.
+        LedgerUnusable: the server refused; with its words.
     """
     try:
         yield
@@ -320,5 +322,5 @@ def _events(database: Database[Document]) -> Any:
 
 
 def _decodable(database: Database[Document], name: str) -> Any:
-    # Whatever somebody wrote there, dates outside Python's range among it, is decoded.
+    # Decodes whatever somebody wrote there, including dates outside Python's range.
     return database.get_collection(name, codec_options=codec_options().with_options(tz_aware=True))

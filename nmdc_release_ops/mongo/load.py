@@ -68,7 +68,7 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
         if archived.name not in made:
             differing.append(f"{archived.name} is missing")
             continue
-        # An archive that somebody else dumped knows no hashes.
+        # An archive that somebody else dumped has no hashes.
         was = State(archived.describe(), archived.documents, archived.hash or None)
         documents = database[archived.name].count_documents({})
         loaded = State(made[archived.name], documents, hashes.get(archived.name))
@@ -108,7 +108,7 @@ def create_indexes(database: Database[Document], collection: Collection, name: s
 def load_collection(
     folder: Path, archived: ArchivedCollection, database: Database[Document], *, report: Report = silent
 ) -> None:
-    """Load one collection of an archive into a database that does not have it, with the driver; prove nothing.
+    """Load one collection of an archive into a database that does not have it, with the driver, without comparing it.
 
     Raises:
         ArchiveDamaged: its file changed after it was verified, or cannot be read.
@@ -176,7 +176,7 @@ def file_may_hold_empty_timestamp(path: Path) -> bool:
             run = rest + chunk
             if may_hold_empty_timestamp(run):
                 return True
-            # What could be the beginning of one: a name holds no zeros, and they follow it.
+            # Keep what could be the beginning of one: a field's name holds no zeros, and they follow it.
             rest = run[run.rstrip(b"\0").rfind(b"\0") + 1 :]
     return False
 

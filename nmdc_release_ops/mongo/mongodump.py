@@ -56,7 +56,7 @@ def dump_with_mongodump(
         dumped = list_dumped(aside, database.name)
         if missing := sorted(described.keys() - dumped.keys()):
             raise DumpFailed(
-                f"mongodump wrote nothing of {', '.join(missing)}, and said nothing about it. Re-execute the run from this "
+                f"mongodump wrote nothing of {', '.join(missing)}, and reported no error. Re-execute the run from this "
                 "step, or launch with engine: native."
             )
         asked = [_described_by_us(dumped[name], collection) for name, collection in described.items()]
@@ -88,7 +88,7 @@ def dump_arguments(database: str, others: Iterable[str], folder: Path) -> list[s
 
 
 def _described_by_us(dumped: Dumped, collection: Collection) -> Dumped:
-    """What `mongodump` wrote, with options and indexes as the server listed them to us: what is compared afterwards."""
+    """What `mongodump` wrote, with options and indexes as the server listed them: these are compared afterwards."""
     return replace(
         dumped,
         options=to_extended_json(dict(collection.options)),

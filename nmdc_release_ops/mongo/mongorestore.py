@@ -21,7 +21,7 @@ EXACTLY = [
     # What is written has been in such a collection before, whatever its rules say now.
     "--bypassDocumentValidation",
 ]
-"""How to restore exactly what was dumped, or fail."""
+"""Options that restore exactly what was dumped, or fail."""
 
 
 def load_with_mongorestore(
@@ -29,12 +29,12 @@ def load_with_mongorestore(
 ) -> None:
     """Load a whole archive into `database`, which is emptied first, with `mongorestore`, and prove that it is the same.
 
-    What `mongorestore` would not restore exactly is loaded with the driver. A file that changes after it was verified and
-    before `mongorestore` reads it shows in the counts and hashes.
+    What `mongorestore` would not restore exactly is loaded with the driver. If a file changes between its verification and
+    the moment when `mongorestore` reads it, counts and hashes differ.
 
     Args:
         uri: of the server that `database` is on.
-        report: how far the driver is.
+        report: gets the driver's progress.
         tell: gets what `mongorestore` logs.
 
     Raises:
@@ -43,8 +43,8 @@ def load_with_mongorestore(
     """
     if misread := [one.name for one in manifest.collections if not reads_back(one.metadata_file, one.name)]:
         tell(
-            f"The archive is loaded with the driver: mongorestore would take the files of {', '.join(misread)} for those of "
-            "collections of other names."
+            f"The archive is loaded with the driver: mongorestore would restore {', '.join(misread)} under other names, because "
+            "of the names of their files."
         )
         load(folder, manifest, database, report=report)
         return
@@ -66,14 +66,14 @@ def load_with_mongorestore(
     prove(folder, manifest, database)
 
 
-# On servers that cannot be told to leave them alone (before 6.0.17, 7.0.13 and 8.0), `mongorestore` inserts each such
-# document by itself, so before others that precede it, without bypassing validation, and updates it afterwards. Versions
-# of it before 100.12 let the server replace them by the present moment.
+# Servers before 6.0.17, 7.0.13 and 8.0 have no option to keep them. There `mongorestore` inserts each such document by
+# itself, before others that precede it and without bypassing validation, and updates it afterwards. Versions of
+# `mongorestore` before 100.12 let the server replace them by the present moment.
 _EMPTY_TIMESTAMP = "it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not restore exactly"
 
 
 def load_arguments(source: str, target: str, without: Iterable[str], folder: Path) -> list[str]:
-    """What to tell `mongorestore` to load the database `source` of an archive as the database `target`.
+    """Arguments of `mongorestore` that load the database `source` of an archive as the database `target`.
 
     Args:
         without: collections that it does not load.
@@ -110,7 +110,7 @@ def stage_with_mongorestore(
     Args:
         expected_hash: `dbHash` of the collection that was validated.
         folder: where the files with the connection strings may be for as long as it lasts.
-        report: how far the driver is.
+        report: gets the driver's progress.
         tell: gets what both log.
 
     Raises:

@@ -1,9 +1,9 @@
-"""Making the moves of a swap, or of its undoing, whatever else happens to the collections meanwhile.
+"""Making the moves of a swap, or of its rollback, whatever else happens to the collections meanwhile.
 
-Three things can come in between. Somebody who bypasses the freeze makes a collection under a name that a move needs: it is
-moved aside, and kept. A holder that was suspended makes a move after another machine has gone on in its place: each move is
-followed by a look at the lease, and undone where it came late. And a process can be killed at any moment: what is left to do
-is seen from the origin, by the collections' UUIDs.
+Three things can interfere. Somebody who bypasses the freeze creates a collection under a name that a move needs: that
+collection is moved aside and kept. A suspended holder makes a move after another run has taken over: the lease is checked
+after each move, and a late move is undone. A process is killed: the origin itself shows what is left to do, by the UUIDs of
+its collections.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +29,16 @@ from nmdc_release_ops.mongo.lease import LeaseLost, require_lease
 from nmdc_release_ops.mongo.renaming import NameTaken, NotThere, drop_collection, rename_collection
 
 _TRIES = 20
-"""How often a name is freed for one move, and how often all of them are looked at again."""
+"""How often to free a name for one move, and how often to check all moves again."""
 
 Make = Callable[[Database[Document], Move], None]
 Tell = Callable[[str], None]
 FindMoves = Callable[[Mapping[UUID, str]], Sequence[Move]]
-"""Gives the moves that are left where collections have these names."""
+"""Returns the moves that are left, given the collections' names."""
 
 
 class LateRename(MongoError):
-    """A run that had lost the lease renamed a collection after another one had gone on in its place."""
+    """A run renamed a collection after it had lost the lease and another run had taken over."""
 
 
 def ignore(_: str) -> None:
@@ -50,7 +50,7 @@ def make(origin: Database[Document], move: Move) -> None:
 
     Raises:
         NameTaken: by another collection.
-        NotThere: the collection has another name than the move has it.
+        NotThere: the collection has another name than the move expects.
     """
     name = find_names(origin).get(move.uuid)
     if name == move.target:
@@ -64,10 +64,10 @@ def make(origin: Database[Document], move: Move) -> None:
 
 
 def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[list[Move], list[Move]]:
-    """Those of `moves`, in order, that are left to do, each from where the collection is; and those that cannot be done.
+    """Those of `moves`, in order, that are left, each from the collection's present name; and those that cannot be made.
 
     Args:
-        names: that collections have now.
+        names: present names of the collections.
     """
     known = {(move.uuid, name) for move in moves for name in (move.source, move.target)}
     where: dict[UUID, str | None] = dict(names)
@@ -80,7 +80,7 @@ def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[li
             left.append(Move(uuid=move.uuid, source=name, target=move.target))
         elif move.target is not None:
             problems.append(move)
-        # Also after a problem, so that what only follows from it is not told as another one.
+        # Also after a problem, so that its consequences are not reported as problems of their own.
         where[move.uuid] = move.target
     return left, problems
 
@@ -95,18 +95,18 @@ def carry_out(
     note: Callable[[int], None] = lambda _: None,
     tell: Tell = ignore,
 ) -> None:
-    """Make moves until none is left. Ends with a look at the lease.
+    """Make moves until none is left. Checks the lease at the end.
 
     Args:
         run_id: of the run that holds the lease.
         make_one: `make`.
-        note: is told after each move how many are left.
-        tell: gets what the operator has to know: a collection that was moved aside.
+        note: called after each move with the number that is left.
+        tell: gets messages for the operator: which collections were moved aside.
 
     Raises:
         SwapBlocked: a name cannot be freed. What `find_moves` raises.
-        LeaseLost: another run goes on in place of this one.
-        LateRename: and this one made a move that does not belong there any more.
+        LeaseLost: another run has taken over.
+        LateRename: another run has taken over, and this one made a move after that.
     """
     work = _Work(origin, journal, run_id, make_one, tell)
     try:
@@ -123,16 +123,16 @@ def carry_out(
             raise LateRename(" ".join(late)) from lost
         raise
     raise SwapBlocked(
-        f"Collections of release {journal.release_id} are renamed again as soon as they have their places: somebody bypasses "
-        "the block. The origin stays frozen. Stop them, and try again."
+        f"Somebody who bypasses the block keeps renaming collections of release {journal.release_id}. The origin stays frozen. "
+        "Stop them, and try again."
     )
 
 
 def find_displaced(origin: Database[Document]) -> list[Move]:
-    """Collections that should be live and have one of a release's names instead, each with the move that puts it back.
+    """Collections that should be live but have one of a release's names, each with the move that puts it back.
 
-    That is how the rename of a run leaves them that had lost its lease, and was killed before it could look again. Swaps that
-    are under way are not looked at.
+    A run leaves them so if it renamed them after it had lost its lease, and was killed before it could check. Swaps that
+    are under way are left out.
     """
     names = find_names(origin)
     occupants = {name: uuid for uuid, name in names.items()}
@@ -142,7 +142,7 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
             places.setdefault(uuid, (place, journal))
 
     def is_occupied_rightly(place: str) -> bool:
-        # Journals of releases that had no number are in the order of other machines' clocks, which may be wrong.
+        # Journals without a number are in the order of other machines' clocks, which may be wrong.
         occupant = occupants.get(place)
         return occupant in places and places[occupant][0] == place
 
@@ -159,7 +159,7 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
 
 
 def require_placed(origin: Database[Document]) -> None:
-    """Make sure that every collection is where the last swap, or its undoing, put it.
+    """Check that every collection is where the last swap, or its rollback, put it.
 
     Raises:
         SwapBlocked: naming those that are not.
@@ -169,9 +169,9 @@ def require_placed(origin: Database[Document]) -> None:
 
 
 def describe_displaced(displaced: Sequence[Move]) -> list[str]:
-    """A line for each, with what to do about it."""
+    """A line for each, with the action to take."""
     return [
-        f"The collection {move.target} is called {move.source}: a run that had lost its lease renamed it late. Launch the job "
+        f"The collection {move.target} is called {move.source}: a run renamed it after it had lost its lease. Launch the job "
         f"`rollback`, which puts it back (and does nothing else, if the last release is rolled back already); or, while "
         f'{move.target} is free, rename it by hand: db.getCollection("{move.source}").renameCollection("{move.target}").'
         for move in displaced
@@ -179,7 +179,7 @@ def describe_displaced(displaced: Sequence[Move]) -> list[str]:
 
 
 def find_place(origin: Database[Document], uuid: UUID) -> str | None:
-    """The name that a collection is to have by the newest swap that knows it; None where none does."""
+    """The name that a collection should have by the newest swap that it was part of; None where there is none."""
     for journal in list_journals(origin.client, origin.name):
         if uuid in journal.places:
             return journal.places[uuid]
@@ -187,7 +187,7 @@ def find_place(origin: Database[Document], uuid: UUID) -> str | None:
 
 
 def drop_staged(origin: Database[Document], keep: frozenset[UUID] = frozenset()) -> None:
-    """Drop every staged collection, but for those to `keep`, and for one that should be live and only came there late."""
+    """Drop every staged collection except those to `keep`, and except one that should be live and was renamed late."""
     misplaced = {move.uuid for move in find_displaced(origin)}
     for uuid, name in find_names(origin).items():
         if name.startswith(STAGED) and uuid not in keep | misplaced:
@@ -195,9 +195,9 @@ def drop_staged(origin: Database[Document], keep: frozenset[UUID] = frozenset())
 
 
 def put_back_if_late(origin: Database[Document], move: Move) -> str:
-    """Undo a rename of a run that has lost its lease, if the collection does not belong where it put it; say so.
+    """Undo a rename that this run made after it had lost its lease; return what to tell the operator, or "".
 
-    What another run may be doing at the same time makes no difference: it finds each collection by its UUID.
+    Another run may be working at the same time: it finds each collection by its UUID.
     """
     said = ""
     for _ in range(_TRIES):
@@ -205,12 +205,12 @@ def put_back_if_late(origin: Database[Document], move: Move) -> str:
         if move.target is None or not is_there or find_place(origin, move.uuid) != move.source:
             return said
         said = (
-            f"This run had lost its lease when it renamed {move.source} to {move.target}: another run had gone on in its place. "
-            "The rename was undone. In between, readers did not find the collection where it belongs."
+            f"This run renamed {move.source} to {move.target} after it had lost its lease and another run had taken over. The "
+            "rename was undone. In between, readers did not find the collection."
         )
         _rename_if_there(origin, move.uuid, move.target, move.source)
     return (
-        f"This run had lost its lease when it renamed {move.source} to {move.target}, and it cannot be undone: another "
+        f"This run renamed {move.source} to {move.target} after it had lost its lease, and the rename cannot be undone: another "
         f"collection is called {move.source} now. Nothing is lost. Launch the job `rollback`, which puts it back."
     )
 
@@ -219,7 +219,7 @@ class _Work:
     """The moves that one process makes under its lease.
 
     Attributes:
-        unconfirmed: renames since the lease was last seen to be our own, so that they may have come late.
+        unconfirmed: renames since the lease was last confirmed; they may be late.
     """
 
     def __init__(self, origin: Database[Document], journal: Journal, run_id: str, make_one: Make, tell: Tell) -> None:
@@ -236,7 +236,7 @@ class _Work:
         self.unconfirmed.clear()
 
     def make_with_room(self, move: Move) -> None:
-        """Make a move, freeing its name first where it is taken. Whether it could be made is seen by looking again.
+        """Make a move, after freeing its name if that is taken. The caller checks whether it was made.
 
         Raises:
             SwapBlocked, LeaseLost.
@@ -252,8 +252,8 @@ class _Work:
             except NameTaken:
                 self._make_room(str(move.target))
         raise SwapBlocked(
-            f"The name {move.target} is taken again as soon as it is free: somebody bypasses the block and writes to it. The "
-            "origin stays frozen. Stop them, and try again."
+            f"Somebody who bypasses the block keeps creating a collection {move.target}, a name that is needed. The origin stays "
+            "frozen. Stop them, and try again."
         )
 
     def _make_room(self, name: str) -> None:
@@ -262,20 +262,20 @@ class _Work:
             return
         if "uuid" not in found["info"]:
             raise SwapBlocked(
-                f"Somebody made a {found['type']} under the name {name}, which cannot be renamed. The origin stays frozen. Save "
-                "what it holds, drop it, and try again."
+                f"Somebody created a {found['type']} under the name {name}, which cannot be renamed. The origin stays frozen. "
+                "Save what it holds, drop it, and try again."
             )
         uuid = UUID(bytes=bytes(found["info"]["uuid"]))
         self.require_lease()
         if uuid in self._own:
-            # One of the swap's own, in a place that is not its own: its own move finds it again.
+            # A collection of this swap under the wrong name: its own move finds it again.
             self.unconfirmed.append(Move(uuid=uuid, source=name, target=ASIDE + uuid.hex))
             _rename_if_there(self._origin, uuid, name, ASIDE + uuid.hex)
         else:
             self._move_aside(uuid, name)
 
     def _move_aside(self, uuid: UUID, name: str) -> None:
-        """Give the collection that somebody made under `name` a name of its own, on record before it is done."""
+        """Rename the collection that somebody created under `name`; the journal records it first."""
         current = read_journal(self._origin.client, self._journal.release_id) or self._journal
         names = [*find_names(self._origin).values(), *(intruder.kept_as for intruder in current.intruders)]
         intruder = Intruder(uuid=uuid, name=name, kept_as=name_of_next_intruder(name, names), found_at=now())
@@ -283,9 +283,9 @@ class _Work:
         if _rename_if_there(self._origin, uuid, name, intruder.kept_as):
             documents = collection_size(self._origin, intruder.kept_as).documents
             self._tell(
-                f"A collection {name} had been made that is no part of the release, and its name was needed. It was moved aside "
-                f"and is kept as {intruder.kept_as}, with {documents:,} documents. If the origin was frozen when it was made, "
-                "somebody bypasses the block. Look what is to become of them; no release drops it."
+                f"Somebody had created a collection {name}, which is not part of the release, and its name was needed. It was "
+                f"moved aside to {intruder.kept_as}, with {documents:,} documents. If the origin was frozen when it was created, "
+                "somebody bypasses the block. Decide whether to keep its documents; no release drops it."
             )
 
 

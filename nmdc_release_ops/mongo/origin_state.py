@@ -1,4 +1,4 @@
-"""What state the origin is in, as facts: who holds it, whether others can write to it, and how far a swap is."""
+"""The state of the origin as facts: who holds it, whether others can write to it, and how far a swap is."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from nmdc_release_ops.mongo.topology import is_write_blocked
 
 @dataclass(frozen=True)
 class OriginState:
-    """What was found, one look after the other: a thaw or a swap may have begun in between.
+    """What was found, by several reads: a thaw or a swap may have begun between them.
 
     Attributes:
         lease: of the release that holds the origin.
-        is_write_blocked: None where the server does not tell.
+        is_write_blocked: None where the server does not report it.
         demoted_by: the release that made users and roles read-only and has not put them all back.
-        journal: of the release that holds the origin; where none does, of the one that was asked for, else of the last one
-            that came to its swap.
+        journal: of the release that holds the origin; if none does, of the one that was asked for, else of the last one that
+            began its swap.
     """
 
     lease: Lease | None
@@ -30,12 +30,12 @@ class OriginState:
 
     @property
     def is_swap_under_way(self) -> bool:
-        """Whether a swap, or its undoing, was begun and is not finished: the origin has to stay frozen."""
+        """Whether a swap or a rollback was begun and is not finished, so that the origin has to stay frozen."""
         return self.journal is not None and self.journal.is_under_way
 
 
 def read_origin_state(client: MongoClient[Document], database: str, release_id: str | None = None) -> OriginState:
-    """Look at the lease, the journal and the server.
+    """Read the lease, the journal and the server's state.
 
     Args:
         database: the one that releases are about.

@@ -29,7 +29,7 @@ _UNSUPPORTED_OPTIONS = ("capped",)
 
 
 class TransformerRefused(MongoError):
-    """The transformer's user may not do what a migration takes."""
+    """The transformer's user lacks privileges that a migration needs."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def inspect_server(
     if not server.guarded:
         if not allow_without_authorization:
             problems.append(
-                "The origin lets everybody in without logging in. It cannot be frozen for others only: blocking writes "
+                "The origin does not require authentication. It cannot be frozen for others only: blocking writes "
                 "there keeps the release out as well. Turn authorization on, or, if nobody else writes to it, launch with "
-                "allow_without_authorization: true; then nobody is kept from writing, and the release is refused if it "
+                "allow_without_authorization: true; then nobody is prevented from writing, and the release is refused if it "
                 "finds that somebody did."
             )
     elif missing := missing_privileges(client, release_privileges(database)):
@@ -121,23 +121,23 @@ def inspect_server(
 
 
 def inspect_ledger(database: Database[Document]) -> list[str]:
-    """What keeps the ledger, or its view, from being one; empty where nothing does, or there is none yet.
+    """What is wrong with the kind of the ledger, or of its view; empty where nothing is, or where they do not exist yet.
 
-    Whether the ledger takes the events of a release is for `ledger.try_events` to say.
+    `ledger.try_events` checks whether the ledger accepts the events of a release.
     """
     found = list_collections(database, (EVENTS, LATEST_VERSION))
     problems = []
     events, view = found.get(EVENTS), found.get(LATEST_VERSION)
     if events is not None and (what := _unsupported(events.kind, events.options)):
         problems.append(
-            f"The ledger {EVENTS} is {what}, into which no event can be written together with the swap. Make it an ordinary "
-            "collection with the same documents, and launch again."
+            f"The ledger {EVENTS} is {what}, and no event can be written into it in one transaction with the swap. Make it an "
+            "ordinary collection with the same documents, and launch again."
         )
     if view is not None and (view.kind != "view" or view.options.get("viewOn") != EVENTS):
         what = f"a view of {view.options.get('viewOn')}" if view.kind == "view" else f"a {view.kind}"
         problems.append(
-            f"{LATEST_VERSION} is {what}, and has to be a view of {EVENTS}, which says the schema's version. Rename or drop "
-            "it, and launch again: the release makes the view."
+            f"{LATEST_VERSION} is {what}, and has to be a view of {EVENTS} that says the schema's version. Rename or drop it, "
+            "and launch again: the release creates the view."
         )
     return problems
 
@@ -173,7 +173,7 @@ def inspect_origin(
 
 
 def require_scratch_database(scratch: Database[Document]) -> None:
-    """Make a database, hash it and drop it again, as a release does on the transformer.
+    """Create a database, hash it and drop it, as a release does on the transformer.
 
     Raises:
         TransformerRefused.
@@ -186,7 +186,7 @@ def require_scratch_database(scratch: Database[Document]) -> None:
         if not is_unauthorized(error):
             raise
         raise TransformerRefused(
-            "The user in NMDC_TRANSFORMER_URI may not make, hash and drop a database of its own for each release "
+            "The user in NMDC_TRANSFORMER_URI may not create, hash and drop a database for each release "
             f"({scratch.name}). Grant it readWriteAnyDatabase and dbAdminAnyDatabase on the transformer, or unset "
             "NMDC_TRANSFORMER_URI to use a private mongod."
         ) from None
@@ -214,5 +214,5 @@ def _intruder_warnings(client: MongoClient[Document], database: str, found: Iter
             documents = collection_size(client[database], name).documents
             yield (
                 f"{name} holds {documents:,} documents that somebody wrote under a name that an earlier release or its rollback "
-                "needed. Look what is to become of them, and rename or drop it."
+                "needed. Decide whether to keep them, and rename or drop the collection."
             )

@@ -31,7 +31,7 @@ BLOCKING = (Needed(None, frozenset({"setUserWriteBlockMode", "bypassWriteBlockin
 LOOKING_AHEAD = (
     Needed(None, frozenset({"getParameter"}), "to see before the freeze whether the server can block writes"),
 )
-"""What tells `plan` that blocking writes will work. Without it `plan` warns, and `freeze` finds out."""
+"""With it, `plan` can check that blocking writes will work. Without it `plan` warns, and `freeze` finds out."""
 
 # A privilege on all databases does not extend to these (the server's own rule).
 _NOT_AMONG_ALL = ("config", "local")

@@ -79,7 +79,7 @@ def has_empty_timestamp(document: bytes) -> bool:
 def may_hold_empty_timestamp(bson: bytes) -> bool:
     """Whether BSON holds `Timestamp(0, 0)` anywhere, in an `_id` or nested; one document or a run of them.
 
-    Bytes that only look so, as a number in the right place can, count too.
+    May be a false positive: a number in the right place has the same bytes.
     """
     return _NINE_ZEROS in bson and _EMPTY_TIMESTAMP.search(bson) is not None
 

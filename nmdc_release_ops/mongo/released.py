@@ -1,4 +1,4 @@
-"""Which release brought the data to the version that they have: a published one, or a candidate."""
+"""Which release brought the data to their version: a published one, or a candidate."""
 
 from pymongo.database import Database
 
@@ -9,9 +9,9 @@ from nmdc_release_ops.mongo.journal import Journal, journals_in_force
 
 
 def candidate_release(origin: Database[Document], version: str) -> Journal | None:
-    """The release that brought the data to `version`, where that was a release candidate's; else None.
+    """The release that brought the data to `version`, if it was of a release candidate; else None.
 
-    The ledger does not know: a candidate and the official release of the same version look the same in it.
+    The ledger cannot say: in it, a candidate and the official release of the same version look the same.
 
     Args:
         version: the one that the database conforms to, in three numbers.

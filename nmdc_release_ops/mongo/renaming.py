@@ -1,7 +1,7 @@
-"""Renaming and dropping a collection by what it is, not only by what it is called.
+"""Renaming and dropping a collection by its UUID, not only by its name.
 
-Between looking and renaming, a process can be suspended for any length of time, and another collection can have the name
-afterwards. Servers of 6.0 and later compare the UUID as they rename or drop; with an older one it is looked at afterwards.
+A process can be suspended for any time between looking and renaming, and another collection can have the name by then.
+Servers from 6.0 on compare the UUID as they rename or drop; with older ones we check it afterwards.
 """
 
 from contextlib import suppress
@@ -18,16 +18,16 @@ from nmdc_release_ops.mongo.generations import ASIDE
 _NAMESPACE_NOT_FOUND = 26
 _NAMESPACE_EXISTS = 48
 _UUID_MISMATCH = 361
-# An option that is not known to the server, or not enabled under an older feature compatibility version.
+# The server does not know the option, or an older feature compatibility version disables it.
 _UUID_NOT_TAKEN = (40415, 72, 9)
 
 
 class NameTaken(Exception):
-    """Another collection has the name that one is to get."""
+    """Another collection has the target name."""
 
 
 class NotThere(Exception):
-    """The collection does not have the name under which it was to be renamed or dropped."""
+    """The collection does not have the expected name."""
 
 
 def rename_collection(database: Database[Document], uuid: UUID, source: str, target: str) -> None:
@@ -41,18 +41,18 @@ def rename_collection(database: Database[Document], uuid: UUID, source: str, tar
         return
     _run(database.client.admin, {"renameCollection": old, "to": new})
     if find_names(database).get(uuid) != target:
-        # It was another collection that had the name, and that one goes back.
+        # Another collection had the name. Rename it back.
         with suppress(NameTaken, NotThere):
             _run(database.client.admin, {"renameCollection": new, "to": old})
         raise NotThere(source)
 
 
 def drop_collection(database: Database[Document], uuid: UUID, name: str) -> None:
-    """Drop the collection with this UUID if it is there under this name, and no other collection."""
+    """Drop the collection with this UUID if it has this name; never another collection."""
     with suppress(NotThere):
         if _run_comparing(database, {"drop": name}, uuid):
             return
-        # Under a name that no other collection is given, it can be looked at before it is dropped.
+        # Renamed to a name that no other collection gets, it can be checked before it is dropped.
         aside = ASIDE + uuid.hex
         if name != aside:
             rename_collection(database, uuid, name, aside)
@@ -60,7 +60,7 @@ def drop_collection(database: Database[Document], uuid: UUID, name: str) -> None
 
 
 def _run_comparing(database: Database[Document], command: Document, uuid: UUID) -> bool:
-    """Run the command if the server compares the UUID with the collection's; tell whether it does.
+    """Run the command with the UUID, if the server can compare it; return whether it can.
 
     Raises:
         NameTaken, NotThere.

@@ -69,12 +69,13 @@ def prepare_rollback(
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
-    The release holds the origin frozen. A rollback that was begun before is gone on with.
+    The release holds the origin frozen. A rollback that was begun before is continued.
 
     Args:
         run_id: of the run that holds the lease.
         allow_writes_set_aside: go on where people have written to what the release brought.
-        allow_writes_left_in_place: go on where people have written to other collections of the release, or may have.
+        allow_writes_left_in_place: go on where people have written to other collections of the release, or where that cannot
+            be determined.
 
     Returns:
         the journal, with what was written since the swap.
@@ -88,7 +89,7 @@ def prepare_rollback(
         return journal
     require_lease(origin.client, journal.release_id, run_id)
     _refuse_if_superseded(origin, journal)
-    # A later release that failed before its swap may have left staged collections; nobody needs them any more.
+    # A later release that failed before its swap may have left staged collections; nobody needs them now.
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     undoings(journal, find_names(origin))
     since = WrittenSince(list(journal.written), journal.undetermined)
@@ -115,10 +116,10 @@ def prepare_rollback(
 def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
     """Undo the moves of a journal, last first, and record in the ledger that the database is at the earlier version.
 
-    What somebody has made under a name that an earlier collection gets back is moved aside.
+    A collection that somebody created under a name that an earlier collection gets back is moved aside.
 
     Args:
-        tell: gets what the operator has to know: a collection that was moved aside.
+        tell: gets messages for the operator: which collections were moved aside.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
@@ -126,7 +127,7 @@ def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, 
     Raises:
         RollbackImpossible: a collection is not where the journal knows it to be.
         SwapBlocked: a name cannot be freed.
-        LeaseLost, LateRename: another run goes on in place of this one.
+        LeaseLost, LateRename: another run has taken over.
     """
     if journal.state is State.ROLLED_BACK:
         return settle(origin, journal)
@@ -144,12 +145,12 @@ def put_displaced_back(
     allow_writes_set_aside: bool = False,
     tell: Tell = ignore,
 ) -> list[Move]:
-    """Put collections back that a run which had lost its lease renamed late; return the renames.
+    """Put back collections that a run renamed after it had lost its lease; return the renames.
 
     The release holds the origin frozen.
 
     Args:
-        allow_writes_set_aside: go on where people have made collections under their names since: these are moved aside.
+        allow_writes_set_aside: go on where people have created collections under their names since: these are moved aside.
 
     Raises:
         WritesSinceRelease: people have; nothing was changed.
@@ -165,10 +166,10 @@ def put_displaced_back(
 
 
 def undoings(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
-    """The renames that are left to do, in order, where collections have these names. Every one of them is possible.
+    """The renames that are left, in order, given the collections' names. Each of them is possible.
 
-    A drop is not undone: it concerned an even earlier release. What the release brought, or was to bring, is not needed to
-    go back: it may be gone altogether.
+    A drop is not undone: it concerned an even earlier release. The collections that the release brought, or was to bring,
+    are not needed for a rollback: they may be gone.
 
     Raises:
         RollbackImpossible: with everything that stands in the way.
@@ -202,7 +203,7 @@ def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
     try:
         last = ledger.last_event(origin)
     except ledger.LedgerUnusable:
-        # Then nobody can have recorded anything; whether data changed is looked at besides.
+        # Then nobody can have recorded anything. Whether data changed is checked separately.
         return
     if last is not None and last.release_id != journal.release_id:
         raise RollbackImpossible(

@@ -58,10 +58,10 @@ def wait_for_writers(
 
 
 def describe_lock_holders(client: MongoClient[Document], seconds: float) -> list[str]:
-    """Whatever keeps the server from taking a lock on everything: open transactions, and long operations.
+    """What prevents the server from taking the global lock: open transactions, and long operations.
 
     Args:
-        seconds: how long an operation outside of a transaction has to have gone on.
+        seconds: how long an operation outside a transaction has to have been running to be listed.
     """
     operations = _everything(client)
     found = [told for _, told in _transactions(operations, set(), {}, None)]

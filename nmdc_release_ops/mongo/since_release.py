@@ -1,4 +1,4 @@
-"""What was written to the collections of a release since its swap, and what rolling back makes of it."""
+"""What was written to the collections of a release since its swap, and what a rollback does with it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ LEFT_IN_PLACE_OPTION = "allow_writes_left_in_place"
 
 
 class WritesSinceRelease(MongoError):
-    """People have written to the release's collections since; rolling back has consequences for that."""
+    """People have written to the release's collections since; a rollback affects that."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class WrittenSince:
 
     Attributes:
         written: each collection that was written to.
-        undetermined: why more may have been written than that, for people; "" where this is all.
+        undetermined: why there may be more than that, for people; "" where this is all.
     """
 
     written: Sequence[Written]
@@ -40,8 +40,8 @@ class WrittenSince:
 def find_written(origin: Database[Document], journal: Journal) -> WrittenSince:
     """What was written to the collections that a release managed since its swap. The origin is frozen.
 
-    What a release brought is compared by its hash, so that a write that was undone does not count. Of the others the change
-    stream tells; where the oplog does not reach back to the swap, that cannot be determined.
+    Collections that the release brought are compared by their hashes, so that a write that was undone does not count. For the
+    others the change stream is read; it has no answer where the oplog does not reach back to the swap.
     """
     names = find_names(origin)
     live = {name: uuid for uuid, name in names.items()}
@@ -71,17 +71,17 @@ def find_written(origin: Database[Document], journal: Journal) -> WrittenSince:
 
 
 def refuse_unless_allowed(journal: Journal, since: WrittenSince, *, set_aside: bool, left_in_place: bool) -> None:
-    """Make sure that the operator knows what becomes of what was written.
+    """Check that the operator has allowed what the rollback does with what was written.
 
-    In the middle of a swap the origin is frozen, and what somebody made all the same does not keep it from being undone: it
-    is moved aside.
+    In the middle of a swap the origin is frozen. Collections that somebody created nevertheless do not stop the rollback: they
+    are moved aside.
 
     Args:
         set_aside: whether `allow_writes_set_aside` is given.
         left_in_place: whether `allow_writes_left_in_place` is.
 
     Raises:
-        WritesSinceRelease: saying what was written, what rolling back makes of it, and which option allows that.
+        WritesSinceRelease: saying what was written, what the rollback does with it, and which option allows that.
     """
     # In both of these states people could write.
     is_over = journal.state in (State.SWAPPED, State.ROLLED_BACK)
@@ -108,7 +108,7 @@ def refuse_unless_allowed(journal: Journal, since: WrittenSince, *, set_aside: b
 
 
 def describe_written(journal: Journal, since: WrittenSince) -> list[str]:
-    """A sentence for each collection: what was written, and what rolling back makes of it."""
+    """A sentence for each collection: what was written, and what a rollback does with it."""
     lines = [
         f"{one.name} ({one.writes or 'how much cannot be determined'}): {_consequence(journal, one)}."
         for one in since.written
@@ -120,12 +120,12 @@ def _consequence(journal: Journal, one: Written) -> str:
     if one.fate is Fate.SET_ASIDE:
         return f"set aside as {STAGED}{one.name}, where it stays only until the next release"
     if one.fate is Fate.MOVED_ASIDE:
-        return f"made anew since; moved aside as {INTRUDER}NUMBER.{one.name}, so that the earlier collection gets its name back"
+        return f"created since; moved aside as {INTRUDER}NUMBER.{one.name}, so that the earlier collection gets its name back"
     return f"left in place, in the form of schema {journal.to_version}; check it against schema {journal.from_version}"
 
 
 def _names_to_get_back(journal: Journal) -> set[str]:
-    """Live names that collections have again after a rollback."""
+    """Live names that a rollback gives back to collections."""
     first: dict[UUID, str] = {}
     for move in journal.moves:
         if move.target is not None:
@@ -154,12 +154,12 @@ def _undetermined(journal: Journal, account: Account | None) -> str:
         )
     if not account.is_complete:
         return (
-            f"More than {_MANY_WRITES:,} documents were written; those after them were not counted, and other collections may "
-            "have been written to."
+            f"More than {_MANY_WRITES:,} documents were written. The rest was not counted, and other collections may have been "
+            "written to."
         )
     if not journal.managed:
         return (
             "What was written to collections that the release did not touch cannot be determined: an earlier version of "
-            "nmdc-release-ops made the release, and did not keep their names."
+            "nmdc-release-ops made the release, and did not record their names."
         )
     return ""

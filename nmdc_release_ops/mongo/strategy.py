@@ -24,7 +24,7 @@ class Choice:
 
     Attributes:
         reason: why so, a sentence.
-        warnings: who is not kept from writing.
+        warnings: who is not prevented from writing.
     """
 
     strategy: Strategy
@@ -56,7 +56,7 @@ def choose_strategy(
         return Choice(
             Strategy.NONE,
             "The origin has no authorization, so nobody can be told from anybody.",
-            ("Nobody is kept from writing to the origin: it has no authorization.",),
+            ("Nobody is prevented from writing to the origin: it has no authorization.",),
         )
     in_the_way: dict[Strategy, list[str]] = {}
     for strategy in (Strategy.WRITE_BLOCK, Strategy.DEMOTE_ROLES):
@@ -92,7 +92,7 @@ def _obstacles(client: MongoClient[Document], server: Server, database: str, str
 
 
 def _may_lag(server: Server) -> bool:
-    """Whether the features of 6.0 may be off for the server's data. Later servers accept no data that old."""
+    """Whether the features of 6.0 may be disabled for the server's data. Later servers accept no data that old."""
     return server.release == FIRST_WITH_WRITE_BLOCK
 
 
@@ -108,9 +108,9 @@ def _choice(client: MongoClient[Document], server: Server, database: str, strate
     warnings = []
     if strategy is Strategy.WRITE_BLOCK and _may_lag(server) and feature_compatibility(client) is None:
         warnings.append(
-            "Whether the server's featureCompatibilityVersion is 6.0, which blocking writes needs, could not be looked up: the "
-            "user in NMDC_ORIGIN_URI lacks getParameter on cluster (docs/operator-role.md). If it is lower, `freeze` fails, and "
-            "nothing is frozen."
+            "Blocking writes needs featureCompatibilityVersion 6.0. The server's could not be looked up: the user in "
+            "NMDC_ORIGIN_URI lacks getParameter on cluster (docs/operator-role.md). If it is lower, `freeze` fails and nothing "
+            "is frozen."
         )
     try:
         accounts = read_accounts(client, database)

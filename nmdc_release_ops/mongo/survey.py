@@ -73,11 +73,11 @@ def adopt(folder: Path, database: str) -> Manifest:
 
 
 def list_dumped(folder: Path, database: str) -> dict[str, Dumped]:
-    """What `mongodump --gzip` wrote of a database, by the collections' names: those are in the files, so that it does
-    not matter how a version of it spells the files' names.
+    """What `mongodump --gzip` wrote of a database, by the collections' names. These are read from the files, because versions of
+    `mongodump` spell the files' names differently.
 
     Raises:
-        ArchiveDamaged: a file cannot be read, or two say that they are of one collection.
+        ArchiveDamaged: a file cannot be read, or two claim the same collection.
     """
     found: dict[str, Dumped] = {}
     for path in sorted((folder / database).glob(f"*.{METADATA}.gz")):
@@ -97,7 +97,7 @@ def list_dumped(folder: Path, database: str) -> dict[str, Dumped]:
 
 
 def survey(folder: Path, dumped: Dumped) -> ArchivedCollection:
-    """Describe the files of one collection, by reading them through; they are on the disk afterwards.
+    """Describe the files of one collection, by reading them through, and sync them to the disk.
 
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.

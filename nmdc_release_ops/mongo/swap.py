@@ -54,15 +54,15 @@ def prepare_swap(
     Args:
         run_id: of the run that holds the lease.
         staged: every collection that was staged and verified.
-        managed: names of all collections that the release is about, whether they exist or not.
+        managed: names of all collections of the release, whether they exist or not.
         candidate: name of the release candidate, if the data were migrated by one.
         schema_source: where that was built from.
 
     Raises:
-        SwapBlocked: a name that a collection is to get is taken by one that is no part of the release, or too long, or what
-            stands under a staged name is not what was verified, or a collection that should be live is not.
+        SwapBlocked: a target name is too long, or taken by a collection that is not part of the release; a staged collection is
+            not the one that was verified; or a collection that should be live is not.
         LeaseLost: the origin was thawed meanwhile; nothing was swapped.
-        LedgerUnusable: the ledger does not take the swap's first event; nothing was swapped.
+        LedgerUnusable: the ledger refuses the swap's first event; nothing was swapped.
     """
     collections = list_collections(origin)
     verified = {one.name: one for one in staged}
@@ -92,19 +92,19 @@ def prepare_swap(
 def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
     """Make the moves of a journal that have not been made yet, and record the version in the ledger.
 
-    How far an earlier attempt came is seen from the origin, by the collections' UUIDs. What somebody who bypasses the freeze
-    makes under a name that is needed is moved aside.
+    The origin shows how far an earlier attempt came, by the collections' UUIDs. A collection that somebody who bypasses the
+    freeze creates under a name that is needed is moved aside.
 
     Args:
-        tell: gets what the operator has to know: a collection that was moved aside.
+        tell: gets messages for the operator: which collections were moved aside.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
 
     Raises:
-        SwapBlocked: a collection is not where the journal knows it to be, or a name cannot be freed.
+        SwapBlocked: a collection is not where the journal expects it, or a name cannot be freed.
         SwapUnderWay: undoing this swap was begun.
-        LeaseLost, LateRename: another run goes on in place of this one.
+        LeaseLost, LateRename: another run has taken over.
     """
     journal = read_journal(origin.client, journal.release_id) or journal
     if journal.state is State.SWAPPED:
@@ -134,7 +134,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
 
 
 def _find_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
-    """The moves of a swap that are left where collections have these names.
+    """The moves of a swap that are left, given the collections' names.
 
     Raises:
         SwapBlocked: one of them cannot be made.
@@ -185,7 +185,7 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
 
 
 def _drops_of_the_generation_before(origin: Database[Document], collections: Mapping[str, Collection]) -> list[Move]:
-    """What the release before swapped out, unless it is the only copy that is left."""
+    """Drops of what the previous release swapped out, except of a collection that is the only copy left."""
     journals = list_journals(origin.client, origin.name)
     return [
         Move(uuid=found.uuid, source=name, target=None)
@@ -199,10 +199,10 @@ def _drops_of_the_generation_before(origin: Database[Document], collections: Map
 
 
 def _is_superseded(uuid: UUID, name: str, journal: Journal | None, collections: Mapping[str, Collection]) -> bool:
-    """Whether a previous collection can be dropped: another one is live in its place, or a release took the place away.
+    """Whether a previous collection can be dropped: another one is live in its place, or a release removed its place.
 
     Args:
-        journal: of the newest swap that knows the collection.
+        journal: of the newest swap that the collection was part of.
     """
     live = name.removeprefix(PREVIOUS)
     if journal is None:
@@ -232,7 +232,7 @@ def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Mo
             vacated.append(move(rename.old, PREVIOUS + rename.old))
             taken.append(move(STAGED + rename.new, rename.new))
         else:
-            # Never by way of a staged name: those are dropped by whoever stages.
+            # Never through a staged name: the next staging drops those.
             vacated.append(move(rename.old, PREVIOUS + rename.old))
             taken.append(move(PREVIOUS + rename.old, rename.new, original=rename.old))
     return replaced + vacated + taken

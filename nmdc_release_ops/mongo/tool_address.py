@@ -1,4 +1,4 @@
-"""The connection string that a Database Tool is given: it says in full what the driver concludes by itself."""
+"""The connection string for the Database Tools: it states what the driver infers by itself."""
 
 from urllib.parse import parse_qsl, quote, unquote_plus
 
@@ -8,23 +8,23 @@ from pymongo.uri_parser import parse_uri
 from nmdc_release_ops.mongo.errors import MongoError
 
 _EXTERNAL = "$external"
-# Mechanisms whose users are known to somebody other than the server (`_build_credentials_tuple` in pymongo.auth_shared,
+# Mechanisms whose users are kept outside the server (`_build_credentials_tuple` in pymongo.auth_shared,
 # `setDefaultAuthParams` in the Go driver).
 _EXTERNAL_MECHANISMS = ("GSSAPI", "MONGODB-AWS", "MONGODB-OIDC", "MONGODB-X509")
-# What `connection.connect` decides whatever the string says: nothing is read from a member that lags behind.
+# `connection.connect` overrides these, so that nothing is read from a member that lags behind.
 _OVERRULED = ("maxstalenessseconds", "readconcernlevel", "readpreference", "readpreferencetags")
 _SECRET_OPTIONS = ("tlscertificatekeyfilepassword", "authmechanismproperties")
 
 
 class AddressUnresolved(MongoError):
-    """What a connection string leaves to DNS could not be looked up."""
+    """DNS could not be asked for what a mongodb+srv:// connection string stands for."""
 
 
 def address_for_tools(uri: str) -> str:
-    """A connection string that makes a tool reach, and log in to, what the driver does with `uri`.
+    """A connection string with which a tool connects and logs in where the driver does with `uri`.
 
-    It names no database, because a tool would work on that one alone. It always names the database that the user logs in
-    at: without that a tool takes the one of its `--db` (`GetAuthenticationDatabase` in common/options/options.go of the
+    It names no database, because a tool would work on that one only. It always names the authentication database:
+    without that a tool takes the one of its `--db` (`GetAuthenticationDatabase` in common/options/options.go of the
     Database Tools), where the driver takes `admin`.
 
     Raises:
@@ -35,7 +35,7 @@ def address_for_tools(uri: str) -> str:
     settings = [setting for setting in query.split("&") if setting and not _is_left_out(setting)]
     if "authsource" not in options and (source := _login_database(uri, login, database, options)):
         settings.append(f"authSource={quote(source, safe='')}")
-    # In what stands before the @, the driver takes a plus for a space and the tools take it for a plus.
+    # Before the @, the driver reads a plus as a space and the tools read it as a plus.
     user, colon, password = login.partition(":")
     user, password = (quote(unquote_plus(part), safe="") for part in (user, password))
     at = "@" if login else ""
@@ -43,7 +43,7 @@ def address_for_tools(uri: str) -> str:
 
 
 def secrets_in(uri: str) -> list[str]:
-    """What of a connection string nobody may see, in every spelling that a tool may log, the longest first."""
+    """The secrets in a connection string, in every spelling that a tool may log, the longest first."""
     _, login, _, _, query = _parts(uri)
     password = login.partition(":")[2]
     values = [password, *(value for name, value in parse_qsl(query) if name.lower() in _SECRET_OPTIONS)]
@@ -64,7 +64,7 @@ def _parts(uri: str) -> tuple[str, str, str, str, str]:
 
 def _is_left_out(setting: str) -> bool:
     name, _, value = setting.partition("=")
-    # The driver knows DEFAULT as a mechanism; the tools refuse the word.
+    # The driver accepts DEFAULT as a mechanism; the tools refuse it.
     return name.lower() in _OVERRULED or (name.lower() == "authmechanism" and value.upper() == "DEFAULT")
 
 
@@ -75,20 +75,20 @@ def _login_database(uri: str, login: str, database: str, options: dict[str, str]
         return _EXTERNAL
     if not login:
         return None
-    if uri.startswith("mongodb+srv://") and (told := _told_by_dns(uri)):
-        return told
-    # What follows a dot is a collection to the driver.
+    if uri.startswith("mongodb+srv://") and (source := _source_in_dns(uri)):
+        return source
+    # The driver reads what follows a dot as a collection.
     named = unquote_plus(database).partition(".")[0]
     return named or (_EXTERNAL if mechanism == "PLAIN" else "admin")
 
 
-def _told_by_dns(uri: str) -> str | None:
+def _source_in_dns(uri: str) -> str | None:
     """The `authSource` in the TXT record of a mongodb+srv:// name."""
     try:
         options = parse_uri(uri, validate=False)["options"]
     except (ConfigurationError, InvalidURI) as error:
         raise AddressUnresolved(
-            f"DNS does not say what the connection string stands for: {error}. Look whether this machine's name server "
-            "answers, or use a connection string that begins with mongodb:// and names authSource."
+            f"DNS does not resolve the connection string: {error}. Check that this machine's name server answers, or "
+            "use a connection string that begins with mongodb:// and names authSource."
         ) from None
     return next((str(value) for name, value in options.items() if name.lower() == "authsource"), None)

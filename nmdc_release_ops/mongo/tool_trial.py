@@ -10,7 +10,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.mongorestore import EXACTLY
 from nmdc_release_ops.mongo.tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
 
-# No collection has this name: what a release itself writes begins with it, and is staged or previous.
+# No collection has this name: a release names its own collections `_release.`, staged, previous, intruder or aside.
 _ABSENT = "_release.trial"
 
 
@@ -19,12 +19,12 @@ class ToolUnusable(MongoError):
 
 
 def try_tools(uri: str, database: str, *, whose: str, folder: Path, tell: Tell) -> None:
-    """Have `mongodump` and `mongorestore` connect to a server, log in and look round; nothing is read or written.
+    """Run `mongodump` and `mongorestore` against a server: both connect and log in; nothing is read or written.
 
     Args:
         uri: of a server that the driver is connected to.
         whose: what to call the server in errors.
-        folder: where the file with the connection string may be for as long as it lasts.
+        folder: for the file with the connection string, while the trial runs.
         tell: gets what both log.
 
     Raises:
@@ -49,6 +49,5 @@ def _naming(tool: str, uri: str, whose: str) -> Iterator[None]:
     except ToolFailed as error:
         raise ToolUnusable(
             f"{tool} cannot work with the {whose} at {', '.join(nodes_of(uri))}, although the Python driver can: {error}\n"
-            "Correct what it names: the connection string has to hold what the Database Tools need. Or launch with engine: "
-            "native."
+            "Correct the connection string as the tool says, or launch with engine: native."
         ) from None

@@ -26,8 +26,7 @@ def require_unchanged(
     cluster_time: ClusterTime,
     managed: Iterable[str],
 ) -> None:
-    """Make sure that a database is still what was dumped: the same collections, and each with the same documents, options
-    and indexes.
+    """Check that a database is still what was dumped: the same collections, with the same documents, options and indexes.
 
     Args:
         archived: the collections as they were dumped.
@@ -76,10 +75,10 @@ def changed_since(
 
 
 def find_differing(database: Database[Document], hashes: Mapping[str, str], touched: Set[str] | None) -> list[str]:
-    """Names of the collections that do not hash so, in order.
+    """Names of the collections whose hashes differ, in order.
 
     Args:
-        touched: which of them are looked at; all where None.
+        touched: collections to hash; None for all.
 
     Raises:
         HashUnavailable: see `collection_hashes`.
@@ -90,6 +89,6 @@ def find_differing(database: Database[Document], hashes: Mapping[str, str], touc
 
 
 def touched_since(database: Database[Document], cluster_time: ClusterTime, names: Set[str]) -> set[str] | None:
-    """Names of the collections that were written to, renamed or dropped since; None where that cannot be told."""
+    """Names of the collections that were written to, renamed or dropped since; None where that cannot be determined."""
     account = count_writes(database, cluster_time, names, _MANY_EVENTS)
     return set(account.writes) if account is not None and account.is_complete else None

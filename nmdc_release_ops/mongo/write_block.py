@@ -1,8 +1,7 @@
 """Freezing by a write block: one switch of the server, which refuses the writes of whoever may not bypass it.
 
-To switch it on, the server waits until no transaction is open, and **while it waits every read and write waits behind it**
-(measured on 6.0.5). So it is never left waiting for longer than a reader may be kept: it is asked again and again, for
-a moment each time.
+To switch it on, the server waits until no transaction is open, and **while it waits every read and write queues behind it**
+(measured on 6.0.5). So each attempt is limited to a fraction of a second, and is repeated until one succeeds.
 """
 
 import time
@@ -18,16 +17,16 @@ from nmdc_release_ops.mongo.sessions import POLL_SECONDS, describe_lock_holders,
 from nmdc_release_ops.mongo.topology import is_write_blocked
 
 TRY_SECONDS = 0.2
-"""How long one try may keep readers waiting."""
+"""Time limit of one attempt, during which readers may wait."""
 PAUSE_SECONDS = 0.5
-"""How long readers and writers are left alone between two tries."""
+"""Pause between two attempts, for readers and writers."""
 QUIET_SECONDS = 1.0
-"""How long a try is put off because something is in its way: on a busy server there always is something."""
+"""How long to postpone an attempt while something is in its way; on a busy server something always is."""
 ALLOW_SECONDS = 60
 _COMMAND = "setUserWriteBlockMode"
 _TIMED_OUT = (50, 262)
-# IllegalOperation is the answer below featureCompatibilityVersion 6.0, CommandNotFound before MongoDB 6.0: nothing can be
-# blocked there. The server refuses to lower the version while writes are blocked.
+# IllegalOperation: below featureCompatibilityVersion 6.0. CommandNotFound: before MongoDB 6.0. Nothing can be blocked there.
+# The server refuses to lower the version while writes are blocked.
 _NO_SUCH_SWITCH = (20, 59)
 
 
@@ -36,20 +35,20 @@ class BlockFailed(MongoError):
 
 
 class StillBlocked(MongoError):
-    """The server does not allow writes again."""
+    """The server still blocks writes."""
 
 
 def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
-    """Block the writes of others; return a moment since which nobody has written. No read waits for long meanwhile.
+    """Block the writes of others; return a moment since which nobody has written. No read waits long meanwhile.
 
-    Where it fails, `allow_writes` makes sure that nothing stays blocked.
+    After a failure, call `allow_writes`, so that nothing stays blocked.
 
     Args:
         seconds: how long to go on trying while transactions are open.
 
     Raises:
         BlockFailed: naming what was in the way.
-        ClusterTimeUnavailable: writes are blocked, and since when could not be asked.
+        ClusterTimeUnavailable: writes are blocked, and the server does not report its cluster time.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -57,13 +56,13 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
         try:
             _switch(client, on=True)
         except OperationFailure as error:
-            # It may have run out of time after it was done: then the block is on.
+            # It may have timed out after it took effect: then the block is on.
             if not is_write_blocked(client):
                 if error.code not in _TIMED_OUT:
                     raise BlockFailed(f"The server refused to block writes: {error}. Correct the cause.") from error
                 if time.monotonic() > deadline:
                     raise BlockFailed(
-                        f"Transactions did not end within {seconds:g} seconds, so writes were not blocked. They are: "
+                        f"Transactions did not end within {seconds:g} seconds, so writes were not blocked. Still open: "
                         f"{'; '.join(_in_the_way(client)) or 'none any more'}. End them (killSessions, killOp) or wait."
                     ) from error
                 time.sleep(PAUSE_SECONDS)
@@ -72,16 +71,16 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
 
 
 def allow_writes(client: MongoClient[Document], seconds: float = ALLOW_SECONDS) -> None:
-    """Allow everybody's writes again. Where nothing is blocked, or nothing can be, there is nothing to do.
+    """Allow everybody's writes again. A no-op where nothing is blocked, or nothing can be.
 
-    Always asked for, also where nothing is blocked yet: a process that was killed may have left the server a command to
-    block writes that it has not come to, and it executes one after the other.
+    The command is always sent, even where nothing is blocked yet: a process that was killed may have left a command to block
+    writes that the server has yet to execute, and the server executes them in order.
 
     Args:
         seconds: how long to go on trying.
 
     Raises:
-        StillBlocked: the server refuses, or does not come to it.
+        StillBlocked: the server refuses, or takes too long.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -96,8 +95,8 @@ def allow_writes(client: MongoClient[Document], seconds: float = ALLOW_SECONDS) 
                 return
             if error.code not in _TIMED_OUT or time.monotonic() > deadline:
                 raise StillBlocked(
-                    f"The server does not allow writes again: {error}. Correct the cause, and launch the job `unfreeze`; or "
-                    f"have its administrator run db.adminCommand({{{_COMMAND}: 1, global: false}}), and launch it then."
+                    f"The server still blocks writes: {error}. Correct the cause, and launch the job `unfreeze`; or have its "
+                    f"administrator run db.adminCommand({{{_COMMAND}: 1, global: false}}), and then launch `unfreeze`."
                 ) from error
         time.sleep(PAUSE_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What was written to the collections of a database since a moment of the past, as the change stream tells it."""
+"""What was written to the collections of a database since a moment in the past, by the change stream."""
 
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
@@ -21,10 +21,10 @@ _EMPTY_ANSWERS = 20
 
 
 class Writes(BaseModel):
-    """How many documents were written to a collection; the same one twice counts twice.
+    """How many documents were written in a collection; a document that was written twice counts twice.
 
     Attributes:
-        other: how often the collection itself was dropped or renamed, or another one became it.
+        other: how often the collection itself was dropped or renamed, or another one was renamed to it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,15 +39,19 @@ class Writes(BaseModel):
         return self.inserted + self.updated + self.deleted
 
     def with_one(self, operation: str) -> "Writes":
-        """These and one more, of a kind that change streams know."""
+        """These and one more.
+
+        Args:
+            operation: an `operationType` of change streams.
+        """
         field = _FIELDS.get(operation, "other")
         return self.model_copy(update={field: getattr(self, field) + 1})
 
     def __str__(self) -> str:
-        told = [f"{number:,} {word}" for word, number in self.model_dump().items() if number and word != "other"]
+        parts = [f"{number:,} {word}" for word, number in self.model_dump().items() if number and word != "other"]
         if self.other:
-            told.append("dropped, renamed or made anew")
-        return ", ".join(told) or "nothing"
+            parts.append("dropped, renamed or created again")
+        return ", ".join(parts) or "nothing"
 
 
 _FIELDS = {"insert": "inserted", "update": "updated", "replace": "updated", "delete": "deleted"}
@@ -59,7 +63,7 @@ class Fate(StrEnum):
     SET_ASIDE = "set aside"
     """It is in a collection that the release brought, which becomes staged again."""
     MOVED_ASIDE = "moved aside"
-    """It is in a collection that somebody made under a name that an earlier one gets back."""
+    """It is in a collection that somebody created under a name that an earlier one gets back."""
     LEFT_IN_PLACE = "left in place"
     """It is in a collection that the release did not touch, or only renamed."""
 
@@ -83,7 +87,7 @@ class Account:
     """What was written to each collection that was written to at all.
 
     Attributes:
-        is_complete: whether these are all; not where there was too much to count.
+        is_complete: whether these are all; false where there was too much to count.
     """
 
     writes: Mapping[str, Writes]
@@ -93,10 +97,10 @@ class Account:
 def count_writes(database: Database[Document], cluster_time: ClusterTime, names: Set[str], most: int) -> Account | None:
     """What was written to these collections since; None where the oplog does not reach back so far, or may not be read.
 
-    The stream is known to have come to the present when it shows a document that is written for the purpose.
+    A marker document is written; when the stream shows it, the stream has reached the present.
 
     Args:
-        most: how many writes to count before giving up.
+        most: how many events to read at most.
     """
     writes: dict[str, Writes] = {}
     marker = ObjectId()
@@ -113,7 +117,7 @@ def count_writes(database: Database[Document], cluster_time: ClusterTime, names:
             for name in {event["ns"].get("coll", ""), event.get("to", {}).get("coll", "")} & names:
                 writes[name] = writes.get(name, Writes()).with_one(event["operationType"])
     except OperationFailure:
-        # ChangeStreamHistoryLost and its kin: the oplog does not reach back to that moment.
+        # ChangeStreamHistoryLost and similar: the oplog does not reach back to that moment.
         return None
     finally:
         with suppress(PyMongoError):
@@ -124,7 +128,7 @@ def count_writes(database: Database[Document], cluster_time: ClusterTime, names:
 def _events(
     database: Database[Document], cluster_time: ClusterTime, names: Set[str], marker: ObjectId
 ) -> Iterator[Document]:
-    """The events of these collections and of the marker, which is written first; ends where none come any more."""
+    """The events of these collections and of the marker, which is written first; ends when no more come."""
     pipeline: list[Document] = [
         {
             "$match": {

@@ -1,4 +1,4 @@
-"""What GitHub says in the body of an answer that is an error, fit to be shown: none of it is trusted."""
+"""GitHub's error messages, made fit to be shown: none of it is trusted."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def said(answer: Answer) -> str:
 
 
 def codes(answer: Answer) -> frozenset[str]:
-    """GitHub's words for what is wrong, "already_exists"."""
+    """GitHub's error codes, such as "already_exists"."""
     errors = _document(answer).get("errors")
     if not isinstance(errors, list):
         return frozenset()
@@ -46,13 +46,13 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 
 def faults(error: ValidationError) -> str:
-    """Why an answer is not as documented: the first faults, by the field's place: "0.tag_name: Field required"."""
+    """Why an answer is not as documented: its first faults with their fields, "0.tag_name: Field required"."""
     found = error.errors(include_url=False, include_input=False)
     named = [f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}" for one in found[:5]]
     return printable("; ".join(named))
 
 
 def printable(text: str) -> str:
-    """`text` on one line, of a length that can be shown."""
+    """`text` on one line, cut to a length that can be shown."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "..."

@@ -1,7 +1,7 @@
 """A deadline for a whole exchange over HTTP.
 
-A timeout of a socket is for the next bytes only: a service that sends one from time to time, be it of a header, of the
-handshake of TLS or of a chunk's length, would be listened to for ever.
+The timeout of a socket covers the next bytes only. A service that sends one byte from time to time (of a header, a TLS
+handshake or a chunk's length) could keep us waiting for ever.
 """
 
 import socket
@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 
 
 class Deadline:
-    """Breaks connections off after so many seconds from when the block is entered."""
+    """Breaks off connections when this many seconds have passed since the block was entered."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -38,8 +38,8 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> None:
-        """Break this connection off, too."""
-        # A copy of its own: TLS takes the descriptor out of the socket.
+        """Break off this connection too when the deadline passes."""
+        # A duplicate: TLS detaches the descriptor from the socket.
         copy = socket.fromfd(connected.fileno(), connected.family, connected.type)
         with self._lock:
             self._sockets.append(copy)
@@ -47,7 +47,7 @@ class Deadline:
                 _shut_down(copy)
 
     def explain(self) -> str | None:
-        """What became of the exchange if the deadline has passed."""
+        """Why the exchange failed, if the deadline has passed; else None."""
         return f"the answer was not complete after {self._seconds:.3g} s" if self._has_passed else None
 
     def _break_off(self) -> None:

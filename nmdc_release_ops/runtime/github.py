@@ -108,12 +108,12 @@ class GitHub:
             size += len(answer.body)
             if size > _LARGEST_LISTING:
                 raise GitHubAnswerUnreadable(
-                    f"GitHub's answers to GET {path} are longer than {_LARGEST_LISTING:,} bytes."
+                    f"GitHub's answers to GET {path} are together longer than {_LARGEST_LISTING:,} bytes."
                 )
             yield self._read(f"GET {path}", answer, shape), etag_of(answer)
             url, headers = self._next_page(f"GET {path}", url, answer), {}
             if url in asked:
-                raise GitHubAnswerUnreadable(f"The pages of GET {path} lead from one to the next in a circle.")
+                raise GitHubAnswerUnreadable(f"The pages of GET {path} link to each other in a loop.")
 
     def post(self, path: str, body: Any, shape: type[Shape] | None) -> tuple[Shape | None, datetime]:
         """Send `body`; return what came back (None where there is nothing to read) and GitHub's time.
@@ -200,25 +200,25 @@ class GitHub:
         target = next_page(url, answer)
         if target is not None and not is_below(target, self.api):
             raise GitHubAnswerUnreadable(
-                f"The next page of {call} is said to be at {printable(target)}, which is not {self.api}; it was not asked. Is "
-                "NMDC_GITHUB_API that of another server, or does a proxy answer in its place?"
+                f"GitHub's answer to {call} names {printable(target)} as the next page, which is not below {self.api}; it was "
+                "not requested. Is NMDC_GITHUB_API that of another server, or does a proxy answer in its place?"
             )
         return target
 
     def _refuse_errors(self, call: str, answer: Answer) -> None:
         if answer.status < 400:
             return
-        told = f"GitHub answered {call} with {answer.status}{said(answer)}."
+        what = f"GitHub answered {call} with {answer.status}{said(answer)}."
         if answer.is_server_error:
-            raise GitHubUnreachable(f"{told} It has a problem of its own; try again later.")
+            raise GitHubUnreachable(f"{what} It has a problem of its own; try again later.")
         if answer.status == 401:
-            raise GitHubAccessRefused(f"{told} GITHUB_TOKEN is wrong, revoked or expired: set a valid one.")
+            raise GitHubAccessRefused(f"{what} GITHUB_TOKEN is wrong, revoked or expired: set a valid one.")
         if answer.status == 403:
-            raise GitHubAccessRefused(f"{told} {self._what_the_token_lacks(answer)}")
+            raise GitHubAccessRefused(f"{what} {self._what_the_token_lacks(answer)}")
         if answer.status == 404:
             hidden = "GITHUB_TOKEN may not see it" if self._has_token else "it is private and GITHUB_TOKEN is not set"
-            raise GitHubNotFound(f"{told} There is no such thing, or {hidden}. Check the name's spelling.")
-        raise GitHubRejected(told, codes(answer))
+            raise GitHubNotFound(f"{what} There is no such thing, or {hidden}. Check the name's spelling.")
+        raise GitHubRejected(what, codes(answer))
 
     def _what_the_token_lacks(self, answer: Answer) -> str:
         if not self._has_token:
@@ -277,9 +277,9 @@ def checked_address(address: str, variable: str) -> str:
 
 
 def limit_seconds(answer: Answer) -> float | None:
-    """How long to wait before the request may be made again; None where it met no rate limit.
+    """Seconds to wait before the request may be made again; None where there was no rate limit.
 
-    A minute where it met one, and what it says of its end cannot be.
+    A minute where the answer does not say when the limit ends, or says something impossible.
     """
     if answer.status not in (403, 429):
         return None

@@ -1,6 +1,6 @@
-"""What GitHub says in the headers of its answers: how long to wait, when it was, what changed, where the next page is.
+"""Headers of GitHub's answers: rate limits, dates, ETags, links to the next page.
 
-Nothing in them is trusted: whatever cannot be what GitHub documents is taken for absent.
+Nothing in them is trusted: a value that is not as GitHub documents it counts as absent.
 """
 
 import re
@@ -15,19 +15,19 @@ from nmdc_release_ops.runtime.transport import Answer
 # "Otherwise, wait for at least one minute before retrying."
 SECONDARY_LIMIT_SECONDS = 60.0
 LONGEST_LIMIT_SECONDS = 86_400.0
-"""GitHub's limits are for an hour. What says more than a day says nothing."""
+"""GitHub's limits last an hour. A wait of more than a day is ignored."""
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _LONGEST_ADDRESS = 2_000
 _ADDRESS = re.compile(r"[!#-;=?-\[\]_a-z~]+", re.ASCII)
 
 
 def wait_seconds(retry_after: str | None, reset: str | None, moment: datetime) -> float | None:
-    """How long a service asks to wait; None where it does not say, or asks for what cannot be.
+    """Seconds that a service asks us to wait; None where it does not say, or where the value is impossible.
 
     Args:
         retry_after: the header of that name, seconds or a date.
         reset: seconds since 1970.
-        moment: when that was said.
+        moment: when the answer was sent.
     """
     if retry_after is not None:
         seconds = _number(retry_after)
@@ -41,7 +41,7 @@ def wait_seconds(retry_after: str | None, reset: str | None, moment: datetime) -
 
 
 def moment_of(answer: Answer) -> datetime:
-    """When it was sent, by the service's clock: ours may go wrong."""
+    """When it was sent, by the service's clock: ours may be wrong."""
     return _date(answer.headers.get("Date", "")) or datetime.now(UTC)
 
 
@@ -52,7 +52,7 @@ def etag_of(answer: Answer) -> str | None:
 
 
 def next_page(url: str, answer: Answer) -> str | None:
-    """The address of the next page as it is said to be, whatever it is; None where there is none."""
+    """The address of the next page as the answer gives it, unchecked; None where there is none."""
     for link in parse_header_links(answer.headers.get("Link", "")):
         if link.get("rel") == "next":
             return join(url, link.get("url", ""))
@@ -60,7 +60,7 @@ def next_page(url: str, answer: Answer) -> str | None:
 
 
 def join(base: str, address: str) -> str:
-    """Where `address` leads to from `base`; itself where that cannot be made out."""
+    """`address` resolved against `base`; unchanged where that is not possible."""
     try:
         return urljoin(base, address)
     except ValueError:
@@ -68,9 +68,9 @@ def join(base: str, address: str) -> str:
 
 
 def is_below(address: str, base: str) -> bool:
-    """Whether an address is one of the same service, below its base address, however anybody reads it.
+    """Whether an address is of the same service, below its base address, by any reading.
 
-    A token is sent there. So characters and parts of paths that programs understand differently are refused.
+    A token is sent there, so characters and path segments that programs interpret differently are refused.
     """
     if len(address) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(address):
         return False
@@ -88,7 +88,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """An HTTP date. The library's parser raises various errors for what is none."""
+    """An HTTP date; None where it is not one. The library's parser raises various errors then."""
     try:
         found = parsedate_to_datetime(text)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

@@ -13,7 +13,7 @@ from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 # In a requirements file, and in uv.lock.
 _PINS = (
-    # Blanks of a line only: of a file of empty lines, each would be searched to the file's end.
+    # Blanks within a line only: in a file of empty lines, `\s*` would search from each line to the end of the file.
     re.compile(r"^[ \t]*nmdc[-_]schema[ \t]*==[ \t]*([^\s;#\\]{1,64})", re.MULTILINE | re.IGNORECASE),
     re.compile(r'^name = "nmdc-schema"[ \t]*\r?\n[ \t]*version = "([^"\n]{1,64})"', re.MULTILINE),
 )

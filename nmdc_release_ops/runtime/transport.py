@@ -30,11 +30,11 @@ class Patience:
     Attributes:
         connect: for a connection.
         read: for the next bytes of an answer.
-        answer: for a whole answer, from the first attempt to connect.
+        answer: for one whole answer, from connecting on.
         retries: after a call that may be repeated got no answer, or one of 5xx.
         backoff: before the first retry; each further one waits twice as long.
         limits: for a rate limit to pass; where it takes longer, that is an error.
-        whole: for everything that one question takes: its pages, redirects, retries and waits.
+        whole: for one question in all: its pages, redirects, retries and waits.
     """
 
     connect: float = 5.0
@@ -101,7 +101,7 @@ class Transport:
         Args:
             body: sent as JSON unless None.
             repeatable: whether the request may be sent again where no answer, or one of 5xx, came back.
-            until: when the whole question has to be answered, by `time.monotonic`; `Patience.whole` from now where None.
+            until: deadline of the whole question, by `time.monotonic`; None for `Patience.whole` from now.
 
         Raises:
             NoAnswer, AnswerUnusable.
@@ -164,7 +164,7 @@ class Transport:
             body += chunk
             if len(body) > LARGEST_ANSWER:
                 raise AnswerUnusable(f"it is longer than {LARGEST_ANSWER:,} bytes")
-        # Breaking the connection off looks like an end where the answer does not say how long it is.
+        # A connection that was broken off looks like the end of an answer without a length.
         if (why := deadline.explain()) is not None:
             raise NoAnswer(why)
         return bytes(body)
@@ -179,9 +179,9 @@ class Transport:
         if isinstance(error, requests.exceptions.InvalidHeader):
             return "a header cannot be sent"
         if isinstance(error, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
-            return "the address is none"
+            return "the address is invalid"
         if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-            return "the answer is no HTTP"
+            return "the answer is not HTTP"
         if "NameResolutionError" in repr(error):
             return "its name could not be resolved"
         if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in repr(error):
@@ -191,7 +191,7 @@ class Transport:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: to prepare a redirect, requests would read the answer's body to its end, however long that is."""
+        """None, because requests would read the whole body, however long, to prepare a redirect."""
 
 
 def _session(deadline: Deadline) -> requests.Session:

@@ -18,7 +18,7 @@ from nmdc_release_ops.runtime.repository import Commit, Repository, WorkflowRun
 _CLOCKS = timedelta(seconds=10)
 _MOST_FAILURES = 5
 _PASSING = (GitHubUnreachable, GitHubAnswerUnreadable, GitHubRateLimited)
-"""What may be over at the next look."""
+"""Errors that may have passed by the next request."""
 Tell = Callable[[str], None]
 
 
@@ -46,7 +46,7 @@ def start(
     same workflow, event and ref, not created earlier than the dispatch, and by the token's owner where that is known. Two
     dispatches of the same workflow on the same ref by the same owner at the same time cannot be told apart.
 
-    Where GitHub's answer to the dispatch is lost, it is not sent again: the run may have been started, and is looked for.
+    If GitHub's answer to the dispatch is lost, the dispatch is not sent again: the run may have started, so it is looked for.
 
     Raises:
         WorkflowNotSeen: it did not appear.
@@ -64,8 +64,8 @@ def start(
         tell(f"Dispatched {workflow} of {repository.name} on {ref}.")
     except (GitHubUnreachable, GitHubAnswerUnreadable) as error:
         dispatched = begun
-        became = f"{error} Whether {workflow} was dispatched is not known: no run of it appeared"
-        tell(f"Whether {workflow} of {repository.name} was dispatched is not known; looking for its run. {error}")
+        became = f"{error} Whether {workflow} was dispatched is unknown: no run of it appeared"
+        tell(f"Whether {workflow} of {repository.name} was dispatched is unknown; looking for its run. {error}")
     filters["created"] = f">={dispatched:%Y-%m-%dT%H:%M:%SZ}"
 
     def look() -> list[WorkflowRun]:
@@ -98,7 +98,7 @@ def wait_for_run(look: Callable[[], Sequence[WorkflowRun]], what: str, watching:
         try:
             runs = look()
         except _PASSING as error:
-            runs, problem = [], f" GitHub was last heard to say: {error}"
+            runs, problem = [], f" The last error was: {error}"
         if runs:
             return runs[0]
         if time.monotonic() > deadline:

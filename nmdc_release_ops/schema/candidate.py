@@ -24,7 +24,7 @@ EXAMPLES = (
 )
 _NAME = re.compile(r"candidate-[0-9a-f]{12}")
 _REFERENCE = re.compile(r"(?:nmdc[-_.]schema[ \t]*@[ \t]*)?(?P<url>[a-z+]+://\S+)", re.IGNORECASE | re.ASCII)
-# What means something else to uv, git or a shell is not among them: "$" and braces, quotes, ";", backslashes.
+# Excludes what uv, git or a shell would interpret: "$", braces, quotes, ";", backslashes.
 _PLAIN = re.compile(r"[!#%&()*+,./0-9:=?@A-Z\[\]_a-z~-]+", re.ASCII)
 _REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]*", re.ASCII)
 _FRAGMENT = re.compile(r"(?:subdirectory=[0-9A-Za-z_./-]+|sha256=[0-9a-f]{64})?", re.ASCII)
@@ -77,8 +77,8 @@ def require_source(text: str) -> str:
     source = text.strip()
     if "$" in source:
         raise InvalidSchemaSource(
-            "schema_source holds a dollar sign. uv would put a variable of its environment in its place, such as a password of "
-            "the package index, and send it. Write the address or path as it is."
+            "schema_source contains a dollar sign. uv would replace it by a variable of its environment, such as a password of "
+            "the package index, and send that. Write the address or path literally."
         )
     found = _REFERENCE.fullmatch(source)
     if found is not None:
@@ -122,14 +122,14 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
 
 
 def package_of(home: Path, name: str, version: SchemaVersion) -> SchemaPackage | None:
-    """The package of a candidate that was built before; None where it is gone.
+    """The package of a candidate that was built before; None where it is no longer kept.
 
     Args:
         name: the candidate's.
-        version: that the data have by it.
+        version: of the data that it made.
 
     Raises:
-        ValueError: it is no name of a candidate.
+        ValueError: the name is not a candidate's.
     """
     folder = home / "packages" / Candidate.parse(name).name
     return SchemaPackage(version, folder) if folder.is_dir() else None
@@ -159,22 +159,22 @@ def commit_of(package: Path) -> str:
 
 
 def requirements_of(package: Path) -> list[str]:
-    """What a candidate's package requires, as it says itself.
+    """The requirements in a candidate's metadata.
 
     Raises:
-        PackageUnreadable: it does not say, or names what uv would take for an option or fill in from its environment.
+        PackageUnreadable: there is no metadata, or a requirement that uv would read as an option or expand from its environment.
     """
     try:
         (file,) = package.glob("nmdc_schema-*.dist-info/METADATA")
         # Its headers end with the first empty line; a long description follows.
         headers = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except (OSError, ValueError) as error:
-        raise PackageUnreadable(f"What schema_source leads to does not say what it requires: {error}.") from None
+        raise PackageUnreadable(f"The package of schema_source does not say what it requires: {error}.") from None
     found = [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
     for requirement in found:
         if not _REQUIRED.fullmatch(requirement) or not requirement.isprintable():
             raise PackageUnreadable(
-                f"What schema_source leads to requires {requirement[:80]!r}, which is no requirement."
+                f"The package of schema_source requires {requirement[:80]!r}, which is not a valid requirement."
             )
     return found
 
@@ -184,7 +184,7 @@ def _require_plain(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise InvalidSchemaSource(f"schema_source is no address. Examples: {EXAMPLES}.") from None
+        raise InvalidSchemaSource(f"schema_source is not a valid address. Examples: {EXAMPLES}.") from None
     scheme = parts.scheme.lower()
     # "git@" is how everybody logs in by ssh; anything else there is somebody's name or token.
     harmless = scheme == "git+ssh" and parts.username == "git" and parts.password is None
@@ -195,21 +195,21 @@ def _require_plain(url: str) -> str:
             "again without them."
         )
     if scheme not in _SCHEMES:
-        raise InvalidSchemaSource(f"schema_source has to be reached by one of: {', '.join(sorted(_SCHEMES))}.")
+        raise InvalidSchemaSource(f"schema_source has to begin with one of: {', '.join(sorted(_SCHEMES))}.")
     path, at, revision = parts.path.partition("@")
     is_local = scheme in ("file", "git+file")
     if (
         not _PLAIN.fullmatch(url)
         or not _FRAGMENT.fullmatch(parts.fragment)
         or bool(host) == is_local
-        # What begins with a hyphen, git would take for an option.
+        # git would read a leading hyphen as an option.
         or (host or "").startswith("-")
         or (at and not (scheme.startswith("git+") and _REVISION.fullmatch(revision)))
         or not path.startswith("/")
     ):
         raise InvalidSchemaSource(
-            "schema_source is an address with something in it that does not belong there, such as a space, a quote, a second @, "
-            f"an option, or a fragment other than #subdirectory=. Examples: {EXAMPLES}."
+            "schema_source is not a plain address: it contains a space, a quote, a second @, an option, or a fragment other than "
+            f"#subdirectory=. Examples: {EXAMPLES}."
         )
     return parts._replace(scheme=scheme).geturl()
 
@@ -227,8 +227,8 @@ def _require_local(path: Path) -> str:
         raise InvalidSchemaSource(f"schema_source names a path that cannot be read: {error}.") from None
     if not (is_wheel or is_folder):
         raise InvalidSchemaSource(
-            f"schema_source names {path}, and that is neither a wheel nor a folder with a pyproject.toml on the machine that "
-            "runs the release."
+            f"schema_source names {path}, which is neither a wheel nor a folder with a pyproject.toml on the machine that runs "
+            "the release."
         )
     return f"{NAME} @ {address}"
 

@@ -29,7 +29,8 @@ BYTES = 250_000_000
 JUDGING = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
 JUDGING_ALONE = ("refscan==0.4.4",)
 NOT_WRITTEN = 74
-"""Exit code of a worker that could not write a file: `EXIT_CODE` of its `disk`, which imports what is not installed here."""
+"""Exit code of a worker that could not write a file. The same as `EXIT_CODE` in `worker/disk.py`, which cannot be imported
+here."""
 _VERIFIED = "verified"
 _CHECK_SECONDS = 120
 _SIDE_BY_SIDE = 4

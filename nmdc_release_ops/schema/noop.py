@@ -1,7 +1,7 @@
-"""Telling a no-op migrator by its source, without running any of it.
+"""Recognising a no-op migrator by its source, without running it.
 
-A migrator that is taken for a no-op is not run, so a wrong guess loses a migration. Only what this list allows is a
-no-op; whatever else the source holds, the migrator runs.
+A no-op migrator is not run, so a wrong guess loses a migration. This is an allowlist: if the source contains anything else,
+the migrator runs.
 """
 
 import ast
@@ -24,9 +24,9 @@ _WARNING_CALL = "self._warn_if_commit_ignored"
 
 
 def is_noop(module: ast.Module) -> bool:
-    """Whether a migrator's module plainly does nothing, neither when it is imported nor when it is run.
+    """Whether a migrator's module plainly does nothing, when it is imported and when it is run.
 
-    It may hold imports of a few known modules, and one class `Migrator` with its versions and an `upgrade` of
+    It may contain imports of a few known modules, and one class `Migrator` with its versions and an `upgrade` of
     docstrings, `pass`, `return` and log lines whose arguments call nothing.
     """
     names: list[str] = []
@@ -41,7 +41,7 @@ def is_noop(module: ast.Module) -> bool:
             names.append(statement.name)
         elif not _is_constant(statement):
             return False
-    # A name that is bound twice may not be what the class or its base is called.
+    # Where a name is bound twice, it may not refer to the class or its base.
     return "Migrator" in names and len(set(names)) == len(names)
 
 
@@ -76,7 +76,7 @@ def _is_noop_class(node: ast.ClassDef, imported: set[str]) -> bool:
 
 
 def _is_version(statement: ast.stmt) -> bool:
-    """Whether it gives `_from_version` or `_to_version` a constant value."""
+    """Whether it assigns a constant to `_from_version` or `_to_version`."""
     if isinstance(statement, ast.AnnAssign):
         targets: list[ast.expr] = [statement.target]
         if not _is_plain_annotation(statement.annotation):
@@ -105,7 +105,7 @@ def _defaults(arguments: ast.arguments) -> Iterator[ast.expr]:
 
 
 def _annotations(method: ast.FunctionDef) -> Iterator[ast.expr]:
-    """What is evaluated where the method is defined, beside its defaults."""
+    """What is evaluated when the method is defined, besides its defaults."""
     given = method.args
     named = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
     yield from (one.annotation for one in named if one is not None and one.annotation is not None)
@@ -129,7 +129,7 @@ def _is_harmless_call(call: ast.Call) -> bool:
 
 
 def _is_constant(statement: ast.stmt) -> bool:
-    """Whether it is a docstring, another constant that stands alone, or `pass`."""
+    """Whether it is a docstring, another bare constant, or `pass`."""
     if isinstance(statement, ast.Pass):
         return True
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
@@ -147,7 +147,7 @@ def _is_plain(expression: ast.expr) -> bool:
 
 
 def _is_plain_annotation(expression: ast.expr) -> bool:
-    """Whether it is a type as they are written: names, and names with parameters."""
+    """Whether it is an ordinary type annotation: names, and names with parameters."""
     if isinstance(expression, ast.Subscript):
         return _is_plain(expression.value) and _is_plain_annotation(expression.slice)
     if isinstance(expression, ast.Tuple):

@@ -143,16 +143,16 @@ class SchemaPackages:
         """The newest release on the package index, pre-releases aside.
 
         Raises:
-            SchemaReleaseNotFound: the index says that there is none, here and below.
-            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: whether there is one is not known.
+            SchemaReleaseNotFound: the index has none; the same below.
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: it is unknown whether there is one.
         """
         return find_release(NAME, "highest")
 
     def require_published(self, version: SchemaVersion, seconds: float = SECONDS) -> None:
-        """Make sure that a release is on the package index.
+        """Check that a release is on the package index.
 
         Args:
-            seconds: how long the index may take to say so.
+            seconds: how long the index may take to answer.
 
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
@@ -205,7 +205,7 @@ class SchemaPackages:
         except InstallationFailed as error:
             if not says_absent(error.said):
                 raise
-            # The list may have been an earlier one, which uv keeps for a while.
+            # uv may have used an older list from its cache.
             self.require_published(version)
             unpack(spec(version), folder, "--refresh-package", NAME, what=f"{NAME} {version}")
 
@@ -249,7 +249,7 @@ def _read_migrator(path: Path) -> MigratorModule:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:
         return MigratorModule(path.stem, "", "", False, f"it is no Python: {error}")
-    # Of several of that name, the last one is what the module holds in the end.
+    # If there are several of that name, the last definition counts.
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migrator"]
     migrator = classes[-1] if classes else None
     if migrator is None:
@@ -273,7 +273,7 @@ def _read_migrator(path: Path) -> MigratorModule:
 
 
 def _may_have_upgrade(tree: ast.Module, migrator: ast.ClassDef) -> bool:
-    """Whether the class may have a method `upgrade`: its own, one that is assigned to it, or one of another base class."""
+    """Whether the class may have a method `upgrade`: its own, an assigned one, or an inherited one."""
     if [ast.unparse(base) for base in migrator.bases] not in ([], ["MigratorBase"]):
         return True
     return any(

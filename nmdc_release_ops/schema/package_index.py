@@ -1,7 +1,7 @@
-"""Which releases of the schema the package index has. That one is absent is only said where it is certain.
+"""Which releases of the schema the package index has. A release is reported as absent only where that is certain.
 
-Migrators run in the release that last corrected them (`schema.shipping`): an index that refuses to answer must not be
-taken for one that has no such release, or an uncorrected migrator would be chosen.
+Migrators run in the release that last corrected them (`schema.shipping`). If an index that refuses to answer counted as one
+without that release, an uncorrected migrator would be chosen.
 """
 
 import re
@@ -23,18 +23,18 @@ _ANSWER = re.compile(
     rf"^TRACE Received response for \w+ request with status (\d+).* for: (\S*/{NAME}/?)$", re.MULTILINE
 )
 _LISTED = {"200", "304", "404"}
-# The whole of what uv says where the index's list has no release that was asked for. Where it says anything else, such as
-# that a release cannot be used with this Python, or was filtered out, it is not absent.
+# uv's complete message when the index lists no such release. Any other message, such as that a release does not support
+# this Python or was filtered out, does not mean that it is absent.
 _ABSENT = re.compile(
     r"error: No solution found when resolving dependencies\s+cause: Because (?P<why>"
     rf"only {NAME}\S+ is available"
     rf"|only the following versions of {NAME} are available:(?:\s+{NAME}\S+)+"
     rf"|there (?:is no version|are no versions) of {NAME}[=<>]\S+"
     rf")\s+and you require {NAME}\S+, we can conclude that your requirements are unsatisfiable\."
-    # Hints that take nothing back.
+    # Hints that do not change that.
     rf"(?:\s+hint: (?:`{NAME}` was found on|Pre-releases are available)[^\n]*)*\s*",
 )
-# What changes the question, set for installations perhaps.
+# Variables that would change the question; they may be set for installations.
 _NOT_ASKED_WITH = {"UV_CONSTRAINT": None, "UV_OVERRIDE": None, "UV_EXCLUDE": None}
 
 
@@ -47,8 +47,8 @@ def find_release(requirement: str, resolution: str, seconds: float = SECONDS) ->
         seconds: how long the index may take.
 
     Raises:
-        SchemaReleaseNotFound: the index lists releases, and none that meets it.
-        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: whether there is one is not known.
+        SchemaReleaseNotFound: the index lists releases, and none meets it.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: it is unknown whether there is one.
     """
     try:
         printed = _ask(requirement, seconds, "--resolution", resolution, "--refresh-package", NAME)
@@ -57,7 +57,7 @@ def find_release(requirement: str, resolution: str, seconds: float = SECONDS) ->
         if found is None:
             raise
         if not found["why"].startswith("only"):
-            # An empty list, such as a proxy's page for logging in, says the same.
+            # uv says the same of an empty list, such as a proxy's login page.
             _ask(NAME, seconds, "--prerelease", "allow")
         raise SchemaReleaseNotFound(
             f"There is no {requirement.replace('==', ' ')} on the package index. Look for the version's spelling at the "
@@ -71,8 +71,8 @@ def find_release(requirement: str, resolution: str, seconds: float = SECONDS) ->
 
 
 def says_absent(said: str) -> re.Match[str] | None:
-    """Whether uv says that the index's list has no such release, and nothing else; a match of `why`."""
-    # An installation tells first which interpreter it uses.
+    """A match, with the group `why`, if uv reports that the index lists no such release, and nothing else."""
+    # An installation first reports its interpreter.
     return _ABSENT.fullmatch(said[max(said.find("error: "), 0) :])
 
 
@@ -94,9 +94,9 @@ def _ask(requirement: str, seconds: float, *arguments: str) -> str:
 
 
 def _require_listed(requirement: str, logged: str) -> None:
-    """Refuse an answer that was put together while one of several indexes refused to say what it has.
+    """Refuse an answer if one of several indexes did not list its releases.
 
-    With uv's index strategies `unsafe-*` uv goes on without it, and does not say so.
+    With its index strategies `unsafe-*`, uv silently continues without that index.
 
     Raises:
         PackageIndexUnusable.

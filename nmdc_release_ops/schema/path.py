@@ -96,9 +96,9 @@ def migration_path(package: SchemaPackage, from_version: SchemaVersion, to_versi
 def different_migrators(
     candidate: SchemaPackage | None, official: SchemaPackage, from_version: SchemaVersion
 ) -> list[str]:
-    """Migrators on the way from `from_version` to an official release that are not what a candidate of it had.
+    """Migrators on the path from `from_version` to an official release that differ from those of its candidate.
 
-    All of them that do something where the candidate's package is gone.
+    If the candidate's package is gone, all of them that are not no-ops.
 
     Raises:
         NoMigrationPath.

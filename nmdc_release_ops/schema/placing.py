@@ -14,7 +14,7 @@ from nmdc_release_ops.files import writing
 def made_aside(folder: Path) -> Iterator[Path]:
     """A new, empty folder beside `folder`, renamed to it when the block ends well and removed when it does not.
 
-    What stood at `folder` is replaced. Hold `lock` around the decision to make it.
+    An existing `folder` is replaced. Hold `lock` around the decision to make it.
 
     Raises:
         FileNotWritten

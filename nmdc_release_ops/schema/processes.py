@@ -1,4 +1,4 @@
-"""Programs that are run to their end, or ended with every process that they started when they take too long."""
+"""Running programs to their end, or ending them, with every process that they started, when they take too long."""
 
 import os
 import signal
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STOP_SECONDS = 20
-"""How long a process has between being asked to end and being killed."""
+"""Time between asking a process to end and killing it."""
 _LOOK_SECONDS = 1.0
 
 
 class TookTooLong(Exception):
-    """A program was not done in the time that it has, and was ended.
+    """A program did not finish within its time limit, and was ended.
 
     Attributes:
-        seconds: that time.
+        seconds: the limit.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -29,7 +29,7 @@ class TookTooLong(Exception):
 
 @dataclass(frozen=True)
 class Finished:
-    """How a program ended, and what it printed."""
+    """Exit code and output of a program."""
 
     code: int
     output: str
@@ -39,13 +39,13 @@ class Finished:
 def run_to_end(
     command: Sequence[str], *, env: Mapping[str, str], cwd: Path | str | None = None, given: str = "", seconds: float
 ) -> Finished:
-    """Run a program.
+    """Run a program to its end.
 
-    What it prints goes to files: a process that it leaves behind would hold a pipe open, and whoever reads to the
-    pipe's end waits for that process.
+    Its output goes to files: a process that it leaves behind would keep a pipe open, and reading to the end of the pipe
+    would wait for that process.
 
     Args:
-        given: what it reads from its standard input.
+        given: its standard input.
 
     Raises:
         TookTooLong: it was ended, with every process of its group.
@@ -64,7 +64,7 @@ def run_to_end(
 
 
 def wait_for(process: subprocess.Popen[bytes], seconds: float, look: Callable[[], None] = lambda: None) -> int:
-    """Wait until a process that leads its own group ends; return its exit code. Nothing of its group outlives it.
+    """Wait until a process that leads its own group ends; return its exit code. Its group does not outlive it.
 
     Args:
         seconds: how long it may take.

@@ -46,7 +46,7 @@ class JudgedCollection(BaseModel):
 
 
 class Integrity(BaseModel):
-    """How many violations there are between documents: references that lead nowhere or elsewhere, ids that are not unique.
+    """How many violations there are between documents: dangling or misplaced references, ids that are not unique.
 
     Attributes:
         new: those that the data had not before the migration, or of which that was not asked.

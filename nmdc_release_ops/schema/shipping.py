@@ -51,7 +51,7 @@ def place_hops(packages: SchemaPackages, path: MigrationPath, target: Target) ->
 
     Raises:
         NoMigrationPath: no release up to the target has the migrator and the adapter that it works with.
-        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: no release is taken for absent then.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: the index did not say which releases there are.
     """
     placed: list[Shipped | None] = []
     following: SchemaVersion | None = None

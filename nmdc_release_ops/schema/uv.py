@@ -19,7 +19,7 @@ _UV = find_uv_bin()
 SECONDS = 600
 _HTTP_SECONDS = "30"
 _HTTP_RETRIES = "2"
-# What uv says when the index answered, and the answer is of no use. None of these decides that a release is absent.
+# What uv says when the index answered, but unusably. None of these means that a release is absent.
 _UNUSABLE = re.compile(
     r"HTTP status client error \((?!408|425|429)4\d\d"
     r"|could not be queried due to a lack of valid authentication credentials"
@@ -41,7 +41,7 @@ _NO_ANSWER = (
     "Network connectivity is disabled",
     "network was disabled",
 )
-# What the system says to uv when the disk is full, or cannot be written.
+# What the system says to uv when the disk is full or read-only.
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "Read-only file system", "File too large")
 # Building a dependency from its sources runs its code, so uv gets what it needs and nothing else of ours.
 _HANDED_ON = {
@@ -50,7 +50,7 @@ _HANDED_ON = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"),
 }
-# Beside what uv says it logs, where that is asked for (RUST_LOG).
+# uv mixes its log (RUST_LOG) with its messages.
 _LOG_LINE = re.compile(r"^(?:TRACE|DEBUG|INFO|WARN) .*\n?", re.MULTILINE)
 _MOST_SAID = 1_500
 
@@ -60,12 +60,12 @@ class SchemaReleaseNotFound(SchemaError):
 
 
 class PackageIndexUnreachable(SchemaError):
-    """The package index did not answer, or answered that it cannot (5xx)."""
+    """The package index did not answer, or answered with a server error (5xx)."""
 
 
 class PackageIndexUnusable(SchemaError):
-    """The package index answered, and its answer does not tell which releases there are: it refuses us (401, 403), lists no
-    release of the schema at all, or sends what is not a list.
+    """The package index answered, but not with the schema's releases: it refuses access (401, 403), lists no release of the
+    schema at all, or sends something else than a list.
     """
 
 
@@ -73,7 +73,7 @@ class InstallationFailed(SchemaError):
     """uv failed for another reason.
 
     Attributes:
-        said: why, in uv's words, without credentials.
+        said: uv's message, without credentials.
         logged: what uv logged.
     """
 
@@ -96,12 +96,12 @@ def run_uv(
     Args:
         what: what is being looked for, as errors call it: "nmdc-schema 11.25.0".
         requirements: what uv reads where its arguments name the file "-".
-        environment: variables that are set for this call, or (None) left out.
-        seconds: how long it may take. Then it is ended, with every process that it started.
+        environment: variables to set for this call; None removes one.
+        seconds: time limit. After it, uv is ended with every process that it started.
 
     Raises:
-        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, FileNotWritten: none says that a release does not
-            exist; `schema.package_index` finds that out.
+        PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, FileNotWritten: none means that a release does not
+            exist; `schema.package_index` determines that.
     """
     variables = _environment() | dict(environment or {})
     try:
@@ -115,7 +115,7 @@ def run_uv(
         )
     except TookTooLong:
         raise PackageIndexUnreachable(
-            f"uv was not done with {what} after {seconds:g} seconds and was ended, with every process that it had started. "
+            f"uv did not finish with {what} within {seconds:g} seconds, and was ended with every process that it had started. "
             "Either the package index does not answer, or building a package hangs. Try again."
         ) from None
     logged = scrub(done.errors)
@@ -144,13 +144,13 @@ def _environment() -> dict[str, str | None]:
 
 
 def _secrets() -> list[str]:
-    """Passwords and tokens in uv's variables, longest first, as they are written and as they are meant."""
+    """Passwords and tokens in uv's variables, longest first, quoted and unquoted."""
     found: set[str] = set()
     for name, value in _environment().items():
         if name.endswith(("_PASSWORD", "_TOKEN")):
             found.add(value or "")
         for address in (value or "").split():
-            # What a malformed address holds is a secret too: everything between "://" and the last "@".
+            # In a malformed address, everything between "://" and the last "@" may be secret.
             user, at, _ = address.partition("://")[2].rpartition("@")
             if at:
                 found |= {user, user.partition(":")[2] or user}
@@ -167,8 +167,8 @@ def _failure(what: str, said: str, logged: str) -> Exception:
             )
     if _UNUSABLE.search(said):
         return PackageIndexUnusable(
-            f"The package index did not say whether there is {what}: it refuses us, or lists no release of nmdc-schema. Check "
-            f"uv's index settings (UV_DEFAULT_INDEX) and the credentials for it. uv said:\n{shown}"
+            f"The package index did not say whether there is {what}: it refuses access, or lists no release of nmdc-schema. "
+            f"Check uv's index settings (UV_DEFAULT_INDEX) and the credentials for it. uv said:\n{shown}"
         )
     if any(sign in said for sign in _NO_ANSWER):
         return PackageIndexUnreachable(

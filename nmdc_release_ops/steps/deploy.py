@@ -15,8 +15,8 @@ from nmdc_release_ops.steps.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.require_tests import WatchingConfig
 
 DATA_RELEASED = (
-    "The data release itself is complete. Only the Runtime was not deployed, or not all of it: re-execute the run from `deploy`, "
-    "or deploy by hand."
+    "The data release itself is complete. The Runtime was not deployed, or only in part: re-execute the run from `deploy`, or "
+    "deploy by hand."
 )
 RUNTIME_RELEASED = (
     "The release is on GitHub, and its workflows are done. Only the Runtime was not deployed, or not all of it: re-execute the "
@@ -43,9 +43,9 @@ def deploy(
         found = conforming_version(connected.database)
         if found != plan.to_version:
             raise DatabaseNotReleased(
-                f"The ledger says that the database conforms to schema {found or 'unknown'}, and release {plan.release_id} is "
-                f"for {plan.to_version}: it was rolled back, or another migration followed. Nothing was deployed. Deploy by hand "
-                "what fits the database, or launch a new release."
+                f"The ledger says that the database conforms to schema {found or 'unknown'}, but release {plan.release_id} is "
+                f"for {plan.to_version}: it was rolled back, or another migration followed. Nothing was deployed. Deploy the "
+                "Runtime that fits the database by hand, or launch a new release."
             )
     with explain_failures(lambda: f"{DATA_RELEASED} {look_up_origin(origin, context.run_id)}"):
         _deploy(context, config, deployment)

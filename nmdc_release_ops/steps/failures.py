@@ -24,7 +24,7 @@ class PlanRefused(Exception):
 
 
 class DatabaseNotReleased(Exception):
-    """The Runtime was to be deployed for a version of the schema that the database does not conform to."""
+    """The database does not conform to the schema version for which the Runtime was to be deployed."""
 
 
 class MigratorFailed(Exception):
@@ -36,7 +36,7 @@ class MigratorTimedOut(Exception):
 
 
 class ValidationTimedOut(Exception):
-    """Validation took longer than it may."""
+    """Validation took longer than `validation_timeout`."""
 
 
 class DocumentsInvalid(Exception):
@@ -85,17 +85,16 @@ def runbook_entry(error: Exception) -> str:
 
 @contextmanager
 def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
-    """Turn the errors that we know into failures that speak to the operator; others keep their stack trace.
+    """Turn foreseen errors into failures with a message for the operator; others keep their stack trace.
 
     Args:
-        describe_state: called when the step fails: what state the origin, or whatever the step is about, is in then.
+        describe_state: called when the step fails; returns the state of the origin, or of whatever the step works on.
 
     Raises:
         dagster.Failure: with the error's text and the state.
     """
     try:
-        # What a resource could not tell the server of is told here, so that no error of the driver goes by; and so is a
-        # full disk, whoever wrote to it.
+        # Catches errors of the driver that no resource has named, and a full disk, whatever was being written.
         with naming_failures("server"), writing():
             yield
     except FORESEEN as error:

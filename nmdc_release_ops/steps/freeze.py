@@ -120,5 +120,5 @@ def hold_frozen(
 
 def _said(strategy: Strategy) -> str:
     if strategy is Strategy.NONE:
-        return "The lease is taken. Nobody is kept from writing: the origin has no authorization."
+        return "The lease is taken. Nobody is prevented from writing: the origin has no authorization."
     return f"The origin is frozen ({strategy}): writes are refused, reads go on."

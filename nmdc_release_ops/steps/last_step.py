@@ -1,4 +1,4 @@
-"""Which steps a run executes, and whether one of them is still to come."""
+"""Which steps a run executes, and which of them are still to come."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Steps:
     """The steps of a run.
 
     Attributes:
-        left: those that will be executed yet.
-        not_selected: those of the job that this run does not execute, each after those that it needs.
+        left: those still to be executed.
+        not_selected: those of the job that this run does not execute, in the order of execution.
     """
 
     left: frozenset[str]
@@ -27,7 +27,7 @@ class Steps:
 
 
 def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Steps:
-    """Look up what a run executes in its plan, and how far it is in its event log.
+    """Read from a run's plan what it executes, and from its event log how far it is.
 
     Args:
         succeeded: the step that has just succeeded.
@@ -51,7 +51,7 @@ def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Ste
 
 
 def _downstream(dependencies: Mapping[str, Set[str]], stopped: Set[str]) -> set[str]:
-    """The steps that are never executed because one before them failed or was skipped."""
+    """The steps that will not be executed because one that they need failed or was skipped."""
     found = set(stopped)
     while more := {step for step, needed in dependencies.items() if step not in found and needed & found}:
         found |= more

@@ -1,4 +1,4 @@
-"""The state of the origin in sentences: what a failed step, the job `unfreeze` and the watchdog say of it."""
+"""The state of the origin in sentences, for failed steps, the job `unfreeze` and the watchdog."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -19,15 +19,15 @@ FINISH_ROLLBACK = "Launch the job `rollback` to finish undoing it."
 
 
 def origin_lookup(origin: OriginResource, run_id: str, release_id: str | None = None) -> Callable[[], str]:
-    """For `explain_failures`: what looks up the origin's state at the moment of a failure."""
+    """A function for `explain_failures` that looks up the origin's state when a step fails."""
     return partial(look_up_origin, origin, run_id, release_id)
 
 
 def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None = None) -> str:
-    """Say what state the origin is in now; for a run that has failed.
+    """Describe the state of the origin now; for a run that has failed.
 
     Args:
-        release_id: the release that the run is about, where that is known.
+        release_id: the run's release, where that is known.
     """
     try:
         with origin.connect() as connected:
@@ -47,10 +47,10 @@ def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None =
 
 
 def describe_origin(state: OriginState, run_id: str) -> str:
-    """Who holds the origin, whether others can write to it, how far a swap is, and what has to be done about that.
+    """Who holds the origin, whether others can write to it, how far a swap is, and the action to take.
 
     Args:
-        run_id: the run that is called "this run".
+        run_id: of the run to call "this run".
     """
     if state.lease is None:
         return _describe_unheld(state)
@@ -64,7 +64,7 @@ def describe_origin(state: OriginState, run_id: str) -> str:
 
 
 def describe_own_lease(run_id: str) -> str:
-    """What this process knows of the lease of its run when the origin cannot be asked."""
+    """What this process knows about its run's lease when the origin does not answer."""
     lease = lease_of(run_id)
     if lease is None:
         return "This run does not hold it."
@@ -77,14 +77,14 @@ def describe_own_lease(run_id: str) -> str:
 def _describe_unheld(state: OriginState) -> str:
     if state.demoted_by is not None:
         return (
-            f"Release {state.demoted_by} made users and roles read-only, and holds no lease any more. Launch the job `unfreeze` "
+            f"Release {state.demoted_by} made users and roles read-only, and no longer holds a lease. Launch the job `unfreeze` "
             "to put them back."
         )
     frozen = "The origin is not frozen: no release holds it."
     if state.is_write_blocked:
         frozen = (
-            "Writes to the origin are blocked, and no release holds it: somebody else blocked them, and it is not ours to lift. "
-            "Find out who did it, and lift it with setUserWriteBlockMode."
+            "Writes to the origin are blocked, but no release holds it: somebody else blocked them, so releases do not lift the "
+            "block. Find out who did it, and lift it with setUserWriteBlockMode."
         )
     if state.journal is None or not state.journal.is_under_way:
         return frozen
@@ -96,11 +96,11 @@ def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
     held = f"The origin has been held by {who} since {_moment(lease.taken_at)}"
     if lease.thawing:
-        return f"{held}, and it is being thawed."
+        return f"{held}, and is being thawed."
     if lease.strategy is Strategy.NONE:
-        return f"{held}; nobody is kept from writing, because it has no authorization."
+        return f"{held}; nobody is prevented from writing, because it has no authorization."
     if lease.frozen_at is None:
-        return f"{held}; freezing it was begun and is not finished."
+        return f"{held}; freezing was begun and is not finished."
     if not _is_frozen(state, lease):
         return f"{held}, and somebody lifted the freeze: users can write to it."
     return f"The origin has been frozen by {who} since {_moment(lease.frozen_at)}."
@@ -118,7 +118,7 @@ def _is_frozen(state: OriginState, lease: Lease) -> bool:
 
 def _describe_swap(journal: Journal | None) -> str:
     if journal is None:
-        return "No swap was begun. No data of the origin was changed."
+        return "No swap was begun. The origin's data are unchanged."
     name = f"swap of release {journal.release_id}"
     match journal.state:
         case State.SWAPPING:

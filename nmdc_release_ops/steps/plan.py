@@ -70,7 +70,7 @@ class PlanConfig(FreezeConfig):
         default=False, description="Go on where the target release has no migrator of its own (against ADR 007)."
     )
     allow_without_authorization: bool = Field(
-        default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
+        default=False, description="Go on where the origin does not require authentication and so cannot be frozen."
     )
     schema_source: str | None = Field(
         default=None,
@@ -79,19 +79,19 @@ class PlanConfig(FreezeConfig):
     )
     allow_candidate_data: bool = Field(
         default=False,
-        description="Make a release official whose data a candidate made with migrators that are not the official ones.",
+        description="Make data official that a candidate made, although its migrators differ from the official ones.",
     )
     integrity: Literal["fail_on_new", "fail", "warn"] = Field(
         default="fail_on_new",
-        description="What becomes of the release where documents refer to what is not there, or share an id: it stops where the "
-        'origin\'s data did not have that before ("fail_on_new"), it stops ("fail"), or it is only told ("warn").',
+        description="Whether dangling references and shared ids stop the release: only those that the origin's data did not have "
+        'before ("fail_on_new"), any ("fail"), or none; then they are only reported ("warn").',
     )
     hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
     validation_timeout: int = Field(default=VALIDATION_TIMEOUT, ge=1, description="Minutes that validation may take.")
     keep_archives: int = Field(
         default=5,
         ge=1,
-        description="How many archives of releases that were swapped in are kept; never is one removed that is still needed.",
+        description="How many archives of releases that were swapped in are kept. One that is still needed is never removed.",
     )
     engine: Literal["native", "mongo-tools"] = Field(
         default="native",
@@ -132,7 +132,7 @@ def plan(
             connected.database.name,
             allow_without_authorization=config.allow_without_authorization,
         )
-        # With privileges missing, it could not be looked at.
+        # Without the privileges, it could not be inspected.
         problems = problems or inspect_ledger(connected.database)
         transformer.require_usable(connected)
         deployment.require_readable()
@@ -215,7 +215,7 @@ def _from_version(context: dg.OpExecutionContext, config: PlanConfig, origin: Or
     event = ledger.last_event(origin.database)
     journal = newest_journal(origin.client, origin.database.name)
     if journal is not None and is_owed(origin.database, journal):
-        context.log.warning(f"Release {journal.release_id} left the database at schema {recorded}. {journal.owed}")
+        context.log.warning(f"Release {journal.release_id} brought the database to schema {recorded}. {journal.owed}")
     if recorded is None and config.from_version is None:
         if event is None:
             raise PlanRefused(

@@ -1,4 +1,4 @@
-"""What `unfreeze` removes when a release is complete, and what it never does."""
+"""What `unfreeze` removes when a release is complete, and what it keeps."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResou
 from nmdc_release_ops.steps.display import size
 
 ENVIRONMENT_DAYS = 90
-"""A schema environment that no release has asked for in so many days is removed; it is made again when it is needed."""
+"""A schema environment that no release has used for this many days is removed; it is made again when it is needed."""
 
 
 def remove_what_is_superseded(
@@ -26,7 +26,7 @@ def remove_what_is_superseded(
     transformer: TransformerResource,
     schema: SchemaReleases,
 ) -> None:
-    """Remove large files that nothing needs any more, and say which and how much room that gave. That it fails, fails nothing."""
+    """Remove large files that are no longer needed; log which, and how much space that freed. Errors are only logged."""
     _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home))
     _try(context, "schema environments out of use", lambda: _remove_environments(context, schema))
     _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
@@ -52,8 +52,8 @@ def _remove_archives(
 ) -> None:
     if unassigned := home.unassigned():
         context.log.info(
-            f"{len(unassigned)} releases of a version that did not note the origin are in {home.path / 'releases'}. They are "
-            "never removed: remove by hand those that nobody will re-execute."
+            f"{home.path / 'releases'} holds {len(unassigned)} releases of an earlier version, which did not record the origin. "
+            "They are never removed automatically: remove by hand those that you do not need."
         )
     if plan.origin is None:
         return
@@ -61,7 +61,7 @@ def _remove_archives(
         present = identify_server(connected.client, connected.uri)
         if origin_name(present, connected.database.name) != origin_name(plan.origin, plan.database):
             context.log.warning(
-                "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB leads elsewhere than when the release was planned."
+                "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB has changed since the release was planned."
             )
             return
         _remove_archives_of(context, plan, connected, home, transformer)
@@ -83,7 +83,7 @@ def _remove_archives_of(
     databases = transformer.find_databases(plan, over)
     for release_id in over:
         with home.claim(plan, release_id) as is_free:
-            # Asked for each: another release can begin at any time.
+            # Checked for each: another release can begin at any time.
             if not is_free or release_id in _needed(origin, plan):
                 continue
             if release_id in databases:
@@ -97,7 +97,7 @@ def _remove_archives_of(
 
 
 def _needed(origin: Origin, plan: ReleasePlan) -> set[str]:
-    """This release; one that holds the origin; and the last that came to its swap, whose archive is what is left should
+    """This release; the one that holds the origin; and the last that began its swap, whose archive is the last resort should
     its previous generation be lost."""
     lease, last = current_lease(origin.client), newest_journal(origin.client, plan.database)
     return {plan.release_id, *([lease.release_id] if lease else []), *([last.release_id] if last else [])}
@@ -107,4 +107,4 @@ def _try(context: dg.OpExecutionContext, what: str, remove: Callable[[], None]) 
     try:
         remove()
     except (OSError, MongoError, PyMongoError, ConfigurationMissing) as error:
-        context.log.warning(f"Not all of it could be removed: {what} ({error}). The next release tries again.")
+        context.log.warning(f"Could not remove all of {what}: {error}. The next release tries again.")

@@ -152,8 +152,8 @@ def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
 def _require_one_chain(
     plan: ReleasePlan, archive: Archive, migrated: MigratedDatabase, validation: ValidationReport
 ) -> None:
-    """Make sure that exactly this archive was migrated, and exactly the result validated. A swap that was begun needs this no
-    more: it was looked at before the journal was written, and has to be finished in any case.
+    """Check that exactly this archive was migrated, and exactly the result validated. Not needed once a swap was begun: the
+    check was made before the journal was written, and the swap has to be finished in any case.
 
     Raises:
         LineageBroken, CollectionsDisagree.
@@ -162,12 +162,12 @@ def _require_one_chain(
     require_same_data(archive, migrated, validation)
 
 
-def _after(hold: Callable[[], None], told: Callable[P, None]) -> Callable[P, None]:
-    """`told`, but first make sure that the origin is still ours: a run that was taken for lost must not go on staging."""
+def _after(hold: Callable[[], None], report: Callable[P, None]) -> Callable[P, None]:
+    """`report`, after a check that the lease is still ours: a run that was taken for lost must stop staging."""
 
     def hold_and_tell(*args: P.args, **kwargs: P.kwargs) -> None:
         hold()
-        told(*args, **kwargs)
+        report(*args, **kwargs)
 
     return hold_and_tell
 

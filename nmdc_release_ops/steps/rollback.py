@@ -50,7 +50,7 @@ class RollbackConfig(FreezeConfig):
         "documents stay, in the form of the later version.",
     )
     allow_without_authorization: bool = Field(
-        default=False, description="Go on where the origin lets everybody in and so cannot be frozen."
+        default=False, description="Go on where the origin does not require authentication and so cannot be frozen."
     )
 
 
@@ -106,17 +106,17 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
 
 
 def _require_release_id(config: RollbackConfig) -> None:
-    """What was allowed once is not allowed for good: the Launchpad offers the last config again.
+    """Options that allow writes are for one release only: the Launchpad offers the last config again.
 
     Raises:
-        PlanRefused: an option that allows writes is given without the release that it is meant for.
+        PlanRefused: such an option is given without the release that it is for.
     """
     given = [option for option in (SET_ASIDE_OPTION, LEFT_IN_PLACE_OPTION) if getattr(config, option)]
     if given and config.release_id is None:
         raise PlanRefused(
             [
-                f"{' and '.join(given)} may be given only together with release_id, the release that it is meant for. Launch "
-                f"`rollback` without {' and '.join(given)} first: it says what was written since, and for which release."
+                f"{' and '.join(given)} may be given only together with release_id, the release to roll back. Launch `rollback` "
+                f"without {' and '.join(given)} first: it says what was written since, and to which release."
             ]
         )
 
@@ -148,7 +148,7 @@ def _put_displaced_back(
         tell=context.log.warning,
     )
     for move in put_back:
-        context.log.warning(f"{move.source}, which a run had renamed late, is {move.target} again.")
+        context.log.warning(f"{move.source}, which a run had renamed late, was renamed back to {move.target}.")
 
 
 def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: Origin, release_id: str) -> None:
@@ -173,7 +173,7 @@ def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> N
                 "collection": one.name,
                 **(one.writes or Writes()).model_dump(),
                 "counted": one.writes is not None,
-                "what became of it": one.fate.value,
+                "now": one.fate.value,
             }
             for one in journal.written
         ),

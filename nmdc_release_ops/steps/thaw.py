@@ -37,10 +37,10 @@ def thaw_after_last_step(context: dg.HookContext) -> None:
 
 
 def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
-    """Thaw the origin if this run holds it; say so, and what came of it. False where it certainly does not.
+    """Thaw the origin if this run holds it, and log the outcome. False if this run does not hold it.
 
     Args:
-        why: what to say before.
+        why: text to put before the message.
     """
     origin: OriginResource = context.resources.origin
     try:
@@ -58,13 +58,13 @@ def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
 
 @dg.op(out=dg.Out(dg.Nothing))
 def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> None:
-    """Look who holds the origin, say so, and thaw it unless a swap is under way or the release goes on."""
+    """Log who holds the origin, and thaw it unless a swap is under way or the release is still running."""
     with explain_failures(origin_lookup(origin, context.run_id)), origin.connect() as connected:
         state = read_origin_state(connected.client, connected.database.name)
         context.log.info(describe_origin(state, context.run_id))
         lease = state.lease
         if lease is None:
-            nothing = "" if state.is_write_blocked or state.is_swap_under_way else "So there is nothing to undo."
+            nothing = "" if state.is_write_blocked or state.is_swap_under_way else "There is nothing to undo."
             context.log.info(put_back_leftover(connected) or nothing or "Nothing was undone.")
             return
         run = context.instance.get_run_by_id(lease.run_id)
@@ -106,14 +106,14 @@ def put_back_leftover(origin: Origin) -> str:
 
 
 def pay_ledger(origin: Origin) -> str:
-    """Write what the last release could not write into the ledger; return what to tell, empty where nothing was owed."""
+    """Write what the last release could not write into the ledger; return a message, empty where nothing was owed."""
     journal = newest_journal(origin.client, origin.database.name)
     if journal is None or journal.owed is None:
         return ""
     settled = settle(origin.database, journal)
     if settled.owed is None:
-        return f"The ledger has been given what it lacked of release {journal.release_id}."
-    return f"Release {journal.release_id} left the database at schema {journal.version}. {settled.owed}"
+        return f"The missing event of release {journal.release_id} was written into the ledger."
+    return f"Release {journal.release_id} brought the database to schema {journal.version}. {settled.owed}"
 
 
 def _goes_on(lease: Lease) -> bool:

@@ -1,4 +1,4 @@
-"""Trying, in `plan`, what a release is going to run on both servers."""
+"""Trying the engine's tools on both servers, in `plan`."""
 
 import shutil
 
@@ -18,10 +18,10 @@ def try_tools_of(
     home: ReleaseHome,
     transformer: TransformerResource,
 ) -> None:
-    """Have the tools of the plan's engine connect to the origin and to the transformer of this very release.
+    """Run the tools of the plan's engine against the origin and against this release's transformer.
 
-    A private transformer is started for it. `migrate` finds it again, so that it is not set up under the freeze. Where a
-    tool fails nothing of the release stays on disk.
+    A private transformer is started for this. `migrate` uses its files again, so it is not initialised under the freeze. If a
+    tool fails, the release's folder is removed.
 
     Raises:
         ToolUnusable, AddressUnresolved: a tool cannot work with one of the two.

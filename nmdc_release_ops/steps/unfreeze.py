@@ -28,7 +28,7 @@ def unfreeze(
 ) -> FreezeWindow:
     """Give the lease back and allow writes.
 
-    The transformer's files, archives that are of no use any more, and schema environments out of use are removed.
+    The transformer's files, archives that are no longer needed, and unused schema environments are removed.
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),

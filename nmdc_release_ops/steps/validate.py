@@ -47,8 +47,8 @@ def validate(
 ) -> ValidationReport:
     """Check every document with LinkML's verdicts and the release's own rules, and every reference; collect all violations.
 
-    A single violation of the schema stops the release here, before the origin is touched. What becomes of one where
-    documents refer to what is not there, `integrity` says.
+    A single violation of the schema stops the release here, before the origin is touched. `integrity` decides whether
+    dangling references and shared ids stop it too.
     """
     folder = home.attempt(plan, context.run_id)
     page = folder / PAGE
@@ -109,8 +109,8 @@ def _run_worker(
         )
     except TookTooLong:
         raise ValidationTimedOut(
-            f"Validation was not done after {duration(seconds)} (validation_timeout) and was ended. See on the run page how far "
-            "it came. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
+            f"Validation did not finish within {duration(seconds)} (validation_timeout) and was ended. See on the run page how "
+            "far it came. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
             "longer validation_timeout."
         ) from None
 
@@ -155,8 +155,8 @@ def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, doc
             raise FileNotWritten(message["path"], message["reason"])
         if message["kind"] == "archive_damaged":
             raise ArchiveDamaged(
-                f"{message['path']}, which was to tell which violations are new, is not what was dumped: {message['fault']}. "
-                "Nothing of it was used. Dump again."
+                f"{message['path']}, which is needed to determine which violations are new, is not what was dumped: "
+                f"{message['fault']}. Nothing in it was used. Dump again."
             )
     if code == NOT_WRITTEN:
         raise FileNotWritten(

@@ -42,7 +42,7 @@ def verdict_on(summary: Summary, plan: ReleasePlan) -> str:
             f"{documents} conform to schema {plan.to_version}. Between them, {between.found:,} violations were found that do "
             f"not stop the release ({why})."
         )
-    return f"{documents} conform to schema {plan.to_version}, and {references} lead to where they may; there are no violations."
+    return f"{documents} conform to schema {plan.to_version}, and {references} are valid; there are no violations."
 
 
 def explained(verdict: str, summary: Summary, first: Mapping[str, Any] | None, page: Path, violations: Path) -> str:
@@ -57,14 +57,14 @@ def explained(verdict: str, summary: Summary, first: Mapping[str, Any] | None, p
         what = f" The first: {first['collection']} {first['id']}, at {first.get('path') or '/'}: {first['message']}"
     to_report = [kind for kind in OURS if kind in summary.by_kind]
     report = (
-        f" Please report what is told as {' or '.join(to_report)} to the maintainers of nmdc-release-ops."
+        f" Please report violations of the kind {' or '.join(to_report)} to the maintainers of nmdc-release-ops."
         if to_report
         else ""
     )
     pass_on = "" if summary.violations else " Or let them pass, with `integrity: warn` in the config of plan."
     return (
         f"{verdict}{what}\n"
-        f"All of them are in {violations}, and in few words in {page}. Correct the data in the origin, or have the migrator "
+        f"All of them are in {violations}, and summarised in {page}. Correct the data in the origin, or have the migrator "
         f"corrected, and launch a new release.{pass_on}{report}"
     )
 

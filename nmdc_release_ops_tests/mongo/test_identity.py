@@ -121,7 +121,7 @@ def test_servers_are_the_same_or_not_or_nobody_can_tell(
 ) -> None:
     assert is_same_server(origin, transformer) is same
     if same is None:
-        with pytest.raises(TransformerUnidentified, match="cannot be told"):
+        with pytest.raises(TransformerUnidentified, match="cannot be determined"):
             require_other_server(origin, transformer)
 
 
@@ -130,5 +130,5 @@ def test_what_cannot_be_told_is_said_with_what_would_tell_it() -> None:
     with pytest.raises(TransformerUnidentified) as refusal:
         require_other_server(origin, TRANSFORMER)
     said = str(refusal.value)
-    assert "the origin does not tell its id, and b:1 did not answer from this machine" in said
+    assert "the origin does not report its id, and b:1 did not answer from this machine" in said
     assert "Grant its user the action replSetGetConfig" in said and "unset NMDC_TRANSFORMER_URI" in said

@@ -127,7 +127,7 @@ def test_what_cannot_be_renamed_is_named_and_can_be_removed_by_hand(
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
     make(origin)
-    with pytest.raises(SwapBlocked, match=f"made a {what} under the name new_set"):
+    with pytest.raises(SwapBlocked, match=f"created a {what} under the name new_set"):
         swap.perform_swap(origin, journal, RUN)
     origin.new_set.drop()
     swap.perform_swap(origin, journal, RUN)

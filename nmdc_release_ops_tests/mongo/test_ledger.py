@@ -400,9 +400,9 @@ def test_while_a_swap_is_under_way_the_view_says_no_version(origin: Any, transfo
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        (EVENTS, {"capped": True, "size": 4096}, "is a collection with the option capped, into which no event"),
-        (EVENTS, {"timeseries": {"timeField": "created_at"}}, "is a timeseries, into which no event"),
-        (EVENTS, {"viewOn": "some_set", "pipeline": []}, "is a view, into which no event"),
+        (EVENTS, {"capped": True, "size": 4096}, "is a collection with the option capped, and no event"),
+        (EVENTS, {"timeseries": {"timeField": "created_at"}}, "is a timeseries, and no event"),
+        (EVENTS, {"viewOn": "some_set", "pipeline": []}, "is a view, and no event"),
         (LATEST_VERSION, {}, "is a collection, and has to be a view of _migration_events"),
         (LATEST_VERSION, {"viewOn": "some_set", "pipeline": []}, "is a view of some_set, and has to be a view of"),
         (LATEST_VERSION, {"viewOn": EVENTS, "pipeline": RUNTIME_S_VIEW}, None),

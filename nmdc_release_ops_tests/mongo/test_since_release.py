@@ -60,7 +60,7 @@ def test_a_collection_made_anew_under_an_earlier_name_is_told_and_moved_aside(or
     before = state_of(origin)
     release(origin, transformer)
     origin.gone_set.insert_one({"_id": "new"})
-    with pytest.raises(WritesSinceRelease, match=r"gone_set \(1 inserted\): made anew since; moved aside as _release"):
+    with pytest.raises(WritesSinceRelease, match=r"gone_set \(1 inserted\): created since; moved aside as _release"):
         roll_back(origin)
     done = roll_back(origin, allow_writes_set_aside=True)
     assert state_of(origin) == before

@@ -137,7 +137,7 @@ def test_a_name_that_dns_explains_is_explained_to_the_tools_as_to_the_driver(
 
 
 def test_a_name_that_dns_does_not_know_is_an_error_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    with name_server({}, monkeypatch), pytest.raises(AddressUnresolved, match="DNS does not say") as failure:
+    with name_server({}, monkeypatch), pytest.raises(AddressUnresolved, match="DNS does not resolve") as failure:
         address_for_tools("mongodb+srv://u:s3cret@set.example.org/")
     assert "s3cret" not in str(failure.value)
 

@@ -172,7 +172,7 @@ def test_a_call_that_writes_is_never_repeated(
         (
             Response(200, [], {"Link": '<http://127.0.0.1:9/p2>; rel="next"'}),
             GitHubAnswerUnreadable,
-            "it was not asked",
+            "it was not requested",
         ),
     ],
 )

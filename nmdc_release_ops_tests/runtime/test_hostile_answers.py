@@ -127,7 +127,7 @@ def test_pages_in_a_circle_are_left(github: LoopbackGitHub) -> None:
     for page in (2, 1, 2, 1, 2, 1):
         header = {"Link": f'<{releases}?page={page}>; rel="next"'}
         github.fail("GET", "/releases", Response(200, [], header))
-    with pytest.raises(GitHubAnswerUnreadable, match="in a circle"):
+    with pytest.raises(GitHubAnswerUnreadable, match="in a loop"):
         client(github).releases()
     assert len(github.requests) == 3
 
@@ -351,7 +351,7 @@ def test_a_workflow_whose_dispatch_was_not_answered_is_looked_for_and_not_dispat
     assert len(github.asked("POST", "/dispatches")) == 1
     github.fail("GET", "/actions/runs/", sends_rubbish)
     assert follow(client(github), run, "deploy.yml", watching, said.append).succeeded
-    assert "is not known; looking for its run" in said[0]
+    assert "is unknown; looking for its run" in said[0]
 
 
 def test_a_cookie_of_the_service_is_not_sent_back(github: LoopbackGitHub) -> None:

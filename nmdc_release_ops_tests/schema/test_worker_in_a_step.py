@@ -176,7 +176,8 @@ def test_a_worker_that_says_nothing_for_long_is_told_of_with_its_last_message_ag
     assert code == 0
     heard = lines[lines.index("the last thing said") : lines.index("speaking again")]
     told = [
-        re.fullmatch(r"The worker has said nothing for (\d+) seconds; its last message was: (.*)", one) for one in heard
+        re.fullmatch(r"The worker has sent no message for (\d+) seconds; its last message was: (.*)", one)
+        for one in heard
     ]
     silences = [(int(one[1]), one[2]) for one in told if one]
     assert [last for _, last in silences] == ["the last thing said"] * len(silences)

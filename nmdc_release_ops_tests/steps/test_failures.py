@@ -46,7 +46,7 @@ def test_a_document_that_a_migrator_refuses_stops_the_release_and_is_named(
     assert f"migrator_from_11_24_1_to_11_25_0 failed at document {sample['id']} of biosample_set" in said.description
     assert "Field `collection_time_inc` present" in said.description
     assert "The origin has been frozen by this run since" in said.description
-    assert "No data of the origin was changed." in said.description
+    assert "The origin's data are unchanged." in said.description
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     assert "The origin is thawed: writes are allowed again" in log
 

@@ -40,4 +40,4 @@ def test_a_disk_that_fills_up_during_the_dump_ends_the_release_and_thaws_the_ori
         # What `plan` notes of the schema environments stays; nothing of the archive does.
         assert sorted(path.name for path in release.rglob("*") if path.is_file()) == ["environments.json", "in-use"]
     assert f"The archive could not be written to {release / 'archive'}: {said}." in str(failure.description)
-    assert "No data of the origin was changed." in str(failure.description)
+    assert "The origin's data are unchanged." in str(failure.description)

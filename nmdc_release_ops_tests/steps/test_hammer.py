@@ -40,7 +40,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> I
 
 @pytest.fixture(scope="module")
 def unguarded(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    """A workplace whose origin lets everybody in, so that a release cannot keep anybody from writing."""
+    """A workplace whose origin does not require authentication, so that a release cannot prevent writes."""
     folder = tmp_path_factory.mktemp("unguarded")
     server = PrivateMongod.start(folder / "origin", authentication=False)
     yield from workplace_around(DemoOrigin.fill(server, scale=500, tell=lambda line: None), folder, schema_cache)

@@ -37,8 +37,8 @@ def test_each_option_that_is_not_the_default_is_logged_and_no_login() -> None:
             if entry.dagster_event is None and entry.level == 30
         ]
     assert said == [
-        "The config of this run says set_aside: True (the default is False).",
-        "The config of this run says source: x @ git+https://***@example.org/x.git (the default is None).",
+        "This run sets set_aside: True (the default is False).",
+        "This run sets source: x @ git+https://***@example.org/x.git (the default is None).",
     ]
 
 

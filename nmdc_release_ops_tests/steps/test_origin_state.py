@@ -70,21 +70,21 @@ def set_state(client: MongoClient[Any], state: State) -> None:
 
 def test_an_origin_that_nobody_holds(client: MongoClient[Any]) -> None:
     assert said() == (
-        "The origin is not frozen: no release holds it. No swap was begun. No data of the origin was changed."
+        "The origin is not frozen: no release holds it. No swap was begun. The origin's data are unchanged."
     )
 
 
 def test_an_origin_that_this_run_froze(client: MongoClient[Any]) -> None:
     lease = freeze(client, RELEASE, RUN)
     assert said() == (
-        f"The origin has been frozen by this run since {lease.frozen_at:%Y-%m-%d %H:%M:%S} UTC. No swap was begun. No data of "
-        "the origin was changed. This run thaws it now; its next log lines say so."
+        f"The origin has been frozen by this run since {lease.frozen_at:%Y-%m-%d %H:%M:%S} UTC. No swap was begun. The "
+        "origin's data are unchanged. This run thaws it now; its next log lines say so."
     )
 
 
 def test_an_origin_that_is_just_being_frozen(client: MongoClient[Any]) -> None:
     take_lease(client, RELEASE, RUN, Strategy.WRITE_BLOCK)
-    assert "freezing it was begun and is not finished" in said()
+    assert "freezing was begun and is not finished" in said()
     assert "This run thaws it now" in said()
 
 
@@ -102,7 +102,7 @@ def test_a_freeze_that_somebody_lifted(client: MongoClient[Any]) -> None:
 
 def test_a_block_that_is_nobody_s_release(client: MongoClient[Any]) -> None:
     client.admin.command({"setUserWriteBlockMode": 1, "global": True})
-    assert "Writes to the origin are blocked, and no release holds it" in said()
+    assert "Writes to the origin are blocked, but no release holds it" in said()
 
 
 @pytest.mark.parametrize(

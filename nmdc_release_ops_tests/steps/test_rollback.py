@@ -101,7 +101,7 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     allowed = {"allow_writes_set_aside": True, "allow_writes_left_in_place": True}
     done = roll_back(workplace, release_id=journal.release_id, **allowed)
     assert done.success
-    assert "The config of this run says allow_writes_set_aside: True (the default is False)" in log_of(workplace, done)
+    assert "This run sets allow_writes_set_aside: True (the default is False)" in log_of(workplace, done)
     assert "Written since the release: study_set (1 updated): set aside as _release.staged" in log_of(workplace, done)
     assert data_of(client) == before
     assert version(client) == {"schema_version": "11.23.0"}
@@ -114,7 +114,7 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     assert materialized.materialization.metadata["schema version"].value == "11.23.0"
     (output,) = [event for event in done.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT]
     written = output.step_output_data.metadata["written since the release"].value.records
-    assert [(one.data["collection"], one.data["what became of it"]) for one in written] == [
+    assert [(one.data["collection"], one.data["now"]) for one in written] == [
         ("study_set", "set aside"),
         ("instrument_set", "left in place"),
     ]

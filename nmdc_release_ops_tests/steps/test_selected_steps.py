@@ -101,7 +101,7 @@ def test_a_record_that_was_edited_by_hand_is_refused(release: PreparedRelease, m
     list_as_untouched(written["record"], "biosample_set")
     migrate_json.write_text(json.dumps(written))
     text = failed_plainly(release.execute(["restore", "unfreeze"]))
-    assert "was changed by hand" in text and "Re-execute the run from `migrate`" in text
+    assert "was changed after it was written" in text and "Re-execute the run from `migrate`" in text
     assert recorded_version(release.client) == BEFORE
 
 
@@ -117,7 +117,7 @@ def test_a_record_that_was_edited_together_with_its_digest_does_not_fit_the_othe
 def test_a_record_that_is_gone_is_asked_for_by_its_step(release: PreparedRelease, migrate_json: Path) -> None:
     migrate_json.unlink()
     text = failed_plainly(release.execute(["restore", "unfreeze"]))
-    assert "is gone: what the step `migrate` handed on" in text and "did nothing to the origin" in text
+    assert "the record of the step `migrate`, is missing" in text and "did nothing to the origin" in text
     assert recorded_version(release.client) == BEFORE
 
 
@@ -137,7 +137,7 @@ def test_a_run_does_nothing_to_another_database_than_the_one_that_it_was_planned
     monkeypatch.setenv("NMDC_ORIGIN_DB", "nmdc_copy")
     try:
         text = failed_plainly(release.execute(steps))
-        assert "was planned for the database nmdc of" in text and "lead elsewhere now" in text
+        assert "was planned for the database nmdc of" in text and "now name another one" in text
         assert database.list_collection_names() == ["biosample_set"]
         assert current_lease(release.client) is None
     finally:
@@ -149,6 +149,6 @@ def test_a_run_does_nothing_to_another_server_than_the_one_that_it_was_planned_f
 ) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", guarded_mongod.uri)
     text = failed_plainly(release.execute(["restore"]))
-    assert "lead elsewhere now" in text and "This step did nothing to either." in text
+    assert "now name another one" in text and "This step changed neither." in text
     with MongoClient[Any](guarded_mongod.uri) as other:
         assert current_lease(other) is None and DATABASE not in other.list_database_names()

@@ -49,7 +49,7 @@ def test_plan_refuses_a_transformer_that_is_the_origin_under_any_address(
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", address(workplace.origin.server.uri))
     step, said = failure_of(workplace.release(target_version="11.25"))
     assert step == "plan"
-    assert "NMDC_TRANSFORMER_URI leads to the origin's own server" in said.description
+    assert "NMDC_TRANSFORMER_URI points to the origin's own server" in said.description
     assert said.metadata["error"].value == "TransformerIsOrigin"
 
 
@@ -61,7 +61,7 @@ def test_plan_refuses_a_transformer_that_is_the_origin_behind_a_tunnel(
         monkeypatch.setenv("NMDC_TRANSFORMER_URI", uri.replace(str(port_of(uri)), str(port)))
         step, said = failure_of(workplace.release(target_version="11.25"))
     assert step == "plan"
-    assert "leads to the origin's own server" in said.description
+    assert "points to the origin's own server" in said.description
 
 
 @pytest.mark.parametrize("origin_answers", [True, False], ids=["origin-answers", "origin-is-gone"])

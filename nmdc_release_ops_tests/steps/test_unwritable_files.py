@@ -60,7 +60,7 @@ def test_a_full_disk_is_told_by_the_file_whatever_is_written(
         description = failed_plainly(release.execute([step]))
     finally:
         (folder / opened).unlink(missing_ok=True)
-    assert f"The file could not be written to {folder / file}: No space left on device. Make room" in description
+    assert f"{folder / file} could not be written: No space left on device. Make room" in description
     assert "docs/runbook.md, FileNotWritten" in description
     release.assert_nothing_lost()
 

@@ -1,4 +1,4 @@
-"""Reading a file of the archive, once it is known to be the one that was dumped."""
+"""Reading a file of the archive after its sha256 has been verified."""
 
 import gzip
 import hashlib
@@ -17,11 +17,11 @@ _READ_BYTES = 1_000_000
 
 
 class ArchiveFileDamaged(Exception):
-    """A file of the archive cannot be read, or is not the one that was dumped.
+    """A file of the archive cannot be read, or its sha256 is not the manifest's.
 
     Attributes:
         path: of the file.
-        fault: what is wrong with it.
+        fault: what is wrong.
     """
 
     def __init__(self, path: str, fault: str) -> None:
@@ -40,7 +40,7 @@ class ArchivedFile:
     """The documents of a collection as they were dumped, gzipped.
 
     Attributes:
-        sha256: by the manifest.
+        sha256: from the manifest.
     """
 
     path: Path

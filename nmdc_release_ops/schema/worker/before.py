@@ -1,9 +1,8 @@
 """Which violations between documents the data had before the migration.
 
-A reference counts as old only where the archive shows the same one: the same field of the same document named the same
-target at least as often, that was a violation by the rules of the schema that the database had, and of the same kind. What
-cannot be shown to be the same is new. The archive is only read where there are violations, and once: for the references
-of documents, and the ids of targets, that are in question.
+A reference is old only if the archive shows the same one: the same field of the same document named the same target at
+least as often, and that was a violation of the same kind by the rules of the schema that the database had. Everything else
+is new. The archive is read only if there are violations, and once, for the documents and the target ids concerned.
 """
 
 import json
@@ -72,8 +71,8 @@ class Earlier:
             scratch: folder for files that are gone afterwards.
 
         Raises:
-            ArchiveFileDamaged: a file is missing, or is not the one that was dumped.
-            NotWritten: no room.
+            ArchiveFileDamaged: a file is missing, or its sha256 is not the manifest's.
+            NotWritten: the disk is full.
         """
         found.commit()
         by_size = sorted(before.files.items(), key=lambda item: -item[1].size())
@@ -95,14 +94,14 @@ class Earlier:
             yield cls(connection)
 
     def had(self, violation: Violation, times: int) -> bool:
-        """Whether the data had a violation before the migration, at least so many times."""
+        """Whether the data had this violation before the migration, at least this many times."""
         rows = self._connection.execute("SELECT collection FROM identifier WHERE lookup = ?", (violation.lookup,))
         places = Counter(name for (name,) in rows)
         if violation.kind == DUPLICATE:
             return all(count <= places[name] for name, count in violation.sharing.items())
         now = set(violation.found_in)
         if not now <= places.keys() or (places and not now):
-            # The target appeared, was elsewhere, or was somewhere and is no more.
+            # The target is new, was in another collection, or is gone.
             return False
         allowed = self._connection.execute(
             "SELECT allowed, count(*) FROM reference WHERE key = ? AND slot = ? AND lookup = ? GROUP BY allowed",
@@ -123,7 +122,7 @@ def answer(question: _Question) -> Path:
             ids = [lookup_of(one) for document in documents if _is_id(one := document.get("id"))]
             asked = _asked(found, "lookup", ids)
             for one in ids:
-                # Of documents without an id it is enough to know that there are some; there may be millions.
+                # For documents without an id, one is enough: there may be millions.
                 if one in asked and not (one == nobody and told_of_nobody):
                     told_of_nobody = told_of_nobody or one == nobody
                     file.write(json.dumps([one, question.collection]) + "\n")
@@ -142,7 +141,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _references(rules: ReferenceRules, collection: str, document: Document) -> Iterator[tuple[str, str, str]]:
-    """Each reference of a document: its field, its target, and the collections that it was allowed to be in."""
+    """Each reference of a document: its field, its target, and the collections where the target was allowed."""
     for rule in rules.of(collection, document.get("type")):
         if rule.name in document:
             value = document[rule.name]

@@ -1,4 +1,4 @@
-"""One error for a disk that is full or cannot be written, whoever meets it: the worker, or a process of its crew."""
+"""One error for a disk that is full or read-only, in the worker and in the processes of its crew."""
 
 import errno
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 from dagster_pipes import PipesContext
 
 EXIT_CODE = 74
-"""Of a worker that could not write a file. Its message may not have arrived: it is written to a file too."""
+"""Exit code of a worker that could not write a file. Its message goes through a file too, so it may not arrive."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# Of a file that is known to be written, these say the same; of others they may say anything.
+# These mean the same for a file that is known to be being written; elsewhere they can mean anything.
 _CANNOT_BE_WRITTEN = {errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 _SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
@@ -22,7 +22,7 @@ class NotWritten(Exception):
 
     Attributes:
         path: of the file, or of the folder that it was to be in.
-        reason: as the system says it.
+        reason: in the system's words.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -31,8 +31,8 @@ class NotWritten(Exception):
         self.reason = reason
 
     def tell(self, pipes: PipesContext) -> int:
-        """Report it, if there is room for that; return the exit code."""
-        # The disk may be that of the messages too. The exit code says enough.
+        """Report it, if the disk allows; return the exit code."""
+        # The messages may be on the same disk. The exit code is enough.
         with suppress(OSError):
             pipes.report_custom_message({"kind": "not_written", "path": self.path, "reason": self.reason})
         return EXIT_CODE
@@ -40,7 +40,7 @@ class NotWritten(Exception):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name what could not be written, if something fails in the block because of the disk.
+    """Name the file that could not be written when the block fails because of the disk.
 
     Raises:
         NotWritten
@@ -55,7 +55,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def run_main(main: Callable[[], int]) -> int:
-    """Run a worker's `main`; return its exit code, also where there is no room even for its messages."""
+    """Run a worker's `main`; return its exit code, even if the disk has no room for its messages."""
     try:
         return main()
     except OSError as error:
@@ -65,13 +65,13 @@ def run_main(main: Callable[[], int]) -> int:
 
 
 def full_disk(error: BaseException) -> str | None:
-    """What the system says where something failed because a disk is full, or is only to be read; None where it did not."""
+    """The system's words if the error means a full or read-only disk; else None."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno in _FULL else None
 
 
 def _other_reason(error: OSError | sqlite3.Error) -> str | None:
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno in _CANNOT_BE_WRITTEN else None
-    # The lowest byte tells the kind of fault, the others more of it.
+    # The lowest byte is the primary error code.
     code = getattr(error, "sqlite_errorcode", None)
     return str(error) if code is not None and code & 0xFF in _SQLITE else None

@@ -1,4 +1,4 @@
-"""What is wrong between documents: references that lead nowhere or elsewhere, ids that are not unique."""
+"""What is wrong between documents: dangling or misplaced references, ids that are not unique."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class Found:
         return self._connection.execute("SELECT 1 FROM violation").fetchone() is None
 
     def commit(self) -> None:
-        """From now on nothing is added, and documents and ids are looked for."""
+        """Call after the last `add`: builds the indexes for looking up documents and ids."""
         for column in ("key", "lookup"):
             self._connection.execute(f"CREATE INDEX by_{column} ON violation ({column})")
         self._connection.execute(
@@ -60,7 +60,7 @@ class Found:
         self._connection.commit()
 
     def violations(self) -> Iterator[Violation]:
-        """All of them, where it is not asked which are new."""
+        """All of them, without whether they are new."""
         for (packed,) in self._connection.execute("SELECT packed FROM violation ORDER BY rowid"):
             yield unpacked(packed)
 
@@ -68,8 +68,8 @@ class Found:
         """All of them, with whether they are new. Call `commit` first.
 
         Args:
-            was_there: whether the data had a violation before the migration, as often as a number says: how many
-                references of the same field of the same document name the same target now.
+            was_there: whether the data had a violation before the migration, at least a number of times. The number is how
+                many references in the same field of the same document name the same target now.
         """
         rows = self._connection.execute(
             "SELECT packed, times FROM violation JOIN same USING (key, slot, lookup) ORDER BY violation.rowid"

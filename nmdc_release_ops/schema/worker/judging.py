@@ -49,7 +49,7 @@ class Verdict:
 
     Attributes:
         violations: file with a line for each violation of the schema; None where there is none.
-        integrity: file with a line for each reference that leads nowhere or elsewhere; None where there is none.
+        integrity: file with a line for each dangling or misplaced reference; None where there is none.
         groups: of the former.
     """
 

@@ -68,7 +68,7 @@ class Tally:
             self.first_between.append(violation.told())
 
     def summary(self) -> dict[str, Any]:
-        """Everything in few words; bounded, whatever was found."""
+        """A summary of everything, of bounded size."""
         # What may be new counts as new, and so does what is beyond all groups.
         old = sum(group.count for key, group in self.integrity.groups.items() if key[-1] is False)
         return {

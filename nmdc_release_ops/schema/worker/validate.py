@@ -5,8 +5,8 @@ Parameters: `database`, `schema_version`, `collections`, `compiled` (file that `
 documents are new: `files` of the archive by collection, each with its `path` and `sha256`, and the `references` that
 `compile_schema` wrote of the schema that held then.
 Messages: `validated` per collection, `violation` for the first few, and one `summary` at the end. Without a summary,
-or with an exit code other than 0, nothing has been proved: `not_written` names a file for which there was no room, and
-`archive_damaged` one of the archive that is not what was dumped.
+or with an exit code other than 0, nothing has been proved: `not_written` names a file that could not be written, and
+`archive_damaged` a file of the archive that is not what was dumped.
 """
 
 import os
@@ -57,7 +57,7 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
     """
     violations = Path(extras["violations_path"])
     for left in violations.parent.glob(f"{SCRATCH}*"):
-        # Of a process that was killed.
+        # Left by a process that was killed.
         shutil.rmtree(left, ignore_errors=True)
     with (
         writing(violations),

@@ -1,4 +1,4 @@
-"""One thing that is wrong with one document, and how many of a kind are told in few words."""
+"""One thing that is wrong with one document, and summaries of many of a kind."""
 
 import json
 import re
@@ -29,10 +29,10 @@ class Violation:
         key: of the document, see `key_of`; only where whether it is new has to be found out.
         slot: the document's field that holds the reference.
         target: the id that a reference names, or that more than one document has; None for other violations.
-        lookup: the same, told from a value that only looks like it, see `lookup_of`.
-        found_in: the collections with a document that a misplaced reference names, in order.
-        sharing: how many documents share an id that is not unique, by collection.
-        new: whether the data got it by the migration; None where that is not asked.
+        lookup: the target with its type, see `lookup_of`.
+        found_in: collections that hold the target of a misplaced reference, in order.
+        sharing: number of documents that share a duplicate id, by collection.
+        new: whether the migration caused it; None where that is not determined.
     """
 
     collection: str
@@ -95,7 +95,7 @@ def key_of(collection: str, document: Document) -> str:
 
 
 def lookup_of(target: Any) -> str:
-    """Tells a target from every other value: the text "5" from the number 5, and a text "None" from null."""
+    """A target as a text that keeps its type: the text "5" differs from the number 5, and the text "None" from null."""
     return json.dumps(target, default=repr)
 
 
