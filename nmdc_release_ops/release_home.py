@@ -35,7 +35,7 @@ _LOCK = "in-use"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_PART = 40
 # Needed only while a step works. The last is left by a validation that was killed.
-_SCRATCH = ("transformer*", "worker", ".mongo-tools-*", "attempts/*/validating.*")
+_SCRATCH = ("transformer*", "worker", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
 
 
 class HomeUnusable(Exception):
@@ -175,10 +175,11 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         for name in (MANIFEST, MANIFEST_DIGEST):
             if (folder / "archive" / name).is_file():
                 shutil.copy2(folder / "archive" / name, folder / name)
+        freed = _remove(folder, ("archive.removed",))
         if (folder / "archive").is_dir():
             # Renamed first: a half-removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
-        return _remove(folder, ("archive*", *_SCRATCH))
+        return freed + _remove(folder, ("archive*", *_SCRATCH))
 
     def unassigned(self) -> list[str]:
         """Releases of versions that did not record the origin. It is unknown whose they are, so nothing removes them."""

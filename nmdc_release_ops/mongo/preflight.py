@@ -179,9 +179,11 @@ def require_scratch_database(scratch: Database[Document]) -> None:
         TransformerRefused.
     """
     try:
-        scratch.probe.insert_one({})
-        scratch.command("dbHash")
-        scratch.client.drop_database(scratch.name)
+        try:
+            scratch.probe.insert_one({})
+            scratch.command("dbHash")
+        finally:
+            scratch.client.drop_database(scratch.name)
     except OperationFailure as error:
         if not is_unauthorized(error):
             raise

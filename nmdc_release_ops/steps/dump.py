@@ -27,13 +27,13 @@ def dump(
     home: ReleaseHome,
 ) -> Archive:
     """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
-    folder = home.archive(plan)
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         home.use(plan),
         origin.connect_planned(plan) as connected,
     ):
         require_lineage(plan=plan, freeze=frozen)
+        folder = home.archive(plan)
         # Not the record's lease: when only this step is executed again, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)

@@ -20,13 +20,13 @@ def follow_workflows(
     context: dg.OpExecutionContext, config: WatchingConfig, release: RuntimeRelease, runtime: RuntimeProject
 ) -> FollowedWorkflows:
     """Find the run of each workflow that the release starts, follow it to its end, and require that it succeeded."""
+    log_options(context, config)
     workflows = runtime.release_workflows
     if release.dry_run:
         context.log.info(f"Dry run: {', '.join(workflows)} would be followed.")
         return FollowedWorkflows(made_from=made_from(publish=release), tag=release.tag, runs={}, dry_run=True)
     watching = config.watching()
     runs = {}
-    log_options(context, config)
     with explain_failures(lambda: PUBLISHED):
         repository = runtime.repository()
         for workflow in workflows:

@@ -4,7 +4,8 @@ import re
 
 import dagster as dg
 
-_LOGIN = re.compile(r"//[^/\s@]*@")
+# As much as can be a login or a token in an address, also in a malformed one.
+_SECRET = re.compile(r"(?<=//)\S*(?=@)|(?<=\?)\S+")
 
 
 def log_options(context: dg.OpExecutionContext, config: dg.Config) -> None:
@@ -13,5 +14,5 @@ def log_options(context: dg.OpExecutionContext, config: dg.Config) -> None:
         value = getattr(config, name)
         if value != field.default:
             context.log.warning(
-                f"This run sets {name}: {_LOGIN.sub('//***@', str(value))} (the default is {field.default})."
+                f"This run sets {name}: {_SECRET.sub('***', str(value))} (the default is {field.default})."
             )

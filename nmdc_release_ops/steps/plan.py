@@ -26,13 +26,13 @@ from nmdc_release_ops.records import (
 )
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
-    TRANSFORMER_DATABASE,
     Deployment,
     Origin,
     OriginResource,
     RuntimeProject,
     SchemaReleases,
     TransformerResource,
+    transformer_database,
 )
 from nmdc_release_ops.schema.candidate import commit_of
 from nmdc_release_ops.schema.environment import BYTES as BYTES_PER_ENVIRONMENT
@@ -295,13 +295,16 @@ def _plan(
     source, warnings = _described_by(schema, from_version, target.package)
     # Whatever else there is, is left alone.
     collections = source.collections() | target.package.collections()
+    release_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{path.from_version}-to-{path.to_version}-{context.run_id[:8]}"
     findings = inspect_origin(
-        origin.client, server, origin.database.name, collections, transformer=TRANSFORMER_DATABASE
+        origin.client, server, origin.database.name, collections, transformer=transformer_database(release_id)
     )
     problems = [*findings.problems, *_room_problems(home, findings, len(hops) + 1)]
     if problems:
         raise PlanRefused(problems)
-    return _describe(context, config, origin, server, choice, findings, path, source, target, hops, warnings)
+    return _describe(
+        context, config, origin, server, choice, findings, path, source, target, hops, warnings, release_id
+    )
 
 
 def _planned_hops(schema: SchemaReleases, path: MigrationPath, target: Target) -> list[tuple[PlannedMigrator, str]]:
@@ -361,11 +364,10 @@ def _describe(
     target: Target,
     hops: list[tuple[PlannedMigrator, str]],
     warnings: list[str],
+    release_id: str,
 ) -> ReleasePlan:
     return ReleasePlan(
-        release_id=(
-            f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{path.from_version}-to-{path.to_version}-{context.run_id[:8]}"
-        ),
+        release_id=release_id,
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),

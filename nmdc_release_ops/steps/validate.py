@@ -50,13 +50,13 @@ def validate(
     A single violation of the schema stops the release here, before the origin is touched. `integrity` decides whether
     dangling references and shared ids stop it too.
     """
-    folder = home.attempt(plan, context.run_id)
-    page = folder / PAGE
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         transformer.open(plan) as scratch,
     ):
         require_lineage(plan=plan, migrate=migrated)
+        folder = home.attempt(plan, context.run_id)
+        page = folder / PAGE
         state = snapshot(scratch.database)
         if dict(state.hashes) != migrated.hashes:
             raise WorkerDied(
