@@ -142,6 +142,7 @@ class ReleasePlan(Record):
         engine: what dumps, loads and stages.
         target: name of the schema release, or candidate, whose environment validates.
         schema_source: where the candidate was built from, and the commit; None for a published release.
+        in_force: the release that swapped last when this one was planned.
         described_by: version of the release whose schema describes the data as they are; `from_version`, or the next
             one that was published.
         integrity: whether dangling references and shared ids stop the release.
@@ -168,6 +169,7 @@ class ReleasePlan(Record):
     to_version: str
     target: str
     schema_source: str | None = None
+    in_force: str | None = None
     described_by: str
     integrity: Integrity = Integrity.FAIL_ON_NEW
     hop_timeout: int
@@ -252,6 +254,8 @@ class MigratedDatabase(Record):
 
     Attributes:
         manifest_sha256: of the archive that was loaded.
+        database: its name on the transformer.
+        definitions: digest of each collection's UUID, kind, options and indexes.
         documents: per collection.
         hashes: `dbHash` per collection.
         counts: of the collections that changed, were created or deleted.
@@ -259,6 +263,8 @@ class MigratedDatabase(Record):
     """
 
     manifest_sha256: str
+    database: str
+    definitions: dict[str, str]
     migrators: list[MigratorOutcome]
     changes: ChangeSet
     documents: dict[str, int]

@@ -35,7 +35,7 @@ _LOCK = "in-use"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_PART = 40
 # Needed only while a step works. The last is left by a validation that was killed.
-_SCRATCH = ("transformer*", "worker", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
+_SCRATCH = ("transformer", "worker", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
 
 
 class HomeUnusable(Exception):
@@ -109,6 +109,10 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
     def record(self, run_id: str, name: str) -> Path:
         return self.path / "records" / run_id / f"{name}.json"
 
+    def runs_with_record(self, name: str) -> list[str]:
+        """The runs that have a record of that name."""
+        return [path.parent.name for path in (self.path / "records").glob(f"*/{name}.json")]
+
     @contextmanager
     def use(self, plan: ReleasePlan) -> Iterator[None]:
         """Lock the release's files against `claim` while the block lasts, in all processes of this machine.
@@ -179,7 +183,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         if (folder / "archive").is_dir():
             # Renamed first: a half-removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
-        return freed + _remove(folder, ("archive*", *_SCRATCH))
+        return freed + _remove(folder, ("archive.removed", "archive.partial", *_SCRATCH))
 
     def unassigned(self) -> list[str]:
         """Releases of versions that did not record the origin. It is unknown whose they are, so nothing removes them."""
@@ -237,7 +241,10 @@ def _remove(folder: Path, patterns: Iterable[str]) -> int:
     found = [path for pattern in patterns for path in folder.glob(pattern)]
     size = sum(_disk_bytes(path) for path in found)
     for path in found:
-        shutil.rmtree(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     return size
 
 

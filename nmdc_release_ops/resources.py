@@ -162,25 +162,28 @@ class Transformer:
 class TransformerResource(dg.ConfigurableResource[Any]):
     """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder.
 
-    Each release has a database of its own there, so that several releases can share one server.
+    Each execution of `migrate` has a database of its own there: several releases can share one server, and a run that was
+    taken for lost and goes on cannot work on the data of the run that followed it.
     """
 
     home: dg.ResourceDependency[ReleaseHome]
     origin: dg.ResourceDependency[OriginResource]
 
     @contextmanager
-    def open(self, plan: ReleasePlan) -> Iterator[Transformer]:
+    def open(self, plan: ReleasePlan, database: str) -> Iterator[Transformer]:
         """The release's transformer, for as long as the block lasts. A private one is started on the release's folder.
+
+        Args:
+            database: as `transformer_database` names it.
 
         Raises:
             TransformerIsOrigin, TransformerUnidentified: nothing was written to it.
             MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused, ServerFailed.
         """
-        name = transformer_database(plan.release_id)
         with self.home.use(plan):
             if uri := _transformer_uri():
                 with self._connect(uri, plan) as client:
-                    yield Transformer(uri, client[name])
+                    yield Transformer(uri, client[database])
                 return
             folder = self.home.transformer(plan)
             with (
@@ -188,7 +191,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                 connect(server.uri, whose="transformer", variable="its folder") as client,
                 naming_failures("transformer", nodes_of(server.uri)),
             ):
-                yield Transformer(server.uri, client[name])
+                yield Transformer(server.uri, client[database])
 
     def find_databases(self, plan: ReleasePlan, release_ids: Iterable[str]) -> list[str]:
         """The releases among these that have a database on the server of `NMDC_TRANSFORMER_URI`; none where that is not set.
@@ -199,18 +202,33 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         if not (uri := _transformer_uri()):
             return []
         with self._connect(uri, plan) as client:
-            names = set(client.list_database_names())
-        return [release_id for release_id in release_ids if transformer_database(release_id) in names]
+            names = client.list_database_names()
+        return [release_id for release_id in release_ids if any(_is_of(release_id, name) for name in names)]
 
-    def drop_database(self, plan: ReleasePlan, release_id: str) -> None:
-        """Drop the database of a release on the server of `NMDC_TRANSFORMER_URI`.
+    def drop_databases(self, plan: ReleasePlan, release_id: str) -> None:
+        """Drop the databases of a release on the server of `NMDC_TRANSFORMER_URI`.
 
         Raises:
             As `open`.
         """
         if uri := _transformer_uri():
             with self._connect(uri, plan) as client:
-                client.drop_database(transformer_database(release_id))
+                for name in client.list_database_names():
+                    if _is_of(release_id, name):
+                        client.drop_database(name)
+
+    def drop_abandoned(self, plan: ReleasePlan, transformer: Transformer) -> list[str]:
+        """Drop the databases of executions of `migrate` that did not come to their end; return their names."""
+        client = transformer.database.client
+        finished = {transformer_database(plan.release_id, run_id) for run_id in self.home.runs_with_record("migrate")}
+        abandoned = [
+            name
+            for name in client.list_database_names()
+            if _is_of(plan.release_id, name) and name not in finished | {transformer.database.name}
+        ]
+        for name in abandoned:
+            client.drop_database(name)
+        return abandoned
 
     def require_usable(self, origin: Origin) -> None:
         """Check, without starting anything, that there is a usable transformer and that it is not the origin.
@@ -224,7 +242,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
             require_other_server(identify_server(origin.client, origin.uri), identify_server(client, uri))
             with naming_failures("transformer"):
-                require_scratch_database(client[transformer_database(f"probe-{secrets.token_hex(8)}")])
+                require_scratch_database(client[transformer_database("probe", secrets.token_hex(8))])
 
     @contextmanager
     def _connect(self, uri: str, plan: ReleasePlan) -> Iterator[MongoClient[Document]]:
@@ -252,10 +270,18 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         require_other_server(present, transformer)
 
 
-def transformer_database(release_id: str) -> str:
-    """Name of the database that a release's migrators work on, within MongoDB's limit of 63 bytes."""
+def transformer_database(release_id: str, run_id: str) -> str:
+    """Name of the database that the migrators of a release work on in a run, within MongoDB's limit of 63 bytes."""
+    return f"{_prefix(release_id)}{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def _is_of(release_id: str, database: str) -> bool:
+    return database.startswith(_prefix(release_id))
+
+
+def _prefix(release_id: str) -> str:
     digest = hashlib.sha256(release_id.encode()).hexdigest()[:8]
-    return f"{TRANSFORMER_DATABASE}_{re.sub('[^A-Za-z0-9]', '_', release_id[:16])}_{digest}"
+    return f"{TRANSFORMER_DATABASE}_{re.sub('[^A-Za-z0-9]', '_', release_id[:15])}_{digest}_"
 
 
 def _transformer_uri() -> str | None:

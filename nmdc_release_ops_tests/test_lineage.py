@@ -119,7 +119,15 @@ def archive(hashes: dict[str, str] = BEFORE, manifest: str = "a") -> Archive:
 
 def migrated(hashes: dict[str, str] = AFTER, changes: ChangeSet = CHANGES) -> MigratedDatabase:
     documents = dict.fromkeys(hashes, 1)
-    return MigratedDatabase(manifest_sha256="a", migrators=[], changes=changes, documents=documents, hashes=hashes)
+    return MigratedDatabase(
+        manifest_sha256="a",
+        database="t",
+        definitions={},
+        migrators=[],
+        changes=changes,
+        documents=documents,
+        hashes=hashes,
+    )
 
 
 def validation(hashes: dict[str, str] = AFTER) -> ValidationReport:

@@ -1,6 +1,6 @@
 """What a migration did to a database: which collections it changed, created, renamed, deleted or left alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +11,9 @@ from nmdc_release_ops.mongo.collections import (
     collection_hashes,
     list_collections,
 )
-from nmdc_release_ops.mongo.comparison import State, compare_collections
+from nmdc_release_ops.mongo.comparison import State, compare_collections, digest_definition
 from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.errors import MongoError
 
 
 class Rename(BaseModel):
@@ -73,11 +74,55 @@ class Snapshot:
     collections: Mapping[str, Collection]
     hashes: Mapping[str, str]
 
+    @property
+    def definitions(self) -> dict[str, str]:
+        """Digest of each collection's definition; see `digest_definition`."""
+        return {name: digest_definition(collection) for name, collection in self.collections.items()}
+
 
 def snapshot(database: Database[Document]) -> Snapshot:
     """Describe and hash every collection of a database; views are not part of it."""
     collections = {name: found for name, found in list_collections(database).items() if found.kind != "view"}
     return Snapshot(collections, collection_hashes(database, collections))
+
+
+class TransformerChanged(MongoError):
+    """The transformer does not hold what the migrators left there."""
+
+
+def require_snapshot(database: Database[Document], hashes: Mapping[str, str], definitions: Mapping[str, str]) -> None:
+    """Make sure that a database holds exactly these collections, with their documents, options and indexes.
+
+    Raises:
+        TransformerChanged: naming the collections that differ.
+    """
+    found = snapshot(database)
+    names = hashes.keys() | definitions.keys() | found.hashes.keys()
+    _refuse_if_changed(
+        name
+        for name in names
+        if (hashes.get(name), definitions.get(name)) != (found.hashes.get(name), found.definitions.get(name))
+    )
+
+
+def require_definitions(database: Database[Document], definitions: Mapping[str, str], names: Sequence[str]) -> None:
+    """Make sure that collections are the very ones that were migrated, with the options and indexes that they had then.
+
+    Raises:
+        TransformerChanged: naming those that differ.
+    """
+    found = list_collections(database, names)
+    _refuse_if_changed(
+        name for name in names if name not in found or digest_definition(found[name]) != definitions.get(name)
+    )
+
+
+def _refuse_if_changed(names: Iterable[str]) -> None:
+    if changed := sorted(names):
+        raise TransformerChanged(
+            f"{', '.join(changed)} of the transformer changed since the migrators ended: documents, options, indexes, or the "
+            "collection itself. Find out who else uses the transformer, and re-execute the run from `migrate`."
+        )
 
 
 def compare(before: Snapshot, after: Snapshot) -> ChangeSet:

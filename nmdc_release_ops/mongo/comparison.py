@@ -1,5 +1,6 @@
 """Whether two collections are the same, and how they differ."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,6 +83,17 @@ def compare_collections(expected: State, found: State, *, same_uuid: bool = Fals
         *_difference("documents", expected.documents, found.documents, optional=True),
         *_difference("hash", expected.hash, found.hash, optional=True),
     )
+
+
+def digest_definition(collection: Collection) -> str:
+    """sha256 of what makes it this very collection, its documents aside: UUID, kind, options and indexes."""
+    definition = (
+        str(collection.uuid),
+        collection.kind,
+        sorted(comparable_options(collection).items()),
+        sorted((name, sorted(index.items())) for name, index in comparable_indexes(collection.indexes).items()),
+    )
+    return hashlib.sha256(repr(definition).encode()).hexdigest()
 
 
 def comparable_options(collection: Collection) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from nmdc_release_ops.mongo.connection import Document
+from nmdc_release_ops.mongo.connection import Document, nodes_of
 from nmdc_release_ops.mongo.errors import MongoError
 
 MEMBER_SECONDS = 3
@@ -80,12 +80,15 @@ def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
     set_name, set_id = str(hello.get("setName", "")), _set_id(client, hello)
     members = _members(hello)
     others = [member for member in members if member != hello.get("me")]
-    answers = {member: said for member, said in _ask_each(others, uri).items() if _is_of(set_name, set_id, said)}
+    seeds = nodes_of(uri)
+    said = _ask_each(sorted({*others, *seeds}), uri)
+    answers = {member: said[member] for member in others if member in said and _is_of(set_name, set_id, said[member])}
     return ServerIdentity(
         set_name=set_name,
         set_id=set_id,
         members=members,
-        processes=_processes([hello, *answers.values()]),
+        # Also of servers that the address names beside this one: the next client may choose one of those.
+        processes=_processes([hello, *answers.values(), *(said[seed] for seed in seeds if seed in said)]),
         unreached=tuple(member for member in others if member not in answers),
     )
 
@@ -203,4 +206,4 @@ def _is_of(set_name: str, set_id: str | None, answer: Document) -> bool:
 
 
 def _processes(answers: Iterable[Document]) -> tuple[str, ...]:
-    return tuple(sorted(str(said["topologyVersion"]["processId"]) for said in answers if "topologyVersion" in said))
+    return tuple(sorted({str(said["topologyVersion"]["processId"]) for said in answers if "topologyVersion" in said}))

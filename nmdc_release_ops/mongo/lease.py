@@ -117,6 +117,8 @@ def current_lease(client: MongoClient[Document], session: ClientSession | None =
     """The lease on the origin, None where nobody holds one."""
     pipeline = [
         {"$match": {"_id": _ID}},
+        # Versions before there was a heartbeat kept none.
+        {"$set": {"beat_at": {"$ifNull": ["$beat_at", "$taken_at"]}}},
         {"$set": {"silent_ms": {"$subtract": ["$$NOW", "$beat_at"]}}},
         {"$unset": "_id"},
     ]

@@ -4,6 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import require_lineage
 from nmdc_release_ops.mongo.bookkeeping import conforming_version
+from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.records import FollowedWorkflows, FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources import Deployment, OriginResource
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
@@ -40,6 +41,12 @@ def deploy(
         origin.connect_planned(plan) as connected,
     ):
         require_lineage(plan=plan, unfreeze=thawed)
+        lease = current_lease(connected.client)
+        if lease is not None and lease.release_id == plan.release_id:
+            raise DatabaseNotReleased(
+                f"Release {plan.release_id} still holds the origin, and the Runtime writes when it starts. Nothing was deployed. "
+                "Launch the job `unfreeze`, then re-execute the run from `deploy`."
+            )
         found = conforming_version(connected.database)
         if found != plan.to_version:
             raise DatabaseNotReleased(

@@ -9,6 +9,7 @@ from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.archive import MANIFEST, sha256_of
 from nmdc_release_ops.mongo.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.journal import refuse_if_swapped
+from nmdc_release_ops.mongo.released import require_in_force
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import OriginResource
@@ -38,6 +39,7 @@ def dump(
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)
         require_conforming(connected.database, plan.versions_before)
+        require_in_force(connected.database, plan.in_force, plan.release_id)
         shutil.rmtree(folder, ignore_errors=True)
         manifest = engine.dump(
             plan.engine,

@@ -7,6 +7,7 @@ from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import DRAIN_SECONDS
 from nmdc_release_ops.mongo.freeze import freeze as keep_writes_out
+from nmdc_release_ops.mongo.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.mongo.strategy import Choice, NotFreezable, choose_strategy
 from nmdc_release_ops.mongo.topology import Server
@@ -45,6 +46,8 @@ def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginReso
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):
+        # A release that has swapped has nothing left to freeze for.
+        refuse_if_swapped(connected.client, plan.release_id)
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
     lease = lease.model_copy(update={"made_from": made_from(plan=plan)})
     context.add_output_metadata(

@@ -17,6 +17,7 @@ from nmdc_release_ops.resources import (
     SchemaWorker,
     Transformer,
     TransformerResource,
+    transformer_database,
 )
 from nmdc_release_ops.schema.candidate import release_named
 from nmdc_release_ops.schema.environment import NOT_WRITTEN
@@ -48,10 +49,14 @@ def migrate(
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
-        transformer.open(plan) as scratch,
+        transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch,
     ):
         require_lineage(plan=plan, dump=archive)
         manifest = read_archive(archive.path, archive.manifest_sha256)
+        for name in transformer.drop_abandoned(plan, scratch):
+            context.log.info(
+                f"Dropped {name} from the transformer: an earlier execution of this step did not finish it."
+            )
         context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
         report = log_progress(context, "loaded", manifest.documents)
         engine.load(plan.engine, archive.path, manifest, scratch, report=report, tell=context.log.info)
@@ -66,6 +71,8 @@ def migrate(
     migrated = MigratedDatabase(
         made_from=made_from(plan=plan, dump=archive),
         manifest_sha256=archive.manifest_sha256,
+        database=scratch.database.name,
+        definitions=after.definitions,
         migrators=outcomes,
         changes=changes,
         documents=documents,

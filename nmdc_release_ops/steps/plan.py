@@ -15,6 +15,7 @@ from nmdc_release_ops.mongo.identity import identify_server
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_origin, inspect_server
+from nmdc_release_ops.mongo.released import release_in_force
 from nmdc_release_ops.mongo.strategy import Choice
 from nmdc_release_ops.mongo.topology import Server, describe_server
 from nmdc_release_ops.records import (
@@ -297,7 +298,11 @@ def _plan(
     collections = source.collections() | target.package.collections()
     release_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{path.from_version}-to-{path.to_version}-{context.run_id[:8]}"
     findings = inspect_origin(
-        origin.client, server, origin.database.name, collections, transformer=transformer_database(release_id)
+        origin.client,
+        server,
+        origin.database.name,
+        collections,
+        transformer=transformer_database(release_id, context.run_id),
     )
     problems = [*findings.problems, *_room_problems(home, findings, len(hops) + 1)]
     if problems:
@@ -368,6 +373,7 @@ def _describe(
 ) -> ReleasePlan:
     return ReleasePlan(
         release_id=release_id,
+        in_force=release_in_force(origin.database),
         run_id=context.run_id,
         database=origin.database.name,
         server=str(server),

@@ -87,8 +87,8 @@ def _remove_archives_of(
             if not is_free or release_id in _needed(origin, plan):
                 continue
             if release_id in databases:
-                transformer.drop_database(plan, release_id)
-                context.log.info(f"Dropped the transformer's database of release {release_id}.")
+                transformer.drop_databases(plan, release_id)
+                context.log.info(f"Dropped the transformer's databases of release {release_id}.")
             if release_id in superseded and (freed := home.remove_large_files(plan, release_id)):
                 why = "an older one" if release_id in swapped.release_ids else "it was never swapped in"
                 context.log.info(

@@ -10,10 +10,12 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from, require_lineage, require_same_data
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.bookkeeping import require_conforming
+from nmdc_release_ops.mongo.changes import require_definitions
 from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.moves import drop_staged, require_placed
+from nmdc_release_ops.mongo.released import require_in_force
 from nmdc_release_ops.mongo.staging import Staged
 from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.unchanged import require_unchanged
@@ -57,11 +59,12 @@ def restore(
             require_placed(connected.database)
             # Before staging, which takes long and drops what was staged before; and again after it.
             _refuse_if_changed(connected, plan, archive)
-            with transformer.open(plan) as scratch:
+            with transformer.open(plan, migrated.database) as scratch:
                 hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
                 hold()
                 drop_staged(connected.database)
                 progress = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
+                require_definitions(scratch.database, migrated.definitions, migrated.changes.staged)
                 for name in migrated.changes.staged:
                     staged.append(
                         engine.stage(
@@ -76,6 +79,7 @@ def restore(
                         )
                     )
                     context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
+                require_definitions(scratch.database, migrated.definitions, migrated.changes.staged)
             require_frozen(connected.client, plan.release_id, context.run_id)
             _refuse_if_changed(connected, plan, archive)
             journal = prepare_swap(
@@ -180,6 +184,7 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
         OriginChanged: naming the collections.
     """
     require_conforming(origin.database, plan.versions_before)
+    require_in_force(origin.database, plan.in_force, plan.release_id)
     require_unchanged(origin.database, archive.collections, archive.cluster_time, plan.managed)
 
 

@@ -8,7 +8,7 @@ from nmdc_release_ops.mongo.archive import Engine
 from nmdc_release_ops.mongo.engine import try_engine
 from nmdc_release_ops.records import ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import Origin, TransformerResource
+from nmdc_release_ops.resources import Origin, TransformerResource, transformer_database
 
 
 def try_tools_of(
@@ -32,7 +32,7 @@ def try_tools_of(
     folder = home.release(plan)
     try:
         try_engine(plan.engine, origin, whose="origin", folder=folder, tell=context.log.info)
-        with transformer.open(plan) as scratch:
+        with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
             try_engine(plan.engine, scratch, whose="transformer", folder=folder, tell=context.log.info)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

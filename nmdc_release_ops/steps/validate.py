@@ -9,7 +9,7 @@ import dagster as dg
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo.archive import ArchiveDamaged
-from nmdc_release_ops.mongo.changes import snapshot
+from nmdc_release_ops.mongo.changes import require_snapshot
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
@@ -52,19 +52,17 @@ def validate(
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
-        transformer.open(plan) as scratch,
+        transformer.open(plan, migrated.database) as scratch,
     ):
         require_lineage(plan=plan, migrate=migrated)
         folder = home.attempt(plan, context.run_id)
         page = folder / PAGE
-        state = snapshot(scratch.database)
-        if dict(state.hashes) != migrated.hashes:
-            raise WorkerDied(
-                "The transformer does not hold what `migrate` left there. Re-execute the run from `migrate`."
-            )
+        require_snapshot(scratch.database, migrated.hashes, migrated.definitions)
         environment = schema.environments.prepare(release_named(plan.target))
         extras = _extras(plan, migrated, home, folder, schema, scratch, environment)
         code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.release(plan) / "worker")
+        # Again: what was judged is what was read in between.
+        require_snapshot(scratch.database, migrated.hashes, migrated.definitions)
         summary = _summary(code, messages, folder, migrated.documents)
         verdict = verdict_on(summary, plan)
         write_page(
@@ -89,7 +87,7 @@ def validate(
         by_kind=summary.by_kind,
         violations_path=folder / VIOLATIONS,
         page_path=page,
-        hashes=dict(state.hashes),
+        hashes=migrated.hashes,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo.connection import nodes_of
 from nmdc_release_ops.mongo.identity import (
     ServerIdentity,
     TransformerIsOrigin,
@@ -132,3 +133,12 @@ def test_what_cannot_be_told_is_said_with_what_would_tell_it() -> None:
     said = str(refusal.value)
     assert "the origin does not report its id, and b:1 did not answer from this machine" in said
     assert "Grant its user the action replSetGetConfig" in said and "unset NMDC_TRANSFORMER_URI" in said
+
+
+def test_an_address_that_also_names_the_origin_is_the_origin(
+    scratch_mongod: PrivateMongod, guarded_mongod: PrivateMongod
+) -> None:
+    (origin,), (other,) = nodes_of(guarded_mongod.uri), nodes_of(scratch_mongod.uri)
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        both = identify_server(client, f"mongodb://{other},{origin}/")
+    assert is_same_server(identity_of(guarded_mongod.uri), both) is True

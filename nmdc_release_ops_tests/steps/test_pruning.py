@@ -121,7 +121,7 @@ def test_databases_on_a_transformer_go_but_for_those_that_are_needed_or_unknown(
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", scratch_mongod.uri)
     for day, state in ((1, State.SWAPPED), (2, None), (3, State.SWAPPED)):
         origin.attempt(day, state)
-    names = {day: transformer_database(origin.plan(day).release_id) for day in (1, 2, 3, 4)}
+    names = {day: transformer_database(origin.plan(day).release_id, "run") for day in (1, 2, 3, 4)}
     with MongoClient[Any](scratch_mongod.uri) as client:
         for name in names.values():
             client[name].kept.insert_one({})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.journal import Journal, State, write_journal
 from nmdc_release_ops.mongo.lease import current_lease
 from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.records import MigratedDatabase
+from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.records import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.prepared_release import (
@@ -152,3 +155,58 @@ def test_a_run_does_nothing_to_another_server_than_the_one_that_it_was_planned_f
     assert "now name another one" in text and "This step changed neither." in text
     with MongoClient[Any](guarded_mongod.uri) as other:
         assert current_lease(other) is None and DATABASE not in other.list_database_names()
+
+
+def transformer_of(release: PreparedRelease) -> Any:
+    record = MigratedDatabase.from_json(ReleaseHome().record(release.run_id, "migrate").read_bytes())
+    return MongoClient[Any](release.transformer.uri)[record.database]
+
+
+@pytest.mark.parametrize("steps", [["validate"], ["restore"]], ids=" ".join)
+def test_indexes_that_changed_on_the_transformer_are_not_released(release: PreparedRelease, steps: list[str]) -> None:
+    biosamples = transformer_of(release).biosample_set
+    biosamples.create_index("made_later")
+    try:
+        text = failed_plainly(release.execute(steps))
+    finally:
+        biosamples.drop_index("made_later_1")
+    assert "biosample_set of the transformer changed since the migrators ended" in text
+    assert recorded_version(release.client) == BEFORE and current_lease(release.client) is None
+
+
+def test_a_run_of_selected_steps_migrates_in_a_database_of_its_own(release: PreparedRelease) -> None:
+    before = transformer_of(release).name
+    again = release.execute(["dump", "migrate"])
+    assert again.success
+    made = MigratedDatabase.from_json(ReleaseHome().record(again.run_id, "migrate").read_bytes())
+    with MongoClient[Any](release.transformer.uri) as client:
+        assert {before, made.database} <= set(client.list_database_names()) and before != made.database
+
+
+def test_a_plan_of_before_another_release_is_not_carried_out(release: PreparedRelease) -> None:
+    plan = ReleasePlan.from_json(ReleaseHome().record(release.run_id, "plan").read_bytes())
+    other = Journal(
+        release_id="20260101T000000Z-of-somebody",
+        number=1,
+        database=DATABASE,
+        from_version=BEFORE,
+        to_version=BEFORE,
+        migrator_module="",
+        state=State.SWAPPED,
+        started_at=datetime.now(UTC),
+        moves=[],
+        hashes={},
+    )
+    assert plan.in_force is None
+    write_journal(release.client, other)
+    text = failed_plainly(release.execute(["restore"]))
+    assert f"The data are those of release {other.release_id} now" in text
+    assert current_lease(release.client) is None
+
+
+def test_a_release_that_has_swapped_is_not_frozen_again(release: PreparedRelease) -> None:
+    released = release.execute(["restore", "unfreeze"])
+    assert released.success
+    text = failed_plainly(release.execute(["freeze"], of_run=released.run_id))
+    assert "was swapped in at" in text
+    assert current_lease(release.client) is None and is_write_blocked(release.client) is False

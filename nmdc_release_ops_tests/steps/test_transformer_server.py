@@ -12,6 +12,7 @@ from pymongo.uri_parser import parse_uri
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.resources import transformer_database
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.relay import relay_to
 
@@ -98,15 +99,15 @@ def test_releases_that_share_a_transformer_have_a_database_each(
     assert one.release_id != two.release_id
     transformer = defs.resources["transformer"] if defs.resources else None
     with dg.build_resources({"transformer": transformer}) as resources:
-        with resources.transformer.open(one) as first:
+        with resources.transformer.open(one, transformer_database(one.release_id, "run")) as first:
             first.database.kept.insert_one({"_id": "of the first"})
-        with resources.transformer.open(two) as second:
+        with resources.transformer.open(two, transformer_database(two.release_id, "run")) as second:
             # As loading an archive does first.
             second.database.client.drop_database(second.database.name)
-        with resources.transformer.open(one) as again:
+        with resources.transformer.open(one, transformer_database(one.release_id, "run")) as again:
             assert again.database.kept.find_one() == {"_id": "of the first"}
         assert resources.transformer.find_databases(two, [one.release_id, two.release_id]) == [one.release_id]
-        resources.transformer.drop_database(two, one.release_id)
+        resources.transformer.drop_databases(two, one.release_id)
         assert resources.transformer.find_databases(two, [one.release_id]) == []
 
 
