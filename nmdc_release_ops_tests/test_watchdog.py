@@ -83,7 +83,7 @@ def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
         database.command("collMod", EVENTS, validator={})
         assert tick(workplace) == "The missing event of release a-release was written into the ledger."
         assert database[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
-        assert tick(workplace) == "No release holds the origin."
+        assert tick(workplace) == "The origin is not frozen: no release holds it."
     finally:
         database.command("collMod", EVENTS, validator={})
         database[EVENTS].delete_many({"release_id": "a-release"})

@@ -246,7 +246,7 @@ def _parsed(text: str) -> SchemaVersion | None:
 
 def _read_migrator(path: Path) -> MigratorModule:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:
         return MigratorModule(path.stem, "", "", False, f"it is no Python: {error}")
     # If there are several of that name, the last definition counts.
@@ -292,10 +292,18 @@ def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
                     yield target.id, node.value.value
 
 
+def _parse(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SystemError:
+        # CPython 3.11 loses count when something else parses in the middle (its issue 106905). It does not happen twice in a row.
+        return ast.parse(text)
+
+
 def _code(file: Path) -> str:
     text = file.read_text(encoding="utf-8", errors="replace")
     try:
-        tree = ast.parse(text)
+        tree = _parse(text)
     except (SyntaxError, ValueError):
         return text
     for node in ast.walk(tree):

@@ -175,10 +175,10 @@ def test_a_file_that_changes_between_being_verified_and_being_loaded_is_noticed(
     [
         (lambda database: database.plain_set.delete_one({"_id": 7}), "plain_set has documents 24999 instead of 25000"),
         (lambda database: database.plain_set.update_one({"_id": 7}, {"$set": {"n": 7.0}}), "plain_set has hash"),
-        (lambda database: database.indexed_set.drop_index("partial"), "indexed_set has indexes"),
+        (lambda database: database.indexed_set.drop_index("partial"), "indexed_set has index partial none instead of"),
         (
             lambda database: database.command("collMod", "validated_set", validationLevel="off"),
-            "validated_set has options",
+            "validated_set has option validationLevel off instead of moderate",
         ),
         (lambda database: database.drop_collection("empty_set"), "empty_set is missing"),
         (lambda database: database.create_collection("added_set"), "added_set was not in it"),

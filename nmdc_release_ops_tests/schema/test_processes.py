@@ -46,6 +46,9 @@ def test_a_build_that_hangs_is_ended_with_every_process_it_started_when_its_time
     with pytest.raises(PackageIndexUnreachable, match="was ended with every process that it had started"):
         run_uv(install, what="a candidate", seconds=15)
     assert time.monotonic() - started < 60, "nobody waited for the child"
+    deadline = time.monotonic() + 20
+    while is_running(int(pids.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not is_running(int(pids.read_text()))
 
 

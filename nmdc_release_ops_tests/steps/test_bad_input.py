@@ -49,7 +49,7 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
 def test_a_target_that_is_no_version_is_refused(workplace: Workplace, text: str) -> None:
     said = failure_of(workplace.release(target_version=text))
     assert "is no version of the NMDC Schema" in said
-    assert "The origin was not touched and is not frozen." in said
+    assert "The origin was not touched. The origin is not frozen: no release holds it." in said
 
 
 def test_a_version_that_was_never_published_is_refused(workplace: Workplace) -> None:

@@ -58,7 +58,7 @@ def test_plan_refuses_a_server_that_the_tools_cannot_work_with(
     said = str(failure.description)
     assert f"mongodump cannot work with the {whose} at 127.0.0.1:{server.rpartition(':')[2].partition('/')[0]}" in said
     assert "localThresholdMS" in said and "or launch with engine: native" in said.lower()
-    assert "The origin was not touched and is not frozen." in said
+    assert "The origin was not touched. The origin is not frozen: no release holds it." in said
     assert secret_in(workplace.origin.uri()) not in said
     assert not any(workplace.home.glob("releases/*"))
 
