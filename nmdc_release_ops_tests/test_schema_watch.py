@@ -206,7 +206,7 @@ def test_a_package_index_that_hangs_is_not_waited_for_longer_than_a_tick_may_tak
         index.fail("GET", "/simple/", trickles, times=99)
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.simple)
         monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
-        assert "not done with nmdc-schema==11.25.0 after 2 seconds" in watch.skipped()
+        assert "did not finish with nmdc-schema==11.25.0 within 2 seconds" in watch.skipped()
 
 
 @pytest.mark.parametrize("status", [401, 403])

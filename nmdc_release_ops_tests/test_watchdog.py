@@ -100,7 +100,7 @@ def test_the_origin_of_a_run_that_is_over_is_thawed(
 
 def test_the_origin_of_a_run_that_goes_on_stays_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
     freeze(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.STARTED))
-    assert "goes on" in tick(workplace)
+    assert "is still in progress" in tick(workplace)
     assert is_write_blocked(client) is True
 
 
@@ -171,9 +171,9 @@ def test_a_machine_that_was_lost_is_thawed_when_its_heartbeat_was_not_heard_for_
     freeze(client, "a-release", run_id)
     leases = client[STATE_DATABASE].freeze_lease
     leases.update_one({}, {"$set": {"holder.machine": "a-machine-far-away"}})
-    assert "goes on" in tick(workplace)
+    assert "is still in progress" in tick(workplace)
     leases.update_one({}, [{"$set": {"beat_at": {"$subtract": ["$$NOW", (SILENT_SECONDS - 20) * 1000]}}}])
-    assert "goes on" in tick(workplace)
+    assert "is still in progress" in tick(workplace)
     leases.update_one({}, [{"$set": {"beat_at": {"$subtract": ["$$NOW", (SILENT_SECONDS + 1) * 1000]}}}])
     assert "had left the origin frozen" in tick(workplace)
     assert is_write_blocked(client) is False and current_lease(client) is None
@@ -239,7 +239,7 @@ def test_a_release_that_works_is_not_unfrozen_by_hand_and_not_taken_over(
         assert not success and f"terminate run {run_id}" in said.replace("\n", " ")
         with pytest.raises(LeaseHeld, match="has held the origin since"):
             freeze(client, "a-release", "another-run-of-the-same-release")
-        assert "goes on" in tick(workplace)
+        assert "is still in progress" in tick(workplace)
         lease = current_lease(client)
         assert lease is not None and lease.run_id == run_id
     finally:
