@@ -116,7 +116,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
         origin,
         journal,
         run_id,
-        lambda names: _find_moves(under_way, names),
+        lambda names: _find_moves(under_way, names, tell),
         make,
         note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
         tell=tell,
@@ -133,23 +133,40 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
     return conclude(origin, done, Event.COMPLETED, run_id)
 
 
-def _find_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
+def _find_moves(journal: Journal, names: Mapping[UUID, str], tell: Tell) -> list[Move]:
     """The moves of a swap that are left where collections have these names.
+
+    A collection that was only to be kept as a previous one is not needed to go on: it may have been dropped.
+
+    Args:
+        tell: gets which of those were dropped, once no move is left.
 
     Raises:
         SwapBlocked: one of them cannot be made.
     """
-    moves, problems = find_remaining(journal.moves, names)
+    dropped = {
+        uuid: place for uuid, place in journal.places.items() if place.startswith(PREVIOUS) and uuid not in names
+    }
+    moves, problems = find_remaining([move for move in journal.moves if move.uuid not in dropped], names)
     if problems:
         described = "; ".join(
-            f"{move.source} (UUID {move.uuid}), which is to become {move.target}, is not there under that name"
+            f"{move.source} (UUID {move.uuid}), which is to become {move.target}, "
+            + (f"is called {names[move.uuid]}" if move.uuid in names else "was dropped")
             for move in problems
         )
         raise SwapBlocked(
-            f"The swap of release {journal.release_id} cannot go on: {described}. Somebody renamed or dropped it while the "
-            f"origin was frozen. The origin stays frozen; what was swapped out is under {PREVIOUS}NAME. Put the collection with "
-            "that UUID back under its name and re-execute the run from `restore`, or launch `rollback`."
+            f"The swap of release {journal.release_id} cannot go on: {described}. Somebody bypassed the freeze. The origin "
+            f"stays frozen; what was swapped out is under {PREVIOUS}NAME. Rename back what was renamed and re-execute the run "
+            "from `restore`. If it was dropped, launch `rollback`; where it cannot go back without that collection, it says so, "
+            "and goes on with its option accept_lost."
         )
+    if not moves:
+        for name in dropped.values():
+            tell(
+                f"{name.removeprefix(PREVIOUS)}, which the release replaced or removed, was dropped by somebody while the origin "
+                f"was frozen, so that there is no {name}. The release is complete without it, but can be rolled back only with "
+                "accept_lost. The release's archive has its documents."
+            )
     return moves
 
 
