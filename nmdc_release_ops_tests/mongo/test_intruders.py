@@ -7,7 +7,7 @@ import pytest
 
 from nmdc_release_ops.mongo import moves as moves_module
 from nmdc_release_ops.mongo import renaming, rollback, swap
-from nmdc_release_ops.mongo.generations import INTRUDER
+from nmdc_release_ops.mongo.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.journal import Move, SwapBlocked, read_journal
 from nmdc_release_ops_tests.mongo.test_rollback import release, roll_back, state_of
 from nmdc_release_ops_tests.mongo.test_swap import RUN, client, migrate, origin, prepare, stage_all, transformer
@@ -76,7 +76,8 @@ def assert_kept(origin: Any, made: list[str], journal: Any, told: list[str]) -> 
     assert [intruder.name for intruder in journal.intruders] == made
     assert read_journal(origin.client, journal.release_id) == journal
     for number, (intruder, line) in enumerate(zip(journal.intruders, told, strict=True), start=1):
-        assert intruder.kept_as == f"{INTRUDER}{number}.{intruder.name}"
+        live = intruder.name.removeprefix(STAGED).removeprefix(PREVIOUS)
+        assert intruder.kept_as == f"{INTRUDER}{number}.{live}"
         assert [one["_id"] for one in origin[intruder.kept_as].find()] == ["an intruder's"]
         assert intruder.kept_as in line and "1 documents" in line
 
