@@ -283,9 +283,9 @@ class _Work:
         if _rename_if_there(self._origin, uuid, name, intruder.kept_as):
             documents = collection_size(self._origin, intruder.kept_as).documents
             self._tell(
-                f"A collection {name} had been made that is no part of the release, and its name was needed. It was moved aside "
-                f"and is kept as {intruder.kept_as}, with {documents:,} documents. If the origin was frozen when it was made, "
-                "somebody bypasses the block. Look what is to become of them; no release drops it."
+                f"A collection {name} is no part of the release, and its name was needed. It was moved aside "
+                f"and is kept as {intruder.kept_as}, with {documents:,} documents. If somebody made it "
+                "while the origin was frozen, they bypass the block. Look what is to become of them; no release drops it."
             )
 
 

@@ -17,6 +17,7 @@ from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.moves import describe_displaced, find_displaced
+from nmdc_release_ops.mongo.previous import find_kept
 from nmdc_release_ops.mongo.privileges import missing_privileges, release_privileges
 from nmdc_release_ops.mongo.topology import Kind, Server
 
@@ -168,7 +169,11 @@ def inspect_origin(
             *describe_too_long(database, wanted, transformer),
             *describe_displaced(find_displaced(client[database])),
         ),
-        warnings=(*_room_warnings(server, sizes), *_intruder_warnings(client, database, found)),
+        warnings=(
+            *_room_warnings(server, sizes),
+            *_intruder_warnings(client, database, found),
+            *_kept_warnings(client[database]),
+        ),
     )
 
 
@@ -215,4 +220,16 @@ def _intruder_warnings(client: MongoClient[Document], database: str, found: Iter
             yield (
                 f"{name} holds {documents:,} documents that somebody wrote under a name that an earlier release or its rollback "
                 "needed. Look what is to become of them, and rename or drop it."
+            )
+
+
+def _kept_warnings(database: Database[Document]) -> Iterable[str]:
+    displaced = {move.source for move in find_displaced(database)}
+    for name in find_kept(database):
+        if name not in displaced:
+            documents = collection_size(database, name).documents
+            yield (
+                f"{name} holds {documents:,} documents, and may be their only copy: what replaced it was dropped since, or no "
+                f"release made it. The release keeps it, as {INTRUDER}NUMBER.NAME if its name is needed. Look what is to become "
+                "of it, and rename or drop it."
             )

@@ -17,7 +17,6 @@ from nmdc_release_ops.mongo.journal import (
     State,
     SwapBlocked,
     SwapUnderWay,
-    list_journals,
     note_made,
     read_journal,
 )
@@ -30,6 +29,7 @@ from nmdc_release_ops.mongo.moves import (
     make,
     require_placed,
 )
+from nmdc_release_ops.mongo.previous import find_superseded
 from nmdc_release_ops.mongo.staging import Staged
 
 
@@ -49,7 +49,8 @@ def prepare_swap(
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
-    The previous generation of the release before this one is to be dropped by it: its names are needed.
+    The previous generation of the release before this one is to be dropped by it, but for what may be the only copy: that is
+    moved aside where its name is needed.
 
     Args:
         run_id: of the run that holds the lease.
@@ -81,7 +82,7 @@ def prepare_swap(
         schema_source=schema_source,
         state=State.SWAPPING,
         started_at=server_time(origin.client),
-        moves=[*_drops_of_the_generation_before(origin, collections), *moves],
+        moves=[*find_superseded(origin), *moves],
         hashes={name: one.hash for name, one in verified.items()},
         managed=sorted({*managed, *changes.names_after}),
         intruders=before.intruders if before else (),
@@ -199,33 +200,6 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
             f"What stands under the staged name of {', '.join(replaced)} is not what was verified: somebody else staged or "
             "dropped collections meanwhile. Nothing was swapped. Re-execute the run from `restore`."
         )
-
-
-def _drops_of_the_generation_before(origin: Database[Document], collections: Mapping[str, Collection]) -> list[Move]:
-    """What the release before swapped out, unless it is the only copy that is left."""
-    journals = list_journals(origin.client, origin.name)
-    return [
-        Move(uuid=found.uuid, source=name, target=None)
-        for name, found in collections.items()
-        if name.startswith(PREVIOUS)
-        and found.uuid is not None
-        and _is_superseded(
-            found.uuid, name, next((one for one in journals if found.uuid in one.places), None), collections
-        )
-    ]
-
-
-def _is_superseded(uuid: UUID, name: str, journal: Journal | None, collections: Mapping[str, Collection]) -> bool:
-    """Whether a previous collection can be dropped: another one is live in its place, or a release took the place away.
-
-    Args:
-        journal: of the newest swap that knows the collection.
-    """
-    live = name.removeprefix(PREVIOUS)
-    if journal is None:
-        return live in collections
-    was_swapped_out = journal.state is State.SWAPPED and journal.places[uuid] == name
-    return was_swapped_out and (live in collections or live not in journal.places.values())
 
 
 def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:
