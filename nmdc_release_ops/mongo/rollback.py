@@ -28,6 +28,7 @@ from nmdc_release_ops.mongo.journal import (
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.moves import Tell, carry_out, drop_staged, find_displaced, find_remaining, ignore, make
 from nmdc_release_ops.mongo.since_release import WrittenSince, find_written, refuse_unless_allowed
+from nmdc_release_ops.mongo.unchanged import find_differing
 from nmdc_release_ops.mongo.writes import Fate, Written
 
 
@@ -160,7 +161,8 @@ def put_displaced_back(
     The release holds the origin frozen.
 
     Args:
-        allow_writes_set_aside: go on where people have made collections under their names since: these are moved aside.
+        allow_writes_set_aside: go on where people have made collections under their names since: these are moved aside; or
+            have written to one that should not be live: it is staged again.
 
     Raises:
         WritesSinceRelease: people have; nothing was changed.
@@ -169,7 +171,16 @@ def put_displaced_back(
     displaced = find_displaced(origin)
     live = set(find_names(origin).values())
     taken = [str(move.target) for move in displaced if move.target in live]
-    since = WrittenSince([Written(name=name, fate=Fate.MOVED_ASIDE, writes=None) for name in taken], "")
+    brought = {
+        move.source: journal.hashes[move.source]
+        for move in displaced
+        if str(move.target).startswith(STAGED) and move.source in journal.hashes
+    }
+    fates = [
+        *((name, Fate.MOVED_ASIDE) for name in taken),
+        *((name, Fate.SET_ASIDE) for name in find_differing(origin, brought, None)),
+    ]
+    since = WrittenSince([Written(name=name, fate=fate, writes=None) for name, fate in fates], "")
     refuse_unless_allowed(journal, since, set_aside=allow_writes_set_aside, left_in_place=False)
     carry_out(origin, journal, run_id, lambda names: find_remaining(displaced, names)[0], make, tell=tell)
     return displaced
