@@ -7,12 +7,12 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
+from nmdc_release_ops.mongo.collections import Size, collection_size, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.connection import Document, is_unauthorized
 from nmdc_release_ops.mongo.demotion import read_header
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import is_blocked_by_others
-from nmdc_release_ops.mongo.generations import INTRUDER, OURS, describe_too_long
+from nmdc_release_ops.mongo.generations import INTRUDER, OURS, PREVIOUS, STAGED, describe_too_long
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
@@ -167,6 +167,7 @@ def inspect_origin(
                 if (what := _unsupported(found[name].kind, found[name].options))
             ),
             *describe_too_long(database, wanted, transformer),
+            *describe_unrenamable(found, (name for name in found if name.startswith((STAGED, PREVIOUS)))),
             *describe_displaced(find_displaced(client[database])),
         ),
         warnings=(

@@ -13,7 +13,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.bookkeeping import conclude, is_owed, settle
 from nmdc_release_ops.mongo.clock import server_time
-from nmdc_release_ops.mongo.collections import find_names
+from nmdc_release_ops.mongo.collections import describe_unrenamable, find_names, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.generations import STAGED
@@ -21,6 +21,7 @@ from nmdc_release_ops.mongo.journal import (
     Journal,
     Move,
     State,
+    SwapBlocked,
     newest_journal,
     read_journal,
     write_journal,
@@ -84,6 +85,7 @@ def prepare_rollback(
         the journal, with what was written since the swap.
 
     Raises:
+        SwapBlocked: a view or a time series has a name that is needed; nothing was changed.
         RollbackImpossible: collections of the generation before are gone, or `accept_lost` names one that is not; nothing was
             changed.
         WritesSinceRelease: naming the collections; nothing was changed.
@@ -97,7 +99,9 @@ def prepare_rollback(
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     names = find_names(origin)
     accepted = _accept(journal, names, accept_lost)
-    undoings(accepted, names)
+    left = undoings(accepted, names)
+    if unrenamable := describe_unrenamable(list_collections(origin), (move.target for move in left if move.target)):
+        raise SwapBlocked(f"{' '.join(unrenamable)} {_state_left(journal)} Then launch `rollback` again.")
     since = WrittenSince(list(journal.written), journal.undetermined)
     if journal.state in (State.SWAPPING, State.SWAPPED):
         since = _without(find_written(origin, journal), accepted.accepted_lost)
@@ -253,8 +257,7 @@ def _accept(journal: Journal, names: Mapping[UUID, str], accept_lost: Sequence[s
 
 def _describe_problems(journal: Journal, problems: Sequence[Move], lost: Mapping[UUID, str]) -> str:
     described = "; ".join(f"{move.source} is not the collection that it was after the swap" for move in problems)
-    state = "The origin stays frozen." if journal.is_under_way else "Nothing was renamed."
-    text = f"Release {journal.release_id} cannot be rolled back: {described}. {state}"
+    text = f"Release {journal.release_id} cannot be rolled back: {described}. {_state_left(journal)}"
     if any(move.uuid not in lost for move in problems):
         text += " Put back under its name what was renamed, and launch `rollback` again."
     if dropped := {lost[move.uuid] for move in problems if move.uuid in lost}:
@@ -266,6 +269,10 @@ def _describe_problems(journal: Journal, problems: Sequence[Move], lost: Mapping
             "hand."
         )
     return text
+
+
+def _state_left(journal: Journal) -> str:
+    return "The origin stays frozen." if journal.is_under_way else "Nothing was renamed."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.bookkeeping import begin, conclude, settle
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import cluster_time, server_time
-from nmdc_release_ops.mongo.collections import Collection, list_collections
+from nmdc_release_ops.mongo.collections import Collection, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED, describe_too_long, is_ours
 from nmdc_release_ops.mongo.journal import (
@@ -177,6 +177,8 @@ def _refuse_if_names_do_not_fit(database: str, moves: Iterable[Move], collection
     live = {name for name in names if not is_ours(name)}
     if too_long := describe_too_long(database, live):
         raise SwapBlocked(f"{' '.join(too_long)} Nothing was swapped.")
+    if unrenamable := describe_unrenamable(collections, names - live):
+        raise SwapBlocked(f"{' '.join(unrenamable)} Nothing was swapped. Then re-execute the run from `restore`.")
     taken = sorted(
         move.target
         for move in moves
