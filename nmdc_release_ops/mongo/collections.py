@@ -65,6 +65,15 @@ def find_names(database: Database[Document]) -> dict[UUID, str]:
     }
 
 
+def describe_unrenamable(found: Mapping[str, Collection], names: Iterable[str]) -> list[str]:
+    """A line for each of `names` that is taken by a view or a time series, which cannot be moved aside."""
+    return [
+        f"{name} is a {found[name].kind}, which cannot be renamed, and its name is needed. Save what it holds, and drop it."
+        for name in sorted(set(names))
+        if name in found and found[name].uuid is None
+    ]
+
+
 @dataclass(frozen=True)
 class Size:
     """How much a collection holds: documents (from its metadata, so near enough) and bytes of BSON."""

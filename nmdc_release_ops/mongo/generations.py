@@ -27,12 +27,14 @@ def is_ours(name: str) -> bool:
 def name_of_next_intruder(name: str, taken: Iterable[str]) -> str:
     """The name under which a collection called `name` is kept when it is moved aside.
 
+    A release's prefix is left out: with both, the longest names that a release can carry over would be too long.
+
     Args:
         taken: names in use, including those of earlier intruders.
     """
     numbers = {found.removeprefix(INTRUDER).partition(".")[0] for found in taken if found.startswith(INTRUDER)}
     number = next(number for number in count(1) if str(number) not in numbers)
-    return f"{INTRUDER}{number}.{name}"
+    return f"{INTRUDER}{number}.{name.removeprefix(STAGED).removeprefix(PREVIOUS)}"
 
 
 def describe_too_long(database: str, names: Iterable[str], transformer: str = "") -> list[str]:

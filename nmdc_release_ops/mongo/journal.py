@@ -133,6 +133,8 @@ class Journal(BaseModel):
         intruders: in the order in which they were found, those of earlier attempts included.
         written: what people had written since the swap, at the time of the rollback.
         undetermined: why there may be more than that, for people; "" where that is all.
+        accepted_lost: names of collections that somebody dropped and a rollback goes back without; what the release brought
+            under these names stays live.
         candidate: name of the release candidate that was released; None for a published release.
         schema_source: where the candidate was built from.
     """
@@ -160,6 +162,7 @@ class Journal(BaseModel):
     intruders: Sequence[Intruder] = ()
     written: Sequence[Written] = ()
     undetermined: str = ""
+    accepted_lost: Sequence[str] = ()
 
     @property
     def version(self) -> str | None:
@@ -168,14 +171,17 @@ class Journal(BaseModel):
 
     @property
     def places(self) -> dict[UUID, str]:
-        """The name that each collection of the swap is to have, going forward or back as the state says."""
+        """The name that each collection of the swap is to have, going forward or back as the state says.
+
+        Where a loss was accepted, what the release brought may stay live or be staged, and has no place.
+        """
         places: dict[UUID, str] = {}
         for move in self.moves:
             if move.target is None:
                 continue
             if self.state in (State.SWAPPING, State.SWAPPED):
                 places[move.uuid] = move.target
-            else:
+            elif not (move.brings_in and move.target in self.accepted_lost):
                 places.setdefault(move.uuid, move.source)
         return places
 

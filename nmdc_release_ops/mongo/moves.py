@@ -129,7 +129,8 @@ def carry_out(
 
 
 def find_displaced(origin: Database[Document]) -> list[Move]:
-    """Collections that should be live but have one of a release's names, each with the move that puts it back.
+    """Collections that should be live but have one of a release's names, or the other way round, each with the move that puts
+    it back.
 
     A run leaves them so if it renamed them after it had lost its lease, and was killed before it could check. Swaps that
     are under way are left out.
@@ -140,6 +141,15 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
     for journal in list_journals(origin.client, origin.name):
         for uuid, place in journal.places.items():
             places.setdefault(uuid, (place, journal))
+    wanted = {place for place, _ in places.values()}
+
+    def is_misnamed(uuid: UUID, name: str) -> bool:
+        place, journal = places[uuid]
+        if is_ours(name):
+            return not is_ours(place)
+        # A name that is not in the journal, or that its own collection is gone from, was given by hand, on purpose.
+        known = {name for move in journal.moves if move.uuid == uuid for name in (move.source, move.target)}
+        return is_ours(place) and name in known and name not in wanted
 
     def is_occupied_rightly(place: str) -> bool:
         # Journals without a number are in the order of other machines' clocks, which may be wrong.
@@ -151,8 +161,7 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
         for uuid, (place, journal) in places.items()
         if uuid in names
         and names[uuid] != place
-        and is_ours(names[uuid])
-        and not is_ours(place)
+        and is_misnamed(uuid, names[uuid])
         and not journal.is_under_way
         and not is_occupied_rightly(place)
     ]
@@ -283,9 +292,9 @@ class _Work:
         if _rename_if_there(self._origin, uuid, name, intruder.kept_as):
             documents = collection_size(self._origin, intruder.kept_as).documents
             self._tell(
-                f"Somebody had created a collection {name}, which is not part of the release, and its name was needed. It was "
-                f"moved aside to {intruder.kept_as}, with {documents:,} documents. If the origin was frozen when it was created, "
-                "somebody bypasses the block. Decide whether to keep its documents; no release drops it."
+                f"A collection {name} is not part of the release, and its name was needed. It was moved aside to "
+                f"{intruder.kept_as}, with {documents:,} documents. If it was created while the origin was frozen, somebody bypasses "
+                "the block. Decide whether to keep its documents; no release drops it."
             )
 
 

@@ -7,16 +7,17 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from nmdc_release_ops.mongo.collections import Size, collection_size, list_collections
+from nmdc_release_ops.mongo.collections import Size, collection_size, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.connection import Document, is_unauthorized
 from nmdc_release_ops.mongo.demotion import read_header
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import is_blocked_by_others
-from nmdc_release_ops.mongo.generations import INTRUDER, OURS, describe_too_long
+from nmdc_release_ops.mongo.generations import INTRUDER, OURS, PREVIOUS, STAGED, describe_too_long
 from nmdc_release_ops.mongo.journal import newest_journal
 from nmdc_release_ops.mongo.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.moves import describe_displaced, find_displaced
+from nmdc_release_ops.mongo.previous import find_kept
 from nmdc_release_ops.mongo.privileges import missing_privileges, release_privileges
 from nmdc_release_ops.mongo.topology import Kind, Server
 
@@ -166,9 +167,14 @@ def inspect_origin(
                 if (what := _unsupported(found[name].kind, found[name].options))
             ),
             *describe_too_long(database, wanted, transformer),
+            *describe_unrenamable(found, (name for name in found if name.startswith((STAGED, PREVIOUS)))),
             *describe_displaced(find_displaced(client[database])),
         ),
-        warnings=(*_room_warnings(server, sizes), *_intruder_warnings(client, database, found)),
+        warnings=(
+            *_room_warnings(server, sizes),
+            *_intruder_warnings(client, database, found),
+            *_kept_warnings(client[database]),
+        ),
     )
 
 
@@ -217,4 +223,16 @@ def _intruder_warnings(client: MongoClient[Document], database: str, found: Iter
             yield (
                 f"{name} holds {documents:,} documents that somebody wrote under a name that an earlier release or its rollback "
                 "needed. Decide whether to keep them, and rename or drop the collection."
+            )
+
+
+def _kept_warnings(database: Database[Document]) -> Iterable[str]:
+    displaced = {move.source for move in find_displaced(database)}
+    for name in find_kept(database):
+        if name not in displaced:
+            documents = collection_size(database, name).documents
+            yield (
+                f"{name} holds {documents:,} documents, and may be their only copy: what replaced it was dropped since, or no "
+                f"release made it. The release keeps it, as {INTRUDER}NUMBER.NAME if its name is needed. Look what is to become "
+                "of it, and rename or drop it."
             )

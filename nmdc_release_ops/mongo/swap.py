@@ -8,7 +8,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.bookkeeping import begin, conclude, settle
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.clock import cluster_time, server_time
-from nmdc_release_ops.mongo.collections import Collection, list_collections
+from nmdc_release_ops.mongo.collections import Collection, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED, describe_too_long, is_ours
 from nmdc_release_ops.mongo.journal import (
@@ -17,7 +17,6 @@ from nmdc_release_ops.mongo.journal import (
     State,
     SwapBlocked,
     SwapUnderWay,
-    list_journals,
     note_made,
     read_journal,
 )
@@ -30,6 +29,7 @@ from nmdc_release_ops.mongo.moves import (
     make,
     require_placed,
 )
+from nmdc_release_ops.mongo.previous import find_superseded
 from nmdc_release_ops.mongo.staging import Staged
 
 
@@ -49,7 +49,8 @@ def prepare_swap(
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
-    The previous generation of the release before this one is to be dropped by it: its names are needed.
+    The previous generation of the release before this one is to be dropped by it, but for what may be the only copy: that is
+    moved aside where its name is needed.
 
     Args:
         run_id: of the run that holds the lease.
@@ -81,7 +82,7 @@ def prepare_swap(
         schema_source=schema_source,
         state=State.SWAPPING,
         started_at=server_time(origin.client),
-        moves=[*_drops_of_the_generation_before(origin, collections), *moves],
+        moves=[*find_superseded(origin), *moves],
         hashes={name: one.hash for name, one in verified.items()},
         managed=sorted({*managed, *changes.names_after}),
         intruders=before.intruders if before else (),
@@ -116,7 +117,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
         origin,
         journal,
         run_id,
-        lambda names: _find_moves(under_way, names),
+        lambda names: _find_moves(under_way, names, tell),
         make,
         note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
         tell=tell,
@@ -133,23 +134,40 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
     return conclude(origin, done, Event.COMPLETED, run_id)
 
 
-def _find_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
+def _find_moves(journal: Journal, names: Mapping[UUID, str], tell: Tell) -> list[Move]:
     """The moves of a swap that are left, given the collections' names.
+
+    A collection that was only to be kept as a previous one is not needed to go on: it may have been dropped.
+
+    Args:
+        tell: gets which of those were dropped, once no move is left.
 
     Raises:
         SwapBlocked: one of them cannot be made.
     """
-    moves, problems = find_remaining(journal.moves, names)
+    dropped = {
+        uuid: place for uuid, place in journal.places.items() if place.startswith(PREVIOUS) and uuid not in names
+    }
+    moves, problems = find_remaining([move for move in journal.moves if move.uuid not in dropped], names)
     if problems:
         described = "; ".join(
-            f"{move.source} (UUID {move.uuid}), which is to become {move.target}, is not there under that name"
+            f"{move.source} (UUID {move.uuid}), which is to become {move.target}, "
+            + (f"is called {names[move.uuid]}" if move.uuid in names else "was dropped")
             for move in problems
         )
         raise SwapBlocked(
-            f"The swap of release {journal.release_id} cannot go on: {described}. Somebody renamed or dropped it while the "
-            f"origin was frozen. The origin stays frozen; what was swapped out is under {PREVIOUS}NAME. Put the collection with "
-            "that UUID back under its name and re-execute the run from `restore`, or launch `rollback`."
+            f"The swap of release {journal.release_id} cannot go on: {described}. Somebody bypassed the freeze. The origin "
+            f"stays frozen; what was swapped out is under {PREVIOUS}NAME. Rename back what was renamed and re-execute the run "
+            "from `restore`. If it was dropped, launch `rollback`; where it cannot go back without that collection, it says so, "
+            "and goes on with its option accept_lost."
         )
+    if not moves:
+        for name in dropped.values():
+            tell(
+                f"{name.removeprefix(PREVIOUS)}, which the release replaced or removed, was dropped by somebody while the origin "
+                f"was frozen, so that there is no {name}. The release is complete without it, but can be rolled back only with "
+                "accept_lost. The release's archive has its documents."
+            )
     return moves
 
 
@@ -159,6 +177,8 @@ def _refuse_if_names_do_not_fit(database: str, moves: Iterable[Move], collection
     live = {name for name in names if not is_ours(name)}
     if too_long := describe_too_long(database, live):
         raise SwapBlocked(f"{' '.join(too_long)} Nothing was swapped.")
+    if unrenamable := describe_unrenamable(collections, names - live):
+        raise SwapBlocked(f"{' '.join(unrenamable)} Nothing was swapped. Then re-execute the run from `restore`.")
     taken = sorted(
         move.target
         for move in moves
@@ -182,33 +202,6 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
             f"What stands under the staged name of {', '.join(replaced)} is not what was verified: somebody else staged or "
             "dropped collections meanwhile. Nothing was swapped. Re-execute the run from `restore`."
         )
-
-
-def _drops_of_the_generation_before(origin: Database[Document], collections: Mapping[str, Collection]) -> list[Move]:
-    """Drops of what the previous release swapped out, except of a collection that is the only copy left."""
-    journals = list_journals(origin.client, origin.name)
-    return [
-        Move(uuid=found.uuid, source=name, target=None)
-        for name, found in collections.items()
-        if name.startswith(PREVIOUS)
-        and found.uuid is not None
-        and _is_superseded(
-            found.uuid, name, next((one for one in journals if found.uuid in one.places), None), collections
-        )
-    ]
-
-
-def _is_superseded(uuid: UUID, name: str, journal: Journal | None, collections: Mapping[str, Collection]) -> bool:
-    """Whether a previous collection can be dropped: another one is live in its place, or a release removed its place.
-
-    Args:
-        journal: of the newest swap that the collection was part of.
-    """
-    live = name.removeprefix(PREVIOUS)
-    if journal is None:
-        return live in collections
-    was_swapped_out = journal.state is State.SWAPPED and journal.places[uuid] == name
-    return was_swapped_out and (live in collections or live not in journal.places.values())
 
 
 def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:

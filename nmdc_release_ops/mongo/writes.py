@@ -15,7 +15,8 @@ from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.generations import STAGED
 
-_MARKER = STAGED + "marker"
+# Dropped with what is staged, and no collection of a release: those have no name that begins with our prefix.
+_MARKER = f"{STAGED}_release.marker"
 _WAIT_MILLISECONDS = 500
 _EMPTY_ANSWERS = 20
 

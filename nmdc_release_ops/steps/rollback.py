@@ -10,6 +10,7 @@ from nmdc_release_ops.mongo.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.moves import find_displaced
 from nmdc_release_ops.mongo.preflight import inspect_server
 from nmdc_release_ops.mongo.rollback import (
+    describe_accepted,
     perform_rollback,
     prepare_rollback,
     put_displaced_back,
@@ -38,7 +39,7 @@ class RollbackConfig(FreezeConfig):
     release_id: str | None = Field(
         default=None,
         description="The release to roll back. Only the last one can be; naming it makes sure. Needed with the options that "
-        "allow writes.",
+        "allow writes, and with accept_lost.",
     )
     allow_writes_set_aside: bool = Field(
         default=False,
@@ -48,6 +49,11 @@ class RollbackConfig(FreezeConfig):
         default=False,
         description="Go on where people wrote to other collections of the release, or where that cannot be determined: their "
         "documents stay, in the form of the later version.",
+    )
+    accept_lost: list[str] = Field(
+        default=[],
+        description="Go back without these collections, which somebody dropped; what stands under their names stays. Needs "
+        "release_id.",
     )
     allow_without_authorization: bool = Field(
         default=False, description="Go on where the origin does not require authentication and so cannot be frozen."
@@ -109,14 +115,14 @@ def _require_release_id(config: RollbackConfig) -> None:
     """Options that allow writes are for one release only: the Launchpad offers the last config again.
 
     Raises:
-        PlanRefused: such an option is given without the release that it is for.
+        PlanRefused: an option that allows writes or losses is given without the release that it is meant for.
     """
-    given = [option for option in (SET_ASIDE_OPTION, LEFT_IN_PLACE_OPTION) if getattr(config, option)]
+    given = [option for option in (SET_ASIDE_OPTION, LEFT_IN_PLACE_OPTION, "accept_lost") if getattr(config, option)]
     if given and config.release_id is None:
         raise PlanRefused(
             [
-                f"{' and '.join(given)} may be given only together with release_id, the release to roll back. Launch `rollback` "
-                f"without {' and '.join(given)} first: it says what was written since, and to which release."
+                f"{' and '.join(given)} may be given only together with release_id, the release that it is meant for. Launch "
+                f"`rollback` without {' and '.join(given)} first: it says what was written or lost since, and for which release."
             ]
         )
 
@@ -128,12 +134,16 @@ def _undo_swap(context: dg.OpExecutionContext, config: RollbackConfig, origin: O
         context.run_id,
         allow_writes_set_aside=config.allow_writes_set_aside,
         allow_writes_left_in_place=config.allow_writes_left_in_place,
+        accept_lost=config.accept_lost,
     )
     for line in describe_written(journal, WrittenSince(journal.written, journal.undetermined)):
         context.log.warning(f"Written since the release: {line}")
     context.log.info(f"Undoing {len(journal.moves)} moves.")
     require_frozen(origin.client, journal.release_id, context.run_id)
-    return perform_rollback(origin.database, journal, context.run_id, tell=context.log.warning)
+    done = perform_rollback(origin.database, journal, context.run_id, tell=context.log.warning)
+    for line in describe_accepted(origin.database, done):
+        context.log.warning(line)
+    return done
 
 
 def _put_displaced_back(
@@ -159,7 +169,11 @@ def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: Origin, release
 
 
 def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:
-    undone = [move for move in reversed(journal.moves) if move.target is not None]
+    undone = [
+        move
+        for move in reversed(journal.moves)
+        if move.target is not None and not {move.source, move.target} & set(journal.accepted_lost)
+    ]
     set_aside = [STAGED + str(move.target) for move in undone if move.brings_in and move.target in journal.hashes]
     metadata: dict[str, dg.RawMetadataValue] = {
         "schema version": journal.from_version,
@@ -178,6 +192,7 @@ def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> N
             for one in journal.written
         ),
         "not determined": journal.undetermined or "nothing",
+        "went back without": ", ".join(journal.accepted_lost) or "nothing",
         "moved aside": table({"collection": one.name, "kept as": one.kept_as} for one in journal.intruders),
     }
     context.add_output_metadata(metadata)

@@ -7,8 +7,10 @@ import pytest
 
 from nmdc_release_ops.mongo import moves as moves_module
 from nmdc_release_ops.mongo import renaming, rollback, swap
-from nmdc_release_ops.mongo.generations import INTRUDER
+from nmdc_release_ops.mongo.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.journal import Move, SwapBlocked, read_journal
+from nmdc_release_ops.mongo.preflight import inspect_origin
+from nmdc_release_ops.mongo.topology import describe_server
 from nmdc_release_ops_tests.mongo.test_rollback import release, roll_back, state_of
 from nmdc_release_ops_tests.mongo.test_swap import RUN, client, migrate, origin, prepare, stage_all, transformer
 
@@ -76,7 +78,8 @@ def assert_kept(origin: Any, made: list[str], journal: Any, told: list[str]) -> 
     assert [intruder.name for intruder in journal.intruders] == made
     assert read_journal(origin.client, journal.release_id) == journal
     for number, (intruder, line) in enumerate(zip(journal.intruders, told, strict=True), start=1):
-        assert intruder.kept_as == f"{INTRUDER}{number}.{intruder.name}"
+        live = intruder.name.removeprefix(STAGED).removeprefix(PREVIOUS)
+        assert intruder.kept_as == f"{INTRUDER}{number}.{live}"
         assert [one["_id"] for one in origin[intruder.kept_as].find()] == ["an intruder's"]
         assert intruder.kept_as in line and "1 documents" in line
 
@@ -132,3 +135,28 @@ def test_what_cannot_be_renamed_is_named_and_can_be_removed_by_hand(
     origin.new_set.drop()
     swap.perform_swap(origin, journal, RUN)
     assert origin.new_set.find_one()["version"] == 2
+
+
+@pytest.mark.parametrize("what", ["view", "timeseries"])
+def test_a_view_under_a_name_that_is_needed_is_found_before_anything_is_renamed(
+    origin: Any, transformer: Any, what: str
+) -> None:
+    def make(name: str) -> None:
+        options = {"viewOn": "kept_set", "pipeline": []} if what == "view" else {"timeseries": {"timeField": "t"}}
+        origin.command("create", name, **options)
+
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    make(PREVIOUS + "changed_set")
+    server = describe_server(origin.client, origin.name)
+    (problem,) = inspect_origin(origin.client, server, origin.name, ["changed_set"]).problems
+    assert problem.startswith(f"{PREVIOUS}changed_set is a {what}, which cannot be renamed")
+    with pytest.raises(SwapBlocked, match=f"changed_set is a {what}.* Nothing was swapped"):
+        prepare(origin, changes)
+    assert read_journal(origin.client, "a-release") is None
+    origin[PREVIOUS + "changed_set"].drop()
+    journal = swap.perform_swap(origin, prepare(origin, changes), RUN)
+    make("gone_set")
+    with pytest.raises(SwapBlocked, match=f"gone_set is a {what}.* Nothing was renamed"):
+        rollback.prepare_rollback(origin, journal, RUN)
+    assert read_journal(origin.client, "a-release") == journal

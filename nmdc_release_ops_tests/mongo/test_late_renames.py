@@ -171,6 +171,48 @@ def test_a_late_rename_is_undone_and_raises_an_alarm(
     assert state_of(origin) == before
 
 
+@pytest.mark.parametrize("written", [False, True], ids=["as it was", "people wrote to it"])
+def test_a_new_collection_that_a_late_rename_made_live_is_found_and_put_back(
+    origin: Any, transformer: Any, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state_of(origin)
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    journal = prepare(origin, changes)
+    renames = [move.target for move in journal.moves if move.target is not None]
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        suspend(patch, renames.index("new_set"), lambda: roll_back(origin, transformer))
+        patch.setattr(moves_module, "put_back_if_late", die)
+        with pytest.raises(Killed):
+            swap.perform_swap(origin, journal, RUN)
+    assert origin.new_set.find_one()["version"] == 2
+    server = describe_server(origin.client, origin.name)
+    (problem,) = inspect_origin(origin.client, server, origin.name, ["changed_set"]).problems
+    assert "_release.staged.new_set is called new_set" in problem
+    journal = take_over(origin)
+    if written:
+        origin.new_set.insert_one({"_id": "written since"})
+        with pytest.raises(WritesSinceRelease, match="new_set"):
+            rollback.put_displaced_back(origin, journal, OTHER)
+    rollback.put_displaced_back(origin, journal, OTHER, allow_writes_set_aside=written)
+    assert state_of(origin) == before
+    assert find_displaced(origin) == []
+
+
+def test_what_an_operator_renamed_by_hand_is_not_taken_for_a_late_rename(origin: Any, transformer: Any) -> None:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    origin[PREVIOUS + "gone_set"].rename("saved_set")
+    origin.changed_set.drop()
+    origin[PREVIOUS + "changed_set"].rename("changed_set")
+    assert find_displaced(origin) == []
+
+
 @pytest.mark.parametrize("made_anew", [False, True], ids=["the name is free", "people made it anew"])
 def test_the_only_copy_is_never_dropped_and_rollback_puts_it_back(
     origin: Any, transformer: Any, made_anew: bool, monkeypatch: pytest.MonkeyPatch

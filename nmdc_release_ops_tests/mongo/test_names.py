@@ -7,7 +7,7 @@ import pytest
 from nmdc_release_ops.mongo import moves as moves_module
 from nmdc_release_ops.mongo import swap
 from nmdc_release_ops.mongo.changes import compare, snapshot
-from nmdc_release_ops.mongo.generations import INTRUDER
+from nmdc_release_ops.mongo.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.journal import Move, SwapBlocked, read_journal
 from nmdc_release_ops.mongo.preflight import inspect_origin
 from nmdc_release_ops.mongo.topology import describe_server
@@ -49,6 +49,22 @@ def test_the_longest_name_that_is_allowed_is_swapped_moved_aside_and_rolled_back
     swap.perform_swap(origin, prepare(origin, changes), RUN)
     assert origin[name].find_one() == {"_id": 1, "version": 2}
     assert origin[f"{INTRUDER}9999.{name}"].find_one() == {"_id": "an intruder's"}
+    roll_back(origin)
+    assert origin[name].find_one() == {"_id": 1, "version": 1}
+
+
+def test_what_is_in_the_way_of_the_longest_name_with_a_prefix_is_moved_aside(origin: Any, transformer: Any) -> None:
+    name = longest_name(origin.name)
+    for database in (origin, transformer):
+        database[name].insert_one({"_id": 1, "version": 1})
+    before = snapshot(transformer)
+    transformer[name].update_one({}, {"$set": {"version": 2}})
+    changes = compare(before, snapshot(transformer))
+    stage_all(transformer, origin, changes)
+    origin[PREVIOUS + name].insert_one({"_id": "an intruder's"})
+    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    assert origin[f"{INTRUDER}1.{name}"].find_one() == {"_id": "an intruder's"}
+    origin[STAGED + name].insert_one({"_id": "another intruder's"})
     roll_back(origin)
     assert origin[name].find_one() == {"_id": 1, "version": 1}
 

@@ -102,3 +102,12 @@ def test_more_writes_than_are_counted_are_told_so(
     origin.kept_set.insert_many({"_id": f"new {number}"} for number in range(5))
     with pytest.raises(WritesSinceRelease, match="More than 3 documents were written"):
         roll_back(origin)
+
+
+def test_a_release_may_have_a_collection_called_marker(origin: Any, transformer: Any) -> None:
+    """Looking at what was written writes a marker, and drops it."""
+    journal = release(origin, transformer)
+    origin[STAGED + "marker"].insert_one({"_id": "staged"})
+    assert since_release.find_written(origin, journal).written == []
+    assert origin[STAGED + "marker"].find_one() == {"_id": "staged"}
+    assert [name for name in origin.list_collection_names() if name.startswith(STAGED)] == [STAGED + "marker"]

@@ -92,6 +92,11 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     # The Launchpad offers the last config again: what was allowed for one release is not allowed for the next.
     _, unnamed = failure_of(roll_back(workplace, allow_writes_set_aside=True))
     assert "allow_writes_set_aside may be given only together with release_id" in unnamed.description
+    _, unnamed = failure_of(roll_back(workplace, accept_lost=["study_set"]))
+    assert "accept_lost may be given only together with release_id" in unnamed.description
+    _, there = failure_of(roll_back(workplace, release_id=journal.release_id, accept_lost=["study_set"]))
+    assert "accept_lost names study_set, and no such collection" in there.description
+    assert_writable(client)
     client[DATABASE].instrument_set.insert_one({"_id": "x", "id": "nmdc:inst-99-x", "type": "nmdc:Instrument"})
     _, untouched = failure_of(roll_back(workplace, release_id=journal.release_id, allow_writes_set_aside=True))
     assert "instrument_set (1 inserted): left in place, in the form of schema 11.25.0" in untouched.description
