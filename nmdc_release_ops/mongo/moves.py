@@ -15,6 +15,7 @@ from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.collections import collection_size, find_names
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.generations import ASIDE, STAGED, is_ours, name_of_next_intruder
 from nmdc_release_ops.mongo.journal import (
     Intruder,
@@ -92,19 +93,22 @@ def carry_out(
     find_moves: FindMoves,
     make_one: Make,
     *,
+    look: Callable[[Move], None] = lambda _: None,
     note: Callable[[int], None] = lambda _: None,
     tell: Tell = ignore,
 ) -> None:
-    """Make moves until none is left. Ends with a look at the lease.
+    """Make moves until none is left. Ends with a look at the freeze.
 
     Args:
         run_id: of the run that holds the lease.
         make_one: `make`.
+        look: is called before each move, but not between the two of a pair, and may raise to stop there.
         note: is told after each move how many are left.
         tell: gets what the operator has to know: a collection that was moved aside.
 
     Raises:
         SwapBlocked: a name cannot be freed. What `find_moves` raises.
+        FreezeFailed: somebody lifted the freeze.
         LeaseLost: another run goes on in place of this one.
         LateRename: and this one made a move that does not belong there any more.
     """
@@ -113,9 +117,14 @@ def carry_out(
         for _ in range(_TRIES):
             moves = find_moves(find_names(origin))
             for number, move in enumerate(moves, start=1):
+                # While a collection is missing for readers, there is no time to look at anything but the lease.
+                if number == 1 or not _are_pair(moves[number - 2], move):
+                    work.require_frozen()
+                    look(move)
                 work.make_with_room(move)
                 note(len(moves) - number)
             work.require_lease()
+            work.require_frozen()
             if not moves:
                 return
     except LeaseLost as lost:
@@ -126,6 +135,11 @@ def carry_out(
         f"Collections of release {journal.release_id} are renamed again as soon as they have their places: somebody bypasses "
         "the block. The origin stays frozen. Stop them, and try again."
     )
+
+
+def _are_pair(first: Move, second: Move) -> bool:
+    """Whether one collection takes another one's place by these moves, so that its name is free in between."""
+    return second.target == first.source
 
 
 def find_displaced(origin: Database[Document]) -> list[Move]:
@@ -234,6 +248,9 @@ class _Work:
     def require_lease(self) -> None:
         require_lease(self._origin.client, self._journal.release_id, self._run_id)
         self.unconfirmed.clear()
+
+    def require_frozen(self) -> None:
+        require_frozen(self._origin.client, self._journal.release_id, self._run_id)
 
     def make_with_room(self, move: Move) -> None:
         """Make a move, freeing its name first where it is taken. Whether it could be made is seen by looking again.
