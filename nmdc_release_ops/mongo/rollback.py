@@ -27,7 +27,7 @@ from nmdc_release_ops.mongo.journal import (
 )
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.moves import Tell, carry_out, drop_staged, find_displaced, find_remaining, ignore, make
-from nmdc_release_ops.mongo.since_release import WrittenSince, find_written, refuse_unless_allowed
+from nmdc_release_ops.mongo.since_release import WrittenSince, find_written, find_written_again, refuse_unless_allowed
 from nmdc_release_ops.mongo.writes import Fate, Written
 
 
@@ -69,7 +69,8 @@ def prepare_rollback(
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
-    The release holds the origin frozen. A rollback that was begun before is gone on with.
+    The release holds the origin frozen. A rollback that was begun before is gone on with; what was written since it began is
+    noted, and it goes on: half a rollback cannot be left.
 
     Args:
         run_id: of the run that holds the lease.
@@ -91,8 +92,9 @@ def prepare_rollback(
     # A later release that failed before its swap may have left staged collections; nobody needs them any more.
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     undoings(journal, find_names(origin))
-    since = WrittenSince(list(journal.written), journal.undetermined)
-    if journal.state in (State.SWAPPING, State.SWAPPED):
+    if journal.state is State.ROLLING_BACK:
+        since = find_written_again(origin, journal)
+    else:
         since = find_written(origin, journal)
         refuse_unless_allowed(
             journal, since, set_aside=allow_writes_set_aside, left_in_place=allow_writes_left_in_place

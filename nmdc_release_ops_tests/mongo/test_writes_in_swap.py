@@ -12,6 +12,7 @@ from nmdc_release_ops.mongo.journal import Journal, Move, SwapBlocked, read_jour
 from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.since_release import WritesSinceRelease
+from nmdc_release_ops.mongo.writes import Fate
 from nmdc_release_ops_tests.mongo.test_rollback import Stopped, release, roll_back, state_of
 from nmdc_release_ops_tests.mongo.test_swap import RUN, client, migrate, origin, prepare, stage_all, transformer
 
@@ -110,3 +111,35 @@ def test_a_swap_stops_where_the_block_is_lifted_under_it(
     assert origin[target].find_one() is not None
     leases.update_one({}, {"$set": {"strategy": Strategy.NONE}})
     assert not swap.perform_swap(origin, journal, RUN).is_under_way
+
+
+def test_a_rollback_asks_about_what_was_written_in_the_middle_of_the_swap(origin: Any, transformer: Any) -> None:
+    journal = half_swap(origin, transformer, 2)
+    origin.changed_set.insert_one({"_id": "acknowledged", "version": 2})
+    told: list[str] = []
+    swap.perform_swap(origin, journal, RUN, tell=told.append)
+    assert "changed_set was written to while the swap was going on" in told[0]
+    with pytest.raises(WritesSinceRelease, match="changed_set .*set aside"):
+        roll_back(origin)
+    done = roll_back(origin, allow_writes_set_aside=True)
+    assert [one.name for one in done.written] == ["changed_set"]
+    assert origin[STAGED + "changed_set"].find_one("acknowledged") is not None
+
+
+@pytest.mark.parametrize("moves", [0, 7], ids=["before it was renamed back", "after it was renamed back"])
+def test_a_resumed_rollback_notes_what_was_written_since_it_began(
+    origin: Any, transformer: Any, moves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state_of(origin)
+    journal = release(origin, transformer)
+    undoing = rollback.prepare_rollback(origin, journal, RUN)
+    with monkeypatch.context() as patch:
+        stop_after(patch, rollback, moves)
+        with pytest.raises(Stopped):
+            rollback.perform_rollback(origin, undoing, RUN)
+    name = "changed_set" if moves == 0 else STAGED + "changed_set"
+    origin[name].insert_one({"_id": "acknowledged", "version": 2})
+    done = roll_back(origin)
+    assert [(one.name, one.fate) for one in done.written] == [("changed_set", Fate.SET_ASIDE)]
+    assert origin[STAGED + "changed_set"].find_one("acknowledged") is not None
+    assert state_of(origin) == before
