@@ -125,7 +125,8 @@ class Journal(BaseModel):
         moves: in the order in which they are made. Dropping the generation before the last comes first.
         made: how many of them are known to have been made, for people; what is left is seen from the origin itself.
         hashes: `dbHash` of every collection that was staged, by the name it is to have.
-        hashes_before: `dbHash` of every collection that is swapped out, by the name it had; empty where an earlier version wrote it.
+        hashes_before: `dbHash` of every collection that is swapped out, by the name it had; empty where an earlier version wrote
+            it.
         unchanged_since: a moment before the swap began at which they hashed so.
         written_in_swap: collections that somebody who bypassed the freeze wrote to since then and before the swap was over; None
             where nobody looked.

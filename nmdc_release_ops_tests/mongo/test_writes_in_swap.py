@@ -119,7 +119,7 @@ def test_a_rollback_asks_about_what_was_written_in_the_middle_of_the_swap(origin
     told: list[str] = []
     swap.perform_swap(origin, journal, RUN, tell=told.append)
     assert "changed_set was written to while the swap was going on" in told[0]
-    with pytest.raises(WritesSinceRelease, match="changed_set .*set aside"):
+    with pytest.raises(WritesSinceRelease, match=r"changed_set .*set aside"):
         roll_back(origin)
     done = roll_back(origin, allow_writes_set_aside=True)
     assert [one.name for one in done.written] == ["changed_set"]
