@@ -104,8 +104,8 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
     lease = current_lease(client)
     if lease is None or not _is_frozen(client, lease):
         raise FreezeFailed(
-            "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing was swapped. "
-            "Find out who did it, and re-execute the run from `restore`, which looks what was written."
+            "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing more was "
+            "renamed. Find out who did it, and re-execute the run from the failed step, which looks what was written."
         )
 
 

@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from nmdc_release_ops.mongo.clock import ClusterTime
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.generations import STAGED
+from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.ledger import LATEST_VERSION, Event
 from nmdc_release_ops.mongo.privileges import STATE_DATABASE
 from nmdc_release_ops.mongo.writes import Written
@@ -125,6 +125,11 @@ class Journal(BaseModel):
         moves: in the order in which they are made. Dropping the generation before the last comes first.
         made: how many of them are known to have been made, for people; the origin itself shows what is left.
         hashes: `dbHash` of every collection that was staged, by the name it is to have.
+        hashes_before: `dbHash` of every collection that is swapped out, by the name it had; empty where an earlier version wrote
+            it.
+        unchanged_since: a moment before the swap began at which they hashed so.
+        written_in_swap: collections that somebody who bypassed the freeze wrote to since then and before the swap was over; None
+            where nobody looked.
         swapped_cluster_time: everything that was written since then came after the swap.
         migrator_module: last module of the migration path, for the ledger.
         owed: what the ledger lacks; None where it lacks nothing.
@@ -157,6 +162,9 @@ class Journal(BaseModel):
     moves: list[Move]
     made: int = 0
     hashes: Mapping[str, str]
+    hashes_before: Mapping[str, str] = {}
+    unchanged_since: ClusterTime | None = None
+    written_in_swap: Sequence[str] | None = None
     owed: Owed | None = None
     managed: Sequence[str] = ()
     intruders: Sequence[Intruder] = ()
@@ -184,6 +192,16 @@ class Journal(BaseModel):
             elif not (move.brings_in and move.target in self.accepted_lost):
                 places.setdefault(move.uuid, move.source)
         return places
+
+    @property
+    def swapped_out(self) -> dict[UUID, tuple[str, str]]:
+        """The collections that are not live after the swap, with their names before and after it."""
+        last = {move.uuid: move.target for move in self.moves}
+        return {
+            move.uuid: (move.source, move.target)
+            for move in self.moves
+            if move.target is not None and move.target.startswith(PREVIOUS) and last[move.uuid] == move.target
+        }
 
     @property
     def is_under_way(self) -> bool:

@@ -6,15 +6,20 @@ after each move, and a late move is undone. A process is killed: the origin itse
 its collections.
 """
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.clock import now
 from nmdc_release_ops.mongo.collections import collection_size, find_names
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.generations import ASIDE, STAGED, is_ours, name_of_next_intruder
 from nmdc_release_ops.mongo.journal import (
     Intruder,
@@ -26,10 +31,15 @@ from nmdc_release_ops.mongo.journal import (
     read_journal,
 )
 from nmdc_release_ops.mongo.lease import LeaseLost, require_lease
-from nmdc_release_ops.mongo.renaming import NameTaken, NotThere, drop_collection, rename_collection
+from nmdc_release_ops.mongo.renaming import Busy, NameTaken, NotThere, drop_collection, rename_collection
+from nmdc_release_ops.mongo.sessions import LOOKS, describe_lock_holders
 
 _TRIES = 20
 """How often to free a name for one move, and how often to check all moves again."""
+
+BUSY_SECONDS = 120
+"""How long transactions and index builds of others are waited for at each rename."""
+_PAUSE_SECONDS = 0.3
 
 Make = Callable[[Database[Document], Move], None]
 Tell = Callable[[str], None]
@@ -51,6 +61,7 @@ def make(origin: Database[Document], move: Move) -> None:
     Raises:
         NameTaken: by another collection.
         NotThere: the collection has another name than the move expects.
+        Busy: something keeps the server from renaming.
     """
     name = find_names(origin).get(move.uuid)
     if name == move.target:
@@ -92,19 +103,22 @@ def carry_out(
     find_moves: FindMoves,
     make_one: Make,
     *,
+    look: Callable[[Move], None] = lambda _: None,
     note: Callable[[int], None] = lambda _: None,
     tell: Tell = ignore,
 ) -> None:
-    """Make moves until none is left. Checks the lease at the end.
+    """Make moves until none is left. Checks the freeze at the end.
 
     Args:
         run_id: of the run that holds the lease.
         make_one: `make`.
+        look: is called before each move, but not between the two of a pair, and may raise to stop there.
         note: called after each move with the number that is left.
         tell: gets messages for the operator: which collections were moved aside.
 
     Raises:
         SwapBlocked: a name cannot be freed. What `find_moves` raises.
+        FreezeFailed: somebody lifted the freeze.
         LeaseLost: another run has taken over.
         LateRename: another run has taken over, and this one made a move after that.
     """
@@ -113,9 +127,16 @@ def carry_out(
         for _ in range(_TRIES):
             moves = find_moves(find_names(origin))
             for number, move in enumerate(moves, start=1):
-                work.make_with_room(move)
+                # While a collection is missing for readers, there is no time to look at anything but the lease.
+                if number > 1 and _are_pair(moves[number - 2], move):
+                    work.make_second(moves[number - 2], move)
+                else:
+                    work.require_frozen()
+                    look(move)
+                    work.make_patiently(move, is_first=_begins_pair(moves, number))
                 note(len(moves) - number)
             work.require_lease()
+            work.require_frozen()
             if not moves:
                 return
     except LeaseLost as lost:
@@ -126,6 +147,15 @@ def carry_out(
         f"Somebody who bypasses the block keeps renaming collections of release {journal.release_id}. The origin stays frozen. "
         "Stop them, and try again."
     )
+
+
+def _are_pair(first: Move, second: Move) -> bool:
+    """Whether one collection takes another one's place by these moves, so that its name is free in between."""
+    return second.target == first.source
+
+
+def _begins_pair(moves: Sequence[Move], number: int) -> bool:
+    return number < len(moves) and _are_pair(moves[number - 1], moves[number])
 
 
 def find_displaced(origin: Database[Document]) -> list[Move]:
@@ -217,10 +247,12 @@ def put_back_if_late(origin: Database[Document], move: Move) -> str:
             f"This run renamed {move.source} to {move.target} after it had lost its lease and another run had taken over. The "
             "rename was undone. In between, readers did not find the collection."
         )
-        _rename_if_there(origin, move.uuid, move.target, move.source)
+        with suppress(Busy):
+            _rename_if_there(origin, move.uuid, move.target, move.source)
     return (
-        f"This run renamed {move.source} to {move.target} after it had lost its lease, and the rename cannot be undone: another "
-        f"collection is called {move.source} now. Nothing is lost. Launch the job `rollback`, which puts it back."
+        f"This run had lost its lease when it renamed {move.source} to {move.target}, and it cannot be undone: another "
+        f"collection is called {move.source} now, or a transaction or an index build is in the way. Nothing is lost. Launch the "
+        "job `rollback`, which puts it back."
     )
 
 
@@ -244,11 +276,92 @@ class _Work:
         require_lease(self._origin.client, self._journal.release_id, self._run_id)
         self.unconfirmed.clear()
 
+    def require_frozen(self) -> None:
+        require_frozen(self._origin.client, self._journal.release_id, self._run_id)
+
+    def make_patiently(self, move: Move, *, is_first: bool = False) -> None:
+        """Make a move, waiting for transactions and index builds of others for up to `BUSY_SECONDS`.
+
+        Args:
+            is_first: whether its name is free until the next move. That is begun only while no transaction is open: one that
+                reads the free name holds it, and nothing gets the name until it ends.
+
+        Raises:
+            SwapBlocked: naming what was in the way. The move was not made.
+            LeaseLost.
+        """
+        deadline, is_told = time.monotonic() + BUSY_SECONDS, False
+        while True:
+            try:
+                if is_first and (open_ones := self._list_transactions()):
+                    raise Busy(f"transactions are open: {'; '.join(open_ones)}")
+                self.make_with_room(move)
+                return
+            except Busy as busy:
+                if time.monotonic() > deadline:
+                    raise self._blocked(move, busy) from busy
+                if not is_told:
+                    self._tell(
+                        f"{move.source} cannot be renamed yet: {busy}. It is tried for up to {BUSY_SECONDS:g} seconds."
+                    )
+                is_told = True
+                time.sleep(_PAUSE_SECONDS)
+
+    def make_second(self, first: Move, second: Move) -> None:
+        """Make the second move of a pair. Readers do not find the collection until then: so where it has to wait, the first
+        move is undone, if that is possible at once, and both are made again.
+
+        Raises:
+            SwapBlocked, LeaseLost: as `make_patiently`.
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self.make_with_room(second)
+                return
+            except Busy as busy:
+                is_undone = self._undo(first)
+                if time.monotonic() > deadline:
+                    raise self._blocked(second, busy) from busy
+                if is_undone:
+                    time.sleep(_PAUSE_SECONDS)
+                    self.require_frozen()
+                    self.make_patiently(first, is_first=True)
+
+    def _undo(self, first: Move) -> bool:
+        back = Move(uuid=first.uuid, source=str(first.target), target=first.source)
+        self.require_lease()
+        self.unconfirmed.append(back)
+        try:
+            make(self._origin, back)
+        except (Busy, NameTaken, NotThere):
+            return False
+        return True
+
+    def _list_transactions(self) -> list[str]:
+        try:
+            # One look may miss a transaction that just changes from idle to active.
+            found = [
+                told for _ in range(LOOKS) for told in describe_lock_holders(self._origin.client, seconds=math.inf)
+            ]
+            return list(dict.fromkeys(found))
+        except OperationFailure:
+            # Without the privilege to look, the limit of time on each rename is all there is.
+            return []
+
+    def _blocked(self, move: Move, busy: Busy) -> SwapBlocked:
+        holders = "; ".join(self._list_transactions()) or "none that can be seen"
+        return SwapBlocked(
+            f"{move.source} could not be renamed to {move.target} within {BUSY_SECONDS:g} seconds: {busy}. Open transactions: "
+            f"{holders}. The origin stays frozen. End them (killSessions, killOp), or wait until they or the index build are "
+            "over, and re-execute the run from the failed step, or launch `rollback`."
+        )
+
     def make_with_room(self, move: Move) -> None:
         """Make a move, after freeing its name if that is taken. The caller checks whether it was made.
 
         Raises:
-            SwapBlocked, LeaseLost.
+            SwapBlocked, LeaseLost, Busy.
         """
         for _ in range(_TRIES):
             self.require_lease()
@@ -293,8 +406,8 @@ class _Work:
             documents = collection_size(self._origin, intruder.kept_as).documents
             self._tell(
                 f"A collection {name} is not part of the release, and its name was needed. It was moved aside to "
-                f"{intruder.kept_as}, with {documents:,} documents. If it was created while the origin was frozen, somebody bypasses "
-                "the block. Decide whether to keep its documents; no release drops it."
+                f"{intruder.kept_as}, with {documents:,} documents. If it was created while the origin was frozen, somebody "
+                "bypasses the block. Decide whether to keep its documents; no release drops it."
             )
 
 

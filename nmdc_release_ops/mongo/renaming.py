@@ -15,6 +15,9 @@ from nmdc_release_ops.mongo.collections import find_names
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.generations import ASIDE
 
+TRY_SECONDS = 0.2
+"""How long one try to rename may wait for a lock: operations of others queue behind it."""
+_BUSY = (50, 262, 12587)  # MaxTimeMSExpired, ExceededTimeLimit, BackgroundOperationInProgressForNamespace
 _NAMESPACE_NOT_FOUND = 26
 _NAMESPACE_EXISTS = 48
 _UUID_MISMATCH = 361
@@ -30,16 +33,29 @@ class NotThere(Exception):
     """The collection does not have the expected name."""
 
 
-def rename_collection(database: Database[Document], uuid: UUID, source: str, target: str) -> None:
-    """Rename the collection with this UUID.
+class Busy(Exception):
+    """A transaction or an index build keeps the server from renaming. The try may still have succeeded."""
+
+
+def rename_collection(
+    database: Database[Document], uuid: UUID, source: str, target: str, seconds: float | None = TRY_SECONDS
+) -> None:
+    """Rename the collection with this UUID, unless that has to wait for others.
+
+    Args:
+        seconds: how long it may wait; None for as long as it takes.
 
     Raises:
         NameTaken, NotThere: it was not renamed.
+        Busy: look whether it was.
     """
     old, new = f"{database.name}.{source}", f"{database.name}.{target}"
-    if _run_comparing(database.client.admin, {"renameCollection": old, "to": new}, uuid):
+    command: Document = {"renameCollection": old, "to": new}
+    if seconds is not None:
+        command["maxTimeMS"] = round(seconds * 1000)
+    if _run_comparing(database.client.admin, command, uuid):
         return
-    _run(database.client.admin, {"renameCollection": old, "to": new})
+    _run(database.client.admin, command)
     if find_names(database).get(uuid) != target:
         # Another collection had the name. Rename it back.
         with suppress(NameTaken, NotThere):
@@ -55,7 +71,7 @@ def drop_collection(database: Database[Document], uuid: UUID, name: str) -> None
         # Renamed to a name that no other collection gets, it can be checked before it is dropped.
         aside = ASIDE + uuid.hex
         if name != aside:
-            rename_collection(database, uuid, name, aside)
+            rename_collection(database, uuid, name, aside, seconds=None)
         _run(database, {"drop": aside})
 
 
@@ -82,4 +98,6 @@ def _run(database: Database[Document], command: Document) -> None:
             raise NameTaken(str(error)) from error
         if error.code in (_NAMESPACE_NOT_FOUND, _UUID_MISMATCH):
             raise NotThere(str(error)) from error
+        if error.code in _BUSY:
+            raise Busy(str(error)) from error
         raise

@@ -28,7 +28,7 @@ from nmdc_release_ops.mongo.journal import (
 )
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.moves import Tell, carry_out, drop_staged, find_displaced, find_remaining, ignore, make
-from nmdc_release_ops.mongo.since_release import WrittenSince, find_written, refuse_unless_allowed
+from nmdc_release_ops.mongo.since_release import WrittenSince, find_written, find_written_again, refuse_unless_allowed
 from nmdc_release_ops.mongo.unchanged import find_differing
 from nmdc_release_ops.mongo.writes import Fate, Written
 
@@ -72,7 +72,8 @@ def prepare_rollback(
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
-    The release holds the origin frozen. A rollback that was begun before is continued.
+    The release holds the origin frozen. A rollback that was begun before is continued, whatever was written since it began;
+    that is noted.
 
     Args:
         run_id: of the run that holds the lease.
@@ -103,8 +104,9 @@ def prepare_rollback(
     left = undoings(accepted, names)
     if unrenamable := describe_unrenamable(list_collections(origin), (move.target for move in left if move.target)):
         raise SwapBlocked(f"{' '.join(unrenamable)} {_state_left(journal)} Then launch `rollback` again.")
-    since = WrittenSince(list(journal.written), journal.undetermined)
-    if journal.state in (State.SWAPPING, State.SWAPPED):
+    if journal.state is State.ROLLING_BACK:
+        since = _without(find_written_again(origin, journal), accepted.accepted_lost)
+    else:
         since = _without(find_written(origin, journal), accepted.accepted_lost)
         refuse_unless_allowed(
             journal, since, set_aside=allow_writes_set_aside, left_in_place=allow_writes_left_in_place

@@ -53,7 +53,9 @@ def find_written(origin: Database[Document], journal: Journal) -> WrittenSince:
     taken = sorted(lost & live.keys())
     account = _account(origin, journal, {*journal.managed, *brought, *taken, *own.values()})
     counted = account.writes if account else {}
-    touched = set(brought) & counted.keys() if account and account.is_complete else None
+    touched = None
+    if account and account.is_complete and journal.written_in_swap is not None:
+        touched = set(brought) & {*counted, *journal.written_in_swap}
     set_aside = find_differing(origin, brought, touched)
     left = sorted(
         name
@@ -68,6 +70,31 @@ def find_written(origin: Database[Document], journal: Journal) -> WrittenSince:
         ],
         _undetermined(journal, account),
     )
+
+
+def find_written_again(origin: Database[Document], journal: Journal) -> WrittenSince:
+    """What was written since the swap, once more, when a rollback that was begun is resumed.
+
+    Somebody who bypasses the freeze may have written since it began. What was brought has its place or is staged again.
+    """
+    names = find_names(origin)
+    brought = {uuid: name for uuid, name in _places_after(journal).items() if name in journal.hashes and uuid in names}
+    hashes = {names[uuid]: journal.hashes[name] for uuid, name in brought.items()}
+    differing = set(find_differing(origin, hashes, None))
+    since = {one.name: one for one in journal.written if one.fate is Fate.SET_ASIDE}
+    others = [one for one in journal.written if one.fate is not Fate.SET_ASIDE]
+    account = _account(origin, journal, set(brought.values()) | set(journal.managed))
+    counted = {name: writes for name, writes in (account.writes if account else {}).items() if writes.documents}
+    for uuid, name in brought.items():
+        if names[uuid] in differing:
+            since[name] = Written(name=name, fate=Fate.SET_ASIDE, writes=counted.get(name))
+    known = {*since, *(one.name for one in others), *brought.values()}
+    left = [
+        Written(name=name, fate=Fate.LEFT_IN_PLACE, writes=writes)
+        for name, writes in sorted(counted.items())
+        if name not in known
+    ]
+    return WrittenSince([*(since[name] for name in sorted(since)), *others, *left], journal.undetermined)
 
 
 def refuse_unless_allowed(journal: Journal, since: WrittenSince, *, set_aside: bool, left_in_place: bool) -> None:
@@ -131,6 +158,10 @@ def _names_to_get_back(journal: Journal) -> set[str]:
         if move.target is not None:
             first.setdefault(move.uuid, move.source)
     return {name for name in first.values() if not is_ours(name)}
+
+
+def _places_after(journal: Journal) -> dict[UUID, str]:
+    return journal.model_copy(update={"state": State.SWAPPED}).places
 
 
 def _account(origin: Database[Document], journal: Journal, names: set[str]) -> Account | None:

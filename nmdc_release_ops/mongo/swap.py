@@ -7,8 +7,8 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.bookkeeping import begin, conclude, settle
 from nmdc_release_ops.mongo.changes import ChangeSet
-from nmdc_release_ops.mongo.clock import cluster_time, server_time
-from nmdc_release_ops.mongo.collections import Collection, describe_unrenamable, list_collections
+from nmdc_release_ops.mongo.clock import ClusterTime, cluster_time, server_time
+from nmdc_release_ops.mongo.collections import Collection, collection_hashes, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED, describe_too_long, is_ours
 from nmdc_release_ops.mongo.journal import (
@@ -31,6 +31,7 @@ from nmdc_release_ops.mongo.moves import (
 )
 from nmdc_release_ops.mongo.previous import find_superseded
 from nmdc_release_ops.mongo.staging import Staged
+from nmdc_release_ops.mongo.writes_in_swap import find_written_in_swap, refuse_if_written
 
 
 def prepare_swap(
@@ -44,6 +45,8 @@ def prepare_swap(
     migrator_module: str,
     staged: Iterable[Staged],
     managed: Iterable[str] = (),
+    hashes_before: Mapping[str, str] | None = None,
+    unchanged_since: ClusterTime | None = None,
     candidate: str | None = None,
     schema_source: str | None = None,
 ) -> Journal:
@@ -56,6 +59,8 @@ def prepare_swap(
         run_id: of the run that holds the lease.
         staged: every collection that was staged and verified.
         managed: names of all collections of the release, whether they exist or not.
+        hashes_before: `dbHash` of every collection that is swapped out; the server is asked where it is not known.
+        unchanged_since: a moment after which the origin was seen to hash so.
         candidate: name of the release candidate, if the data were migrated by one.
         schema_source: where that was built from.
 
@@ -65,6 +70,7 @@ def prepare_swap(
         LeaseLost: the origin was thawed meanwhile; nothing was swapped.
         LedgerUnusable: the ledger refuses the swap's first event; nothing was swapped.
     """
+    since = unchanged_since or cluster_time(origin.client)
     collections = list_collections(origin)
     verified = {one.name: one for one in staged}
     _refuse_if_replaced(collections, verified)
@@ -84,26 +90,34 @@ def prepare_swap(
         started_at=server_time(origin.client),
         moves=[*find_superseded(origin), *moves],
         hashes={name: one.hash for name, one in verified.items()},
+        unchanged_since=since,
         managed=sorted({*managed, *changes.names_after}),
         intruders=before.intruders if before else (),
     )
-    return begin(origin, journal, run_id)
+    names = {name for name, _ in journal.swapped_out.values()}
+    hashes = collection_hashes(origin, names) if hashes_before is None else hashes_before
+    return begin(
+        origin, journal.model_copy(update={"hashes_before": {name: hashes[name] for name in sorted(names)}}), run_id
+    )
 
 
 def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
     """Make the moves of a journal that have not been made yet, and record the version in the ledger.
 
     The origin shows how far an earlier attempt came, by the collections' UUIDs. A collection that somebody who bypasses the
-    freeze creates under a name that is needed is moved aside.
+    freeze creates under a name that is needed is moved aside. Every attempt compares what it is about to swap out with what was
+    dumped; what is written between that look and the rename is reported.
 
     Args:
-        tell: gets messages for the operator: which collections were moved aside.
+        tell: gets messages for the operator: which collections were moved aside, or written to.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
 
     Raises:
-        SwapBlocked: a collection is not where the journal expects it, or a name cannot be freed.
+        SwapBlocked: a collection is not where the journal expects it, a name cannot be freed, or somebody wrote to a
+            collection that is to be swapped out.
+        FreezeFailed: somebody lifted the freeze.
         SwapUnderWay: undoing this swap was begun.
         LeaseLost, LateRename: another run has taken over.
     """
@@ -119,6 +133,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
         run_id,
         lambda names: _find_moves(under_way, names, tell),
         make,
+        look=lambda move: refuse_if_written(origin, under_way, move),
         note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
         tell=tell,
     )
@@ -128,6 +143,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
             "state": State.SWAPPED,
             "swapped_at": server_time(origin.client),
             "swapped_cluster_time": moment,
+            "written_in_swap": find_written_in_swap(origin, journal, tell),
             "made": len(journal.moves),
         }
     )

@@ -13,7 +13,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.writes import count_writes
 
 # Beyond so many, hashing the collections is the faster way to know.
-_MANY_EVENTS = 100_000
+MANY_EVENTS = 100_000
 
 
 class OriginChanged(MongoError):
@@ -90,5 +90,5 @@ def find_differing(database: Database[Document], hashes: Mapping[str, str], touc
 
 def touched_since(database: Database[Document], cluster_time: ClusterTime, names: Set[str]) -> set[str] | None:
     """Names of the collections that were written to, renamed or dropped since; None where that cannot be determined."""
-    account = count_writes(database, cluster_time, names, _MANY_EVENTS)
+    account = count_writes(database, cluster_time, names, MANY_EVENTS)
     return set(account.writes) if account is not None and account.is_complete else None

@@ -11,6 +11,7 @@ from nmdc_release_ops.lineage import made_from, require_lineage, require_same_da
 from nmdc_release_ops.mongo import engine
 from nmdc_release_ops.mongo.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.changes import require_definitions
+from nmdc_release_ops.mongo.clock import cluster_time
 from nmdc_release_ops.mongo.freeze import require_frozen
 from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.lease import require_lease
@@ -81,7 +82,10 @@ def restore(
                     context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
                 require_definitions(scratch.database, migrated.definitions, migrated.changes.staged)
             require_frozen(connected.client, plan.release_id, context.run_id)
+            moment = cluster_time(connected.client)
             _refuse_if_changed(connected, plan, archive)
+            # Again: comparing may take long, and a thaw that comes late may lift the block meanwhile.
+            require_frozen(connected.client, plan.release_id, context.run_id)
             journal = prepare_swap(
                 connected.database,
                 migrated.changes,
@@ -92,6 +96,8 @@ def restore(
                 migrator_module=plan.last_migrator_module,
                 staged=staged,
                 managed=plan.managed,
+                hashes_before={one.name: one.hash for one in archive.collections},
+                unchanged_since=moment,
                 candidate=plan.candidate,
                 schema_source=plan.schema_source,
             )

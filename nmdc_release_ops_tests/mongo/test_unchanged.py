@@ -115,7 +115,7 @@ def test_where_the_server_gives_no_change_stream_everything_is_hashed(guarded_mo
 
 
 def test_too_many_writes_are_not_read_one_by_one(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unchanged, "_MANY_EVENTS", 3)
+    monkeypatch.setattr(unchanged, "MANY_EVENTS", 3)
     then, hashes = moment(database), collection_hashes(database, NAMES)
     database.a_set.insert_many({"_id": f"new {number}"} for number in range(5))
     assert touched_since(database, then, NAMES) is None
