@@ -22,6 +22,7 @@ from nmdc_release_ops.mongo.lease import (
     begin_thaw,
     current_lease,
     describe_holder,
+    note_lifted,
     record_frozen,
     release_lease,
     require_lease,
@@ -40,6 +41,10 @@ class AlreadyFrozen(MongoError):
 
 class FreezeFailed(MongoError):
     """Writes could not be blocked, and are not."""
+
+
+class LateThaw(MongoError):
+    """A thaw that was held up lifted the freeze of another run, which holds the origin by now."""
 
 
 def freeze(
@@ -76,7 +81,8 @@ def freeze(
     if when_taken:
         when_taken(lease)
     if lease.frozen_at and _is_frozen(client, lease):
-        return lease
+        # Where it was lifted for a while, people may have written until now.
+        return record_frozen(client, lease, cluster_time(client)) if lease.lifted else lease
     try:
         match lease.strategy:
             case Strategy.NONE:
@@ -102,10 +108,10 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
     """
     require_lease(client, release_id, run_id)
     lease = current_lease(client)
-    if lease is None or not _is_frozen(client, lease):
+    if lease is None or lease.lifted or not _is_frozen(client, lease):
         raise FreezeFailed(
-            "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing was swapped. "
-            "Find out who did it, and re-execute the run from `restore`, which looks what was written."
+            "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing more was "
+            "swapped. Find out who did it, and re-execute the run from `restore`, which looks what was written."
         )
 
 
@@ -235,8 +241,57 @@ def _give_up(client: MongoClient[Document], lease: Lease) -> str:
 
 
 def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tuple[str, ...]:
+    """Allow writes again, and give the lease back.
+
+    Raises:
+        LateThaw: another run had taken the lease over meanwhile, and was frozen.
+    """
+    undone = PutBack(0, ())
     if lease.strategy is Strategy.WRITE_BLOCK:
         allow_writes(client)
-    undone = put_back(client, lease.release_id) if lease.strategy is Strategy.DEMOTE_ROLES else PutBack(0, ())
+    elif lease.strategy is Strategy.DEMOTE_ROLES:
+        try:
+            undone = put_back(client, lease.release_id, lambda: beat(client, lease))
+        except DemotionFailed:
+            # Somebody else went on with it: then the lease is not ours any more either.
+            if beat(client, lease):
+                raise
+    if not beat(client, lease):
+        _refreeze_for_the_next(client, lease)
     release_lease(client, lease, thawed_by, put_back=undone.accounts, left=undone.left)
     return undone.left
+
+
+def _refreeze_for_the_next(client: MongoClient[Document], late: Lease) -> None:
+    """Whoever was suspended in the middle of a thaw may have lifted the freeze of the run that went on in its place.
+
+    Raises:
+        LateThaw: it did.
+    """
+    lease = current_lease(client)
+    # What is noted first holds whatever becomes of the block: that run stops at its next look.
+    if lease is None or lease.thawing or lease.strategy is not late.strategy or not note_lifted(client, lease):
+        return
+    outcome = "Users and roles may be what they were, and able to write"
+    if lease.strategy is Strategy.WRITE_BLOCK:
+        outcome = _block_again(client, lease)
+    raise LateThaw(
+        f"The thaw of run {late.run_id} was held up for so long that run {lease.run_id} of release {lease.release_id} took the "
+        f"origin over, and the thaw then lifted the freeze of that run: people may have written. {outcome}. Run "
+        f"{lease.run_id} stops before its next change; re-execute it from the step that fails, which freezes the origin anew "
+        "and looks what was written."
+    )
+
+
+def _block_again(client: MongoClient[Document], lease: Lease) -> str:
+    """Block writes for the one that holds the origin; return what came of it."""
+    try:
+        block_writes(client, DRAIN_SECONDS)
+    except (BlockFailed, ClusterTimeUnavailable) as error:
+        return f"Writes could not be blocked again: {str(error).rstrip('.')}"
+    held = current_lease(client)
+    if held is None or held.thawing:
+        # Thawed in the meantime, and nobody would lift this block any more.
+        _undo_late_freeze(client, lease)
+        return "The origin is thawed by now"
+    return "Writes are blocked again"
