@@ -3,7 +3,7 @@
 import dagster as dg
 from pymongo.errors import PyMongoError
 
-from nmdc_release_ops.mongo.bookkeeping import settle
+from nmdc_release_ops.mongo.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freeze import thaw
@@ -110,7 +110,14 @@ def pay_ledger(origin: Origin) -> str:
     journal = newest_journal(origin.client, origin.database.name)
     if journal is None or journal.owed is None:
         return ""
+    event = journal.owed.event
+    superseded = is_superseded(origin.database, journal)
     settled = settle(origin.database, journal)
+    if settled.owed is None and superseded:
+        return (
+            f"The ledger lacks the event {event} of release {journal.release_id}, and does not get it any more: somebody has "
+            "recorded another migration since."
+        )
     if settled.owed is None:
         return f"The ledger has been given what it lacked of release {journal.release_id}."
     return f"Release {journal.release_id} left the database at schema {journal.version}. {settled.owed}"
