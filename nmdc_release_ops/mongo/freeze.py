@@ -8,6 +8,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.accounts import AccountsHidden
+from nmdc_release_ops.mongo.block_intent import find_intent, forget_intent, forget_intents_of_the_gone, note_intent
 from nmdc_release_ops.mongo.clock import ClusterTimeUnavailable, cluster_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import DemotionFailed, PutBack, demote, is_in_force, put_back, who_can_write
@@ -88,11 +89,12 @@ def freeze(
             case Strategy.NONE:
                 return record_frozen(client, lease, cluster_time(client))
             case Strategy.WRITE_BLOCK:
-                return _block_writes(client, lease, drain_timeout)
+                return _block_noted(client, lease, drain_timeout)
             case Strategy.DEMOTE_ROLES:
                 return _demote_roles(client, lease, database, drain_timeout)
     except LeaseLost as lost:
-        _undo_late_freeze(client, lease)
+        if lease.strategy is not Strategy.WRITE_BLOCK:
+            _undo_late_freeze(client, lease)
         raise FreezeFailed(
             f"The origin was thawed while run {run_id} was freezing it. What it had begun was undone. Re-execute the run if "
             "it is still wanted."
@@ -117,6 +119,26 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
 
 def is_blocked_by_others(client: MongoClient[Document]) -> bool:
     """Whether writes are blocked and no release is about to block or to allow them."""
+    return _is_blocked_unheld(client) and find_intent(client) is None
+
+
+def lift_leftover(client: MongoClient[Document], thawed_by: str) -> str | None:
+    """Lift a block of ours that came after its lease was given back; return whose it was, None where there is none.
+
+    Raises:
+        SwapUnderWay, StillBlocked, LeaseHeld: as `thaw` and `take_lease` do.
+    """
+    intent = find_intent(client)
+    if intent is None or not _is_blocked_unheld(client):
+        return None
+    release_id, run_id = intent
+    # Under a lease, so that nobody freezes at the same time.
+    take_lease(client, release_id, run_id, Strategy.WRITE_BLOCK)
+    thaw(client, release_id, thawed_by)
+    return release_id
+
+
+def _is_blocked_unheld(client: MongoClient[Document]) -> bool:
     # The lease before and after: a release may take it, block, and give it back between any two looks.
     return current_lease(client) is None and bool(is_write_blocked(client)) and current_lease(client) is None
 
@@ -150,6 +172,22 @@ def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
             "take their roles away, and re-execute the run from the failed step."
         )
     return True
+
+
+def _block_noted(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
+    """Block writes, with a note of it that only the death of this process leaves behind."""
+    intent = note_intent(client, lease.release_id, lease.run_id)
+    try:
+        frozen = _block_writes(client, lease, drain_timeout)
+    except LeaseLost:
+        _undo_late_freeze(client, lease)
+        forget_intent(client, intent)
+        raise
+    except FreezeFailed:
+        forget_intent(client, intent)
+        raise
+    forget_intent(client, intent)
+    return frozen
 
 
 def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
@@ -249,6 +287,7 @@ def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tupl
     undone = PutBack(0, ())
     if lease.strategy is Strategy.WRITE_BLOCK:
         allow_writes(client)
+        forget_intents_of_the_gone(client)
     elif lease.strategy is Strategy.DEMOTE_ROLES:
         try:
             undone = put_back(client, lease.release_id, lambda: beat(client, lease))

@@ -362,3 +362,38 @@ def test_a_block_that_comes_back_for_a_run_that_ended_meanwhile_is_lifted(
     with pytest.raises(LateThaw, match="thawed by now"):
         thaw(client, "a", "the watchdog")
     assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_block_that_comes_after_its_thaw_is_lifted_although_its_process_is_lost(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = freezing.block_writes
+
+    def suspended(*args: Any) -> None:
+        monkeypatch.setattr(freezing, "block_writes", real)
+        thaw(client, "a", "the watchdog")
+        real(*args)
+        raise Killed
+
+    for undo in (lambda: freezing.lift_leftover(client, "the watchdog"), lambda: freeze(client, "a", "again")):
+        monkeypatch.setattr(freezing, "block_writes", suspended)
+        with pytest.raises(Killed):
+            freeze(client, "a", "run")
+        assert is_write_blocked(client) is True and current_lease(client) is None
+        assert undo() is not None
+        thaw(client, "a", "the test")
+        assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+def test_a_freeze_that_ends_leaves_no_note_by_which_the_block_of_somebody_else_is_lifted(
+    client: MongoClient[Any],
+) -> None:
+    freeze(client, "a", "run")
+    thaw(client, "a", "run")
+    client.admin.command({"setUserWriteBlockMode": 1, "global": True})
+    assert freezing.lift_leftover(client, "the watchdog") is None
+    assert is_write_blocked(client) is True
