@@ -14,7 +14,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo import ledger
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.journal import Journal, Owed, journals, newest_journal, read_journal, write_journal
+from nmdc_release_ops.mongo.journal import Journal, Owed, State, journals, newest_journal, read_journal, write_journal
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.ledger import Event, LedgerUnusable
 
@@ -94,7 +94,7 @@ def settle(origin: Database[Document], journal: Journal) -> Journal:
     if journal.is_under_way:
         return journal
     try:
-        superseded = _is_superseded(origin, journal)
+        superseded = is_superseded(origin, journal)
 
         def write(session: ClientSession) -> Journal:
             current = read_journal(origin.client, journal.release_id, session) or journal
@@ -129,7 +129,7 @@ def conforming_version(origin: Database[Document]) -> str | None:
 
 def is_owed(origin: Database[Document], journal: Journal) -> bool:
     """Whether the ledger lacks the last event of a release, and nobody has migrated the database since."""
-    return journal.owed is not None and journal.owed.event is not None and not _is_superseded(origin, journal)
+    return journal.owed is not None and journal.owed.event is not None and not is_superseded(origin, journal)
 
 
 def require_conforming(origin: Database[Document], versions: Set[str | None]) -> None:
@@ -168,15 +168,24 @@ def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
     return settled
 
 
-def _is_superseded(origin: Database[Document], journal: Journal) -> bool:
-    """Whether somebody has recorded a later migration, so that the owed event would come too late."""
-    if journal.owed is None or journal.owed.newest is None:
+def is_superseded(origin: Database[Document], journal: Journal) -> bool:
+    """Whether somebody has recorded a migration after the one whose event is owed: then it would come too late.
+
+    By the moments of the events, never by what is missing: an administrator may have removed any of them.
+    """
+    if journal.owed is None or journal.owed.event is None:
         return False
     try:
         last = ledger.last_event(origin)
+        if last is None or last.release_id == journal.release_id or last.id == journal.owed.newest:
+            return False
+        moments = ledger.moments_of(origin, journal.release_id, journal.owed.newest)
     except LedgerUnusable:
         return False
-    return last is not None and last.release_id != journal.release_id and last.id != journal.owed.newest
+    # Events of ours are later than all before them. Where none is left, the end of what is owed has to do.
+    ended = journal.rolled_back_at if journal.state is State.ROLLED_BACK else journal.swapped_at
+    since = max(moments, default=ended)
+    return since is not None and last.moment > since
 
 
 def _newest_id(origin: Database[Document]) -> str | None:

@@ -7,7 +7,7 @@ is, reported, and what it had been is kept.
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -132,16 +132,23 @@ def who_can_write(client: MongoClient[Document]) -> list[str]:
     return [str(demotion) for demotion in left if demotion.kind is not Kind.STAND_IN]
 
 
-def put_back(client: MongoClient[Document], release_id: str) -> PutBack:
+def put_back(client: MongoClient[Document], release_id: str, is_ours: Callable[[], bool] = lambda: True) -> PutBack:
     """Make users and roles what they were before the release demoted them, and compare afterwards.
 
     Can be called at any time, any number of times, after a crash at any point.
 
+    Args:
+        is_ours: whether the caller holds the origin still. Asked after the demotion was looked up, so that one that another
+            run begins later is left alone.
+
     Raises:
         PutBackFailed: something could not be done; calling it again goes on.
+        DemotionFailed: another process put this demotion back, or began another one.
     """
     try:
         header = read_header(client)
+        if not is_ours():
+            return PutBack(0, ())
         if header is None or header.release_id != release_id:
             return PutBack(0, still_left(client, release_id))
         return _put_back(client, header)
@@ -199,9 +206,9 @@ def _enter(client: MongoClient[Document], header: Header, phase: Phase) -> None:
         raise DemotionFailed("Another process of the release took the freeze over.")
 
 
-def _require_attempt(client: MongoClient[Document], header: Header) -> None:
+def _require_attempt(client: MongoClient[Document], header: Header, phase: Phase = Phase.DEMOTING) -> None:
     current = read_header(client)
-    if current is None or (current.attempt, current.phase) != (header.attempt, Phase.DEMOTING):
+    if current is None or (current.attempt, current.phase) != (header.attempt, phase):
         raise DemotionFailed("Another process of the release took the freeze over.")
 
 
@@ -247,6 +254,8 @@ def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
     saved = [Demotion.model_validate(document) for document in _saved(client).find({"attempt": header.attempt})]
     for demotion in saved:
         if demotion.before and demotion.during.is_same_as(_definition(client, demotion)):
+            # Who was suspended here must not undo what the next attempt has demoted.
+            _require_attempt(client, header, Phase.PUTTING_BACK)
             _define_if_possible(client, demotion, demotion.before)
     stand_ins = [demotion for demotion in saved if demotion.kind is Kind.STAND_IN]
     _drop_unused(client, header, stand_ins)
@@ -267,7 +276,10 @@ def _forget(client: MongoClient[Document], header: Header) -> PutBack:
     """Give up an attempt that did not get beyond saving: it has changed nothing."""
     gone = _headers(client).delete_one({"_id": _ID, "attempt": header.attempt, "phase": Phase.SAVING})
     if not gone.deleted_count:
-        return put_back(client, header.release_id)
+        current = read_header(client)
+        if current is None or current.attempt != header.attempt:
+            return PutBack(0, still_left(client, header.release_id))
+        return _put_back(client, current)
     _saved(client).delete_many({"attempt": header.attempt})
     return PutBack(0, still_left(client, header.release_id))
 

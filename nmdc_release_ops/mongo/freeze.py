@@ -8,6 +8,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.accounts import AccountsHidden
+from nmdc_release_ops.mongo.block_intent import find_intent, forget_intent, forget_intents_of_the_gone, note_intent
 from nmdc_release_ops.mongo.clock import ClusterTimeUnavailable, cluster_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import DemotionFailed, PutBack, demote, is_in_force, put_back, who_can_write
@@ -22,6 +23,7 @@ from nmdc_release_ops.mongo.lease import (
     begin_thaw,
     current_lease,
     describe_holder,
+    note_lifted,
     record_frozen,
     release_lease,
     require_lease,
@@ -40,6 +42,10 @@ class AlreadyFrozen(MongoError):
 
 class FreezeFailed(MongoError):
     """Writes could not be blocked, and are not."""
+
+
+class LateThaw(MongoError):
+    """A thaw that was held up lifted the freeze of another run, which holds the origin by now."""
 
 
 def freeze(
@@ -76,17 +82,19 @@ def freeze(
     if when_taken:
         when_taken(lease)
     if lease.frozen_at and _is_frozen(client, lease):
-        return lease
+        # Where it was lifted for a while, people may have written until now.
+        return record_frozen(client, lease, cluster_time(client)) if lease.lifted else lease
     try:
         match lease.strategy:
             case Strategy.NONE:
                 return record_frozen(client, lease, cluster_time(client))
             case Strategy.WRITE_BLOCK:
-                return _block_writes(client, lease, drain_timeout)
+                return _block_noted(client, lease, drain_timeout)
             case Strategy.DEMOTE_ROLES:
                 return _demote_roles(client, lease, database, drain_timeout)
     except LeaseLost as lost:
-        _undo_late_freeze(client, lease)
+        if lease.strategy is not Strategy.WRITE_BLOCK:
+            _undo_late_freeze(client, lease)
         raise FreezeFailed(
             f"The origin was thawed while run {run_id} was freezing it. What it had begun was undone. Re-execute the run if "
             "it is still wanted."
@@ -102,7 +110,7 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
     """
     require_lease(client, release_id, run_id)
     lease = current_lease(client)
-    if lease is None or not _is_frozen(client, lease):
+    if lease is None or lease.lifted or not _is_frozen(client, lease):
         raise FreezeFailed(
             "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing more was "
             "renamed. Find out who did it, and re-execute the run from the failed step, which looks what was written."
@@ -111,6 +119,26 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
 
 def is_blocked_by_others(client: MongoClient[Document]) -> bool:
     """Whether writes are blocked and no release is about to block or to allow them."""
+    return _is_blocked_unheld(client) and find_intent(client) is None
+
+
+def lift_leftover(client: MongoClient[Document], thawed_by: str) -> str | None:
+    """Lift a block of ours that came after its lease was given back; return whose it was, None where there is none.
+
+    Raises:
+        SwapUnderWay, StillBlocked, LeaseHeld: as `thaw` and `take_lease` do.
+    """
+    intent = find_intent(client)
+    if intent is None or not _is_blocked_unheld(client):
+        return None
+    release_id, run_id = intent
+    # Under a lease, so that nobody freezes at the same time.
+    take_lease(client, release_id, run_id, Strategy.WRITE_BLOCK)
+    thaw(client, release_id, thawed_by)
+    return release_id
+
+
+def _is_blocked_unheld(client: MongoClient[Document]) -> bool:
     # The lease before and after: a release may take it, block, and give it back between any two looks.
     return current_lease(client) is None and bool(is_write_blocked(client)) and current_lease(client) is None
 
@@ -144,6 +172,22 @@ def _is_frozen(client: MongoClient[Document], lease: Lease) -> bool:
             "take their roles away, and re-execute the run from the failed step."
         )
     return True
+
+
+def _block_noted(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
+    """Block writes, with a note of it that only the death of this process leaves behind."""
+    intent = note_intent(client, lease.release_id, lease.run_id)
+    try:
+        frozen = _block_writes(client, lease, drain_timeout)
+    except LeaseLost:
+        _undo_late_freeze(client, lease)
+        forget_intent(client, intent)
+        raise
+    except FreezeFailed:
+        forget_intent(client, intent)
+        raise
+    forget_intent(client, intent)
+    return frozen
 
 
 def _block_writes(client: MongoClient[Document], lease: Lease, drain_timeout: float) -> Lease:
@@ -235,8 +279,58 @@ def _give_up(client: MongoClient[Document], lease: Lease) -> str:
 
 
 def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tuple[str, ...]:
+    """Allow writes again, and give the lease back.
+
+    Raises:
+        LateThaw: another run had taken the lease over meanwhile, and was frozen.
+    """
+    undone = PutBack(0, ())
     if lease.strategy is Strategy.WRITE_BLOCK:
         allow_writes(client)
-    undone = put_back(client, lease.release_id) if lease.strategy is Strategy.DEMOTE_ROLES else PutBack(0, ())
+        forget_intents_of_the_gone(client)
+    elif lease.strategy is Strategy.DEMOTE_ROLES:
+        try:
+            undone = put_back(client, lease.release_id, lambda: beat(client, lease))
+        except DemotionFailed:
+            # Somebody else went on with it: then the lease is not ours any more either.
+            if beat(client, lease):
+                raise
+    if not beat(client, lease):
+        _refreeze_for_the_next(client, lease)
     release_lease(client, lease, thawed_by, put_back=undone.accounts, left=undone.left)
     return undone.left
+
+
+def _refreeze_for_the_next(client: MongoClient[Document], late: Lease) -> None:
+    """Whoever was suspended in the middle of a thaw may have lifted the freeze of the run that went on in its place.
+
+    Raises:
+        LateThaw: it did.
+    """
+    lease = current_lease(client)
+    # What is noted first holds whatever becomes of the block: that run stops at its next look.
+    if lease is None or lease.thawing or lease.strategy is not late.strategy or not note_lifted(client, lease):
+        return
+    outcome = "Users and roles may be what they were, and able to write"
+    if lease.strategy is Strategy.WRITE_BLOCK:
+        outcome = _block_again(client, lease)
+    raise LateThaw(
+        f"The thaw of run {late.run_id} was held up for so long that run {lease.run_id} of release {lease.release_id} took the "
+        f"origin over, and the thaw then lifted the freeze of that run: people may have written. {outcome}. Run "
+        f"{lease.run_id} stops before its next change; re-execute it from the step that fails, which freezes the origin anew "
+        "and looks what was written."
+    )
+
+
+def _block_again(client: MongoClient[Document], lease: Lease) -> str:
+    """Block writes for the one that holds the origin; return what came of it."""
+    try:
+        block_writes(client, DRAIN_SECONDS)
+    except (BlockFailed, ClusterTimeUnavailable) as error:
+        return f"Writes could not be blocked again: {str(error).rstrip('.')}"
+    held = current_lease(client)
+    if held is None or held.thawing:
+        # Thawed in the meantime, and nobody would lift this block any more.
+        _undo_late_freeze(client, lease)
+        return "The origin is thawed by now"
+    return "Writes are blocked again"

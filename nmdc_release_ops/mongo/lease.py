@@ -67,6 +67,7 @@ class Lease(BaseModel):
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
         thawing: whether `holder` is about to allow writes again.
+        lifted: whether somebody who thawed an earlier freeze too late has lifted this one since `frozen_at`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,6 +82,7 @@ class Lease(BaseModel):
     frozen_at: datetime | None = None
     cluster_time: ClusterTime | None = None
     thawing: bool = False
+    lifted: bool = False
 
     @property
     def is_abandoned(self) -> bool:
@@ -237,7 +239,7 @@ def record_frozen(client: MongoClient[Document], lease: Lease, cluster_time: Clu
     """
     noted = _leases(client).find_one_and_update(
         {"_id": _ID, "run_id": lease.run_id, "thawing": False},
-        [{"$set": {"frozen_at": "$$NOW", "cluster_time": {"$literal": cluster_time.model_dump()}}}],
+        [{"$set": {"frozen_at": "$$NOW", "cluster_time": {"$literal": cluster_time.model_dump()}, "lifted": False}}],
         return_document=ReturnDocument.AFTER,
     )
     if noted is None:
@@ -245,6 +247,18 @@ def record_frozen(client: MongoClient[Document], lease: Lease, cluster_time: Clu
             f"The origin was thawed while run {lease.run_id} was freezing it. Launch or re-execute the run again."
         )
     return Lease.model_validate(noted)
+
+
+def note_lifted(client: MongoClient[Document], lease: Lease) -> bool:
+    """Note in the lease of somebody else that its freeze was lifted; tell whether it is that one's still.
+
+    Whoever holds it goes on only once it has frozen the origin anew.
+    """
+    noted = _leases(client).update_one(
+        {"_id": _ID, "run_id": lease.run_id, "holder": lease.holder.model_dump(), "thawing": False},
+        {"$set": {"lifted": True}},
+    )
+    return bool(noted.matched_count)
 
 
 def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSession | None = None) -> Lease | None:

@@ -29,7 +29,8 @@ _NAMESPACE_EXISTS = 48
 _DETAILS_SHOWN = 500
 _FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
-"""A date from here on is a mistake, and leaves no room for a later one."""
+"""From here on a date is a mistake, and no later one could be written."""
+_LAST_MOMENT = _NO_MOMENT - timedelta(microseconds=1)
 
 
 class LedgerUnusable(MongoError):
@@ -46,6 +47,10 @@ class Event(StrEnum):
 
 def _as_date(value: str) -> Document:
     return {"$convert": {"input": value, "to": "date", "onError": None, "onNull": None}}
+
+
+def _as_text(value: str) -> Document:
+    return {"$convert": {"input": value, "to": "string", "onError": None, "onNull": None}}
 
 
 def _if_type(value: str, kinds: list[str], then: Any, otherwise: Any) -> Document:
@@ -149,6 +154,17 @@ def last_event(database: Database[Document], session: ClientSession | None = Non
     )
 
 
+def moments_of(database: Database[Document], release_id: str, event_id: str | None) -> list[datetime]:
+    """The moments of the events of a release, and of the one with this id, as far as they are there.
+
+    Raises:
+        LedgerUnusable.
+    """
+    ours: Document = {"$or": [{"release_id": release_id}, {"$expr": {"$eq": [_as_text("$_id"), event_id]}}]}
+    with _naming_refusals(database):
+        return [found["_moment"] for found in _events(database).aggregate([{"$match": ours}, *NEWEST_FIRST])]
+
+
 def recorded_version(database: Database[Document]) -> str | None:
     """The version that the database is at after the newest event.
 
@@ -181,7 +197,7 @@ def record(
     if last and last.event == event and last.release_id == release_id:
         return
     with _naming_refusals(database):
-        database[EVENTS].insert_one(
+        written = database[EVENTS].insert_one(
             {
                 "created_at": _next_moment(database, last, session),
                 "event": str(event),
@@ -191,6 +207,11 @@ def record(
                 "release_id": release_id,
             },
             session=session,
+        )
+    newest = last_event(database, session)
+    if newest is None or newest.id != str(written.inserted_id):
+        raise LedgerUnusable(
+            f"The ledger of {database.name} has an event that no later one can follow: {newest}. Correct its created_at."
         )
 
 
@@ -284,7 +305,7 @@ def _next_moment(database: Database[Document], last: Recorded | None, session: C
             later = datetime.fromisoformat(greatest["created_at"]).replace(tzinfo=UTC) + timedelta(milliseconds=1)
             if later < _NO_MOMENT and _iso(later) > greatest["created_at"]:
                 moment = later
-    return _iso(moment)
+    return _iso(min(moment, _LAST_MOMENT))
 
 
 def _iso(moment: datetime) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo.block_intent import find_intent
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.demotion import read_header
 from nmdc_release_ops.mongo.journal import Journal, newest_journal, read_journal
@@ -19,6 +20,7 @@ class OriginState:
         lease: of the release that holds the origin.
         is_write_blocked: None where the server does not report it.
         demoted_by: the release that made users and roles read-only and has not put them all back.
+        about_to_block: the release that was the last to be about to block writes, and did not say what came of it.
         journal: of the release that holds the origin; if none does, of the one that was asked for, else of the last one that
             began its swap.
     """
@@ -26,6 +28,7 @@ class OriginState:
     lease: Lease | None
     is_write_blocked: bool | None
     demoted_by: str | None
+    about_to_block: str | None
     journal: Journal | None
 
     @property
@@ -43,10 +46,12 @@ def read_origin_state(client: MongoClient[Document], database: str, release_id: 
     """
     lease = current_lease(client)
     demoted = read_header(client)
+    intent = find_intent(client)
     wanted = lease.release_id if lease else release_id
     return OriginState(
         lease=lease,
         is_write_blocked=is_write_blocked(client),
         demoted_by=demoted.release_id if demoted else None,
+        about_to_block=intent[0] if intent else None,
         journal=read_journal(client, wanted) if wanted else newest_journal(client, database),
     )

@@ -81,7 +81,12 @@ def _describe_unheld(state: OriginState) -> str:
             "to put them back."
         )
     frozen = "The origin is not frozen: no release holds it."
-    if state.is_write_blocked:
+    if state.is_write_blocked and state.about_to_block is not None:
+        frozen = (
+            f"Release {state.about_to_block} blocked writes to the origin after its lease was given back. Launch the job "
+            "`unfreeze` to allow them again."
+        )
+    elif state.is_write_blocked:
         frozen = (
             "Writes to the origin are blocked, but no release holds it: somebody else blocked them, so releases do not lift the "
             "block. Find out who did it, and lift it with setUserWriteBlockMode."

@@ -13,7 +13,14 @@ from nmdc_release_ops.mongo.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.changes import require_definitions
 from nmdc_release_ops.mongo.clock import cluster_time
 from nmdc_release_ops.mongo.freeze import require_frozen
-from nmdc_release_ops.mongo.journal import Journal, State, SwapUnderWay, read_journal
+from nmdc_release_ops.mongo.journal import (
+    AlreadySwapped,
+    Journal,
+    State,
+    SwapUnderWay,
+    journals_in_force,
+    read_journal,
+)
 from nmdc_release_ops.mongo.lease import require_lease
 from nmdc_release_ops.mongo.moves import drop_staged, require_placed
 from nmdc_release_ops.mongo.released import require_in_force
@@ -150,12 +157,21 @@ def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
 
     Raises:
         SwapUnderWay: undoing it was begun.
+        AlreadySwapped: a later release was swapped in since.
     """
     journal = read_journal(origin.client, plan.release_id)
     if journal is None or journal.state is State.ROLLED_BACK:
         return None
     if journal.state is State.ROLLING_BACK:
         raise SwapUnderWay(journal)
+    if (
+        journal.state is State.SWAPPED
+        and (newest := journals_in_force(origin.client, journal.database)[0]).release_id != plan.release_id
+    ):
+        raise AlreadySwapped(
+            f"Release {plan.release_id} was swapped in, and release {newest.release_id} since: the database is at schema "
+            f"{newest.to_version}. Nothing was done, and nothing of this run is left to do. Execute it no more."
+        )
     return journal
 
 

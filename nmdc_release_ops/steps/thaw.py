@@ -3,10 +3,10 @@
 import dagster as dg
 from pymongo.errors import PyMongoError
 
-from nmdc_release_ops.mongo.bookkeeping import settle
+from nmdc_release_ops.mongo.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import thaw
+from nmdc_release_ops.mongo.freeze import lift_leftover, thaw
 from nmdc_release_ops.mongo.holder import Holder
 from nmdc_release_ops.mongo.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.lease import Lease, current_lease
@@ -96,7 +96,9 @@ def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
 
 
 def put_back_leftover(origin: Origin) -> str:
-    """Put back what a release demoted whose lease somebody has removed; empty where there is nothing of the kind."""
+    """Undo the freeze of a release that holds no lease any more; empty where there is nothing of the kind."""
+    if (late := lift_leftover(origin.client, "leftover")) is not None:
+        return f"Release {late} had blocked writes after its lease was given back. Writes are allowed again."
     demoted = read_header(origin.client)
     if demoted is None or current_lease(origin.client) is not None:
         return ""
@@ -110,7 +112,14 @@ def pay_ledger(origin: Origin) -> str:
     journal = newest_journal(origin.client, origin.database.name)
     if journal is None or journal.owed is None:
         return ""
+    event = journal.owed.event
+    superseded = is_superseded(origin.database, journal)
     settled = settle(origin.database, journal)
+    if settled.owed is None and superseded:
+        return (
+            f"The ledger lacks the event {event} of release {journal.release_id}, and does not get it any more: somebody has "
+            "recorded another migration since."
+        )
     if settled.owed is None:
         return f"The missing event of release {journal.release_id} was written into the ledger."
     return f"Release {journal.release_id} brought the database to schema {journal.version}. {settled.owed}"

@@ -13,6 +13,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from nmdc_release_ops.demo.origin import NMDC_ROLES
 from nmdc_release_ops.mongo import demotion
+from nmdc_release_ops.mongo import freeze as freezing
 from nmdc_release_ops.mongo.accounts import read_accounts
 from nmdc_release_ops.mongo.demotion import (
     DemotionFailed,
@@ -23,6 +24,8 @@ from nmdc_release_ops.mongo.demotion import (
     still_left,
     who_can_write,
 )
+from nmdc_release_ops.mongo.freeze import FreezeFailed, LateThaw, freeze, require_frozen, thaw
+from nmdc_release_ops.mongo.lease import Strategy
 from nmdc_release_ops.mongo.privileges import KEEPER_ROLE, OPERATOR_ROLE, STATE_DATABASE, keeper_role, operator_role
 from nmdc_release_ops.mongo.readonly import who_could_undo_it
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
@@ -466,6 +469,32 @@ def test_demoting_again_changes_nothing_and_saves_what_was_there_first(
     assert accounts_of(root) == demoted != accounts
     put_back(operator, RELEASE)
     assert accounts_of(root) == accounts
+
+
+@pytest.mark.parametrize("step", ["put_back", "_define"])
+def test_a_thaw_that_comes_late_does_not_put_back_what_the_next_run_has_demoted(
+    operator: MongoClient[Any], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Suspended before it puts anybody back, or in the middle of it; at most one account is put back, and that is noticed."""
+    module = {"put_back": freezing, "_define": demotion}[step]
+    real = getattr(module, step)
+
+    def suspended(*args: Any) -> Any:
+        monkeypatch.setattr(module, step, real)
+        freeze(operator, RELEASE, "the second", Strategy.DEMOTE_ROLES, database=ORIGIN)
+        return real(*args)
+
+    freeze(operator, RELEASE, "the first", Strategy.DEMOTE_ROLES, database=ORIGIN)
+    monkeypatch.setattr(module, step, suspended)
+    try:
+        with pytest.raises(LateThaw, match="run the second of release a-release took the origin over"):
+            thaw(operator, RELEASE, "the watchdog")
+        assert len(who_can_write(operator)) <= (step == "_define")
+        assert is_in_force(operator, RELEASE)
+        with pytest.raises(FreezeFailed, match=r"Somebody lifted the freeze|can write to it"):
+            require_frozen(operator, RELEASE, "the second")
+    finally:
+        thaw(operator, RELEASE, "the test")
 
 
 def test_another_release_neither_demotes_what_is_demoted_nor_puts_it_back(

@@ -13,7 +13,7 @@ from nmdc_release_ops.mongo import freeze as freezing
 from nmdc_release_ops.mongo import lease as leases
 from nmdc_release_ops.mongo.changes import ChangeSet
 from nmdc_release_ops.mongo.connection import connect
-from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, freeze, require_frozen, thaw
+from nmdc_release_ops.mongo.freeze import AlreadyFrozen, FreezeFailed, LateThaw, freeze, require_frozen, thaw
 from nmdc_release_ops.mongo.lease import (
     LEASE,
     SILENT_SECONDS,
@@ -307,3 +307,93 @@ def test_a_database_rolled_back_conforms_to_the_version_it_came_from(client: Mon
         assert database[ledger.LATEST_VERSION].find_one() == {"schema_version": "1.0.0"}
     finally:
         client.drop_database("ledger_test")
+
+
+def suspend_before(monkeypatch: pytest.MonkeyPatch, name: str, meanwhile: Any) -> None:
+    """The first who calls this function of `freeze` is suspended before it for as long as `meanwhile` takes."""
+    real = getattr(freezing, name)
+
+    def suspended(*args: Any) -> Any:
+        monkeypatch.setattr(freezing, name, real)
+        meanwhile()
+        return real(*args)
+
+    monkeypatch.setattr(freezing, name, suspended)
+
+
+def test_a_thaw_that_comes_late_does_not_leave_the_next_run_unfrozen(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = freeze(client, "a", "the first")
+    suspend_before(monkeypatch, "allow_writes", lambda: freeze(client, "a", "the second"))
+    with pytest.raises(LateThaw, match=r"run the second of release a took the origin over.* Writes are blocked again"):
+        thaw(client, "a", "the watchdog")
+    assert is_write_blocked(client) is True
+    lease = current_lease(client)
+    assert lease is not None and lease.run_id == "the second"
+    with pytest.raises(FreezeFailed, match="Somebody lifted the freeze"):
+        require_frozen(client, "a", "the second")
+    again = freeze(client, "a", "the third")
+    assert again.cluster_time and first.cluster_time
+    assert again.cluster_time.timestamp() > first.cluster_time.timestamp()
+    require_frozen(client, "a", "the third")
+
+
+def test_a_thaw_that_comes_after_another_thaw_leaves_nothing_frozen(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze(client, "a", "the first")
+    suspend_before(monkeypatch, "allow_writes", lambda: thaw(client, "a", "somebody else"))
+    assert thaw(client, "a", "the watchdog") is not None
+    assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+def test_a_block_that_comes_back_for_a_run_that_ended_meanwhile_is_lifted(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze(client, "a", "the first")
+    suspend_before(monkeypatch, "allow_writes", lambda: freeze(client, "a", "the second"))
+
+    def end_the_second() -> None:
+        suspend_before(monkeypatch, "block_writes", lambda: thaw(client, "a", "somebody else"))
+
+    # The second has blocked by then: the next block is the late thaw's.
+    suspend_before(monkeypatch, "_refreeze_for_the_next", end_the_second)
+    with pytest.raises(LateThaw, match="thawed by now"):
+        thaw(client, "a", "the watchdog")
+    assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_block_that_comes_after_its_thaw_is_lifted_although_its_process_is_lost(
+    client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = freezing.block_writes
+
+    def suspended(*args: Any) -> None:
+        monkeypatch.setattr(freezing, "block_writes", real)
+        thaw(client, "a", "the watchdog")
+        real(*args)
+        raise Killed
+
+    for undo in (lambda: freezing.lift_leftover(client, "the watchdog"), lambda: freeze(client, "a", "again")):
+        monkeypatch.setattr(freezing, "block_writes", suspended)
+        with pytest.raises(Killed):
+            freeze(client, "a", "run")
+        assert is_write_blocked(client) is True and current_lease(client) is None
+        assert undo() is not None
+        thaw(client, "a", "the test")
+        assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+def test_a_freeze_that_ends_leaves_no_note_by_which_the_block_of_somebody_else_is_lifted(
+    client: MongoClient[Any],
+) -> None:
+    freeze(client, "a", "run")
+    thaw(client, "a", "run")
+    client.admin.command({"setUserWriteBlockMode": 1, "global": True})
+    assert freezing.lift_leftover(client, "the watchdog") is None
+    assert is_write_blocked(client) is True

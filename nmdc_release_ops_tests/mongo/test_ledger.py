@@ -347,6 +347,50 @@ def test_an_owed_event_is_given_up_when_somebody_has_migrated_further(origin: An
     assert ledger.recorded_version(origin) == "2.1.0"
 
 
+def test_an_owed_event_is_not_forgotten_when_somebody_removes_the_one_before_it(origin: Any, transformer: Any) -> None:
+    origin[EVENTS].insert_one(event(NOON, "1.0.0"))
+    journal = begin_release(origin, transformer)
+    with validated(origin, {"author": {"$exists": True}}):
+        done = swap.perform_swap(origin, journal, RUN)
+    origin[EVENTS].delete_one({"event": "MIGRATION_STARTED"})
+    assert conforming_version(origin) == done.to_version
+    assert settle(origin, done).owed is None
+    assert ledger.recorded_version(origin) == done.to_version
+
+
+def test_an_owed_event_is_given_up_although_the_ledger_could_not_be_read_when_it_was_refused(
+    origin: Any, transformer: Any
+) -> None:
+    journal = begin_release(origin, transformer)
+    origin[EVENTS].rename("events_aside")
+    origin.create_collection(EVENTS, viewOn="events_aside", pipeline=[{"$set": {"x": {"$divide": [1, 0]}}}])
+    done = swap.perform_swap(origin, journal, RUN)
+    assert done.owed is not None and done.owed.newest is None
+    origin[EVENTS].drop()
+    origin["events_aside"].rename(EVENTS)
+    origin[EVENTS].insert_one(event(datetime.now(UTC).isoformat(), "3.0.0"))
+    assert conforming_version(origin) == "3.0.0"
+    assert settle(origin, done).owed is None
+    assert ledger.recorded_version(origin) == "3.0.0"
+
+
+def test_a_release_comes_after_the_last_event_that_there_can_be(origin: Any, transformer: Any) -> None:
+    origin[EVENTS].insert_one(event("9998-12-31T23:59:59.999999", "1.0.0"))
+    done = release(origin, transformer)
+    assert done.owed is None and ledger.recorded_version(origin) == done.to_version
+    assert viewed(origin) == {"schema_version": done.to_version}
+    assert roll_back(origin).owed is None
+    assert ledger.recorded_version(origin) == done.from_version
+
+
+def test_a_ledger_with_an_event_that_none_can_follow_is_refused_before_the_swap(origin: Any) -> None:
+    # A date counts as later than a string of the same moment.
+    origin[EVENTS].insert_one(event(datetime(9998, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)))
+    with pytest.raises(LedgerUnusable, match="no later one can follow"):
+        ledger.try_events(origin, from_version="1.0.0", to_version="2.0.0", migrator_module="m", release_id="a-release")
+    assert origin[EVENTS].count_documents({}) == 1
+
+
 def test_the_next_release_first_writes_what_the_last_one_owed(origin: Any, transformer: Any) -> None:
     journal = begin_release(origin, transformer)
     with validated(origin, {"author": {"$exists": True}}):
