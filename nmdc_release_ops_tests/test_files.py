@@ -24,7 +24,7 @@ def test_what_does_not_fit_is_named_and_what_was_there_stays(tmp_path: Path, ful
             write_whole(file, LONG)
         assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("file", "before")]
     assert (failure.value.path, failure.value.reason) == (file, said)
-    assert f"could not be written to {file}: {said}. Make room" in str(failure.value)
+    assert f"{file} could not be written: {said}. Make room" in str(failure.value)
 
 
 @FULL_DISKS

@@ -161,5 +161,5 @@ def test_where_there_is_no_room_it_is_said_and_nothing_half_written_stays(tmp_pa
         with pytest.raises(FileNotWritten) as failure:
             write_difference(tmp_path, difference(collection(added=[Sample(after=text)])), "title")
         assert list(tmp_path.iterdir()) == []
-    assert f"could not be written to {tmp_path / DATA}: {said}" in str(failure.value)
+    assert f"{tmp_path / DATA} could not be written: {said}" in str(failure.value)
     assert "Make room" in str(failure.value)

@@ -166,7 +166,9 @@ def test_a_late_rename_is_undone_and_raises_an_alarm(
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
     suspend(monkeypatch, 0, lambda: roll_back(origin, transformer))
-    with pytest.raises(LateRename, match=r"renamed changed_set to _release\.previous\.changed_set: .* was undone"):
+    with pytest.raises(
+        LateRename, match=r"renamed changed_set to _release\.previous\.changed_set .* The rename was undone"
+    ):
         swap.perform_swap(origin, journal, RUN)
     assert state_of(origin) == before
 
