@@ -47,6 +47,17 @@ def test_a_swap_that_waited_too_long_names_the_transactions_and_can_be_undone(
     assert state_of(origin) == before
 
 
+def test_a_server_that_is_never_without_a_transaction_does_not_stop_a_swap(
+    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = begin_swap(origin, transformer)
+    monkeypatch.setattr(moves_module, "QUIET_SECONDS", 0.5)
+    with origin.client.start_session() as session, session.start_transaction():
+        origin.kept_set.find_one(session=session)
+        swap.perform_swap(origin, journal, RUN)
+    assert origin.changed_set.find_one()["version"] == 2
+
+
 def test_a_pair_that_has_to_wait_in_between_is_undone_and_made_again(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
