@@ -76,6 +76,15 @@ def describe_lock_holders(client: MongoClient[Document], seconds: float) -> list
     return found
 
 
+def describe_index_builds(client: MongoClient[Document]) -> list[str]:
+    """The index builds that are under way. A write block would abort them, those of users who bypass it included."""
+    return [
+        _describe(operation, _users(operation), f"at {_what(operation)} for {_running(operation):.0f} s")
+        for operation in _everything(client)
+        if "createIndexes" in operation.get("command", {}) and not operation.get("waitingForLock")
+    ]
+
+
 def is_working(client: MongoClient[Document], users: Iterable[Name], commands: frozenset[str]) -> bool:
     """Whether one of the commands is being executed for one of the users."""
     wanted = set(users)

@@ -13,7 +13,7 @@ from nmdc_release_ops.mongo.accounts import Name
 from nmdc_release_ops.mongo.clock import ClusterTime, cluster_time
 from nmdc_release_ops.mongo.connection import Document
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.sessions import POLL_SECONDS, describe_lock_holders, is_working
+from nmdc_release_ops.mongo.sessions import POLL_SECONDS, describe_index_builds, describe_lock_holders, is_working
 from nmdc_release_ops.mongo.topology import is_write_blocked
 
 TRY_SECONDS = 0.2
@@ -44,7 +44,7 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
     After a failure, call `allow_writes`, so that nothing stays blocked.
 
     Args:
-        seconds: how long to go on trying while transactions are open.
+        seconds: how long to go on trying while transactions are open or indexes are being built.
 
     Raises:
         BlockFailed: naming what was in the way.
@@ -52,6 +52,14 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
     """
     deadline = time.monotonic() + seconds
     while True:
+        if builds := _index_builds(client):
+            if time.monotonic() > deadline:
+                raise BlockFailed(
+                    f"Indexes were still being built after {seconds:g} seconds, and blocking writes would abort that: "
+                    f"{'; '.join(builds)}. Writes were not blocked. Wait, or end the builds (killOp)."
+                )
+            time.sleep(PAUSE_SECONDS)
+            continue
         _wait_for_quiet(client, min(QUIET_SECONDS, deadline - time.monotonic()))
         try:
             _switch(client, on=True)
@@ -116,6 +124,14 @@ def _in_the_way(client: MongoClient[Document]) -> list[str]:
         return describe_lock_holders(client, TRY_SECONDS)
     except OperationFailure as error:
         return [f"unknown ({error})"]
+
+
+def _index_builds(client: MongoClient[Document]) -> list[str]:
+    try:
+        return describe_index_builds(client)
+    except OperationFailure:
+        # Without the privilege to look, the block is not given up.
+        return []
 
 
 def _is_switching(client: MongoClient[Document]) -> bool:

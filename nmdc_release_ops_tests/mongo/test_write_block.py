@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ from nmdc_release_ops.mongo.privileges import (
     operator_role,
 )
 from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
+from nmdc_release_ops.mongo.sessions import describe_index_builds
 from nmdc_release_ops.mongo.strategy import NotFreezable, choose_strategy
 from nmdc_release_ops.mongo.topology import describe_server, is_write_blocked
-from nmdc_release_ops.mongo.write_block import StillBlocked, allow_writes, block_writes
+from nmdc_release_ops.mongo.write_block import BlockFailed, StillBlocked, allow_writes, block_writes
 
 DATABASE = "nmdc"
 PASSWORD = "of the test"
@@ -310,3 +312,23 @@ def test_plan_says_when_it_may_not_look_at_the_feature_version(
     choice = choose_strategy(operator, described, DATABASE)
     assert choice.strategy is Strategy.WRITE_BLOCK
     assert "lacks getParameter on cluster" in " ".join(choice.warnings)
+
+
+def test_a_freeze_waits_for_an_index_build_which_it_would_abort_and_names_it(
+    operator: MongoClient[Any], scientist: MongoClient[Any], root: MongoClient[Any]
+) -> None:
+    things = root[DATABASE].things
+    things.insert_many([{"number": number, "list": list(range(100))} for number in range(20_000)])
+    building = Thread(target=lambda: scientist[DATABASE].things.create_index([("list", 1), ("number", 1)]))
+    building.start()
+    try:
+        while not describe_index_builds(operator):
+            assert building.is_alive(), "the index was built too fast to be seen"
+        with pytest.raises(BlockFailed, match=r"Indexes were still being built .*things"):
+            block_writes(operator, 0.1)
+        assert is_write_blocked(operator) is False
+        block_writes(operator, 120)
+        assert "list_1_number_1" in things.index_information()
+    finally:
+        building.join()
+        things.drop()
