@@ -64,6 +64,7 @@ def restore(
         staged: list[Staged] = []
         if journal is None:
             _require_one_chain(plan, archive, migrated, validation)
+            _warn_if_rolled_back(context, connected, plan)
             require_placed(connected.database)
             # Before staging, which takes long and drops what was staged before; and again after it.
             _refuse_if_changed(connected, plan, archive)
@@ -173,6 +174,15 @@ def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
             f"{newest.to_version}. Nothing was done, and nothing of this run is left to do. Execute it no more."
         )
     return journal
+
+
+def _warn_if_rolled_back(context: dg.OpExecutionContext, origin: Origin, plan: ReleasePlan) -> None:
+    journal = read_journal(origin.client, plan.release_id)
+    if journal is not None and journal.rolled_back_at is not None:
+        context.log.warning(
+            f"Release {plan.release_id} was rolled back at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. This run swaps it in "
+            "again. If that is not wanted, terminate the run now."
+        )
 
 
 def _require_one_chain(
