@@ -197,6 +197,7 @@ def test_a_package_index_that_does_not_answer_is_waited_for(
     assert version_of(watch.requested()) == "11.25.0"
 
 
+@pytest.mark.faults
 def test_a_package_index_that_hangs_is_not_waited_for_longer_than_a_tick_may_take(
     watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def test_an_environment_that_works_is_reused(copied: SchemaEnvironment, tmp_path
         assert (now.st_ino, now.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns), name
 
 
+@pytest.mark.faults
 def test_two_processes_that_find_an_environment_broken_make_one_that_works(
     copied: SchemaEnvironment, tmp_path: Path
 ) -> None:

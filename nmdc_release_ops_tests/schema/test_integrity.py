@@ -91,6 +91,7 @@ def rows(validated: Validated) -> set[tuple[Any, ...]]:
     }
 
 
+@pytest.mark.faults
 def test_the_same_references_are_broken_as_refscan_finds(
     environment: SchemaEnvironment,
     compiled: Path,

@@ -35,6 +35,7 @@ def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.faults
 def test_a_build_that_hangs_is_ended_with_every_process_it_started_when_its_time_is_over(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     project = tmp_path / "project"

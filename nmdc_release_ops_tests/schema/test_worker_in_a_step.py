@@ -154,6 +154,7 @@ def test_what_a_migrator_says_is_in_the_event_log_and_it_sees_nothing_of_ours(
     assert (where, shadowed) == ("schema", [])
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("environment", [ENDLESS], indirect=True, ids=["endless"])
 def test_a_migrator_that_takes_too_long_is_ended_with_every_process_it_started(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, tmp_path: Path
@@ -168,6 +169,7 @@ def test_a_migrator_that_takes_too_long_is_ended_with_every_process_it_started(
     assert not survived
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("environment", [SILENT], indirect=True, ids=["silent"])
 def test_a_worker_that_says_nothing_for_long_is_told_of_with_its_last_message_again_and_again_and_not_noisily(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, tmp_path: Path

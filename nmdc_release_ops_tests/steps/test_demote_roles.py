@@ -93,6 +93,7 @@ class Writer:
                 assert client[DATABASE].jobs.find_one({}, session=session) is not None
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("keeper")
 def test_a_whole_release_by_demotion_keeps_writers_out_and_leaves_every_account_as_it_was(
     workplace: Workplace, client: MongoClient[Any]
@@ -123,6 +124,7 @@ def test_a_whole_release_by_demotion_keeps_writers_out_and_leaves_every_account_
     assert read_header(client) is None and client[STATE_DATABASE][ACCOUNTS].count_documents({}) == 0
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("keeper", "no_block")
 def test_a_step_that_fails_after_the_freeze_has_every_account_put_back(
     workplace: Workplace, client: MongoClient[Any]

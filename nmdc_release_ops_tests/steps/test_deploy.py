@@ -59,6 +59,7 @@ def test_the_graph_has_a_deployment_only_where_one_is_configured(variable: str, 
     assert run(_STEPS, {variable: value}) == sorted([*plain, "deploy"])
 
 
+@pytest.mark.faults
 def test_a_setting_that_is_missing_is_named_before_the_freeze_and_a_deployment_that_fails_leaves_a_complete_release_and_says_so(
     workplace: Workplace,
 ) -> None:

@@ -12,6 +12,9 @@ from nmdc_release_ops_tests.mongo.test_ledger import RUN, client, origin, releas
 __all__ = ["RUN", "client", "origin", "transformer"]
 
 
+pytestmark = pytest.mark.faults
+
+
 def test_restore_refuses_when_a_later_release_is_in_force(origin: Any, transformer: Any) -> None:
     connected: Any = SimpleNamespace(client=origin.client, database=origin)
     plan: Any = SimpleNamespace(release_id="a-release")

@@ -13,6 +13,9 @@ from nmdc_release_ops.mongo.server import PrivateMongod
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 
+pytestmark = pytest.mark.faults
+
+
 CONFIG = {"ops": {"plan": {"config": {"target_version": "11.25"}}}}
 
 

@@ -143,6 +143,7 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     assert client[DATABASE].study_set.count_documents({"description": "written after the rollback"}) == 1
 
 
+@pytest.mark.faults
 def test_while_it_is_rolled_back_only_the_operator_writes(
     workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
