@@ -162,12 +162,21 @@ class PreparedRelease:
 
 def failed_plainly(result: dg.JobExecutionResult) -> str:
     """What the run page says of the step that failed: an error that was foreseen, in words for an operator."""
-    (failed,) = [event for event in result.all_events if event.is_step_failure]
-    data = failed.step_failure_data
-    assert data.user_failure_data is not None, f"an unforeseen error: {data.error_display_string}"
-    description = str(data.user_failure_data.description)
-    assert "Traceback" not in description
+    (description,) = failures_of(result)
     return description
+
+
+def failures_of(result: dg.JobExecutionResult) -> list[str]:
+    """What the run page says of each step that failed; at least one did. Steps that do not need each other may all fail."""
+    failed = [event for event in result.all_events if event.is_step_failure]
+    assert failed
+    descriptions = []
+    for event in failed:
+        data = event.step_failure_data
+        assert data.user_failure_data is not None, f"an unforeseen error: {data.error_display_string}"
+        descriptions.append(str(data.user_failure_data.description))
+        assert "Traceback" not in descriptions[-1]
+    return descriptions
 
 
 @contextmanager

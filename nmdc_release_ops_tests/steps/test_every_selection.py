@@ -18,7 +18,7 @@ from nmdc_release_ops_tests.prepared_release import (
     BEFORE,
     PreparedRelease,
     data_hashes,
-    failed_plainly,
+    failures_of,
     prepared,
     put_back,
     recorded_version,
@@ -84,7 +84,7 @@ def writer(made: PreparedRelease) -> Iterator[Writer]:
 def assert_sound(release: PreparedRelease, writer: Writer, result: dg.JobExecutionResult, *, released: bool) -> None:
     """Whatever became of the run: nobody is locked out, and the data are whole, of the one version or of the other."""
     if not result.success:
-        failed_plainly(result)
+        failures_of(result)
     assert current_lease(release.client) is None and is_write_blocked(release.client) is False
     writer.assert_kept()
     assert recorded_version(release.client) == (AFTER if released else BEFORE)
@@ -121,7 +121,7 @@ def test_no_selection_without_validate_releases_an_invalid_document(
     try:
         result = made.execute(steps)
         assert not result.success
-        failed_plainly(result)
+        failures_of(result)
         assert recorded_version(made.client) == BEFORE
         assert current_lease(made.client) is None and is_write_blocked(made.client) is False
     finally:
