@@ -89,7 +89,7 @@ def test_killed_in_the_swap_and_started_again_it_stays_frozen_and_re_execution_f
     with at(SWAPPING, workplace.instance, lambda: kill(workplace)):
         result = release.execute(STEPS["restore"])
     said = failed_plainly(result)
-    assert "The origin stopped answering" in said and "re-execute the run from `restore`" in said
+    assert "The origin stopped answering" in said and "re-execute the run from failure" in said
     start_again(workplace)
     lease = current_lease(release.client)
     assert lease is not None and is_swap_under_way(release.client, lease.release_id)
