@@ -8,6 +8,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, failed_plainly, prepared
 
@@ -36,7 +37,7 @@ def release(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture
 def folder(workplace: Workplace, release: PreparedRelease) -> Path:
     """Of the release."""
-    (found,) = (workplace.home / "releases").iterdir()
+    (found,) = (workplace.home / "origins").glob("*/releases/*")
     return found
 
 
@@ -51,8 +52,12 @@ def folder(workplace: Workplace, release: PreparedRelease) -> Path:
     ],
 )
 def test_a_full_disk_is_told_by_the_file_whatever_is_written(
-    release: PreparedRelease, folder: Path, step: str, file: str, opened: str
+    release: PreparedRelease, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, file: str, opened: str
 ) -> None:
+    # The run's own folder for its reports is not known before.
+    folder = folder / "attempts" / "known"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(ReleaseHome, "attempt", lambda *_: folder)
     # Opens, and is full.
     (folder / opened).unlink(missing_ok=True)
     (folder / opened).symlink_to(FULL)
