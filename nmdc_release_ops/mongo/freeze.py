@@ -113,7 +113,7 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
     if lease is None or lease.lifted or not _is_frozen(client, lease):
         raise FreezeFailed(
             "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing more was "
-            "renamed. Find out who did it, and re-execute the run from the failed step, which looks what was written."
+            "renamed. Find out who did it, and re-execute the run from the failed step, which checks what was written."
         )
 
 
@@ -318,7 +318,7 @@ def _refreeze_for_the_next(client: MongoClient[Document], late: Lease) -> None:
         f"The thaw of run {late.run_id} was held up for so long that run {lease.run_id} of release {lease.release_id} took the "
         f"origin over, and the thaw then lifted the freeze of that run: people may have written. {outcome}. Run "
         f"{lease.run_id} stops before its next change; re-execute it from the step that fails, which freezes the origin anew "
-        "and looks what was written."
+        "and checks what was written."
     )
 
 

@@ -1,4 +1,4 @@
-"""That a release is absent is only said where the index certainly does not have it; everything else is told as what it is."""
+"""A release counts as absent only if the index certainly does not have it; every other failure is reported as what it is."""
 
 import os
 import time
