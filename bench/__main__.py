@@ -14,9 +14,9 @@ from bench import archive, migrate, refscan, unchanged, validate
 from bench.data import Data, demo_data
 from bench.table import Row, heading, line_of, machine
 from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.schema.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environment import SchemaEnvironments
-from nmdc_release_ops.schema.package import SchemaPackages
+from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
+from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 
 PARTS = ("migrate", "archive", "validate", "refscan", "unchanged")

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.data import DATABASE, Data
 from bench.processes import Memory, run
 from bench.table import Row, times_as_fast
-from nmdc_release_ops.mongo.tool_address import address_for_tools
+from nmdc_release_ops.mongo.programs.tool_address import address_for_tools
 
 DUMP_GOAL = 1
 LOAD_GOAL = 2

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.raw import RawWriter, read_raw, split
+from nmdc_release_ops.mongo.server.raw import RawWriter, read_raw, split
 
 Key = tuple[str, str]
 """Collection and id of a document."""

@@ -9,7 +9,7 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, DAGSTER_PIPES_MESSAGES_
 
 import nmdc_release_ops.schema
 from bench.processes import Ran, run
-from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_command, worker_environment
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_command, worker_environment
 from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import python, run_uv
 

@@ -10,8 +10,8 @@ from bench.data import Data, ResultsDiffer
 from bench.environments import run_script
 from bench.processes import Ran
 from bench.table import Row, times_as_fast
-from nmdc_release_ops.mongo.collections import collection_hashes
-from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.mongo.server.collections import collection_hashes
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 
 MIGRATOR = "migrator_from_11_23_0_to_11_24_0"
 GOAL = 10
@@ -38,7 +38,7 @@ def measure(data: Data, environment: SchemaEnvironment) -> Iterator[Row]:
     touched = sum(part.documents for part in data.manifest.collections if part.name in changed)
     yield Row(
         data.documents,
-        "migrate",
+        "migrating.migrate",
         "the release's `MongoAdapter`",
         their_seconds,
         judged=0,
@@ -48,7 +48,7 @@ def measure(data: Data, environment: SchemaEnvironment) -> Iterator[Row]:
     )
     yield Row(
         data.documents,
-        "migrate",
+        "migrating.migrate",
         "our adapter",
         our_seconds,
         judged=0,

@@ -13,7 +13,7 @@ from bench.environments import REFSCAN, refscan_of, schema_file
 from bench.processes import Ran, run
 from bench.table import Row, times_as_fast
 from bench.validate import bring_to_target, judge_by_ours
-from nmdc_release_ops.schema.environment import SchemaEnvironment, worker_environment
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
 
 AGGREGATES = "functional_annotation_agg"
 

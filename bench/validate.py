@@ -14,7 +14,7 @@ from bench.environments import run_script, run_task
 from bench.migrate import MIGRATOR
 from bench.processes import Ran
 from bench.table import Row, times_as_fast
-from nmdc_release_ops.schema.environment import SchemaEnvironment
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 
 GOAL = 20
 
@@ -67,7 +67,7 @@ def measure(
     )
     yield Row(
         data.documents,
-        "validate",
+        "validating.validate",
         "LinkML's `Validator`, one by one",
         their_seconds,
         memory=theirs["memory"],
@@ -75,7 +75,7 @@ def measure(
     )
     yield Row(
         data.documents,
-        "validate",
+        "validating.validate",
         "our `validate`, before the damage",
         sound.ran.seconds,
         ratio=times_as_fast(their_seconds, sound.ran.seconds, GOAL),
@@ -84,7 +84,7 @@ def measure(
     )
     yield Row(
         data.documents,
-        "validate",
+        "validating.validate",
         "our `validate`, on the same",
         ours.ran.seconds,
         ratio=times_as_fast(their_seconds, ours.ran.seconds, GOAL),
@@ -110,7 +110,7 @@ def judge_by_ours(
         "violations_path": str(found),
         "summary_path": str(folder / "validation.json"),
     }
-    ran, messages = run_task(environment, "validate", data.uri, extras, folder)
+    ran, messages = run_task(environment, "validating.validate", data.uri, extras, folder)
     (summary,) = (message for message in messages if message["kind"] == "summary")
     violations = [json.loads(line) for line in found.read_text().splitlines()]
     between = [one for one in violations if "target" in one]

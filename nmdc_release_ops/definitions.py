@@ -17,8 +17,9 @@ from nmdc_release_ops.resources import (
     SchemaWorker,
     TransformerResource,
 )
-from nmdc_release_ops.schema_watch import watch_schema_releases
-from nmdc_release_ops.sensors import failure_notice, frozen_origin_watchdog
+from nmdc_release_ops.sensors.failure_notice import failure_notice
+from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
+from nmdc_release_ops.sensors.schema_release import watch_schema_releases
 
 home = ReleaseHome()
 origin = OriginResource()

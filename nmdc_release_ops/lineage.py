@@ -7,7 +7,7 @@ archive could be paired with an older migration, and a migration with the valida
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from nmdc_release_ops.mongo.archive import MANIFEST, Manifest, read_manifest, sha256_of
+from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, read_manifest, sha256_of
 from nmdc_release_ops.records import Archive, MigratedDatabase, Record, ValidationReport
 
 

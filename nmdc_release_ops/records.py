@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from nmdc_release_ops.mongo.archive import ArchivedCollection, Engine
-from nmdc_release_ops.mongo.changes import ChangeSet
-from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.difference import CollectionCounts
-from nmdc_release_ops.mongo.identity import ServerIdentity
-from nmdc_release_ops.mongo.lease import Freeze, Strategy
-from nmdc_release_ops.mongo.staging import Staged
+from nmdc_release_ops.mongo.difference.changes import ChangeSet
+from nmdc_release_ops.mongo.difference.difference import CollectionCounts
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.mongo.state.lease import Freeze, Strategy
+from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine
+from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.runtime.readiness import Check
 
 VALIDATION_TIMEOUT = 6 * 60

@@ -24,9 +24,9 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import writing
-from nmdc_release_ops.mongo.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
-from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.identity import ServerIdentity
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.mongo.transfer.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.records import ReleasePlan
 
 DEFAULT_HOME = "~/.local/state/nmdc-release-ops"

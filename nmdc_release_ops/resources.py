@@ -22,43 +22,43 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.files import write_whole, writing
-from nmdc_release_ops.mongo.archive import sync
-from nmdc_release_ops.mongo.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.heartbeat import keep_beating
-from nmdc_release_ops.mongo.identity import (
+from nmdc_release_ops.mongo.preflight import require_scratch_database
+from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
+from nmdc_release_ops.mongo.server.connection import Document, connect, naming_failures, nodes_of
+from nmdc_release_ops.mongo.server.identity import (
     ServerIdentity,
     identify_server,
     identify_set,
     is_same_server,
     require_other_server,
 )
-from nmdc_release_ops.mongo.lease import Lease
-from nmdc_release_ops.mongo.preflight import require_scratch_database
-from nmdc_release_ops.mongo.server import find_mongod, private_mongod
+from nmdc_release_ops.mongo.state.heartbeat import keep_beating
+from nmdc_release_ops.mongo.state.lease import Lease
+from nmdc_release_ops.mongo.transfer.archive import sync
 from nmdc_release_ops.records import Record, RecordAltered, RecordUnreadable, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome, origin_name
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
-from nmdc_release_ops.runtime.github import GitHub
-from nmdc_release_ops.runtime.rancher import Rancher
-from nmdc_release_ops.runtime.repository import Repository
-from nmdc_release_ops.runtime.transport import Patience
-from nmdc_release_ops.runtime.webhook import post_text
-from nmdc_release_ops.runtime.workflows import Watching
-from nmdc_release_ops.schema.candidate import fetch_candidate, package_of, version_of
-from nmdc_release_ops.schema.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environment import (
+from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environments.environment import (
     SchemaEnvironment,
     SchemaEnvironments,
     worker_command,
     worker_environment,
 )
-from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages
+from nmdc_release_ops.schema.packages.candidate import fetch_candidate, package_of, version_of
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.processes import wait_for
 from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.silence import SECONDS as SILENCE_SECONDS
 from nmdc_release_ops.schema.silence import Silence
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.services.github import GitHub
+from nmdc_release_ops.services.rancher import Rancher
+from nmdc_release_ops.services.repository import Repository
+from nmdc_release_ops.services.transport import Patience
+from nmdc_release_ops.services.webhook import post_text
+from nmdc_release_ops.services.workflows import Watching
 
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 # A migration of a large collection may run in one transaction where a migrator insists on it.

@@ -12,11 +12,11 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, Content, DemoOrigin
-from nmdc_release_ops.mongo.collections import collection_hashes
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
-from nmdc_release_ops.schema.environment import SchemaEnvironments
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
+from nmdc_release_ops.mongo.server.collections import collection_hashes
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 
 PROJECT = Path(__file__).parent.parent
 

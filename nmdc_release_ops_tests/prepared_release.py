@@ -15,16 +15,16 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.collections import collection_hashes
-from nmdc_release_ops.mongo.generations import PREVIOUS, STAGED
-from nmdc_release_ops.mongo.journal import SwapUnderWay, read_journal
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.mongo.privileges import STATE_DATABASE
-from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.collections import collection_hashes
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.state.journal import SwapUnderWay, read_journal
+from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.resources import OriginResource
-from nmdc_release_ops.sensors import frozen_origin_watchdog
+from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.conftest import Workplace
 
 BEFORE, AFTER = "11.23.0", "11.25.0"
@@ -189,7 +189,7 @@ def prepared(workplace: Workplace, folder: Path, *, patience: int) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch, ExitStack() as ending:
         ending.callback(transformer.stop)
         patch.setenv("NMDC_TRANSFORMER_URI", transformer.uri)
-        patch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", patience)
+        patch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", patience)
         release = PreparedRelease(workplace, transformer)
         ending.callback(lambda: (release.transformer.stop(), release.client.close()))
         yield release

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from nmdc_release_ops.mongo.server import find_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import find_mongod
 
 NAME = "three"
 MEMBERS = 3
@@ -130,7 +130,7 @@ class ReplicaSet:
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         ]
         return subprocess.Popen(
-            [sys.executable, "-m", "nmdc_release_ops.mongo.guard", *command],
+            [sys.executable, "-m", "nmdc_release_ops.mongo.programs.guard", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -15,19 +15,34 @@ LAYOUT = [
     "definitions",
     "jobs",
     "sensors",
-    "schema_watch",
     "steps",
     "resources",
     "lineage",
     "release_home",
     "records",
     "runtime",
+    "services",
     "schema",
     "demo",
     "mongo",
     "page",
     "files",
 ]
+
+# The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.
+ROOMS = {
+    "steps": ["shared"],
+    "schema": ["environments", "packages"],
+    "mongo": ["swapping", "difference", "transfer", "freezing", "state", "programs", "server"],
+    "schema/worker": ["migrating", "validating", "compiling"],
+}
+# What rooms share lies in the folder itself.
+BELOW_THE_ROOMS = {
+    "mongo": ["errors"],
+    "schema": ["errors", "placing", "processes", "silence", "uv", "version"],
+    "schema/worker": ["disk", "messages", "parent", "process_pool", "release"],
+    "steps": [],
+}
 
 # Programs on top of the package. They may import anything, and nothing may import them.
 APPLICATIONS = ("demo/__main__.py",)
@@ -43,6 +58,7 @@ UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
     "schema": ("dagster",),
     "runtime": ("dagster", "pymongo"),
+    "services": ("dagster", "pymongo"),
 }
 
 # A variable that the code names, but not by a literal: `os.environ[name]`.
@@ -57,7 +73,7 @@ ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
     (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),
     ("schema/", None),
     # Besides its own variable, it picks those that the mongod it starts may see.
-    ("mongo/server.py", {"MONGOD", CHOSEN}),
+    ("mongo/programs/private_mongod.py", {"MONGOD", CHOSEN}),
 ]
 
 
@@ -75,6 +91,7 @@ def violations(path: str, source: str) -> list[str]:
         return [f"{path} stands nowhere in the layout"]
     for line, module in imports(path, tree):
         found += [f"{path}:{line} {offence}" for offence in offences_of_an_import(path, layer, module)]
+        found += [f"{path}:{line} {offence}" for offence in offences_between_rooms(path, module)]
     for line, variable in environment_reads(tree):
         if not may_read(path, variable):
             found.append(f"{path}:{line} reads {variable or 'all variables'} from the environment")
@@ -118,6 +135,29 @@ def offences_of_an_import(path: str, layer: str, module: str) -> Iterator[str]:
             yield f"imports {module}: up the layout"
     elif any(top == known or top.startswith(f"{known}_") for known in UNKNOWN_TO.get(layer, ())):
         yield f"imports {module}, which {layer}/ knows nothing of"
+
+
+def offences_between_rooms(path: str, module: str) -> Iterator[str]:
+    for folder, rooms in ROOMS.items():
+        inside = f"{PACKAGE}.{folder.replace('/', '.')}."
+        if not (path.startswith(f"{folder}/") and module.startswith(inside)):
+            continue
+        here = path.removeprefix(f"{folder}/").split("/")[0].removesuffix(".py")
+        there = module.removeprefix(inside).split(".")[0]
+        if (folder, here) in (("schema", "worker"),) or there == here:
+            continue
+        if height(folder, there) < height(folder, here):
+            yield f"imports {module}: up the rooms of {folder}/"
+        elif folder == "steps" and "shared" not in (here, there):
+            yield f"imports {module}: another step"
+
+
+def height(folder: str, name: str) -> int:
+    """Where a room or a file of a folder stands, counted from the top."""
+    rooms = ROOMS[folder]
+    if name in rooms:
+        return 1 + rooms.index(name)
+    return 1 + len(rooms) if name in BELOW_THE_ROOMS[folder] else 0
 
 
 def worker_may_import(path: str, module: str) -> bool:
@@ -179,10 +219,23 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("mongo/made_up.py", "import dagster as dg"),
         ("mongo/made_up.py", "from dagster_pipes import open_dagster_pipes"),
         ("mongo/made_up.py", "import nmdc_schema"),
+        ("mongo/server/made_up.py", "from nmdc_release_ops.mongo.state.lease import Lease"),
+        ("mongo/state/made_up.py", "from nmdc_release_ops.mongo.freezing import freeze"),
+        ("mongo/transfer/made_up.py", "from nmdc_release_ops.mongo.swapping.moves import make"),
+        ("mongo/difference/made_up.py", "from ..swapping import swap"),
+        ("mongo/programs/made_up.py", "from nmdc_release_ops.mongo.state import lease"),
+        ("mongo/errors.py", "from nmdc_release_ops.mongo.server.connection import connect"),
+        ("schema/packages/made_up.py", "from nmdc_release_ops.schema.environments.environment import python"),
+        ("schema/version.py", "from nmdc_release_ops.schema.packages import package"),
+        ("schema/worker/compiling/made_up.py", "from ..validating.violations import Violation"),
+        ("schema/worker/disk.py", "from .migrating import migrate"),
+        ("steps/made_up.py", "from nmdc_release_ops.steps.freeze import freeze"),
+        ("steps/shared/made_up.py", "from nmdc_release_ops.steps.freeze import freeze"),
+        ("services/made_up.py", "from nmdc_release_ops.runtime.readiness import Check"),
         ("mongo/made_up.py", "from nmdc_release_ops import utils"),
         ("schema/made_up.py", "from dagster import op"),
         ("runtime/made_up.py", "import dagster as dg"),
-        ("runtime/made_up.py", "import os\ntoken = os.environ['GITHUB_TOKEN']"),
+        ("services/made_up.py", "import os\ntoken = os.environ['GITHUB_TOKEN']"),
         ("schema/made_up.py", "from nmdc_release_ops.resources import Origin"),
         ("demo/made_up.py", "from nmdc_release_ops.schema import environments"),
         ("records.py", "import nmdc_release_ops.resources"),
@@ -195,9 +248,9 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("steps/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
         ("steps/made_up.py", "import os\nuri = os.getenv('NMDC_ORIGIN_URI')"),
         ("steps/made_up.py", "from os import environ"),
-        ("mongo/server.py", "import os\npath = os.environ.get('NMDC_ORIGIN_URI')"),
-        ("mongo/server.py", "import os\ncopy = dict(os.environ)"),
-        ("mongo/server.py", "import os\ncopy = os.environ.copy()"),
+        ("mongo/programs/private_mongod.py", "import os\npath = os.environ.get('NMDC_ORIGIN_URI')"),
+        ("mongo/programs/private_mongod.py", "import os\ncopy = dict(os.environ)"),
+        ("mongo/programs/private_mongod.py", "import os\ncopy = os.environ.copy()"),
         ("mongo/made_up.py", "import os\nname = 'MONGOD'\npath = os.environ[name]"),
         ("schema/worker/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
     ],
@@ -211,10 +264,13 @@ def test_a_made_up_offender_is_noticed(path: str, source: str) -> None:
     [
         ("__init__.py", ""),
         ("definitions.py", "from nmdc_release_ops import jobs, sensors\nimport dagster as dg"),
-        ("steps/made_up.py", "from nmdc_release_ops.mongo.dump import dump\nfrom .plan import plan"),
-        ("schema/made_up.py", "from nmdc_release_ops.mongo.raw import documents"),
-        ("demo/made_up.py", "import os\nfrom nmdc_release_ops.mongo.server import start\nos.environ['HOME']"),
-        ("mongo/server.py", "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']"),
+        ("steps/made_up.py", "from nmdc_release_ops.mongo.transfer.dump import dump\nfrom .plan import plan"),
+        ("schema/made_up.py", "from nmdc_release_ops.mongo.server.raw import documents"),
+        (
+            "demo/made_up.py",
+            "import os\nfrom nmdc_release_ops.mongo.programs.private_mongod import start\nos.environ['HOME']",
+        ),
+        ("mongo/programs/private_mongod.py", "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']"),
         ("mongo/made_up.py", "import os\nos.replace('a', 'b')"),
         ("resources.py", "import os\nos.environ['NMDC_ORIGIN_URI']"),
         ("schema/made_up.py", "import os\nchild = {'PATH': os.environ['PATH']}"),

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from nmdc_release_ops.lineage import CollectionsDisagree, LineageBroken, made_from, require_lineage, require_same_data
-from nmdc_release_ops.mongo.archive import ArchivedCollection
-from nmdc_release_ops.mongo.changes import ChangeSet, Rename
-from nmdc_release_ops.mongo.clock import ClusterTime
+from nmdc_release_ops.mongo.difference.changes import ChangeSet, Rename
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
 from nmdc_release_ops.records import (
     Archive,
     FreezeWindow,

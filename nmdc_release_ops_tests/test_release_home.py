@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.mongo.archive import Engine, Manifest, read_manifest, write_manifest
-from nmdc_release_ops.mongo.clock import ClusterTime, now
-from nmdc_release_ops.mongo.identity import ServerIdentity
-from nmdc_release_ops.mongo.lease import Strategy
+from nmdc_release_ops.mongo.server.clock import ClusterTime, now
+from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.mongo.state.lease import Strategy
+from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest, read_manifest, write_manifest
 from nmdc_release_ops.records import ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome, Swapped
 

@@ -9,9 +9,9 @@ import pytest
 
 import nmdc_release_ops
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.runtime.errors import ServiceError
 from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.steps.failures import FORESEEN
+from nmdc_release_ops.services.errors import ServiceError
+from nmdc_release_ops.steps.shared.failures import FORESEEN
 
 RUNBOOK = Path(__file__).parent.parent / "docs" / "runbook.md"
 FAMILIES = {MongoError, SchemaError, ServiceError}

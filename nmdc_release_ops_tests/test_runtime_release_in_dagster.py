@@ -8,7 +8,7 @@ import pytest
 
 from nmdc_release_ops_tests.conftest import PROJECT
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
-from nmdc_release_ops_tests.runtime.github_server import (
+from nmdc_release_ops_tests.services.github_server import (
     RUNTIME,
     TOKEN,
     LoopbackGitHub,

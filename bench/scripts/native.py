@@ -13,10 +13,10 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.archive import read_manifest
-from nmdc_release_ops.mongo.clock import ClusterTime
-from nmdc_release_ops.mongo.dump import dump
-from nmdc_release_ops.mongo.load import load
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.transfer.archive import read_manifest
+from nmdc_release_ops.mongo.transfer.dump import dump
+from nmdc_release_ops.mongo.transfer.load import load
 
 
 def main() -> None:

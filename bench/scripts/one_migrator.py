@@ -15,7 +15,7 @@ from typing import Any
 from bson.codec_options import DatetimeConversion
 from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo import MongoClient
-from worker.adapter import Outcome, make_adapter
+from worker.migrating.adapter import Outcome, make_adapter
 
 
 def main() -> None:

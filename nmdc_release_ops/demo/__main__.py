@@ -20,11 +20,11 @@ import dagster as dg
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
-from nmdc_release_ops.mongo import ledger
-from nmdc_release_ops.mongo.connection import nodes_of
+from nmdc_release_ops.mongo.server.connection import nodes_of
+from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.records import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.steps.display import duration, size
+from nmdc_release_ops.steps.shared.display import duration, size
 
 DEFINITIONS = "nmdc_release_ops.definitions"
 STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")

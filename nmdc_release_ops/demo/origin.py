@@ -17,9 +17,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
-from nmdc_release_ops.mongo import ledger
-from nmdc_release_ops.mongo.privileges import OPERATOR_ROLE, operator_role
-from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.state import ledger
 
 DATABASE = "nmdc"
 OPERATOR = "release_operator"

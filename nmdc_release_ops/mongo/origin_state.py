@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.block_intent import find_intent
-from nmdc_release_ops.mongo.connection import Document
-from nmdc_release_ops.mongo.demotion import read_header
-from nmdc_release_ops.mongo.journal import Journal, newest_journal, read_journal
-from nmdc_release_ops.mongo.lease import Lease, current_lease
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.freezing.demote_roles import read_header
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.block_intent import find_intent
+from nmdc_release_ops.mongo.state.journal import Journal, newest_journal, read_journal
+from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,20 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from nmdc_release_ops.mongo.collections import Size, collection_size, describe_unrenamable, list_collections
-from nmdc_release_ops.mongo.connection import Document, is_unauthorized
-from nmdc_release_ops.mongo.demotion import read_header
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import is_blocked_by_others
-from nmdc_release_ops.mongo.generations import INTRUDER, OURS, PREVIOUS, STAGED, describe_too_long
-from nmdc_release_ops.mongo.journal import newest_journal
-from nmdc_release_ops.mongo.lease import current_lease, describe_holder
-from nmdc_release_ops.mongo.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.mongo.moves import describe_displaced, find_displaced
-from nmdc_release_ops.mongo.previous import find_kept
-from nmdc_release_ops.mongo.privileges import missing_privileges, release_privileges
-from nmdc_release_ops.mongo.topology import Kind, Server
+from nmdc_release_ops.mongo.freezing.demote_roles import read_header
+from nmdc_release_ops.mongo.freezing.freeze import is_blocked_by_others
+from nmdc_release_ops.mongo.operator_role import release_privileges
+from nmdc_release_ops.mongo.server.collections import Size, collection_size, describe_unrenamable, list_collections
+from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
+from nmdc_release_ops.mongo.server.privileges import missing_privileges
+from nmdc_release_ops.mongo.server.topology import Kind, Server
+from nmdc_release_ops.mongo.state.generations import INTRUDER, OURS, PREVIOUS, STAGED, describe_too_long
+from nmdc_release_ops.mongo.state.journal import newest_journal
+from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
+from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
+from nmdc_release_ops.mongo.swapping.moves import describe_displaced, find_displaced
+from nmdc_release_ops.mongo.swapping.previous import find_kept
 
 OLDEST_RELEASE = (4, 4)
 """What the release says to the server, servers before that do not all understand."""

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nmdc_release_ops.runtime.errors import DeploymentFailed, ServiceError
-from nmdc_release_ops.runtime.github import GitHub
-from nmdc_release_ops.runtime.rancher import Rancher
-from nmdc_release_ops.runtime.repository import Repository
-from nmdc_release_ops.runtime.workflows import Tell, Watching, follow, start
+from nmdc_release_ops.services.errors import DeploymentFailed, ServiceError
+from nmdc_release_ops.services.github import GitHub
+from nmdc_release_ops.services.rancher import Rancher
+from nmdc_release_ops.services.repository import Repository
+from nmdc_release_ops.services.workflows import Tell, Watching, follow, start
 
 
 class DeployingWorkflow(BaseModel):

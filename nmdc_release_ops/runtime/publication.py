@@ -7,13 +7,13 @@ from typing import Literal
 
 import semver
 
-from nmdc_release_ops.runtime.errors import (
+from nmdc_release_ops.services.errors import (
     GitHubAnswerUnreadable,
     GitHubRejected,
     GitHubUnreachable,
     RuntimeReleaseRefused,
 )
-from nmdc_release_ops.runtime.repository import GitHubRelease, Repository
+from nmdc_release_ops.services.repository import GitHubRelease, Repository
 
 _SPELLING = re.compile(r"v?([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?)", re.ASCII)
 _LONGEST = 64

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from nmdc_release_ops.runtime.errors import ServiceError
-from nmdc_release_ops.runtime.repository import Commit, Repository
-from nmdc_release_ops.runtime.workflows import run_on_commit
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+from nmdc_release_ops.services.errors import ServiceError
+from nmdc_release_ops.services.repository import Commit, Repository
+from nmdc_release_ops.services.workflows import run_on_commit
 
 # In a requirements file, and in uv.lock.
 _PINS = (

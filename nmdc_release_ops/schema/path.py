@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.schema.package import MigratorModule, SchemaPackage
+from nmdc_release_ops.schema.packages.package import MigratorModule, SchemaPackage
 from nmdc_release_ops.schema.version import SchemaVersion
 
 

@@ -8,8 +8,8 @@ corrected by the next release, before anybody else migrated: 11.8.0 -> 11.9.0 on
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nmdc_release_ops.schema.candidate import Candidate
-from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages, SchemaReleaseNotFound
+from nmdc_release_ops.schema.packages.candidate import Candidate
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages, SchemaReleaseNotFound
 from nmdc_release_ops.schema.path import Hop, MigrationPath, NoMigrationPath
 from nmdc_release_ops.schema.version import SchemaVersion
 

@@ -3,17 +3,17 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import require_lineage
-from nmdc_release_ops.mongo.bookkeeping import conforming_version
-from nmdc_release_ops.mongo.lease import current_lease
+from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records import FollowedWorkflows, FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources import Deployment, OriginResource
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
-from nmdc_release_ops.steps.display import table
-from nmdc_release_ops.steps.failures import DatabaseNotReleased, explain_failures
-from nmdc_release_ops.steps.options import log_options
-from nmdc_release_ops.steps.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.require_tests import WatchingConfig
+from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.shared.failures import DatabaseNotReleased, explain_failures
+from nmdc_release_ops.steps.shared.options import log_options
+from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
 
 DATA_RELEASED = (
     "The data release itself is complete. The Runtime was not deployed, or only in part: re-execute the run from `deploy`, or "

@@ -5,18 +5,18 @@ import shutil
 import dagster as dg
 
 from nmdc_release_ops.lineage import made_from, require_lineage
-from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.archive import MANIFEST, sha256_of
-from nmdc_release_ops.mongo.bookkeeping import require_conforming
-from nmdc_release_ops.mongo.journal import refuse_if_swapped
-from nmdc_release_ops.mongo.released import require_in_force
+from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
+from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
+from nmdc_release_ops.mongo.swapping.released import require_in_force
+from nmdc_release_ops.mongo.transfer import engine
+from nmdc_release_ops.mongo.transfer.archive import MANIFEST, sha256_of
 from nmdc_release_ops.records import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import OriginResource
-from nmdc_release_ops.steps.display import log_progress, size, table
-from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import hold_frozen
-from nmdc_release_ops.steps.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.display import log_progress, size, table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 
 @dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."))

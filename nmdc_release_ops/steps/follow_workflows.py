@@ -5,12 +5,12 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.records import FollowedWorkflows, RuntimeRelease
 from nmdc_release_ops.resources import RuntimeProject
-from nmdc_release_ops.runtime.repository import WorkflowRun
-from nmdc_release_ops.runtime.workflows import follow, require_success, runs_of_release, wait_for_run
-from nmdc_release_ops.steps.display import table
-from nmdc_release_ops.steps.failures import explain_failures
-from nmdc_release_ops.steps.options import log_options
+from nmdc_release_ops.services.repository import WorkflowRun
+from nmdc_release_ops.services.workflows import follow, require_success, runs_of_release, wait_for_run
 from nmdc_release_ops.steps.require_tests import WatchingConfig
+from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.options import log_options
 
 PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin has no part in this."
 

@@ -5,16 +5,16 @@ from pydantic import Field
 
 from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import DRAIN_SECONDS
-from nmdc_release_ops.mongo.freeze import freeze as keep_writes_out
-from nmdc_release_ops.mongo.journal import refuse_if_swapped
-from nmdc_release_ops.mongo.lease import Lease, Strategy, current_lease
-from nmdc_release_ops.mongo.strategy import Choice, NotFreezable, choose_strategy
-from nmdc_release_ops.mongo.topology import Server
+from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
+from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
+from nmdc_release_ops.mongo.freezing.freeze import freeze as keep_writes_out
+from nmdc_release_ops.mongo.server.topology import Server
+from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
+from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources import Origin, OriginResource
-from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
-from nmdc_release_ops.steps.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 AUTOMATIC = "automatic"
 

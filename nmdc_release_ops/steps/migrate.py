@@ -7,8 +7,8 @@ import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
-from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.changes import compare, snapshot
+from nmdc_release_ops.mongo.difference.changes import compare, snapshot
+from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
@@ -19,13 +19,13 @@ from nmdc_release_ops.resources import (
     TransformerResource,
     transformer_database,
 )
-from nmdc_release_ops.schema.candidate import release_named
-from nmdc_release_ops.schema.environment import NOT_WRITTEN
+from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
+from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
-from nmdc_release_ops.steps.difference import describe_difference, show_difference
-from nmdc_release_ops.steps.display import duration, log_progress, table
-from nmdc_release_ops.steps.failures import MigratorFailed, MigratorTimedOut, WorkerDied, explain_failures
-from nmdc_release_ops.steps.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.difference import describe_difference, show_difference
+from nmdc_release_ops.steps.shared.display import duration, log_progress, table
+from nmdc_release_ops.steps.shared.failures import MigratorFailed, MigratorTimedOut, WorkerDied, explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 # What the driver calls a server that is gone, in a worker's report.
 _LOST = ("AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError")
@@ -123,7 +123,7 @@ def _run_migrator(
         code, messages = worker.run(
             context,
             schema.environments.prepare(release_named(hop.environment)),
-            "migrate",
+            "migrating.migrate",
             transformer=scratch,
             extras={"database": scratch.database.name, "migrators": [hop.module]},
             folder=home.release(plan) / "worker",

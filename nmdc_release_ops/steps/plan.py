@@ -7,17 +7,17 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo import ledger
-from nmdc_release_ops.mongo.archive import Engine
-from nmdc_release_ops.mongo.bookkeeping import conforming_version, is_owed
-from nmdc_release_ops.mongo.engine import require_engine
-from nmdc_release_ops.mongo.identity import identify_server
-from nmdc_release_ops.mongo.journal import newest_journal
+from nmdc_release_ops.mongo.freezing.choose import Choice
 from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
 from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_origin, inspect_server
-from nmdc_release_ops.mongo.released import release_in_force
-from nmdc_release_ops.mongo.strategy import Choice
-from nmdc_release_ops.mongo.topology import Server, describe_server
+from nmdc_release_ops.mongo.server.identity import identify_server
+from nmdc_release_ops.mongo.server.topology import Server, describe_server
+from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state.bookkeeping import conforming_version, is_owed
+from nmdc_release_ops.mongo.state.journal import newest_journal
+from nmdc_release_ops.mongo.swapping.released import release_in_force
+from nmdc_release_ops.mongo.transfer.archive import Engine
+from nmdc_release_ops.mongo.transfer.engine import require_engine
 from nmdc_release_ops.records import (
     VALIDATION_TIMEOUT,
     Integrity,
@@ -35,21 +35,21 @@ from nmdc_release_ops.resources import (
     TransformerResource,
     transformer_database,
 )
-from nmdc_release_ops.schema.candidate import commit_of
-from nmdc_release_ops.schema.environment import BYTES as BYTES_PER_ENVIRONMENT
-from nmdc_release_ops.schema.package import SchemaPackage, SchemaReleaseNotFound
+from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
+from nmdc_release_ops.schema.packages.candidate import commit_of
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaReleaseNotFound
 from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.candidate_data import warn_of_candidate_data
-from nmdc_release_ops.steps.display import size, table
-from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
-from nmdc_release_ops.steps.options import log_options
-from nmdc_release_ops.steps.origin_state import look_up_origin
-from nmdc_release_ops.steps.prepare_environments import prepare_environments
-from nmdc_release_ops.steps.runtime_readiness import runtime_checks, runtime_warnings
-from nmdc_release_ops.steps.trial import try_tools_of
+from nmdc_release_ops.steps.shared.candidate_data import warn_of_candidate_data
+from nmdc_release_ops.steps.shared.display import size, table
+from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.shared.options import log_options
+from nmdc_release_ops.steps.shared.origin_state import look_up_origin
+from nmdc_release_ops.steps.shared.prepare_environments import prepare_environments
+from nmdc_release_ops.steps.shared.runtime_readiness import runtime_checks, runtime_warnings
+from nmdc_release_ops.steps.shared.trial import try_tools_of
 
 NOT_TOUCHED = "The origin was not touched."
 # What a fresh mongod allocates for itself.

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from nmdc_release_ops.records import RuntimeReleasePlan
 from nmdc_release_ops.resources import RuntimeProject
-from nmdc_release_ops.runtime.errors import RuntimeReleaseRefused
 from nmdc_release_ops.runtime.publication import last_published, next_version
-from nmdc_release_ops.runtime.repository import Comparison, Repository
-from nmdc_release_ops.steps.display import table
-from nmdc_release_ops.steps.failures import explain_failures
-from nmdc_release_ops.steps.options import log_options
+from nmdc_release_ops.services.errors import RuntimeReleaseRefused
+from nmdc_release_ops.services.repository import Comparison, Repository
+from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.options import log_options
 
 NOTHING_WRITTEN = "Nothing was written to GitHub. The origin has no part in this."
 

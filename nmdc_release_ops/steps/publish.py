@@ -6,7 +6,7 @@ from nmdc_release_ops.lineage import made_from, require_lineage
 from nmdc_release_ops.records import RuntimeRelease, RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources import RuntimeProject
 from nmdc_release_ops.runtime.publication import publish_once
-from nmdc_release_ops.steps.failures import explain_failures
+from nmdc_release_ops.steps.shared.failures import explain_failures
 
 PERHAPS_PUBLISHED = (
     "If the release was made although GitHub's answer was lost, re-executing from here finds it and goes on; it never makes a "

@@ -6,12 +6,12 @@ from pydantic import Field
 from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.records import RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources import RuntimeProject
-from nmdc_release_ops.runtime.errors import RuntimeReleaseRefused
-from nmdc_release_ops.runtime.repository import Repository, WorkflowRun
-from nmdc_release_ops.runtime.workflows import Watching, follow, require_success, run_on_commit, start
-from nmdc_release_ops.steps.failures import explain_failures
-from nmdc_release_ops.steps.options import log_options
+from nmdc_release_ops.services.errors import RuntimeReleaseRefused
+from nmdc_release_ops.services.repository import Repository, WorkflowRun
+from nmdc_release_ops.services.workflows import Watching, follow, require_success, run_on_commit, start
 from nmdc_release_ops.steps.plan_runtime import NOTHING_WRITTEN
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.options import log_options
 
 
 class WatchingConfig(dg.Config):

@@ -8,12 +8,11 @@ from typing import ParamSpec
 import dagster as dg
 
 from nmdc_release_ops.lineage import made_from, require_lineage, require_same_data
-from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.bookkeeping import require_conforming
-from nmdc_release_ops.mongo.changes import require_definitions
-from nmdc_release_ops.mongo.clock import cluster_time
-from nmdc_release_ops.mongo.freeze import require_frozen
-from nmdc_release_ops.mongo.journal import (
+from nmdc_release_ops.mongo.difference.changes import require_definitions
+from nmdc_release_ops.mongo.freezing.freeze import require_frozen
+from nmdc_release_ops.mongo.server.clock import cluster_time
+from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
+from nmdc_release_ops.mongo.state.journal import (
     AlreadySwapped,
     Journal,
     State,
@@ -21,19 +20,20 @@ from nmdc_release_ops.mongo.journal import (
     journals_in_force,
     read_journal,
 )
-from nmdc_release_ops.mongo.lease import require_lease
-from nmdc_release_ops.mongo.moves import drop_staged, require_placed
-from nmdc_release_ops.mongo.released import require_in_force
-from nmdc_release_ops.mongo.staging import Staged
-from nmdc_release_ops.mongo.swap import perform_swap, prepare_swap
-from nmdc_release_ops.mongo.unchanged import require_unchanged
+from nmdc_release_ops.mongo.state.lease import require_lease
+from nmdc_release_ops.mongo.swapping.moves import drop_staged, require_placed
+from nmdc_release_ops.mongo.swapping.released import require_in_force
+from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
+from nmdc_release_ops.mongo.swapping.unchanged import require_unchanged
+from nmdc_release_ops.mongo.transfer import engine
+from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import Origin, OriginResource, TransformerResource
-from nmdc_release_ops.steps.display import log_progress, table
-from nmdc_release_ops.steps.failures import explain_failures
 from nmdc_release_ops.steps.freeze import hold_frozen
-from nmdc_release_ops.steps.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.display import log_progress, table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 P = ParamSpec("P")
 

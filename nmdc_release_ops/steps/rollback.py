@@ -3,33 +3,33 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo.freeze import require_frozen, thaw
-from nmdc_release_ops.mongo.generations import STAGED
-from nmdc_release_ops.mongo.journal import Journal, State
-from nmdc_release_ops.mongo.lease import current_lease, freezes_of
-from nmdc_release_ops.mongo.moves import find_displaced
+from nmdc_release_ops.mongo.freezing.freeze import require_frozen, thaw
 from nmdc_release_ops.mongo.preflight import inspect_server
-from nmdc_release_ops.mongo.rollback import (
+from nmdc_release_ops.mongo.server.topology import describe_server
+from nmdc_release_ops.mongo.server.writes import Writes
+from nmdc_release_ops.mongo.state.generations import STAGED
+from nmdc_release_ops.mongo.state.journal import Journal, State
+from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
+from nmdc_release_ops.mongo.swapping.moves import find_displaced
+from nmdc_release_ops.mongo.swapping.rollback import (
     describe_accepted,
     perform_rollback,
     prepare_rollback,
     put_displaced_back,
     release_to_roll_back,
 )
-from nmdc_release_ops.mongo.since_release import (
+from nmdc_release_ops.mongo.swapping.since_release import (
     LEFT_IN_PLACE_OPTION,
     SET_ASIDE_OPTION,
     WrittenSince,
     describe_written,
 )
-from nmdc_release_ops.mongo.topology import describe_server
-from nmdc_release_ops.mongo.writes import Writes
 from nmdc_release_ops.resources import Origin, OriginResource
-from nmdc_release_ops.steps.display import duration, table
-from nmdc_release_ops.steps.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
-from nmdc_release_ops.steps.options import log_options
-from nmdc_release_ops.steps.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.display import duration, table
+from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.shared.options import log_options
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.thaw import thaw_unless_swapping
 
 

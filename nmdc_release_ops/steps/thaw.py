@@ -3,18 +3,18 @@
 import dagster as dg
 from pymongo.errors import PyMongoError
 
-from nmdc_release_ops.mongo.bookkeeping import is_superseded, settle
-from nmdc_release_ops.mongo.demotion import put_back, read_header
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import lift_leftover, thaw
-from nmdc_release_ops.mongo.holder import Holder
-from nmdc_release_ops.mongo.journal import SwapUnderWay, newest_journal
-from nmdc_release_ops.mongo.lease import Lease, current_lease
+from nmdc_release_ops.mongo.freezing.demote_roles import put_back, read_header
+from nmdc_release_ops.mongo.freezing.freeze import lift_leftover, thaw
 from nmdc_release_ops.mongo.origin_state import read_origin_state
+from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
+from nmdc_release_ops.mongo.state.holder import Holder
+from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
+from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
-from nmdc_release_ops.steps.failures import explain_failures, runbook_entry
-from nmdc_release_ops.steps.last_step import read_steps
-from nmdc_release_ops.steps.origin_state import describe_origin, describe_own_lease, origin_lookup
+from nmdc_release_ops.steps.shared.failures import explain_failures, runbook_entry
+from nmdc_release_ops.steps.shared.last_step import read_steps
+from nmdc_release_ops.steps.shared.origin_state import describe_origin, describe_own_lease, origin_lookup
 
 
 class ReleaseGoesOn(MongoError):

@@ -3,15 +3,15 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import made_from, require_lineage
-from nmdc_release_ops.mongo.freeze import AlreadyFrozen, is_blocked_by_others, thaw
-from nmdc_release_ops.mongo.lease import Strategy, freezes_of
+from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others, thaw
+from nmdc_release_ops.mongo.state.lease import Strategy, freezes_of
 from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import OriginResource, SchemaReleases, TransformerResource
-from nmdc_release_ops.steps.display import duration, table
-from nmdc_release_ops.steps.failures import explain_failures
-from nmdc_release_ops.steps.origin_state import origin_lookup
-from nmdc_release_ops.steps.pruning import remove_what_is_superseded
+from nmdc_release_ops.steps.shared.display import duration, table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
 
 
 # Dagster wants the names of ops and jobs to differ, and there is a job `unfreeze`: in the graph of `data_release` this op

@@ -8,8 +8,8 @@ import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
-from nmdc_release_ops.mongo.archive import ArchiveDamaged
-from nmdc_release_ops.mongo.changes import require_snapshot
+from nmdc_release_ops.mongo.difference.changes import require_snapshot
+from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
 from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import (
@@ -19,15 +19,15 @@ from nmdc_release_ops.resources import (
     Transformer,
     TransformerResource,
 )
-from nmdc_release_ops.schema.candidate import release_named
-from nmdc_release_ops.schema.environment import NOT_WRITTEN, SchemaEnvironment
+from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
+from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.display import duration
-from nmdc_release_ops.steps.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
-from nmdc_release_ops.steps.origin_state import origin_lookup
-from nmdc_release_ops.steps.verdict import described, explained, intolerable, table_of_violations, verdict_on
+from nmdc_release_ops.steps.shared.display import duration
+from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.verdict import described, explained, intolerable, table_of_violations, verdict_on
 
 VIOLATIONS = "violations.jsonl"
 SUMMARY = "validation.json"
@@ -103,7 +103,13 @@ def _run_worker(
     seconds = plan.validation_timeout * 60
     try:
         return worker.run(
-            context, environment, "validate", transformer=scratch, extras=extras, folder=folder, seconds=seconds
+            context,
+            environment,
+            "validating.validate",
+            transformer=scratch,
+            extras=extras,
+            folder=folder,
+            seconds=seconds,
         )
     except TookTooLong:
         raise ValidationTimedOut(

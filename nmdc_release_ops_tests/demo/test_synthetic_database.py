@@ -14,7 +14,7 @@ import pytest
 
 from nmdc_release_ops.demo.blueprint import Blueprint
 from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
-from nmdc_release_ops.schema.environment import SchemaEnvironments
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 from nmdc_release_ops.schema.version import SchemaVersion
 
 JUDGE = Path(__file__).with_name("judge_documents.py")

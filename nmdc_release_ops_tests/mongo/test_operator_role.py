@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.demotion import demote, put_back
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.privileges import (
-    DEMOTING,
+from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING, demote, put_back
+from nmdc_release_ops.mongo.operator_role import (
     KEEPER_ROLE,
     OPERATOR_ROLE,
     keeper_role,
-    missing_privileges,
     needed_privileges,
     operator_role,
 )
-from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
+from nmdc_release_ops.mongo.server.privileges import missing_privileges
 
 PROJECT = Path(__file__).parent.parent.parent
 PAGE = PROJECT / "docs" / "operator-role.md"

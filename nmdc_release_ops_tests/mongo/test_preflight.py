@@ -7,8 +7,8 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.preflight import inspect_origin
-from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import describe_server
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.topology import describe_server
 
 
 @pytest.mark.parametrize(

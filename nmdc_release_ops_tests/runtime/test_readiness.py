@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from nmdc_release_ops.runtime.github import GitHub
 from nmdc_release_ops.runtime.readiness import Check, Outcome, check_readiness
-from nmdc_release_ops.runtime.repository import Repository
-from nmdc_release_ops.runtime.transport import Patience
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops_tests.runtime.github_server import (
+from nmdc_release_ops.services.github import GitHub
+from nmdc_release_ops.services.repository import Repository
+from nmdc_release_ops.services.transport import Patience
+from nmdc_release_ops_tests.services.github_server import (
     RUNTIME,
     TOKEN,
     LoopbackGitHub,
     LoopbackRepository,
     loopback_github,
 )
-from nmdc_release_ops_tests.runtime.loopback import Response
+from nmdc_release_ops_tests.services.loopback import Response
 
 TESTS, IMAGES = "python-app.yml", "build-and-push-docker-images.yml"
 LOCK = (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.schema.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environment import SchemaEnvironment, SchemaEnvironments
+from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, SchemaEnvironments
 from nmdc_release_ops.schema.version import SchemaVersion
 
 

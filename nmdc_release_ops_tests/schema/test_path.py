@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.path import DuplicateMigrators, NoMigrationPath, migration_path
 from nmdc_release_ops.schema.version import SchemaVersion
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.schema.candidate import Candidate
-from nmdc_release_ops.schema.package import SchemaPackage, SchemaPackages
+from nmdc_release_ops.schema.packages.candidate import Candidate
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.path import NoMigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Shipped, Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion

@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.definitions import defs
-from nmdc_release_ops.mongo import swap
-from nmdc_release_ops.mongo.journal import Move
+from nmdc_release_ops.mongo.state.journal import Move
+from nmdc_release_ops.mongo.swapping import swap
 from nmdc_release_ops.resources import RecordStore
 
 

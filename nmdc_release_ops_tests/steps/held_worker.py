@@ -9,6 +9,7 @@ import psutil
 
 SECONDS = 60
 # Enough to have imported what it needs. The one that validates has its work done by others.
+_ROOMS = {"migrate": "migrating", "validate": "validating"}
 _SECONDS_AT_WORK = {"migrate": 0.5, "validate": 0.0}
 
 
@@ -16,7 +17,10 @@ def worker_at_work(step: str, among: Iterable[psutil.Process]) -> psutil.Process
     """The worker of a step, if it is one of these processes and works."""
     for process in among:
         with suppress(psutil.Error):
-            if f"worker.{step}" in process.cmdline() and process.cpu_times().user > _SECONDS_AT_WORK[step]:
+            if (
+                f"worker.{_ROOMS[step]}.{step}" in process.cmdline()
+                and process.cpu_times().user > _SECONDS_AT_WORK[step]
+            ):
                 if step == "validate" and not crew_of(process):
                     continue
                 return process

@@ -13,9 +13,9 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.freeze import freeze, thaw
-from nmdc_release_ops.mongo.server import find_mongod, private_mongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops_tests import conftest
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace, untouched
 
@@ -165,7 +165,7 @@ def test_a_plain_collection_in_the_place_of_the_ledger_s_view_is_named(
 def test_an_unreachable_origin_is_named_without_its_password(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", 1)
+    monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://operator:hunter2@127.0.0.1:9/?directConnection=true")
     said = failure_of(workplace.release())
     assert "The origin at 127.0.0.1:9 did not answer" in said

@@ -17,11 +17,11 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import CACHE_GIGABYTES, DemoOrigin
-from nmdc_release_ops.mongo.connection import APPLICATION
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
-from nmdc_release_ops.sensors import WATCHDOG_SECONDS
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.connection import APPLICATION
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.sensors.frozen_origin_watchdog import WATCHDOG_SECONDS
 from nmdc_release_ops_tests.conftest import Workplace, workplace_around
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 from nmdc_release_ops_tests.prepared_release import CONFIG, PreparedRelease, is_swap_under_way, prepared, tick

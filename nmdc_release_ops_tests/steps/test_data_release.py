@@ -11,12 +11,12 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
-from nmdc_release_ops.mongo.archive import read_manifest, verify
-from nmdc_release_ops.mongo.collections import collection_hashes, list_collections
-from nmdc_release_ops.mongo.comparison import comparable_indexes
-from nmdc_release_ops.mongo.freeze import freeze, thaw
-from nmdc_release_ops.mongo.lease import current_lease, freezes_of
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.server.comparison import comparable_indexes
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
+from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
 from nmdc_release_ops.records import MigratedDatabase
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace

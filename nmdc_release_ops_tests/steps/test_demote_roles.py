@@ -14,20 +14,15 @@ from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
-from nmdc_release_ops.mongo.demotion import ACCOUNTS, LEFT, is_in_force, read_header
-from nmdc_release_ops.mongo.freeze import FreezeFailed, freeze, thaw
-from nmdc_release_ops.mongo.journal import read_journal
-from nmdc_release_ops.mongo.lease import Strategy, current_lease, freezes_of
-from nmdc_release_ops.mongo.privileges import (
-    KEEPER_ROLE,
-    OPERATOR_ROLE,
-    STATE_DATABASE,
-    keeper_role,
-    operator_role,
-)
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.freezing.demote_roles import ACCOUNTS, LEFT, is_in_force, read_header
+from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.journal import read_journal
+from nmdc_release_ops.mongo.state.lease import Strategy, current_lease, freezes_of
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
-from nmdc_release_ops_tests.mongo.test_demotion import accounts_of
+from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of
 from nmdc_release_ops_tests.steps.test_faults import assert_released, crash, reexecute
 
 UNAUTHORIZED = 13

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.prepared_release import (
     AFTER,

@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.unchanged import OriginChanged
+from nmdc_release_ops.mongo.swapping.unchanged import OriginChanged
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 
 
@@ -78,7 +78,7 @@ def test_every_violation_is_collected_and_the_origin_is_thawed(workplace: Workpl
 
 
 def test_a_transformer_that_is_down_is_named(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", 1)
+    monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", "mongodb://127.0.0.1:9/?directConnection=true")
     step, said = failure_of(workplace.release(target_version="11.25"))
     # Found out in `plan`: scientists are not kept from writing for it.

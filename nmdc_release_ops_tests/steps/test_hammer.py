@@ -12,9 +12,9 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace, workplace_around
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.hammer import Hammer, hammering, lost_writes
@@ -117,7 +117,7 @@ def test_writes_between_a_failure_and_its_re_execution_are_kept_by_refusing_unti
 ) -> None:
     transformer = PrivateMongod.start(tmp_path / "transformer", authentication=False)
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", transformer.uri)
-    monkeypatch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", 1)
+    monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     with at(Point("migrate", "insert"), workplace.instance, lambda: os.kill(transformer.pid, signal.SIGKILL)):
         failed = release(workplace)
     assert "The transformer stopped answering" in failed_plainly(failed)

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from nmdc_release_ops.demo.origin import DemoOrigin
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.prepared_release import (

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.journal import AlreadySwapped
+from nmdc_release_ops.mongo.state.journal import AlreadySwapped
 from nmdc_release_ops.steps.restore import _begun_swap
-from nmdc_release_ops_tests.mongo.test_ledger import RUN, client, origin, release, roll_back, transformer
+from nmdc_release_ops_tests.mongo.state.test_ledger import RUN, client, origin, release, roll_back, transformer
 
 __all__ = ["RUN", "client", "origin", "transformer"]
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from nmdc_release_ops.definitions import defs
-from nmdc_release_ops.steps.options import log_options
+from nmdc_release_ops.steps.shared.options import log_options
 
 
 class Options(dg.Config):

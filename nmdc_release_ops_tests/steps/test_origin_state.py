@@ -8,18 +8,18 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.changes import ChangeSet
+from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freeze import freeze, thaw
-from nmdc_release_ops.mongo.journal import State, note_made, read_journal, write_journal
-from nmdc_release_ops.mongo.lease import Strategy, take_lease
-from nmdc_release_ops.mongo.privileges import STATE_DATABASE
-from nmdc_release_ops.mongo.server import PrivateMongod, private_mongod
-from nmdc_release_ops.mongo.staging import STAGED, Staged
-from nmdc_release_ops.mongo.swap import prepare_swap
+from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.journal import State, note_made, read_journal, write_journal
+from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
+from nmdc_release_ops.mongo.swapping.swap import prepare_swap
+from nmdc_release_ops.mongo.transfer.stage import STAGED, Staged
 from nmdc_release_ops.resources import OriginResource
-from nmdc_release_ops.steps.failures import explain_failures
-from nmdc_release_ops.steps.origin_state import look_up_origin, origin_lookup
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
 
 DATABASE = "origin_state_test"
 RELEASE, RUN = "a-release", "11111111-2222-3333-4444-555555555555"
@@ -142,7 +142,7 @@ def test_a_swap_that_is_complete(client: MongoClient[Any]) -> None:
 
 
 def test_an_origin_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", 1)
+    monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     origin = OriginResource()
     with private_mongod(tmp_path) as server:
         monkeypatch.setenv("NMDC_ORIGIN_URI", server.uri)

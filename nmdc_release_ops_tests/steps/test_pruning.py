@@ -8,16 +8,16 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.clock import ClusterTime, now
-from nmdc_release_ops.mongo.identity import identify_server
-from nmdc_release_ops.mongo.journal import Journal, State, write_journal
-from nmdc_release_ops.mongo.lease import Strategy, take_lease
-from nmdc_release_ops.mongo.privileges import STATE_DATABASE
-from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.clock import ClusterTime, now
+from nmdc_release_ops.mongo.server.identity import identify_server
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
 from nmdc_release_ops.records import ReleasePlan
 from nmdc_release_ops.release_home import ReleaseHome
 from nmdc_release_ops.resources import OriginResource, TransformerResource, transformer_database
-from nmdc_release_ops.steps.pruning import _remove_archives
+from nmdc_release_ops.steps.shared.pruning import _remove_archives
 from nmdc_release_ops_tests.test_release_home import attempt, plan
 
 DATABASE = "pruned"

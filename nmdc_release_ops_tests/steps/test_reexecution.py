@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 

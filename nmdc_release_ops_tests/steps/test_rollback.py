@@ -14,9 +14,9 @@ from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.journal import newest_journal
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.journal import newest_journal
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace
 from nmdc_release_ops_tests.steps.test_data_release import look_at
 
@@ -58,7 +58,7 @@ def freeze_and_die(workplace: Workplace, release_id: str) -> None:
     program = """
 import os, sys
 from pymongo import MongoClient
-from nmdc_release_ops.mongo.freeze import freeze
+from nmdc_release_ops.mongo.freezing.freeze import freeze
 freeze(MongoClient(os.environ["NMDC_ORIGIN_URI"]), sys.argv[1], "a-run-that-is-no-more")
 os.kill(os.getpid(), 9)
 """
@@ -147,7 +147,7 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
 def test_while_it_is_rolled_back_only_the_operator_writes(
     workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nmdc_release_ops.mongo import rollback
+    from nmdc_release_ops.mongo.swapping import rollback
 
     assert workplace.release(target_version="11.25").success
     make = rollback.make

@@ -11,10 +11,10 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.journal import Journal, State, write_journal
-from nmdc_release_ops.mongo.lease import current_lease
-from nmdc_release_ops.mongo.server import PrivateMongod
-from nmdc_release_ops.mongo.topology import is_write_blocked
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources import ReleaseHome
 from nmdc_release_ops_tests.conftest import Workplace, make_workplace

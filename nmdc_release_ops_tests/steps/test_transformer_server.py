@@ -10,8 +10,8 @@ from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
 from nmdc_release_ops.definitions import defs
-from nmdc_release_ops.mongo import engine
-from nmdc_release_ops.mongo.server import PrivateMongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.resources import transformer_database
 from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.relay import relay_to
@@ -76,7 +76,7 @@ def test_migrate_refuses_a_transformer_that_became_the_origin_after_the_plan(
         monkeypatch.setenv("NMDC_TRANSFORMER_URI", workplace.origin.server.uri)
         if not origin_answers:
             # The hook that thaws needs it again.
-            monkeypatch.setattr("nmdc_release_ops.mongo.connection.SELECTION_SECONDS", 1)
+            monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
             monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://127.0.0.1:9/?directConnection=true")
         return made
 

@@ -10,6 +10,8 @@ from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 
+PLUGIN = "nmdc_schema.nmdc_schema_validation_plugin"
+"""The release's own rules; releases before 11.16 have none."""
 SELECTION_SECONDS = 10
 
 

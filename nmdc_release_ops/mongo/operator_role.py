@@ -1,0 +1,81 @@
+"""The roles that a release needs on the origin's server, as docs/operator-role.md describes them."""
+
+from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
+from nmdc_release_ops.mongo.freezing.write_block import BLOCKING, LOOKING_AHEAD
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.privileges import Needed
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+
+
+def needed_privileges(database: str) -> tuple[Needed, ...]:
+    """What a release needs on the origin's server, freezing by a write block included."""
+    return (*BLOCKING, *LOOKING_AHEAD, *release_privileges(database))
+
+
+def release_privileges(database: str) -> tuple[Needed, ...]:
+    """What a release needs on the origin's server, however the origin is frozen."""
+    return (
+        Needed(None, frozenset({"serverStatus", "inprog"}), "to see whether the origin is frozen, and who writes"),
+        Needed(
+            database,
+            frozenset({"find", "listCollections", "listIndexes", "collStats", "dbStats", "dbHash", "changeStream"}),
+            "to read, and to compare",
+        ),
+        Needed(
+            database,
+            frozenset(
+                {
+                    "insert",
+                    "collMod",
+                    "createCollection",
+                    "dropCollection",
+                    "createIndex",
+                    "renameCollectionSameDB",
+                    "bypassDocumentValidation",
+                }
+            ),
+            "to stage, to swap and to roll back",
+        ),
+        Needed(
+            STATE_DATABASE,
+            frozenset({"find", "insert", "update", "remove"}),
+            "to keep the lease and the journal",
+        ),
+    )
+
+
+OPERATOR_ROLE = "nmdc_release_operator"
+
+
+def operator_role(database: str) -> Document:
+    """The role of docs/operator-role.md, as `createRole` takes it: what a release needs on the origin and no more."""
+    return _role(needed_privileges(database))
+
+
+KEEPER_ROLE = "nmdc_release_role_keeper"
+
+
+def keeper_role() -> Document:
+    """The second, optional role of docs/operator-role.md, as `createRole` takes it: what freezing by demotion takes."""
+    return _role(DEMOTING)
+
+
+def _role(all_needed: tuple[Needed, ...]) -> Document:
+    return {
+        "privileges": [
+            {
+                "resource": {"cluster": True} if needed.database is None else {"db": needed.database, "collection": ""},
+                "actions": sorted(needed.actions),
+            }
+            for needed in _merged(all_needed)
+        ],
+        "roles": [],
+    }
+
+
+def _merged(all_needed: tuple[Needed, ...]) -> list[Needed]:
+    """One entry for each resource."""
+    actions: dict[str | None, frozenset[str]] = {}
+    for needed in all_needed:
+        actions[needed.database] = actions.get(needed.database, frozenset()) | needed.actions
+    return [Needed(name, found, "") for name, found in actions.items()]

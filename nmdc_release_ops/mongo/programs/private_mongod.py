@@ -1,0 +1,347 @@
+"""A private mongod: one node, a replica set (migrators use transactions), on this machine only.
+
+Everything it needs lives in one folder, so that a later process, even after a reboot, can start it again from
+there and find its data. It never outlives the process that started it: `guard` sees to that.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+from urllib.parse import quote
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from nmdc_release_ops.mongo.errors import MongoError
+
+REPLICA_SET = "private"
+ADMINISTRATOR = "administrator"
+START_SECONDS = 60
+STOP_SECONDS = 75
+LOCK_SECONDS = 30
+LOG_LINES_IN_ERRORS = 15
+
+
+class MongodNotFound(MongoError):
+    """There is no mongod to run."""
+
+
+class MongodFailedToStart(MongoError):
+    """A mongod was started and died, or never became writable."""
+
+
+class FolderInUse(MongoError):
+    """Another mongod is running on the folder."""
+
+
+def find_mongod() -> Path:
+    """Path of the mongod to run: `MONGOD`, else the one on PATH, else the one of the `embedded` extra.
+
+    Raises:
+        MongodNotFound: where there is none, or `MONGOD` names something that cannot be executed.
+    """
+    named = os.environ.get("MONGOD")
+    if named:
+        if not os.access(named, os.X_OK) or not Path(named).is_file():
+            raise MongodNotFound(f"MONGOD is set to {named}, which is no executable file. Correct or unset it.")
+        return Path(named)
+    on_path = shutil.which("mongod")
+    if on_path:
+        return Path(on_path)
+    spec = find_spec("fiftyone")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        embedded = Path(location) / "db" / "bin" / "mongod"
+        if embedded.is_file():
+            # pip does not set the executable bit of package data; uv does.
+            if not os.access(embedded, os.X_OK):
+                embedded.chmod(0o755)
+            return embedded
+    raise MongodNotFound(
+        "No mongod was found. Install MongoDB 6.0 or later and put mongod on PATH, or set MONGOD to its path, or "
+        "(Linux x86_64) install this project with its `embedded` extra: uv sync --extra embedded."
+    )
+
+
+class PrivateMongod:
+    """A running private mongod. Make one with `PrivateMongod.start` or, better, `private_mongod`.
+
+    Attributes:
+        folder: where its data, log, key and credentials are (mode 0700).
+        port: the port on 127.0.0.1; a restart may choose another.
+        uri: the connection string of its administrator, with the password where authentication is on.
+    """
+
+    def __init__(self, folder: Path, port: int, password: str | None, guard: subprocess.Popen[bytes]) -> None:
+        self.folder = folder
+        self.port = port
+        self._password = password
+        self._guard = guard
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        authentication: bool = True,
+        cache_gigabytes: float | None = None,
+        oplog_megabytes: int = 990,
+        transaction_seconds: int = 60,
+        port: int | None = None,
+        parameters: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Start the mongod of `folder`, making it on the first call, and wait until it is writable.
+
+        Args:
+            folder: made where it does not exist; its data are kept where it does.
+            authentication: whether clients must log in. Has to be the same each time for one folder.
+            cache_gigabytes: WiredTiger's cache; mongod's own default where None.
+            oplog_megabytes: size of the oplog; 990 is the least that mongod takes by itself.
+            transaction_seconds: `transactionLifetimeLimitSeconds`; mongod's default is 60.
+            port: where to listen; a free one is found where None.
+            parameters: further server parameters by name.
+
+        Raises:
+            MongodNotFound, MongodFailedToStart, FolderInUse.
+        """
+        mongod = find_mongod()
+        data = folder / "data"
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        _wait_until_free(data)
+        key_file = folder / "key"
+        if authentication and not key_file.exists():
+            _write_private(key_file, secrets.token_hex(256))
+        port = port or _free_port()
+        command = [
+            str(mongod),
+            *("--dbpath", str(data), "--logpath", str(folder / "mongod.log"), "--logappend"),
+            *("--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
+            *("--replSet", REPLICA_SET, "--oplogSize", str(oplog_megabytes)),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={transaction_seconds}"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        ]
+        for name, value in parameters.items():
+            command += ["--setParameter", f"{name}={value}"]
+        if authentication:
+            command += ["--keyFile", str(key_file)]
+        if cache_gigabytes is not None:
+            command += ["--wiredTigerCacheSizeGB", str(cache_gigabytes)]
+        with (folder / "mongod.out").open("ab") as output:
+            guard = subprocess.Popen(
+                [sys.executable, "-m", "nmdc_release_ops.mongo.programs.guard", *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # An interrupt in the terminal is for us; mongod is stopped when we have tidied up.
+                start_new_session=True,
+                env=environment_without_secrets(),
+            )
+        server = cls(folder, port, None, guard)
+        try:
+            server._become_writable(key_file if authentication else None)
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    @property
+    def uri(self) -> str:
+        login = f"{ADMINISTRATOR}:{quote(self._password)}@" if self._password else ""
+        return f"mongodb://{login}127.0.0.1:{self.port}/?directConnection=true"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the mongod itself."""
+        return int((self.folder / "data" / "mongod.lock").read_text())
+
+    def uri_for(self, user: str, password: str, database: str = "") -> str:
+        """The connection string of another user, who logs in at `admin`."""
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}@"
+        return f"mongodb://{login}127.0.0.1:{self.port}/{database}?directConnection=true&authSource=admin"
+
+    def is_running(self) -> bool:
+        return self._guard.poll() is None
+
+    def stop(self) -> None:
+        """End mongod cleanly and wait until it is gone. Safe to call twice."""
+        if self._guard.stdin and not self._guard.stdin.closed:
+            self._guard.stdin.close()
+        try:
+            self._guard.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
+
+    def _become_writable(self, key_file: Path | None) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        self._wait_for_answer(deadline)
+        # `__system` is the member of the set that the key file stands for: it may do anything, so it can set
+        # up a server that has no users yet, and move one to another port.
+        login: dict[str, Any] = {}
+        if key_file:
+            login = {"username": "__system", "password": key_file.read_text(), "authSource": "local"}
+        with MongoClient[dict[str, Any]](self.uri, **login) as client:
+            try:
+                self._configure_replica_set(client)
+                while not client.admin.command("hello").get("isWritablePrimary"):
+                    self._fail_unless_alive(deadline)
+                    time.sleep(0.02)
+                if key_file:
+                    self._password = self._administrator_password(client)
+            except PyMongoError as error:
+                self._fail_unless_alive(deadline)
+                raise self._failure(f"mongod could not be made writable: {error}") from error
+
+    def _wait_for_answer(self, deadline: float) -> None:
+        with MongoClient[dict[str, Any]](self.uri, serverSelectionTimeoutMS=200) as client:
+            while True:
+                try:
+                    client.admin.command("ping")
+                    return
+                except PyMongoError:
+                    self._fail_unless_alive(deadline)
+
+    def _configure_replica_set(self, client: MongoClient[dict[str, Any]]) -> None:
+        address = f"127.0.0.1:{self.port}"
+        config = client.local["system.replset"].find_one()
+        if config is None:
+            client.admin.command(
+                "replSetInitiate",
+                {
+                    "_id": REPLICA_SET,
+                    "members": [{"_id": 0, "host": address}],
+                    "settings": {"electionTimeoutMillis": 1000},
+                },
+            )
+        elif config["members"][0]["host"] != address:
+            config["members"][0]["host"] = address
+            config["version"] += 1
+            client.admin.command("replSetReconfig", config, force=True)
+
+    def _administrator_password(self, client: MongoClient[dict[str, Any]]) -> str:
+        """The password of the administrator, who is made where there is none yet."""
+        stored = self.folder / "administrator.json"
+        if stored.exists():
+            return str(json.loads(stored.read_text())["password"])
+        password = secrets.token_urlsafe(32)
+        try:
+            client.admin.command("createUser", ADMINISTRATOR, pwd=password, roles=["root"])
+        except OperationFailure as error:
+            if error.code != _USER_EXISTS:
+                raise
+            # A start was cut short between making the user and writing the file.
+            client.admin.command("updateUser", ADMINISTRATOR, pwd=password)
+        _write_private(stored, json.dumps({"user": ADMINISTRATOR, "password": password}))
+        return password
+
+    def _fail_unless_alive(self, deadline: float) -> None:
+        code = self._guard.poll()
+        if code is not None:
+            raise self._failure(f"mongod ended with exit code {code} while starting.")
+        if time.monotonic() > deadline:
+            raise self._failure(f"mongod did not become writable within {START_SECONDS} seconds.")
+
+    def _failure(self, what: str) -> MongodFailedToStart:
+        lines = []
+        for name in ("mongod.out", "mongod.log"):
+            path = self.folder / name
+            if path.exists():
+                lines += path.read_text(errors="replace").splitlines()[-LOG_LINES_IN_ERRORS:]
+        end = "\n".join(line[:500] for line in lines)
+        return MongodFailedToStart(
+            f"{what} Its folder is {self.folder}. Correct the cause and run the step again. The end of its log:\n{end}"
+        )
+
+
+_USER_EXISTS = 51003
+
+
+@contextmanager
+def private_mongod(
+    folder: Path,
+    *,
+    authentication: bool = True,
+    cache_gigabytes: float | None = None,
+    transaction_seconds: int = 60,
+) -> Iterator[PrivateMongod]:
+    """The mongod of `folder`, started for as long as the block lasts. Arguments and errors as `start`."""
+    server = PrivateMongod.start(
+        folder,
+        authentication=authentication,
+        cache_gigabytes=cache_gigabytes,
+        transaction_seconds=transaction_seconds,
+    )
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _wait_until_free(data: Path) -> None:
+    """Wait while the mongod of a process that has just gone shuts down.
+
+    Raises:
+        FolderInUse: if it still runs after half a minute: then somebody uses it.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    lock = data / "mongod.lock"
+    while (pid := _pid_in(lock)) and _runs_mongod(pid):
+        if time.monotonic() > deadline:
+            raise FolderInUse(
+                f"A mongod (process {pid}) already runs on {data}. Wait for the release or demo that uses it, or "
+                "stop it, and try again."
+            )
+        time.sleep(0.1)
+
+
+def _pid_in(lock: Path) -> int | None:
+    try:
+        return int(lock.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _runs_mongod(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    # After a reboot the number may belong to any other program.
+    try:
+        return b"mongod" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, complete or not at all."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    aside.rename(path)
+
+
+def environment_without_secrets() -> dict[str, str]:
+    """What a program that is started may see of our environment."""
+    kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
+    return {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,0 +1,156 @@
+"""Documents as the bytes they are: read, split and written without being decoded."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+from pymongo.collection import Collection as MongoCollection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
+
+READ_BATCH = 10_000
+"""Documents asked for at a time; the server sends at most 16 MB whatever is asked."""
+WRITE_BATCH_BYTES = 16_000_000
+WRITE_BATCH_DOCUMENTS = 20_000
+
+RAW = CodecOptions(
+    document_class=RawBSONDocument,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+"""How to look into a document: whatever it holds, that must not fail."""
+_NINE_ZEROS = bytes(9)
+_EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
+
+
+def read_raw(collection: MongoCollection[Document], **find: Any) -> Iterator[bytes]:
+    """The documents of a collection, in its natural order unless told otherwise, as runs of concatenated BSON.
+
+    Args:
+        find: what `find` takes: a filter, a sort, a limit.
+    """
+    yield from collection.find_raw_batches(batch_size=READ_BATCH, **find)
+
+
+def count_documents(run: bytes) -> int:
+    """How many documents a run of concatenated BSON holds.
+
+    Raises:
+        ValueError: if it does not end where a document does.
+    """
+    count = position = 0
+    length = len(run)
+    while position < length:
+        position += int.from_bytes(run[position : position + 4], "little")
+        count += 1
+    if position != length:
+        raise ValueError("the bytes end in the middle of a document")
+    return count
+
+
+def split(run: bytes) -> Iterator[bytes]:
+    """Each document of a run of concatenated BSON."""
+    position = 0
+    length = len(run)
+    while position < length:
+        end = position + int.from_bytes(run[position : position + 4], "little")
+        yield run[position:end]
+        position = end
+
+
+def has_empty_timestamp(document: bytes) -> bool:
+    """Whether a field of the document itself, not of one within it, is `Timestamp(0, 0)`.
+
+    A server that inserts a document puts the present moment in the place of such a timestamp, unless it is the `_id`.
+    """
+    # Cheap looks first, for nearly every document is done with them: a name's end and eight zeros, after the type's byte.
+    if not may_hold_empty_timestamp(document):
+        return False
+    fields = RawBSONDocument(document, RAW).items()
+    return any(name != "_id" and isinstance(value, Timestamp) and value == Timestamp(0, 0) for name, value in fields)
+
+
+def may_hold_empty_timestamp(bson: bytes) -> bool:
+    """Whether BSON holds `Timestamp(0, 0)` anywhere, in an `_id` or nested; one document or a run of them.
+
+    May be a false positive: a number in the right place has the same bytes.
+    """
+    return _NINE_ZEROS in bson and _EMPTY_TIMESTAMP.search(bson) is not None
+
+
+class UpdateNotAllowed(MongoError):
+    """A document cannot be written as it is without a privilege that the user lacks."""
+
+
+class RawWriter:
+    """Inserts raw documents into a collection in their order, in batches bounded in number and bytes.
+
+    Validation by the collection's own rules is bypassed: what is written has been in such a collection before. A document
+    with an empty timestamp is written by an update, which keeps it as it is; the user needs the privilege to.
+    """
+
+    def __init__(self, database: Database[Any], name: str) -> None:
+        self._collection = database.get_collection(name, codec_options=RAW)
+        self._batch: list[RawBSONDocument] = []
+        self._bytes = 0
+        self.written = 0
+
+    def add(self, document: bytes) -> bool:
+        """Take one document; tell whether a batch was written with it.
+
+        Raises:
+            UpdateNotAllowed: for a document with an empty timestamp.
+        """
+        if has_empty_timestamp(document):
+            self.flush()
+            self._put(RawBSONDocument(document, RAW))
+            return True
+        self._batch.append(RawBSONDocument(document))
+        self._bytes += len(document)
+        if self._bytes >= WRITE_BATCH_BYTES or len(self._batch) >= WRITE_BATCH_DOCUMENTS:
+            self.flush()
+            return True
+        return False
+
+    def flush(self) -> None:
+        """Write what is waiting.
+
+        Raises:
+            pymongo.errors.BulkWriteError: naming the first document that was refused.
+        """
+        if not self._batch:
+            return
+        try:
+            self._collection.insert_many(self._batch, ordered=False, bypass_document_validation=True)
+        except BulkWriteError as error:
+            first = (error.details or {}).get("writeErrors", [{}])[0]
+            raise BulkWriteError(
+                {"writeErrors": [{"errmsg": first.get("errmsg"), "code": first.get("code")}]}
+            ) from None
+        self.written += len(self._batch)
+        self._batch = []
+        self._bytes = 0
+
+    def _put(self, document: RawBSONDocument) -> None:
+        try:
+            self._collection.update_one(
+                {"_id": {"$eq": document["_id"]}},
+                [{"$replaceWith": {"$literal": document}}],
+                upsert=True,
+                bypass_document_validation=True,
+            )
+        except OperationFailure as error:
+            if is_unauthorized(error):
+                raise UpdateNotAllowed(
+                    f"the document {document['_id']!r} holds an empty timestamp, Timestamp(0, 0), which only an update can "
+                    "write, and the user may not update. Give the field another value, or grant the user the action update "
+                    "on the database"
+                ) from error
+            raise
+        self.written += 1

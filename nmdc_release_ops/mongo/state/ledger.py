@@ -1,0 +1,347 @@
+"""The ledger: `_migration_events` and the view `_migration_latest_schema_version`, which say which version of the
+NMDC Schema the database conforms to.
+
+The shape of both is the NMDC Runtime's (its migrations' Bookkeeper), which reads and writes them too, as may other tools and
+people. So the moment of an event may be a string with any offset, a date, or missing; its name may be unknown; and its
+versions may be missing. All such events are read.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pymongo import DESCENDING
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import OperationFailure, WriteConcernError
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.clock import server_time
+from nmdc_release_ops.mongo.server.connection import Document, codec_options
+
+EVENTS = "_migration_events"
+LATEST_VERSION = "_migration_latest_schema_version"
+_NAMESPACE_EXISTS = 48
+_DETAILS_SHOWN = 500
+_FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
+"""From here on a date is a mistake, and no later one could be written."""
+_LAST_MOMENT = _NO_MOMENT - timedelta(microseconds=1)
+
+
+class LedgerUnusable(MongoError):
+    """The server refuses to read the ledger, or to write into it."""
+
+
+class Event(StrEnum):
+    """What can happen to a migration."""
+
+    STARTED = "MIGRATION_STARTED"
+    COMPLETED = "MIGRATION_COMPLETED"
+    ROLLED_BACK = "MIGRATION_ROLLED_BACK"
+
+
+def _as_date(value: str) -> Document:
+    return {"$convert": {"input": value, "to": "date", "onError": None, "onNull": None}}
+
+
+def _as_text(value: str) -> Document:
+    return {"$convert": {"input": value, "to": "string", "onError": None, "onNull": None}}
+
+
+def _if_type(value: str, kinds: list[str], then: Any, otherwise: Any) -> Document:
+    return {"$cond": [{"$in": [{"$type": value}, kinds]}, then, otherwise]}
+
+
+NEWEST_FIRST: list[Document] = [
+    # Numbers are ignored: the server reads them as milliseconds, and people write seconds.
+    {"$set": {"_moment": _if_type("$created_at", ["date", "string", "timestamp"], _as_date("$created_at"), None)}},
+    # An ObjectId holds the time when its document was created.
+    {
+        "$set": {
+            "_moment": {
+                "$cond": [
+                    {"$and": [{"$gte": ["$_moment", _FIRST_MOMENT]}, {"$lt": ["$_moment", _NO_MOMENT]}]},
+                    "$_moment",
+                    _if_type("$_id", ["objectId"], _as_date("$_id"), _FIRST_MOMENT),
+                ]
+            }
+        }
+    },
+    # Dates have milliseconds; strings may be more precise.
+    {"$sort": {"_moment": DESCENDING, "created_at": DESCENDING, "_id": DESCENDING}},
+]
+"""Sorts events by their moments (`_moment`), however these are written."""
+
+VIEW_PIPELINE: list[Document] = [
+    *NEWEST_FIRST,
+    {"$limit": 1},
+    {
+        "$project": {
+            "_id": 0,
+            "schema_version": {
+                "$switch": {
+                    "branches": [
+                        {"case": {"$eq": ["$event", Event.COMPLETED]}, "then": "$to_schema_version"},
+                        {"case": {"$eq": ["$event", Event.ROLLED_BACK]}, "then": "$from_schema_version"},
+                    ],
+                    "default": None,
+                }
+            },
+        }
+    },
+]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event of the ledger, as far as it can be read.
+
+    Attributes:
+        id: its `_id`, as text.
+        event: None where its name is unknown.
+        from_version: None where it is missing or not a string; the same holds for the following.
+        created_at: as it is written.
+        moment: when it happened, by `created_at` or by the document's own id.
+    """
+
+    id: str
+    event: Event | None
+    from_version: str | None
+    to_version: str | None
+    release_id: str | None
+    created_at: str
+    moment: datetime
+
+    @property
+    def version(self) -> str | None:
+        """The version that the database is at after it; None where the event does not say."""
+        match self.event:
+            case Event.COMPLETED:
+                return self.to_version
+            case Event.ROLLED_BACK:
+                return self.from_version
+        return None
+
+    def __str__(self) -> str:
+        what = self.event.value if self.event else "an event of unknown name"
+        return f"{what}, from {self.from_version} to {self.to_version}, at {self.created_at}"
+
+
+def last_event(database: Database[Document], session: ClientSession | None = None) -> Recorded | None:
+    """The newest event, None where the ledger is empty.
+
+    Raises:
+        LedgerUnusable.
+    """
+    with _naming_refusals(database):
+        found = next(_events(database).aggregate([*NEWEST_FIRST, {"$limit": 1}], session=session), None)
+    if found is None:
+        return None
+    name = found.get("event")
+    return Recorded(
+        id=str(found["_id"]),
+        event=Event(name) if isinstance(name, str) and name in set(Event) else None,
+        from_version=_text(found, "from_schema_version"),
+        to_version=_text(found, "to_schema_version"),
+        release_id=_text(found, "release_id"),
+        created_at=str(found.get("created_at")),
+        moment=found["_moment"],
+    )
+
+
+def moments_of(database: Database[Document], release_id: str, event_id: str | None) -> list[datetime]:
+    """The moments of the events of a release, and of the one with this id, as far as they are there.
+
+    Raises:
+        LedgerUnusable.
+    """
+    ours: Document = {"$or": [{"release_id": release_id}, {"$expr": {"$eq": [_as_text("$_id"), event_id]}}]}
+    with _naming_refusals(database):
+        return [found["_moment"] for found in _events(database).aggregate([{"$match": ours}, *NEWEST_FIRST])]
+
+
+def recorded_version(database: Database[Document]) -> str | None:
+    """The version that the database is at after the newest event.
+
+    None where the ledger is empty, the newest event does not say, or a migration was started and neither completed nor
+    rolled back.
+
+    Raises:
+        LedgerUnusable.
+    """
+    event = last_event(database)
+    return event.version if event else None
+
+
+def record(
+    database: Database[Document],
+    event: Event,
+    *,
+    from_version: str,
+    to_version: str,
+    migrator_module: str,
+    release_id: str,
+    session: ClientSession | None = None,
+) -> None:
+    """Add an event, unless this release has already recorded the same one last. It counts as the newest from now on.
+
+    Raises:
+        LedgerUnusable.
+    """
+    last = last_event(database, session)
+    if last and last.event == event and last.release_id == release_id:
+        return
+    with _naming_refusals(database):
+        written = database[EVENTS].insert_one(
+            {
+                "created_at": _next_moment(database, last, session),
+                "event": str(event),
+                "from_schema_version": from_version,
+                "to_schema_version": to_version,
+                "migrator_module": migrator_module,
+                "release_id": release_id,
+            },
+            session=session,
+        )
+    newest = last_event(database, session)
+    if newest is None or newest.id != str(written.inserted_id):
+        raise LedgerUnusable(
+            f"The ledger of {database.name} has an event that no later one can follow: {newest}. Correct its created_at."
+        )
+
+
+class _Tried(Exception):
+    pass
+
+
+def try_events(
+    database: Database[Document], *, from_version: str, to_version: str, migrator_module: str, release_id: str
+) -> None:
+    """Try to write every event of a release and of its rollback, in a transaction that is then aborted.
+
+    Raises:
+        LedgerUnusable: the server refuses one of them.
+    """
+
+    def attempt(session: ClientSession) -> None:
+        for event in Event:
+            record(
+                database,
+                event,
+                from_version=from_version,
+                to_version=to_version,
+                migrator_module=migrator_module,
+                release_id=release_id,
+                session=session,
+            )
+        raise _Tried
+
+    with suppress(_Tried), database.client.start_session() as session:
+        session.with_transaction(attempt)
+
+
+def ensure_view(database: Database[Document]) -> None:
+    """Create the view if there is none. An existing one is left as it is.
+
+    Raises:
+        LedgerUnusable.
+    """
+    with _naming_refusals(database):
+        if LATEST_VERSION in database.list_collection_names(filter={"name": LATEST_VERSION}):
+            return
+        try:
+            database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE, check_exists=False)
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
+
+
+def ensure_view_says(database: Database[Document], version: str | None) -> None:
+    """Replace the view by ours if it does not say `version`, although the newest event does.
+
+    The view of the NMDC Runtime does not handle rollbacks: it says null after one. It also sorts an event with a date, or
+    with an offset from UTC, as newer than it is.
+
+    Raises:
+        LedgerUnusable: something else has the view's name, or the server refuses.
+    """
+    ensure_view(database)
+    if _view_says(database, version):
+        return
+    with _naming_refusals(database):
+        database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
+    if not _view_says(database, version):
+        raise LedgerUnusable(
+            f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}, although it was replaced."
+        )
+
+
+def _view_says(database: Database[Document], version: str | None) -> bool:
+    with suppress(OperationFailure):
+        return bool(_decodable(database, LATEST_VERSION).find_one() == {"schema_version": version})
+    return False
+
+
+def _next_moment(database: Database[Document], last: Recorded | None, session: ClientSession | None) -> str:
+    """The present moment by the server's clock, but later than every event.
+
+    A view that compares the strings as they are written has to sort ours last too: an event of 14:00+02:00 happened at
+    12:00 UTC, and is the greater string until 14:00.
+    """
+    moment = server_time(database.client)
+    if last:
+        moment = max(moment, last.moment + timedelta(milliseconds=1))
+    is_text = {"$expr": {"$eq": [{"$type": "$created_at"}, "string"]}}
+    texts = _events(database).find(is_text, session=session)
+    greatest = next(texts.sort("created_at", DESCENDING).limit(1), None)
+    if greatest is not None and greatest["created_at"] >= _iso(moment):
+        # Not possible for every string. Then `ensure_view_says` replaces the view by ours, which sorts by moments.
+        with suppress(ValueError, OverflowError):
+            later = datetime.fromisoformat(greatest["created_at"]).replace(tzinfo=UTC) + timedelta(milliseconds=1)
+            if later < _NO_MOMENT and _iso(later) > greatest["created_at"]:
+                moment = later
+    return _iso(min(moment, _LAST_MOMENT))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def _text(document: Document, field: str) -> str | None:
+    value = document.get(field)
+    return value if isinstance(value, str) else None
+
+
+@contextmanager
+def _naming_refusals(database: Database[Document]) -> Iterator[None]:
+    """Separate refusals from failures of the server, its set or a transaction, which are passed on.
+
+    Raises:
+        LedgerUnusable: the server refused; with its words.
+    """
+    try:
+        yield
+    except WriteConcernError:
+        raise
+    except OperationFailure as error:
+        if error.has_error_label("TransientTransactionError") or error.has_error_label("RetryableWriteError"):
+            raise
+        details = (error.details or {}).get("errInfo", {}).get("details")
+        why = f" ({json.dumps(details, default=str)[:_DETAILS_SHOWN]})" if details else ""
+        raise LedgerUnusable(
+            f"The ledger of {database.name} cannot be used: {str(error).split(', full error:')[0].rstrip('.')}{why}."
+        ) from error
+
+
+def _events(database: Database[Document]) -> Any:
+    return _decodable(database, EVENTS)
+
+
+def _decodable(database: Database[Document], name: str) -> Any:
+    # Decodes whatever somebody wrote there, including dates outside Python's range.
+    return database.get_collection(name, codec_options=codec_options().with_options(tz_aware=True))

@@ -1,0 +1,94 @@
+"""Whether a database is still what it was at a moment of the past."""
+
+from collections.abc import Iterable, Mapping, Set
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.server.comparison import State, compare_collections
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.writes import count_writes
+from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
+
+# Beyond so many, hashing the collections is the faster way to know.
+MANY_EVENTS = 100_000
+
+
+class OriginChanged(MongoError):
+    """The origin is not what was dumped."""
+
+
+def require_unchanged(
+    database: Database[Document],
+    archived: Iterable[ArchivedCollection],
+    cluster_time: ClusterTime,
+    managed: Iterable[str],
+) -> None:
+    """Check that a database is still what was dumped: the same collections, with the same documents, options and indexes.
+
+    Args:
+        archived: the collections as they were dumped.
+        cluster_time: of the dump.
+        managed: names of collections that were to be dumped if they existed.
+
+    Raises:
+        OriginChanged: naming the collections, and what differs.
+        HashUnavailable: see `collection_hashes`.
+    """
+    then = {one.name: one for one in archived}
+    live = list_collections(database, {*managed, *then})
+    changed = {name: ["it is gone"] for name in then.keys() - live.keys()}
+    changed |= {name: ["it is new"] for name in live.keys() - then.keys()}
+    for name in then.keys() & live.keys():
+        differences = compare_collections(State(then[name].describe()), State(live[name]))
+        if differences:
+            changed[name] = [str(difference) for difference in differences]
+    for name in changed_since(database, cluster_time, {name: one.hash for name, one in then.items()}):
+        changed.setdefault(name, []).append("its documents")
+    if changed:
+        details = "; ".join(f"{name}: {', '.join(found)}" for name, found in sorted(changed.items()))
+        raise OriginChanged(
+            f"{', '.join(sorted(changed))} of the origin changed since it was dumped ({details}), so that swapping would lose "
+            "what was written. Re-execute this run from `dump`, or launch a new release."
+        )
+
+
+def changed_since(
+    database: Database[Document], cluster_time: ClusterTime | None, hashes: Mapping[str, str]
+) -> list[str]:
+    """Names of the collections that do not hold what they held, in order.
+
+    A change stream tells in milliseconds which collections were written to at all, and only those are hashed. Where there
+    is none, or the oplog does not reach back so far, all are.
+
+    Args:
+        cluster_time: the moment at which the collections hashed so; None where it is not known.
+        hashes: `dbHash` of each collection then.
+
+    Raises:
+        HashUnavailable: see `collection_hashes`.
+    """
+    touched = touched_since(database, cluster_time, set(hashes)) if cluster_time else None
+    return find_differing(database, hashes, touched)
+
+
+def find_differing(database: Database[Document], hashes: Mapping[str, str], touched: Set[str] | None) -> list[str]:
+    """Names of the collections whose hashes differ, in order.
+
+    Args:
+        touched: collections to hash; None for all.
+
+    Raises:
+        HashUnavailable: see `collection_hashes`.
+    """
+    candidates = hashes.keys() if touched is None else touched
+    found = collection_hashes(database, candidates)
+    return sorted(name for name in candidates if found.get(name) != hashes[name])
+
+
+def touched_since(database: Database[Document], cluster_time: ClusterTime, names: Set[str]) -> set[str] | None:
+    """Names of the collections that were written to, renamed or dropped since; None where that cannot be determined."""
+    account = count_writes(database, cluster_time, names, MANY_EVENTS)
+    return set(account.writes) if account is not None and account.is_complete else None

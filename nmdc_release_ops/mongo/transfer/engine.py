@@ -1,0 +1,134 @@
+"""The three things that an engine does, whichever it is: dump, load and stage."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.programs.database_tools import Tell, find_tools
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Report
+from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest
+from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
+from nmdc_release_ops.mongo.transfer.load import load as load_natively
+from nmdc_release_ops.mongo.transfer.mongodump import dump_with_mongodump
+from nmdc_release_ops.mongo.transfer.mongorestore import load_with_mongorestore, stage_with_mongorestore
+from nmdc_release_ops.mongo.transfer.stage import Staged
+from nmdc_release_ops.mongo.transfer.stage import stage as stage_natively
+from nmdc_release_ops.mongo.transfer.tool_trial import try_tools
+
+
+class Connected(Protocol):
+    """A database and how to reach it: the native engine works with the first, the tools need the second."""
+
+    @property
+    def database(self) -> Database[Document]: ...
+
+    @property
+    def uri(self) -> str: ...
+
+
+def require_engine(engine: Engine) -> str:
+    """The engine for people, with the version of what it runs.
+
+    Raises:
+        ToolsMissing: the Database Tools are not installed, or too old.
+    """
+    if engine is Engine.NATIVE:
+        return engine.value
+    return f"{engine.value} (Database Tools {find_tools()})"
+
+
+def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, tell: Tell) -> None:
+    """Check that the engine's tools can dump from a server and restore to it; nothing is read or written.
+
+    Args:
+        whose: what to call the server in errors.
+        folder: of the release.
+        tell: gets what the tools log.
+
+    Raises:
+        ToolUnusable, AddressUnresolved: see `try_tools`.
+    """
+    if engine is Engine.MONGO_TOOLS:
+        try_tools(server.uri, server.database.name, whose=whose, folder=folder, tell=tell)
+
+
+def dump(
+    engine: Engine,
+    origin: Connected,
+    names: Iterable[str],
+    folder: Path,
+    *,
+    release_id: str,
+    cluster_time: ClusterTime,
+    report: Report,
+    tell: Tell,
+) -> Manifest:
+    """Write collections of a frozen database to the new folder `folder`.
+
+    Args:
+        report: gets the driver's progress.
+        tell: gets what the tools log.
+
+    Raises:
+        DumpFailed, HashUnavailable: see `mongo.dump.dump`.
+    """
+    if engine is Engine.NATIVE:
+        return dump_natively(
+            origin.database, names, folder, release_id=release_id, cluster_time=cluster_time, report=report
+        )
+    return dump_with_mongodump(
+        origin.database, origin.uri, names, folder, release_id=release_id, cluster_time=cluster_time, tell=tell
+    )
+
+
+def load(
+    engine: Engine, folder: Path, manifest: Manifest, transformer: Connected, *, report: Report, tell: Tell
+) -> None:
+    """Load a whole archive, whichever engine wrote it, into the emptied transformer, and prove that it is the same.
+
+    Raises:
+        ArchiveDamaged, LoadFailed: see `mongo.load.load`.
+    """
+    if engine is Engine.NATIVE:
+        load_natively(folder, manifest, transformer.database, report=report)
+    else:
+        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, tell=tell)
+
+
+def stage(
+    engine: Engine,
+    transformer: Connected,
+    origin: Connected,
+    name: str,
+    expected_hash: str,
+    *,
+    folder: Path,
+    report: Report,
+    tell: Tell,
+) -> Staged:
+    """Copy a collection of the transformer into the origin under its staged name, and verify it.
+
+    Args:
+        expected_hash: `dbHash` of the collection that was validated.
+        folder: of the release.
+
+    Raises:
+        StagingFailed: see `mongo.staging.stage`.
+    """
+    if engine is Engine.NATIVE:
+        return stage_natively(transformer.database, origin.database, name, expected_hash, report=report)
+    return stage_with_mongorestore(
+        transformer.database,
+        transformer.uri,
+        origin.database,
+        origin.uri,
+        name,
+        expected_hash,
+        folder=folder,
+        report=report,
+        tell=tell,
+    )

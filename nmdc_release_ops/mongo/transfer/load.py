@@ -1,0 +1,190 @@
+"""Loading an archive into a scratch database."""
+
+from collections.abc import Iterator
+from gzip import BadGzipFile
+from pathlib import Path
+from typing import cast
+
+from isal import igzip, igzip_lib
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.collections import (
+    Collection,
+    collection_hashes,
+    list_collections,
+)
+from nmdc_release_ops.mongo.server.comparison import State, compare_collections
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
+from nmdc_release_ops.mongo.server.raw import RawWriter, may_hold_empty_timestamp
+from nmdc_release_ops.mongo.transfer.archive import (
+    ArchiveDamaged,
+    ArchivedCollection,
+    HashedFile,
+    Manifest,
+    verify,
+)
+
+_READ_BYTES = 4 * 1024 * 1024
+# The library's stubs take its exception for an instance of one.
+_NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
+# What a server takes at most (BSONObjMaxInternalSize); a longer "document" is none, and not to be collected in memory.
+_LONGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
+# Decided by the server when it makes the collection, or only true of the server it came from.
+_INDEX_PLACE = ("ns",)
+
+
+class LoadFailed(MongoError):
+    """What was loaded is not what the archive holds."""
+
+
+def load(folder: Path, manifest: Manifest, database: Database[Document], *, report: Report = silent) -> None:
+    """Load a whole archive into `database`, which is emptied first, with the driver, and prove that it is the same.
+
+    Raises:
+        ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then, unless the file
+            changed in between.
+        LoadFailed: counts, hashes, options or indexes differ after loading.
+    """
+    verify(folder, manifest)
+    database.client.drop_database(database.name)
+    for archived in sorted(manifest.collections, key=lambda archived: -archived.bytes):
+        load_collection(folder, archived, database, report=report)
+    prove(folder, manifest, database)
+
+
+def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> None:
+    """Compare a database with the archive that was loaded into it.
+
+    Raises:
+        LoadFailed: naming the collections that differ, and in what.
+    """
+    made = list_collections(database)
+    hashes = collection_hashes(database, made)
+    differing = []
+    for archived in manifest.collections:
+        if archived.name not in made:
+            differing.append(f"{archived.name} is missing")
+            continue
+        # An archive that somebody else dumped has no hashes.
+        was = State(archived.describe(), archived.documents, archived.hash or None)
+        documents = database[archived.name].count_documents({})
+        loaded = State(made[archived.name], documents, hashes.get(archived.name))
+        differing += [f"{archived.name} has {difference}" for difference in compare_collections(was, loaded)]
+    differing += [
+        f"{name} was not in it" for name in made.keys() - {archived.name for archived in manifest.collections}
+    ]
+    if differing:
+        raise LoadFailed(
+            f"The archive {folder} was loaded, and what came out is not what was dumped: {'; '.join(differing)}. Re-execute "
+            "the run from `dump`."
+        )
+
+
+def create(database: Database[Document], collection: Collection, name: str | None = None) -> None:
+    """Make an empty collection with the options of `collection`, called `name` where that is given.
+
+    Its indexes are for `create_indexes`, once the documents are in.
+    """
+    database.command("create", name or collection.name, **dict(collection.options))
+
+
+def create_indexes(database: Database[Document], collection: Collection, name: str | None = None) -> None:
+    """Make the indexes of `collection` on the collection `name`, all in one scan."""
+    # An index that compares by bytes is listed without a collation; made so, it would take the collection's own.
+    collation = {"collation": {"locale": "simple"}} if "collation" in collection.options else {}
+    indexes = [
+        {**collation, **{key: value for key, value in index.items() if key not in _INDEX_PLACE}}
+        for index in collection.indexes
+        # Both are made with the collection.
+        if index["name"] != "_id_" and not index.get("clustered")
+    ]
+    if indexes:
+        database.command("createIndexes", name or collection.name, indexes=indexes)
+
+
+def load_collection(
+    folder: Path, archived: ArchivedCollection, database: Database[Document], *, report: Report = silent
+) -> None:
+    """Load one collection of an archive into a database that does not have it, with the driver, without comparing it.
+
+    Raises:
+        ArchiveDamaged: its file changed after it was verified, or cannot be read.
+        LoadFailed: the server refused a document.
+    """
+    collection = archived.describe()
+    create(database, collection)
+    writer = RawWriter(database, collection.name)
+    path = folder / archived.file
+    try:
+        with path.open("rb") as opened:
+            file = HashedFile(opened)
+            for document in read_documents(file, path):
+                if writer.add(document):
+                    report(Progress(archived.name, writer.written, archived.documents))
+            writer.flush()
+            file.read_on()
+    except BulkWriteError as error:
+        raise LoadFailed(f"{archived.name} could not be loaded from {path}: {error}") from error
+    if (file.digest.hexdigest(), writer.written) != (archived.sha256, archived.documents):
+        raise ArchiveDamaged(
+            f"{path} changed after it was verified and while it was loaded. Find out who writes to it, and dump again."
+        )
+    report(Progress(archived.name, writer.written, archived.documents))
+    create_indexes(database, collection)
+
+
+def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:
+    """Each document of a file of an archive, as BSON.
+
+    Args:
+        file: at its start, gzipped.
+        path: where it is, for errors.
+
+    Raises:
+        ArchiveDamaged: if it is not gzipped, or ends within a document.
+    """
+    rest = b""
+    for chunk in _uncompress(file, path):
+        run = rest + chunk if rest else chunk
+        position = 0
+        length = len(run)
+        while length - position >= 4:
+            end = position + int.from_bytes(run[position : position + 4], "little")
+            if end > length or end <= position:
+                break
+            yield run[position:end]
+            position = end
+        rest = run[position:]
+        if len(rest) > _LONGEST_DOCUMENT:
+            raise ArchiveDamaged(f"{path} holds something longer than any document. Dump again.")
+    if rest:
+        raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")
+
+
+def file_may_hold_empty_timestamp(path: Path) -> bool:
+    """`may_hold_empty_timestamp` of a file of an archive.
+
+    Raises:
+        ArchiveDamaged: if it is not gzipped.
+    """
+    rest = b""
+    with path.open("rb") as opened:
+        for chunk in _uncompress(HashedFile(opened), path):
+            run = rest + chunk
+            if may_hold_empty_timestamp(run):
+                return True
+            # Keep what could be the beginning of one: a field's name holds no zeros, and they follow it.
+            rest = run[run.rstrip(b"\0").rfind(b"\0") + 1 :]
+    return False
+
+
+def _uncompress(file: HashedFile, path: Path) -> Iterator[bytes]:
+    try:
+        with igzip.IGzipFile(fileobj=file, mode="rb") as uncompressed:
+            while chunk := uncompressed.read(_READ_BYTES):
+                yield chunk
+    except _NOT_GZIPPED as error:
+        raise ArchiveDamaged(f"{path} cannot be uncompressed: {error}. Dump again.") from error

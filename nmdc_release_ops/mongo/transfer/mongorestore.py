@@ -1,0 +1,152 @@
+"""The engine `mongo-tools`: loading and staging with `mongorestore`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
+from nmdc_release_ops.mongo.server.collections import Collection
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Report, silent
+from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp, read_raw
+from nmdc_release_ops.mongo.transfer.archive import Manifest, verify
+from nmdc_release_ops.mongo.transfer.file_names import reads_back
+from nmdc_release_ops.mongo.transfer.load import LoadFailed, file_may_hold_empty_timestamp, load, load_collection, prove
+from nmdc_release_ops.mongo.transfer.stage import Staged, stage, stage_with
+
+EXACTLY = [
+    # In the order in which they were dumped, as capped collections need it, and no further after the first error.
+    "--maintainInsertionOrder",
+    # What is written has been in such a collection before, whatever its rules say now.
+    "--bypassDocumentValidation",
+]
+"""Options that restore exactly what was dumped, or fail."""
+
+
+def load_with_mongorestore(
+    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, report: Report = silent, tell: Tell
+) -> None:
+    """Load a whole archive into `database`, which is emptied first, with `mongorestore`, and prove that it is the same.
+
+    What `mongorestore` would not restore exactly is loaded with the driver. If a file changes between its verification and
+    the moment when `mongorestore` reads it, counts and hashes differ.
+
+    Args:
+        uri: of the server that `database` is on.
+        report: gets the driver's progress.
+        tell: gets what `mongorestore` logs.
+
+    Raises:
+        ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then.
+        LoadFailed: `mongorestore` failed, or counts, hashes, options or indexes differ after loading.
+    """
+    if misread := [one.name for one in manifest.collections if not reads_back(one.metadata_file, one.name)]:
+        tell(
+            f"The archive is loaded with the driver: mongorestore would restore {', '.join(misread)} under other names, because "
+            "of the names of their files."
+        )
+        load(folder, manifest, database, report=report)
+        return
+    verify(folder, manifest)
+    for_driver = [one for one in manifest.collections if file_may_hold_empty_timestamp(folder / one.file)]
+    database.client.drop_database(database.name)
+    if len(for_driver) < len(manifest.collections):
+        arguments = load_arguments(manifest.database, database.name, [one.name for one in for_driver], folder)
+        try:
+            run(Invocation(MONGORESTORE, arguments, uri), folder=folder.parent, tell=tell)
+        except ToolFailed as error:
+            raise LoadFailed(
+                f"The archive {folder} could not be loaded: {error}\nCorrect the cause and re-execute the run from "
+                "`migrate`."
+            ) from error
+    for one in for_driver:
+        tell(f"{one.name} is loaded with the driver: {_EMPTY_TIMESTAMP}.")
+        load_collection(folder, one, database, report=report)
+    prove(folder, manifest, database)
+
+
+# Servers before 6.0.17, 7.0.13 and 8.0 have no option to keep them. There `mongorestore` inserts each such document by
+# itself, before others that precede it and without bypassing validation, and updates it afterwards. Versions of
+# `mongorestore` before 100.12 let the server replace them by the present moment.
+_EMPTY_TIMESTAMP = "it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not restore exactly"
+
+
+def load_arguments(source: str, target: str, without: Iterable[str], folder: Path) -> list[str]:
+    """Arguments of `mongorestore` that load the database `source` of an archive as the database `target`.
+
+    Args:
+        without: collections that it does not load.
+    """
+    return [
+        *EXACTLY,
+        f"--nsInclude={escaped(source)}.*",
+        f"--nsFrom={escaped(source)}.*",
+        f"--nsTo={escaped(target)}.*",
+        *(f"--nsExclude={escaped(source)}.{escaped(name)}" for name in without),
+        "--gzip",
+        f"--dir={folder}",
+    ]
+
+
+def stage_with_mongorestore(
+    transformer: Database[Document],
+    transformer_uri: str,
+    origin: Database[Document],
+    origin_uri: str,
+    name: str,
+    expected_hash: str,
+    *,
+    folder: Path,
+    report: Report,
+    tell: Tell,
+) -> Staged:
+    """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
+
+    `mongodump` writes to `mongorestore` through a pipe: nothing is kept on disk, and in memory no more than the two
+    hold anyway. A temporary folder would take the room of the largest collection, and the time to write and read it.
+    A collection that `mongorestore` would not restore exactly is copied with the driver.
+
+    Args:
+        expected_hash: `dbHash` of the collection that was validated.
+        folder: where the files with the connection strings may be for as long as it lasts.
+        report: gets the driver's progress.
+        tell: gets what both log.
+
+    Raises:
+        StagingFailed: a tool failed, or counts, hash, options or indexes differ.
+    """
+
+    if any(may_hold_empty_timestamp(run) for run in read_raw(transformer[name])):
+        tell(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
+        return stage(transformer, origin, name, expected_hash, report=report)
+
+    def copy(source: Collection, staged_name: str) -> None:
+        take, put = copy_arguments(transformer.name, source.name, origin.name, staged_name)
+        run(
+            Invocation(MONGODUMP, take, transformer_uri),
+            Invocation(MONGORESTORE, put, origin_uri),
+            folder=folder,
+            tell=tell,
+        )
+
+    return stage_with(copy, transformer, origin, name, expected_hash)
+
+
+def copy_arguments(source: str, name: str, target: str, new_name: str) -> tuple[list[str], list[str]]:
+    """What to tell `mongodump` and `mongorestore` to copy one collection to another database under another name."""
+    return (
+        [f"--db={source}", f"--collection={name}", "--archive"],
+        [
+            *EXACTLY,
+            f"--nsInclude={escaped(source)}.{escaped(name)}",
+            f"--nsFrom={escaped(source)}.{escaped(name)}",
+            f"--nsTo={escaped(target)}.{escaped(new_name)}",
+            "--archive",
+        ],
+    )
+
+
+def escaped(name: str) -> str:
+    """A name as it is written in a pattern of `mongorestore`, where an asterisk stands for anything."""
+    return name.replace("\\", "\\\\").replace("*", "\\*")

@@ -1,0 +1,267 @@
+"""Schema environments: one virtual environment per schema release, made once and reused ever after."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from nmdc_release_ops.files import writing
+from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.packages.candidate import Candidate, requirements_of
+from nmdc_release_ops.schema.packages.package import spec
+from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
+from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
+from nmdc_release_ops.schema.uv import python, run_uv
+from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+
+PACKAGES = "packages.json"
+BYTES = 250_000_000
+"""About what an environment takes on disk."""
+# What validation needs beside the release itself: exact versions, since verdicts of the fast pass are compared with
+# LinkML's for these. refscan would hold back what linkml needs, and its library works without what it requires of it.
+JUDGING = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
+JUDGING_ALONE = ("refscan==0.4.4",)
+NOT_WRITTEN = 74
+"""Exit code of a worker that could not write a file. The same as `EXIT_CODE` in `worker/disk.py`, which cannot be imported
+here."""
+_VERIFIED = "verified"
+_CHECK_SECONDS = 120
+_SIDE_BY_SIDE = 4
+_SECONDS_A_DAY = 24 * 60 * 60
+# Runs inside the environment: whatever is printed on the last line is the version that would be used.
+_CHECK = (
+    "import dagster_pipes, importlib.metadata, jsonschema_rs, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
+    "import refscan.lib.helpers; "
+    "print(importlib.metadata.version('nmdc-schema'))"
+)
+# The schema folder goes to the end of the path, so that nothing of ours can stand in for what the release needs.
+_BOOTSTRAP = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+)
+
+
+class EnvironmentBroken(SchemaError):
+    """An environment was made, and does not work."""
+
+
+@dataclass(frozen=True)
+class SchemaEnvironment:
+    """The environment of a schema release.
+
+    Attributes:
+        packages: name and exact version of everything installed in it.
+    """
+
+    release: SchemaVersion | Candidate
+    path: Path
+    packages: dict[str, str]
+
+    @property
+    def python(self) -> Path:
+        return self.path / "bin" / "python"
+
+    @property
+    def schema_version(self) -> str:
+        """What the nmdc-schema in it calls itself: "11.25"; of a candidate, anything."""
+        return self.packages["nmdc-schema"]
+
+
+class SchemaEnvironments:
+    """Environments of schema releases below a folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "environments"
+        self._packages = home / "packages"
+
+    def prepare(self, release: SchemaVersion | Candidate) -> SchemaEnvironment:
+        """The environment of a release, made where there is none yet, made again where it does not work.
+
+        Raises:
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken.
+        """
+        folder = self._folder / str(release)
+        with writing(folder), lock(folder) as lock_file:
+            os.utime(lock_file)
+            if _fault(folder, release) is not None:
+                self._make(folder, release)
+        return SchemaEnvironment(release, folder, json.loads((folder / PACKAGES).read_text()))
+
+    def prepare_all(self, releases: Iterable[SchemaVersion | Candidate]) -> dict[str, SchemaEnvironment]:
+        """The environments of several releases by their names, prepared side by side.
+
+        Raises:
+            PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken: the first of them.
+        """
+        wanted = {str(release): release for release in releases}
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            try:
+                return dict(zip(wanted, pool.map(self.prepare, wanted.values()), strict=True))
+            except BaseException:
+                # Those that have not been begun need not be any more.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def prune(self, days: float) -> list[str]:
+        """Remove the environments that nobody has asked for in so many days; return their names.
+
+        The package index has them still, but a candidate's has to be built again.
+
+        Raises:
+            OSError: one could not be removed; it is tried again the next time.
+        """
+        removed = []
+        for name, last_used in self.listed():
+            folder = self._folder / name
+            if time.time() - last_used < days * _SECONDS_A_DAY:
+                continue
+            try:
+                with lock(folder, wait=False):
+                    shutil.rmtree(folder)
+                    if name.startswith("candidate-"):
+                        shutil.rmtree(self._packages / name, ignore_errors=True)
+            except BlockingIOError:
+                # Somebody is about to use it.
+                continue
+            removed.append(name)
+        return removed
+
+    def listed(self) -> Iterator[tuple[str, float]]:
+        """Name of each environment, and when it was last asked for, in seconds since 1970."""
+        for folder in sorted(self._folder.glob("[!.]*")):
+            lock_file = lock_of(folder)
+            yield folder.name, (lock_file if lock_file.exists() else folder).stat().st_mtime
+
+    def _make(self, folder: Path, release: SchemaVersion | Candidate) -> None:
+        with made_aside(folder) as aside:
+            run_uv(
+                ["venv", "--relocatable", "--allow-existing", "--python", python(), str(aside)], what="an environment"
+            )
+            interpreter = str(aside / "bin" / "python")
+            candidate = self._packages / release.name if isinstance(release, Candidate) else None
+            # By default uv links to its cache: code that writes to a file here would change that file in every
+            # environment on the machine, and making this one anew would not mend it.
+            install = ["pip", "install", "--compile-bytecode", "--link-mode", "copy", "--python", interpreter]
+            run_uv(
+                [*install, *_ours(), "--requirements", "-"],
+                what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
+                requirements="\n".join(requirements_of(candidate) if candidate else [spec(_published(release))]) + "\n",
+            )
+            run_uv([*install, "--no-deps", *JUDGING_ALONE], what=", ".join(JUDGING_ALONE))
+            if candidate is not None:
+                _copy_package(candidate, aside)
+            listed = json.loads(
+                run_uv(["pip", "list", "--python", interpreter, "--format", "json"], what="packages")[0]
+            )
+            (aside / PACKAGES).write_text(json.dumps({item["name"]: item["version"] for item in listed}, indent=2))
+            fault = _fault(aside, release)
+            if fault is not None:
+                raise EnvironmentBroken(
+                    f"The environment of nmdc-schema {release} was made and does not work: {fault} Try again, and if "
+                    "it stays so, tell the schema's maintainers."
+                )
+
+
+def worker_command(environment: SchemaEnvironment, task: str) -> list[str]:
+    """The command that runs the module `task` of `schema/worker` with the environment's Python."""
+    return [str(environment.python), "-P", "-c", _BOOTSTRAP, str(Path(__file__).parent.parent), f"worker.{task}"]
+
+
+def worker_environment(transformer_uri: str) -> dict[str, str]:
+    """Every variable that a worker gets, but for Dagster Pipes' own.
+
+    It is not a copy of ours: code of a schema release must see neither the origin's address nor its credentials.
+    """
+    return {
+        "NMDC_TRANSFORMER_URI": transformer_uri,
+        # Not the operator's own, where other credentials may lie.
+        "HOME": tempfile.gettempdir(),
+        "TMPDIR": tempfile.gettempdir(),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
+    """What is wrong with an environment; None where it works.
+
+    One that worked, and of which no file has changed since, works.
+    """
+    try:
+        packages = json.loads((folder / PACKAGES).read_text())
+        verified = folder / _VERIFIED
+        if verified.is_file() and verified.read_text() == _fingerprint(folder, release):
+            return None
+    except ValueError:
+        return f"its {PACKAGES} cannot be read."
+    except OSError as error:
+        return f"it is not complete: {error}."
+    for name, _, version in (pin.partition("==") for pin in (*_ours(), *JUDGING_ALONE)):
+        if version and packages.get(name) != version:
+            return f"it does not hold {name} {version}."
+    fault = _fault_in_use(folder, release, packages)
+    if fault is None:
+        (folder / _VERIFIED).write_text(_fingerprint(folder, release))
+    return fault
+
+
+def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: dict[str, str]) -> str | None:
+    """What is wrong with an environment when its Python is started and imports what a worker needs."""
+    try:
+        done = run_to_end(
+            [str(folder / "bin" / "python"), "-P", "-c", _CHECK], env=worker_environment(""), seconds=_CHECK_SECONDS
+        )
+    except (OSError, TookTooLong) as error:
+        return f"its Python does not run: {error}."
+    if done.code != 0:
+        return f"it cannot be imported: {done.errors.strip().splitlines()[-1:]}."
+    found = done.output.strip().rpartition("\n")[2]
+    if isinstance(release, Candidate):
+        return None if found == packages.get("nmdc-schema") else f"it holds version {found}."
+    try:
+        return None if SchemaVersion.parse(found) == release else f"it holds version {found}."
+    except InvalidSchemaVersion:
+        return f"it does not say which release it holds, but {found!r}."
+
+
+def _fingerprint(folder: Path, release: SchemaVersion | Candidate) -> str:
+    """Changes when a file of the environment, or the Python it was made from, does."""
+    digest = hashlib.sha256("\n".join([str(release), *_ours(), *JUDGING_ALONE]).encode())
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(root, name)
+            if path.parent == folder and name == _VERIFIED:
+                continue
+            found = path.lstat()
+            digest.update(f"{path.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    interpreter = (folder / "bin" / "python").stat()
+    digest.update(f"{interpreter.st_size}\0{interpreter.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _copy_package(package: Path, environment: Path) -> None:
+    (destination,) = environment.glob("lib/python*/site-packages")
+    for part in package.iterdir():
+        if part.is_dir() and part.name != "bin":
+            shutil.copytree(part, destination / part.name, dirs_exist_ok=True)
+
+
+def _published(release: SchemaVersion | Candidate) -> SchemaVersion:
+    if isinstance(release, Candidate):
+        raise TypeError("a candidate is not published")
+    return release
+
+
+def _ours() -> list[str]:
+    """What an environment needs to work with us."""
+    return [f"dagster-pipes=={installed_version('dagster-pipes')}", *JUDGING]

@@ -1,0 +1,242 @@
+"""A release candidate: a schema release that has not been published, from a branch, a wheel or a folder.
+
+Its package is built once and named for what is in it. A branch that moves, or a folder that is edited, is another
+candidate, and none is ever taken for a published release of the same version.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.packages.package import NAME, PackageUnreadable, SchemaPackage, unpack
+from nmdc_release_ops.schema.placing import lock
+from nmdc_release_ops.schema.version import SchemaVersion
+
+EXAMPLES = (
+    "nmdc-schema @ git+https://github.com/microbiomedata/nmdc-schema@a-branch, /a/folder/nmdc_schema-11.26.0-py3-none-any.whl, "
+    "or /a/folder/nmdc-schema"
+)
+_NAME = re.compile(r"candidate-[0-9a-f]{12}")
+_REFERENCE = re.compile(r"(?:nmdc[-_.]schema[ \t]*@[ \t]*)?(?P<url>[a-z+]+://\S+)", re.IGNORECASE | re.ASCII)
+# Excludes what uv, git or a shell would interpret: "$", braces, quotes, ";", backslashes.
+_PLAIN = re.compile(r"[!#%&()*+,./0-9:=?@A-Z\[\]_a-z~-]+", re.ASCII)
+_REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]*", re.ASCII)
+_FRAGMENT = re.compile(r"(?:subdirectory=[0-9A-Za-z_./-]+|sha256=[0-9a-f]{64})?", re.ASCII)
+_REQUIRED = re.compile(r"[0-9A-Za-z][^\\$`]*")
+_SCHEMES = {"git+https", "git+ssh", "git+file", "https", "file"}
+# What an installer writes about the installation, and not the package.
+_ABOUT_INSTALLING = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
+
+
+class InvalidSchemaSource(SchemaError, ValueError):
+    """A text that does not say where a release candidate is, or says too much."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A release candidate, by the name that its package and its environment have on disk."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The candidate of that name.
+
+        Raises:
+            ValueError: it is no name of a candidate.
+        """
+        if not _NAME.fullmatch(text):
+            raise ValueError(f"{text!r} is no name of a release candidate")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def release_named(name: str) -> SchemaVersion | Candidate:
+    """The published release, or the candidate, that calls itself so (`str`).
+
+    Raises:
+        InvalidSchemaVersion: neither is called so.
+    """
+    return Candidate(name) if _NAME.fullmatch(name) else SchemaVersion.parse(name)
+
+
+def require_source(text: str) -> str:
+    """What uv is to install for a `schema_source`: a direct reference, or the path of a wheel or folder.
+
+    Raises:
+        InvalidSchemaSource: it is neither, or holds credentials. The text of the error never repeats those.
+    """
+    source = text.strip()
+    if "$" in source:
+        raise InvalidSchemaSource(
+            "schema_source contains a dollar sign. uv would replace it by a variable of its environment, such as a password of "
+            "the package index, and send that. Write the address or path literally."
+        )
+    found = _REFERENCE.fullmatch(source)
+    if found is not None:
+        url = _require_plain(found["url"])
+        return f"{NAME} @ {url}" if not url.startswith("file:") else _require_local(_path_of(url))
+    path = Path(source)
+    if not path.is_absolute() or not source.isprintable():
+        raise InvalidSchemaSource(
+            f"schema_source is neither a direct reference nor an absolute path. Examples: {EXAMPLES}."
+        )
+    return _require_local(path)
+
+
+def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
+    """Build the package of a candidate, without its dependencies; return its name and the folder it was unpacked to.
+
+    Building runs the candidate's own build code, with none of our variables.
+
+    Args:
+        source: as `require_source` takes it.
+
+    Raises:
+        InvalidSchemaSource, PackageUnreadable, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
+    """
+    folder = home / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    requirement = require_source(source)
+    with tempfile.TemporaryDirectory(prefix=".candidate.", dir=folder) as scratch:
+        unpacked = Path(scratch) / "package"
+        # uv builds a folder anew only where it is told to, or its pyproject.toml changed.
+        anew = ("--refresh-package", NAME, "--reinstall-package", NAME)
+        unpack(requirement, unpacked, *anew, what="the release candidate of schema_source")
+        if not (unpacked / "nmdc_schema").is_dir():
+            raise PackageUnreadable("What schema_source leads to is no package of nmdc-schema.")
+        candidate = Candidate(f"candidate-{_digest(unpacked)[:12]}")
+        final = folder / candidate.name
+        with lock(final):
+            if not final.is_dir():
+                unpacked.rename(final)
+    return candidate, final
+
+
+def package_of(home: Path, name: str, version: SchemaVersion) -> SchemaPackage | None:
+    """The package of a candidate that was built before; None where it is no longer kept.
+
+    Args:
+        name: the candidate's.
+        version: of the data that it made.
+
+    Raises:
+        ValueError: the name is not a candidate's.
+    """
+    folder = home / "packages" / Candidate.parse(name).name
+    return SchemaPackage(version, folder) if folder.is_dir() else None
+
+
+def version_of(package: Path) -> SchemaVersion:
+    """The version that a candidate leads to: the last one that its migrators lead to.
+
+    What the package calls itself is often no version at all: of a branch it is made up from its commits.
+
+    Raises:
+        PackageUnreadable: it has no migrator.
+    """
+    # Of a package whose version is not known yet, only the migrators are read.
+    migrators = SchemaPackage(SchemaVersion.parse("0"), package).migrators()
+    found = [version for migrator in migrators if (version := migrator.to_version) is not None]
+    if not found:
+        raise PackageUnreadable("What schema_source leads to has no migrators, so that its version is not known.")
+    return max(found)
+
+
+def commit_of(package: Path) -> str:
+    """The commit that a candidate was built from, empty where it is not from git."""
+    for file in package.glob("nmdc_schema-*.dist-info/direct_url.json"):
+        return str(json.loads(file.read_text()).get("vcs_info", {}).get("commit_id", ""))
+    return ""
+
+
+def requirements_of(package: Path) -> list[str]:
+    """The requirements in a candidate's metadata.
+
+    Raises:
+        PackageUnreadable: there is no metadata, or a requirement that uv would read as an option or expand from its environment.
+    """
+    try:
+        (file,) = package.glob("nmdc_schema-*.dist-info/METADATA")
+        # Its headers end with the first empty line; a long description follows.
+        headers = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except (OSError, ValueError) as error:
+        raise PackageUnreadable(f"The package of schema_source does not say what it requires: {error}.") from None
+    found = [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
+    for requirement in found:
+        if not _REQUIRED.fullmatch(requirement) or not requirement.isprintable():
+            raise PackageUnreadable(
+                f"The package of schema_source requires {requirement[:80]!r}, which is not a valid requirement."
+            )
+    return found
+
+
+def _require_plain(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidSchemaSource(f"schema_source is not a valid address. Examples: {EXAMPLES}.") from None
+    scheme = parts.scheme.lower()
+    # "git@" is how everybody logs in by ssh; anything else there is somebody's name or token.
+    harmless = scheme == "git+ssh" and parts.username == "git" and parts.password is None
+    if parts.query or ("@" in parts.netloc and not harmless):
+        raise InvalidSchemaSource(
+            "schema_source holds a user, password, token or query. What is in a run's config is kept and shown: take it "
+            "for known to others, and have it revoked. Give git its credentials by its own configuration, and launch "
+            "again without them."
+        )
+    if scheme not in _SCHEMES:
+        raise InvalidSchemaSource(f"schema_source has to begin with one of: {', '.join(sorted(_SCHEMES))}.")
+    path, at, revision = parts.path.partition("@")
+    is_local = scheme in ("file", "git+file")
+    if (
+        not _PLAIN.fullmatch(url)
+        or not _FRAGMENT.fullmatch(parts.fragment)
+        or bool(host) == is_local
+        # git would read a leading hyphen as an option.
+        or (host or "").startswith("-")
+        or (at and not (scheme.startswith("git+") and _REVISION.fullmatch(revision)))
+        or not path.startswith("/")
+    ):
+        raise InvalidSchemaSource(
+            "schema_source is not a plain address: it contains a space, a quote, a second @, an option, or a fragment other than "
+            f"#subdirectory=. Examples: {EXAMPLES}."
+        )
+    return parts._replace(scheme=scheme).geturl()
+
+
+def _path_of(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _require_local(path: Path) -> str:
+    try:
+        is_wheel = path.suffix == ".whl" and path.is_file()
+        is_folder = any((path / name).is_file() for name in ("pyproject.toml", "setup.py"))
+        address = path.resolve().as_uri()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidSchemaSource(f"schema_source names a path that cannot be read: {error}.") from None
+    if not (is_wheel or is_folder):
+        raise InvalidSchemaSource(
+            f"schema_source names {path}, which is neither a wheel nor a folder with a pyproject.toml on the machine that runs "
+            "the release."
+        )
+    return f"{NAME} @ {address}"
+
+
+def _digest(package: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and path.name not in _ABOUT_INSTALLING and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(package)}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Runs migrators of the release on the transformer, one after the other.
+
+Parameters: `database`, `schema_version`, `migrators` (module names within `nmdc_schema.migrators`, in order).
+Messages: `migrator` after each, or `migrator_failed` and exit code 1.
+"""
+
+import importlib
+import inspect
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from dagster_pipes import PipesContext, open_dagster_pipes
+from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
+from pymongo.database import Database
+
+from ..disk import full_disk, run_main
+from ..messages import telling
+from ..parent import die_with_parent
+from ..release import require_version, transformer
+from .adapter import Outcome, make_adapter
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def main() -> int:
+    die_with_parent(os.getppid())
+    with open_dagster_pipes() as pipes, telling(pipes) as logger:
+        require_version(pipes.extras["schema_version"])
+        with transformer(pipes.extras["database"]) as database:
+            for name in pipes.extras["migrators"]:
+                if not _run(pipes, logger, database, name):
+                    return 1
+    return 0
+
+
+def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[str, Any]], name: str) -> bool:
+    """Run one migrator and report what came of it; tell whether it ended well."""
+    started = time.monotonic()
+    outcome = Outcome(progress=_progress(pipes, started))
+    try:
+        migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
+        origin, destination = migrator_class.get_origin_version(), migrator_class.get_destination_version()
+        pipes.log.info(f"{name}: from {origin} to {destination}")
+        adapter = make_adapter(database, MongoAdapter, outcome)
+        migrator = migrator_class(adapter=adapter, logger=logger)
+        migrator.upgrade(**_arguments(migrator.upgrade))
+    except Exception as error:
+        pipes.report_custom_message(
+            {
+                "kind": "migrator_failed",
+                "module": name,
+                "type": type(error).__name__,
+                "message": str(error),
+                "document": _described(outcome),
+                "disk": full_disk(error),
+                "traceback": traceback.format_exc(),
+            }
+        )
+        return False
+    seconds = time.monotonic() - started
+    pipes.log.info(f"{name}: done in {seconds:.1f} s, {sum(outcome.written.values()):,} documents written")
+    pipes.report_custom_message(
+        {
+            "kind": "migrator",
+            "module": name,
+            "from": origin,
+            "to": destination,
+            "seconds": seconds,
+            "written": dict(outcome.written),
+            "created": outcome.created,
+            "renamed": outcome.renamed,
+            "deleted": outcome.deleted,
+        }
+    )
+    return True
+
+
+def _arguments(upgrade: Any) -> dict[str, bool]:
+    """Newer migrators make a trial run unless told to commit; older ones know no such argument."""
+    return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
+
+
+def _progress(pipes: PipesContext, next_line: float) -> Callable[[str, int], None]:
+    """Says every few seconds how far a migrator has come."""
+
+    def progress(collection: str, documents: int) -> None:
+        nonlocal next_line
+        if time.monotonic() >= next_line + SECONDS_BETWEEN_LINES:
+            next_line = time.monotonic()
+            pipes.log.info(f"{collection}: {documents:,} documents read")
+
+    return progress
+
+
+def _described(outcome: Outcome) -> dict[str, str] | None:
+    if outcome.failed_at is None:
+        return None
+    collection, identifier = outcome.failed_at
+    return {"collection": collection, "id": str(identifier)}
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,31 @@
+"""Sends a notice when a run fails."""
+
+import dagster as dg
+
+from nmdc_release_ops.resources import Notices
+
+NOTICE_SECONDS = 30
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=NOTICE_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    monitor_all_code_locations=False,
+)
+def failure_notice(context: dg.RunFailureSensorContext, notices: Notices) -> dg.SkipReason | None:
+    """Sends a notice when a run fails, also one that was killed: what happened, and what to do."""
+    if not notices.are_wanted:
+        return dg.SkipReason("NMDC_NOTICE_WEBHOOK is not set.")
+    run = context.dagster_run
+    problem = notices.send(f"{run.job_name} failed (run {run.run_id}). {_what_failed(context)}")
+    return dg.SkipReason(f"The notice was not sent: {problem}.") if problem else None
+
+
+def _what_failed(context: dg.RunFailureSensorContext) -> str:
+    """Only what was written for people: any other error may hold what must not leave."""
+    for event in context.get_step_failure_events():
+        said = event.step_failure_data.user_failure_data
+        if said is not None and said.description:
+            return f"Step {event.step_key}: {said.description}"
+        return f"Step {event.step_key}: an error that nobody foresaw; see the run's page, and docs/runbook.md."
+    return "It was stopped before it could say why; see the run's page. Re-execute it from failure."

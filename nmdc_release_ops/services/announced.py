@@ -1,0 +1,89 @@
+"""Which schema release is the newest of those that GitHub lists."""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+from nmdc_release_ops.services.repository import GitHubRelease
+
+_MOST_ODD = 5
+_LONGEST_SHOWN = 40
+
+
+def _version(text: str) -> str:
+    return str(SchemaVersion.parse(text))
+
+
+VersionText = Annotated[str, AfterValidator(_version)]
+"""A version of the schema, in three numbers."""
+
+
+class Announced(BaseModel):
+    """A schema release that was published.
+
+    Attributes:
+        tag: as GitHub has it, "v11.25".
+        version: three numbers, "11.25.0".
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tag: str
+    version: VersionText
+    url: str
+
+    @property
+    def schema_version(self) -> SchemaVersion:
+        return SchemaVersion.parse(self.version)
+
+
+class Announcements(BaseModel):
+    """What a list of releases comes to.
+
+    Attributes:
+        newest: the highest version; None where there is none.
+        odd: a few of the tags that are no version, each with the reason.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    newest: Announced | None = None
+    odd: tuple[str, ...] = ()
+
+
+def announced(releases: Iterable[GitHubRelease], *, include_prereleases: bool) -> Announcements:
+    """The newest by version, not by date: a correction of an older version may be published later.
+
+    Drafts never count. A pre-release is one that is marked so, or whose version says so ("v11.25.0-rc.1").
+    """
+    newest: tuple[SchemaVersion, Announced] | None = None
+    odd: list[str] = []
+    for release in releases:
+        if release.draft:
+            continue
+        try:
+            version = version_of_tag(release.tag_name)
+        except InvalidSchemaVersion:
+            odd.append(f"{_shown(release.tag_name)} is no version")
+            continue
+        if (release.prerelease or version.is_prerelease) and not include_prereleases:
+            continue
+        if newest is None or version > newest[0]:
+            newest = version, Announced(tag=release.tag_name, version=str(version), url=release.html_url)
+    return Announcements(newest=newest[1] if newest else None, odd=tuple(odd[:_MOST_ODD]))
+
+
+def version_of_tag(tag: str) -> SchemaVersion:
+    """The version in a tag: "v11.25", "11.25.0", "v11.25.0-rc.1", and "v.7.4.11" of early days.
+
+    Raises:
+        InvalidSchemaVersion: there is none.
+    """
+    return SchemaVersion.parse(re.sub(r"^v\.(?=[0-9])", "v", tag))
+
+
+def _shown(tag: str) -> str:
+    return repr(tag if len(tag) <= _LONGEST_SHOWN else tag[:_LONGEST_SHOWN] + "...")

@@ -1,0 +1,58 @@
+"""GitHub's error messages, made fit to be shown: none of it is trusted."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from nmdc_release_ops.services.transport import Answer
+
+_LONGEST_MESSAGE = 300
+
+
+def said(answer: Answer) -> str:
+    """GitHub's own words, ": Not Found" or nothing."""
+    given = _document(answer)
+    message = given.get("message")
+    words = [message] if isinstance(message, str) else []
+    for error in given.get("errors") or [] if isinstance(given.get("errors"), list) else []:
+        if isinstance(error, Mapping):
+            words.append(
+                " ".join(error[key] for key in ("field", "code", "message") if isinstance(error.get(key), str))
+            )
+        elif isinstance(error, str):
+            words.append(error)
+    text = printable("; ".join(words))
+    return f": {text}" if text else ""
+
+
+def codes(answer: Answer) -> frozenset[str]:
+    """GitHub's error codes, such as "already_exists"."""
+    errors = _document(answer).get("errors")
+    if not isinstance(errors, list):
+        return frozenset()
+    return frozenset(
+        code for error in errors if isinstance(error, Mapping) and isinstance(code := error.get("code"), str)
+    )
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    try:
+        given = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def faults(error: ValidationError) -> str:
+    """Why an answer is not as documented: its first faults with their fields, "0.tag_name: Field required"."""
+    found = error.errors(include_url=False, include_input=False)
+    named = [f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}" for one in found[:5]]
+    return printable("; ".join(named))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, cut to a length that can be shown."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "..."

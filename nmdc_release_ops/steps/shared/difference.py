@@ -1,0 +1,69 @@
+"""How `migrate` shows what the migrators changed: in the log, on the run page, and on a page of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.difference.changes import ChangeSet
+from nmdc_release_ops.mongo.difference.difference import Difference, find_difference
+from nmdc_release_ops.mongo.difference.page import write_difference
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.transfer.archive import Manifest
+from nmdc_release_ops.records import ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.steps.shared.display import log_progress, table
+
+MOST_PATHS = 50
+"""Rows of the run page's table of changed paths; `difference.html` has more."""
+
+
+def show_difference(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    archive: Path,
+    manifest: Manifest,
+    database: Database[Document],
+    changes: ChangeSet,
+    home: ReleaseHome,
+) -> tuple[Difference, Path]:
+    """Compare the archive with the migrated database; log a line per collection; return what was found and its page.
+
+    Raises:
+        ArchiveDamaged, FileNotWritten.
+    """
+    read = {*changes.changed, *(rename.old for rename in changes.renamed if rename.changed)}
+    documents = sum(collection.documents for collection in manifest.collections if collection.name in read)
+    difference = find_difference(
+        archive, manifest, database, changes, report=log_progress(context, "compared", documents)
+    )
+    for collection in difference.collections:
+        context.log.info(f"{collection.describe()}.")
+    title = f"What changed in {plan.database} from schema {plan.from_version} to {plan.to_version}"
+    page = write_difference(home.attempt(plan, context.run_id), difference, title, f"Release {plan.release_id}")
+    context.log.info(f"What changed, with samples before and after: {page}")
+    return difference, page
+
+
+def describe_difference(difference: Difference, page: Path) -> dict[str, Any]:
+    """The difference as the run page shows it."""
+    paths = [(collection.counts.name, path) for collection in difference.collections for path in collection.paths]
+    most = sorted(paths, key=lambda pair: -pair[1].documents)[:MOST_PATHS]
+    return {
+        "documents changed": table(
+            {
+                "collection": counts.name,
+                "changed": counts.changed,
+                "added": counts.added,
+                "removed": counts.removed,
+                "unchanged": counts.unchanged,
+            }
+            for counts in (collection.counts for collection in difference.collections)
+        ),
+        "paths changed": table(
+            {"collection": name, "path": path.change.place, "change": path.change.what, "documents": path.documents}
+            for name, path in most
+        ),
+        "difference": dg.MetadataValue.path(str(page)),
+    }

@@ -1,0 +1,62 @@
+"""How figures are shown to people: tables, sizes, durations and lines of progress."""
+
+import time
+from collections.abc import Iterable, Mapping
+from threading import Lock
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.server.progress import Progress, Report
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def table(rows: Iterable[Mapping[str, str | int | float | bool | None]]) -> dg.MetadataValue:
+    """Rows of equal keys as a table of the run page; a plain word where there are none."""
+    records = [dg.TableRecord({key: "" if value is None else value for key, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
+
+
+def size(number_of_bytes: float) -> str:
+    """Bytes in the unit that suits them, powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number_of_bytes < 1000:
+            return f"{number_of_bytes:.0f} {unit}" if unit == "B" else f"{number_of_bytes:.1f} {unit}"
+        number_of_bytes /= 1000
+    return f"{number_of_bytes:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def log_progress(context: dg.OpExecutionContext, verb: str, total: int) -> Report:
+    """A report that logs at most a line every few seconds: how many documents of all, and of which collection.
+
+    Args:
+        verb: what is done to them, "dumped".
+        total: documents of all collections together.
+    """
+    done: dict[str, int] = {}
+    lock = Lock()
+    next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def report(progress: Progress) -> None:
+        nonlocal next_line
+        with lock:
+            done[progress.collection] = progress.done
+            if time.monotonic() < next_line:
+                return
+            next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            everything = sum(done.values())
+        context.log.info(
+            f"{verb} {everything:,} of {max(total, everything):,} documents "
+            f"({progress.collection}: {progress.done:,} of {progress.total:,})"
+        )
+
+    return report

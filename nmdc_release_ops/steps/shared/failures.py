@@ -1,0 +1,116 @@
+"""Errors as the operator reads them on the run page: what happened, what state the origin is in, what to do next."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+
+from nmdc_release_ops.files import FileNotWritten, writing
+from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.connection import naming_failures
+from nmdc_release_ops.release_home import HomeUnusable
+from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, RecordChanged, RecordMissing
+from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.services.errors import ServiceError
+
+
+class PlanRefused(Exception):
+    """A release cannot be made, for one or more reasons."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"- {problem}" for problem in problems) if len(problems) > 1 else problems[0])
+
+
+class DatabaseNotReleased(Exception):
+    """The database does not conform to the schema version for which the Runtime was to be deployed."""
+
+
+class MigratorFailed(Exception):
+    """A migrator of the schema release raised."""
+
+
+class MigratorTimedOut(Exception):
+    """A migrator of the schema release took longer than it may."""
+
+
+class ValidationTimedOut(Exception):
+    """Validation took longer than `validation_timeout`."""
+
+
+class DocumentsInvalid(Exception):
+    """Documents of the migrated database do not conform to the schema.
+
+    Attributes:
+        metadata: what the run page shows with the failure.
+    """
+
+    def __init__(self, text: str, metadata: Mapping[str, dg.MetadataValue]) -> None:
+        self.metadata = metadata
+        super().__init__(text)
+
+
+class WorkerDied(Exception):
+    """A worker process ended without saying why."""
+
+
+FORESEEN: tuple[type[Exception], ...] = (
+    MongoError,
+    SchemaError,
+    ServiceError,
+    ConfigurationInvalid,
+    ConfigurationMissing,
+    FileNotWritten,
+    HomeUnusable,
+    RecordChanged,
+    RecordMissing,
+    LineageBroken,
+    ArchiveReplaced,
+    CollectionsDisagree,
+    PlanRefused,
+    DatabaseNotReleased,
+    MigratorFailed,
+    MigratorTimedOut,
+    ValidationTimedOut,
+    DocumentsInvalid,
+    WorkerDied,
+)
+
+
+def runbook_entry(error: Exception) -> str:
+    """Where to read on."""
+    return f"More: docs/runbook.md, {type(error).__name__}."
+
+
+@contextmanager
+def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
+    """Turn foreseen errors into failures with a message for the operator; others keep their stack trace.
+
+    Args:
+        describe_state: called when the step fails; returns the state of the origin, or of whatever the step works on.
+
+    Raises:
+        dagster.Failure: with the error's text and the state.
+    """
+    try:
+        # Catches errors of the driver that no resource has named, and a full disk, whatever was being written.
+        with naming_failures("server"), writing():
+            yield
+    except FORESEEN as error:
+        state = _describe(describe_state)
+        raise dg.Failure(
+            description=f"{error}\n\n{state}\n\n{runbook_entry(error)}",
+            metadata={"error": type(error).__name__, "origin": state, **getattr(error, "metadata", {})},
+            allow_retries=False,
+        ) from error
+
+
+def _describe(describe_state: Callable[[], str]) -> str:
+    try:
+        return describe_state()
+    except Exception as unforeseen:  # The step's own error must not be lost behind this one.
+        return (
+            f"The state of the origin could not be looked up ({type(unforeseen).__name__}: {unforeseen}). Launch the job "
+            "`unfreeze`: it says who holds the origin."
+        )

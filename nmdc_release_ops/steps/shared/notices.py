@@ -1,0 +1,42 @@
+"""Notices to the people concerned, as a release goes on. They can be late or lost, and never fail a release."""
+
+import dagster as dg
+
+from nmdc_release_ops.records import FreezeLease, FreezeWindow, ReleasePlan
+from nmdc_release_ops.resources import Notices
+from nmdc_release_ops.steps.shared.display import duration, size
+
+
+@dg.success_hook(required_resource_keys={"notices"})
+def tell_progress(context: dg.HookContext) -> None:
+    """Send a notice when a release is planned, when the origin is frozen, and when it is thawed and the release done."""
+    notices: Notices = context.resources.notices
+    text = _text(context) if notices.are_wanted else None
+    if text is None:
+        return
+    problem = notices.send(f"{text} (run {context.run_id})")
+    if problem:
+        context.log.warning(f"A notice was not sent: {problem}. The release goes on.")
+
+
+def _text(context: dg.HookContext) -> str | None:
+    record = context.op_output_values.get("result")
+    if isinstance(record, ReleasePlan):
+        warnings = f" Warnings: {' '.join(record.warnings)}" if record.warnings else ""
+        return (
+            f"NMDC release planned: schema {record.from_version} -> {record.to_version}, {len(record.migrators)} migrators, "
+            f"{record.documents:,} documents, {size(record.bytes)}. The origin is frozen next.{warnings}"
+        )
+    if isinstance(record, FreezeLease):
+        return f"The NMDC database is frozen for release {record.release_id}: it can be read, and not written to."
+    if isinstance(record, FreezeWindow):
+        name = record.freezes[-1].release_id if record.freezes else "the release"
+        return (
+            f"The NMDC database can be written to again; writes were blocked for {duration(record.seconds)}. "
+            f"Release {name} succeeded."
+        )
+    if context.step_key == "deploy":
+        return "The NMDC Runtime was deployed."
+    if context.step_key == "roll_back":
+        return "The last release of the NMDC database was rolled back, and the database can be written to."
+    return None

@@ -1,0 +1,144 @@
+"""The state of the origin in sentences, for failed steps, the job `unfreeze` and the watchdog."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from pymongo.errors import PyMongoError
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.origin_state import OriginState, read_origin_state
+from nmdc_release_ops.mongo.server.connection import ServerUnreachable
+from nmdc_release_ops.mongo.state.heartbeat import lease_of
+from nmdc_release_ops.mongo.state.journal import Journal, State
+from nmdc_release_ops.mongo.state.lease import Lease, Strategy
+from nmdc_release_ops.resources import ConfigurationMissing, OriginResource
+
+FINISH_OR_UNDO = "Re-execute the run from `restore` to finish the swap, or launch the job `rollback` to undo it."
+FINISH_ROLLBACK = "Launch the job `rollback` to finish undoing it."
+
+
+def origin_lookup(origin: OriginResource, run_id: str, release_id: str | None = None) -> Callable[[], str]:
+    """A function for `explain_failures` that looks up the origin's state when a step fails."""
+    return partial(look_up_origin, origin, run_id, release_id)
+
+
+def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None = None) -> str:
+    """Describe the state of the origin now; for a run that has failed.
+
+    Args:
+        release_id: the run's release, where that is known.
+    """
+    try:
+        with origin.connect() as connected:
+            state = read_origin_state(connected.client, connected.database.name, release_id)
+    except ConfigurationMissing:
+        return f"The state of the origin cannot be looked up without its address. {describe_own_lease(run_id)}"
+    except ServerUnreachable:
+        return f"The origin does not answer, so its state cannot be determined. {describe_own_lease(run_id)}"
+    except (MongoError, PyMongoError) as error:
+        return f"The state of the origin cannot be determined: {error} {describe_own_lease(run_id)}"
+    said = [describe_origin(state, run_id)]
+    if state.lease is None and release_id is not None and not state.is_swap_under_way:
+        said.append(_describe_swap(state.journal))
+    if state.lease is not None and state.lease.run_id == run_id and not state.is_swap_under_way:
+        said.append("This run thaws it now; its next log lines say so.")
+    return " ".join(said)
+
+
+def describe_origin(state: OriginState, run_id: str) -> str:
+    """Who holds the origin, whether others can write to it, how far a swap is, and the action to take.
+
+    Args:
+        run_id: of the run to call "this run".
+    """
+    if state.lease is None:
+        return _describe_unheld(state)
+    said = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
+    if state.journal and state.journal.is_under_way:
+        if _is_frozen(state, state.lease):
+            said += ["It stays frozen on purpose.", _finish(state.journal)]
+        else:
+            said += [_finish(state.journal), "Do it at once."]
+    return " ".join(said)
+
+
+def describe_own_lease(run_id: str) -> str:
+    """What this process knows about its run's lease when the origin does not answer."""
+    lease = lease_of(run_id)
+    if lease is None:
+        return "This run does not hold it."
+    return (
+        f"This run took its lease at {_moment(lease.taken_at)}. If it is still frozen, the sensor frozen_origin_watchdog thaws "
+        "it within half a minute of its answering again, unless a swap was begun; so does the job `unfreeze`."
+    )
+
+
+def _describe_unheld(state: OriginState) -> str:
+    if state.demoted_by is not None:
+        return (
+            f"Release {state.demoted_by} made users and roles read-only, and no longer holds a lease. Launch the job `unfreeze` "
+            "to put them back."
+        )
+    frozen = "The origin is not frozen: no release holds it."
+    if state.is_write_blocked and state.about_to_block is not None:
+        frozen = (
+            f"Release {state.about_to_block} blocked writes to the origin after its lease was given back. Launch the job "
+            "`unfreeze` to allow them again."
+        )
+    elif state.is_write_blocked:
+        frozen = (
+            "Writes to the origin are blocked, but no release holds it: somebody else blocked them, so releases do not lift the "
+            "block. Find out who did it, and lift it with setUserWriteBlockMode."
+        )
+    if state.journal is None or not state.journal.is_under_way:
+        return frozen
+    seen = "Users see the swap half done, and can write to it."
+    return f"{frozen} {_describe_swap(state.journal)} {seen} {_finish(state.journal)} Do it at once."
+
+
+def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
+    who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
+    held = f"The origin has been held by {who} since {_moment(lease.taken_at)}"
+    if lease.thawing:
+        return f"{held}, and is being thawed."
+    if lease.strategy is Strategy.NONE:
+        return f"{held}; nobody is prevented from writing, because it has no authorization."
+    if lease.frozen_at is None:
+        return f"{held}; freezing was begun and is not finished."
+    if not _is_frozen(state, lease):
+        return f"{held}, and somebody lifted the freeze: users can write to it."
+    return f"The origin has been frozen by {who} since {_moment(lease.frozen_at)}."
+
+
+def _is_frozen(state: OriginState, lease: Lease) -> bool:
+    match lease.strategy:
+        case Strategy.WRITE_BLOCK:
+            return lease.frozen_at is not None and state.is_write_blocked is not False
+        case Strategy.DEMOTE_ROLES:
+            return lease.frozen_at is not None and state.demoted_by == lease.release_id
+        case Strategy.NONE:
+            return False
+
+
+def _describe_swap(journal: Journal | None) -> str:
+    if journal is None:
+        return "No swap was begun. The origin's data are unchanged."
+    name = f"swap of release {journal.release_id}"
+    match journal.state:
+        case State.SWAPPING:
+            return f"The {name} was begun: {journal.made} of its {len(journal.moves)} moves are on record as made."
+        case State.SWAPPED:
+            return f"The {name} is complete: the database is at schema {journal.to_version}."
+        case State.ROLLING_BACK:
+            return f"Undoing the {name} was begun and is not finished."
+        case State.ROLLED_BACK:
+            return f"The {name} was undone: the database is at schema {journal.from_version}."
+
+
+def _finish(journal: Journal) -> str:
+    return FINISH_ROLLBACK if journal.state is State.ROLLING_BACK else FINISH_OR_UNDO
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,110 @@
+"""What `unfreeze` removes when a release is complete, and what it keeps."""
+
+from collections.abc import Callable
+
+import dagster as dg
+from pymongo.errors import PyMongoError
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.identity import identify_server
+from nmdc_release_ops.mongo.state.journal import journals_in_force, newest_journal
+from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.records import ReleasePlan
+from nmdc_release_ops.release_home import ReleaseHome, Swapped, origin_name
+from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource, SchemaReleases, TransformerResource
+from nmdc_release_ops.steps.shared.display import size
+
+ENVIRONMENT_DAYS = 90
+"""A schema environment that no release has used for this many days is removed; it is made again when it is needed."""
+
+
+def remove_what_is_superseded(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    origin: OriginResource,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+    schema: SchemaReleases,
+) -> None:
+    """Remove large files that are no longer needed; log which, and how much space that freed. Errors are only logged."""
+    _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home))
+    _try(context, "schema environments out of use", lambda: _remove_environments(context, schema))
+    _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
+
+
+def _remove_scratch(context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHome) -> None:
+    context.log.info(f"Removed the transformer's files: {size(home.remove_scratch(plan))}.")
+
+
+def _remove_environments(context: dg.OpExecutionContext, schema: SchemaReleases) -> None:
+    if removed := schema.environments.prune(ENVIRONMENT_DAYS):
+        context.log.info(
+            f"Removed schema environments that were not used in {ENVIRONMENT_DAYS} days: {', '.join(removed)}."
+        )
+
+
+def _remove_archives(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    origin: OriginResource,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+) -> None:
+    if unassigned := home.unassigned():
+        context.log.info(
+            f"{home.path / 'releases'} holds {len(unassigned)} releases of an earlier version, which did not record the origin. "
+            "They are never removed automatically: remove by hand those that you do not need."
+        )
+    if plan.origin is None:
+        return
+    with origin.connect() as connected:
+        present = identify_server(connected.client, connected.uri)
+        if origin_name(present, connected.database.name) != origin_name(plan.origin, plan.database):
+            context.log.warning(
+                "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB has changed since the release was planned."
+            )
+            return
+        _remove_archives_of(context, plan, connected, home, transformer)
+
+
+def _remove_archives_of(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    origin: Origin,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+) -> None:
+    in_force = journals_in_force(origin.client, plan.database)
+    swapped = Swapped(
+        tuple(journal.release_id for journal in in_force), in_force[0].swapped_cluster_time if in_force else None
+    )
+    superseded = home.superseded(plan, swapped, plan.keep_archives)
+    over = [release_id for release_id in home.release_ids(plan) if release_id in {*superseded, *swapped.release_ids}]
+    databases = transformer.find_databases(plan, over)
+    for release_id in over:
+        with home.claim(plan, release_id) as is_free:
+            # Checked for each: another release can begin at any time.
+            if not is_free or release_id in _needed(origin, plan):
+                continue
+            if release_id in databases:
+                transformer.drop_databases(plan, release_id)
+                context.log.info(f"Dropped the transformer's databases of release {release_id}.")
+            if release_id in superseded and (freed := home.remove_large_files(plan, release_id)):
+                why = "an older one" if release_id in swapped.release_ids else "it was never swapped in"
+                context.log.info(
+                    f"Removed the archive of release {release_id} ({why}): {size(freed)}. Its reports and its manifest stay."
+                )
+
+
+def _needed(origin: Origin, plan: ReleasePlan) -> set[str]:
+    """This release; the one that holds the origin; and the last that began its swap, whose archive is the last resort should
+    its previous generation be lost."""
+    lease, last = current_lease(origin.client), newest_journal(origin.client, plan.database)
+    return {plan.release_id, *([lease.release_id] if lease else []), *([last.release_id] if last else [])}
+
+
+def _try(context: dg.OpExecutionContext, what: str, remove: Callable[[], None]) -> None:
+    try:
+        remove()
+    except (OSError, MongoError, PyMongoError, ConfigurationMissing) as error:
+        context.log.warning(f"Could not remove all of {what}: {error}. The next release tries again.")

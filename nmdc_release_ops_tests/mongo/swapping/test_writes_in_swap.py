@@ -1,0 +1,153 @@
+"""What somebody who bypasses the freeze writes while a swap is going on, or has stopped half way, is not lost silently."""
+
+from typing import Any
+
+import pytest
+
+from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked, read_journal
+from nmdc_release_ops.mongo.state.lease import Strategy
+from nmdc_release_ops.mongo.state.written import Fate
+from nmdc_release_ops.mongo.swapping import moves as moves_module
+from nmdc_release_ops.mongo.swapping import rollback, swap
+from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
+from nmdc_release_ops_tests.mongo.swapping.test_rollback import Stopped, release, roll_back, state_of
+from nmdc_release_ops_tests.mongo.swapping.test_swap import (
+    RUN,
+    client,
+    migrate,
+    origin,
+    prepare,
+    stage_all,
+    transformer,
+)
+
+__all__ = ["client", "origin", "transformer"]  # fixtures
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, module: Any, moves: int) -> None:
+    """Make `module` stop when it has made so many moves."""
+    made = 0
+
+    def make(database: Any, move: Move) -> None:
+        nonlocal made
+        if made == moves:
+            raise Stopped
+        made += 1
+        moves_module.make(database, move)
+
+    monkeypatch.setattr(module, "make", make)
+
+
+def begin_swap(origin: Any, transformer: Any) -> Journal:
+    changes = migrate(transformer)
+    stage_all(transformer, origin, changes)
+    return prepare(origin, changes)
+
+
+def half_swap(origin: Any, transformer: Any, moves: int) -> Journal:
+    journal = begin_swap(origin, transformer)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, swap, moves)
+        with pytest.raises(Stopped):
+            swap.perform_swap(origin, journal, RUN)
+    return journal
+
+
+@pytest.mark.parametrize(("moves", "name"), [(0, "changed_set"), (2, "gone_set"), (2, "moved_set")])
+def test_a_resumed_swap_refuses_where_what_it_would_swap_out_was_written_to(
+    origin: Any, transformer: Any, moves: int, name: str
+) -> None:
+    journal = half_swap(origin, transformer, moves)
+    origin[name].insert_one({"_id": "acknowledged", "version": 1})
+    with pytest.raises(SwapBlocked, match=f"{name} was written to since the swap .* launch `rollback`"):
+        swap.perform_swap(origin, journal, RUN)
+    roll_back(origin)
+    assert origin[name].find_one("acknowledged") is not None
+
+
+def test_a_write_just_before_the_rename_is_told_when_the_swap_is_over(
+    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = begin_swap(origin, transformer)
+    make = moves_module.make
+
+    def write_and_make(database: Any, move: Move) -> None:
+        if move.source == "changed_set":
+            database.changed_set.insert_one({"_id": "acknowledged", "version": 1})
+        make(database, move)
+
+    monkeypatch.setattr(swap, "make", write_and_make)
+    told: list[str] = []
+    done = swap.perform_swap(origin, journal, RUN, tell=told.append)
+    assert origin[PREVIOUS + "changed_set"].find_one("acknowledged") is not None
+    (said,) = told
+    assert said.startswith(f"{PREVIOUS}changed_set was written to while the swap was going on")
+    assert done.written_in_swap == [f"{PREVIOUS}changed_set"]
+
+
+def test_what_nobody_wrote_to_is_not_told(origin: Any, transformer: Any) -> None:
+    told: list[str] = []
+    done = swap.perform_swap(origin, begin_swap(origin, transformer), RUN, tell=told.append)
+    assert told == [] and done.written_in_swap == []
+
+
+@pytest.mark.parametrize(
+    "target", [PREVIOUS + "moved_set", "moved_and_changed_set"], ids=["in the middle", "at the end"]
+)
+def test_a_swap_stops_where_the_block_is_lifted_under_it(
+    origin: Any, transformer: Any, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a thaw that was suspended, and comes when the next run swaps."""
+    journal = begin_swap(origin, transformer)
+    make, leases = moves_module.make, origin.client[STATE_DATABASE].freeze_lease
+
+    def make_and_lift(database: Any, move: Move) -> None:
+        make(database, move)
+        if move.target == target:
+            # Nobody can be blocked where nobody logs in; this is how a lifted block looks.
+            leases.update_one({}, {"$set": {"strategy": Strategy.WRITE_BLOCK}})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "make", make_and_lift)
+        with pytest.raises(FreezeFailed, match="lifted the freeze"):
+            swap.perform_swap(origin, journal, RUN)
+    found = read_journal(origin.client, "a-release")
+    assert found is not None and found.is_under_way
+    assert origin[target].find_one() is not None
+    leases.update_one({}, {"$set": {"strategy": Strategy.NONE}})
+    assert not swap.perform_swap(origin, journal, RUN).is_under_way
+
+
+def test_a_rollback_asks_about_what_was_written_in_the_middle_of_the_swap(origin: Any, transformer: Any) -> None:
+    journal = half_swap(origin, transformer, 2)
+    origin.changed_set.insert_one({"_id": "acknowledged", "version": 2})
+    told: list[str] = []
+    swap.perform_swap(origin, journal, RUN, tell=told.append)
+    assert "changed_set was written to while the swap was going on" in told[0]
+    with pytest.raises(WritesSinceRelease, match=r"changed_set .*set aside"):
+        roll_back(origin)
+    done = roll_back(origin, allow_writes_set_aside=True)
+    assert [one.name for one in done.written] == ["changed_set"]
+    assert origin[STAGED + "changed_set"].find_one("acknowledged") is not None
+
+
+@pytest.mark.parametrize("moves", [0, 7], ids=["before it was renamed back", "after it was renamed back"])
+def test_a_resumed_rollback_notes_what_was_written_since_it_began(
+    origin: Any, transformer: Any, moves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state_of(origin)
+    journal = release(origin, transformer)
+    undoing = rollback.prepare_rollback(origin, journal, RUN)
+    with monkeypatch.context() as patch:
+        stop_after(patch, rollback, moves)
+        with pytest.raises(Stopped):
+            rollback.perform_rollback(origin, undoing, RUN)
+    name = "changed_set" if moves == 0 else STAGED + "changed_set"
+    origin[name].insert_one({"_id": "acknowledged", "version": 2})
+    done = roll_back(origin)
+    assert [(one.name, one.fate) for one in done.written] == [("changed_set", Fate.SET_ASIDE)]
+    assert origin[STAGED + "changed_set"].find_one("acknowledged") is not None
+    assert state_of(origin) == before

@@ -1,0 +1,33 @@
+"""Our adapter leaves the same database behind as the release's own does, whatever a pipeline does."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import nmdc_release_ops.schema
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironments, worker_environment
+from nmdc_release_ops.schema.version import SchemaVersion
+
+FOLDER = Path(nmdc_release_ops.schema.__file__).parent
+
+
+# The first that had an adapter; the last without callbacks; the first with sixteen parts, with transactions; the newest.
+OLDER = [pytest.param(version, marks=pytest.mark.faults) for version in ("10.0.0", "10.1.4", "11.0.0", "11.10.0")]
+
+
+@pytest.mark.parametrize("version", [*OLDER, "11.25"])
+def test_the_outcome_is_that_of_the_releases_own_adapter(
+    version: str, schema_environments: SchemaEnvironments, scratch_mongod: PrivateMongod
+) -> None:
+    environment = schema_environments.prepare(SchemaVersion.parse(version))
+    script = Path(__file__).with_name("surprising_pipelines.py")
+    run_it = f"import sys, runpy; sys.path.append({str(FOLDER)!r}); runpy.run_path({str(script)!r})"
+    printed = subprocess.check_output(
+        [environment.python, "-P", "-c", run_it, "adapter_test"], env=worker_environment(scratch_mongod.uri)
+    )
+    differences = json.loads(printed)
+    assert len(differences) > 15
+    assert {case: difference for case, difference in differences.items() if difference} == {}

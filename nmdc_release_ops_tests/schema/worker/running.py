@@ -1,0 +1,56 @@
+"""Runs a worker as the steps do, with Dagster Pipes' own files, and reads what it said."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, DAGSTER_PIPES_MESSAGES_ENV_VAR, encode_param
+
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_command, worker_environment
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a worker ended, and what it said."""
+
+    code: int
+    messages: list[dict[str, Any]]
+    lines: list[str]
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["kind"] == kind]
+
+
+def start(
+    environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path
+) -> subprocess.Popen[bytes]:
+    context = {
+        **dict.fromkeys(("asset_keys", "code_version_by_asset_key", "provenance_by_asset_key", "partition_key"), None),
+        **dict.fromkeys(("partition_key_range", "partition_time_window", "job_name"), None),
+        "run_id": "test",
+        "retry_number": 0,
+        "extras": extras,
+    }
+    (folder / "context").write_text(json.dumps(context))
+    (folder / "messages").touch()
+    return subprocess.Popen(
+        worker_command(environment, task),
+        cwd=folder,
+        env={
+            **worker_environment(uri),
+            DAGSTER_PIPES_CONTEXT_ENV_VAR: encode_param({"path": str(folder / "context")}),
+            DAGSTER_PIPES_MESSAGES_ENV_VAR: encode_param({"path": str(folder / "messages")}),
+        },
+    )
+
+
+def run(environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path) -> Ended:
+    code = start(environment, task, uri, extras, folder).wait(timeout=600)
+    said = [json.loads(line) for line in (folder / "messages").read_text().splitlines()]
+    return Ended(
+        code,
+        [message["params"]["payload"] for message in said if message["method"] == "report_custom_message"],
+        [message["params"]["message"] for message in said if message["method"] == "log"],
+    )

@@ -1,0 +1,61 @@
+"""The fast pass and LinkML's validator give the same verdict on every document, sound or damaged in any way, and what is told
+of it is what LinkML says."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nmdc_release_ops.schema
+from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironments, worker_environment
+from nmdc_release_ops.schema.version import SchemaVersion
+
+FOLDER = Path(nmdc_release_ops.schema.__file__).parent
+SCRIPT = Path(__file__).with_name("mutated_documents.py")
+# What is never sound afterwards, and what hardly is, so that a few thousand documents may show none.
+NEVER_SOUND = {"list in a list, or no list", "type that JSON has no word for", "plain value of any type"}
+
+
+@pytest.mark.parametrize(
+    ("version", "documents", "rules"),
+    [
+        ("11.25", 3_000, "compiled"),
+        # As those of a release would be whose plugin nobody knows yet.
+        ("11.25", 1_500, "called"),
+        *(
+            pytest.param(version, 40_000, "compiled", marks=[pytest.mark.faults, pytest.mark.timeout(3_000)])
+            for version in ("11.0.0", "11.16.1", "11.25")
+        ),
+    ],
+)
+def test_the_fast_pass_agrees_with_linkml_on_damaged_documents_of_every_class(
+    version: str,
+    documents: int,
+    rules: str,
+    schema_cache: Path,
+    schema_environments: SchemaEnvironments,
+    tmp_path: Path,
+) -> None:
+    environment = schema_environments.prepare(SchemaVersion.parse(version))
+    compiled = CompiledSchemas(schema_cache).prepare(environment)
+    start = f"import sys, runpy; sys.path.append({str(FOLDER)!r}); runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    done = subprocess.run(
+        [environment.python, "-P", "-c", start, compiled, str(documents), "20", tmp_path, rules],
+        env=worker_environment(""),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["all disagreements"] == 0, found["disagreements"]
+    assert found["without a sound document"] == []
+    assert len(found["classes"]) > 35
+    for damage, verdicts in found["verdicts"].items():
+        assert verdicts.get("invalid"), damage
+        # With few documents, chance may have it that each was damaged for good.
+        assert verdicts.get("valid") or damage in NEVER_SOUND or documents < 3_000, damage
+    assert 0 < found["judged by LinkML alone"] < documents / 10

@@ -1,0 +1,193 @@
+"""With `integrity: fail_on_new`, a violation counts as old only where the archive shows the very same one."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.transfer.dump import dump
+from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
+from nmdc_release_ops.schema.packages.package import SchemaPackages
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.schema.worker.running import run
+from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, extras, validate
+
+DATABASE = "new_violations_test"
+RUN, STUDY, SAMPLE = "workflow_execution_set", "study_set", "biosample_set"
+TYPES = {RUN: "nmdc:MetagenomeAnnotation", STUDY: "nmdc:Study", SAMPLE: "nmdc:Biosample"}
+
+
+def made(collection: str, identifier: str, **fields: Any) -> dict[str, Any]:
+    return {"_id": identifier, "id": identifier, "type": TYPES[collection], **fields}
+
+
+@pytest.fixture(scope="module")
+def rules(environment: SchemaEnvironment, schema_cache: Path) -> Path:
+    """For references, by the schema before."""
+    package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.23"))
+    return CompiledSchemas(schema_cache).prepare_references(environment, package)
+
+
+@pytest.fixture
+def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        client.drop_database(DATABASE)
+        yield client[DATABASE]
+        client.drop_database(DATABASE)
+
+
+def archived(database: Database[Any], folder: Path, rules: Path) -> dict[str, Any]:
+    """An archive of the database as it is, as the worker is told of it."""
+    manifest = dump(
+        database,
+        database.list_collection_names(),
+        folder,
+        release_id="test",
+        cluster_time=ClusterTime(seconds=1, increment=1),
+    )
+    return {
+        "files": {one.name: {"path": str(folder / one.file), "sha256": one.sha256} for one in manifest.collections},
+        "references": str(rules),
+    }
+
+
+def is_new(validated: Validated) -> dict[tuple[str, str, str], bool]:
+    """Whether each violation between documents is new, by document, path and target."""
+    return {
+        (one["id"], one["path"], one["target"]): one["new"]
+        for one in validated.violations
+        if one.get("new") is not None
+    }
+
+
+def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
+    environment: SchemaEnvironment,
+    compiled: Path,
+    rules: Path,
+    scratch_mongod: PrivateMongod,
+    database: Database[Any],
+    tmp_path: Path,
+) -> None:
+    database[RUN].insert_many(
+        [
+            made(RUN, "kept", has_input=["nobody", "another"]),
+            made(RUN, "also in another field", has_input=["nobody"]),
+            made(RUN, "moved to another field", has_input=["nobody"]),
+            made(RUN, "twice", has_input=["nobody"]),
+            made(RUN, "twice before", has_input=["nobody", "nobody"]),
+            made(RUN, "was dangling", has_input=["appears"]),
+            made(RUN, "was misplaced there", has_input=["stays"]),
+            made(RUN, "was misplaced elsewhere", has_input=["moves"]),
+            made(RUN, "one of two", has_input=["nobody"]),
+            # Not text, and text that is written like it.
+            made(RUN, "null", has_input=[None]),
+            made(RUN, "text", has_input=[5]),
+            made(RUN, "a number still", has_input=[5]),
+        ]
+    )
+    database["data_object_set"].insert_one({"_id": 1, "type": "nmdc:DataObject"})
+    database[STUDY].insert_many([made(STUDY, "stays"), made(STUDY, "moves")])
+    before = archived(database, tmp_path / "archive", rules)
+
+    for identifier, change in {
+        "kept": {"has_input": ["another", "nobody"]},
+        "also in another field": {"has_output": ["nobody"]},
+        "twice": {"has_input": ["nobody", "nobody"]},
+        "twice before": {"has_input": ["nobody"]},
+        "text": {"has_input": ["5"]},
+    }.items():
+        database[RUN].update_one({"id": identifier}, {"$set": change})
+    database[RUN].update_one({"id": "moved to another field"}, {"$rename": {"has_input": "has_output"}})
+    database[STUDY].insert_one(made(STUDY, "appears"))
+    database[STUDY].delete_one({"id": "moves"})
+    database[SAMPLE].insert_many(
+        [made(SAMPLE, "moves"), {**made(SAMPLE, "one of two"), "associated_studies": ["nobody"]}]
+    )
+    database["data_object_set"].update_one({"_id": 1}, {"$set": {"id": "has one now"}})
+
+    names = sorted(database.list_collection_names())
+    validated = validate(environment, compiled, scratch_mongod.uri, tmp_path, DATABASE, names, before)
+    assert is_new(validated) == {
+        ("kept", "/has_input/0", "another"): False,
+        ("kept", "/has_input/1", "nobody"): False,
+        ("also in another field", "/has_input/0", "nobody"): False,
+        ("also in another field", "/has_output/0", "nobody"): True,
+        ("moved to another field", "/has_output/0", "nobody"): True,
+        ("twice", "/has_input/0", "nobody"): True,
+        ("twice", "/has_input/1", "nobody"): True,
+        ("twice before", "/has_input/0", "nobody"): False,
+        ("was dangling", "/has_input/0", "appears"): True,
+        ("was misplaced there", "/has_input/0", "stays"): False,
+        ("was misplaced elsewhere", "/has_input/0", "moves"): True,
+        ("one of two", "/has_input/0", "nobody"): False,
+        ("one of two", "/associated_studies/0", "nobody"): True,
+        ("one of two", "/id", "one of two"): True,
+        ("null", "/has_input/0", "None"): True,
+        ("text", "/has_input/0", "5"): True,
+        ("a number still", "/has_input/0", "5"): False,
+    }
+
+
+def test_an_id_that_is_shared_in_other_collections_than_before_is_new(
+    environment: SchemaEnvironment,
+    compiled: Path,
+    rules: Path,
+    scratch_mongod: PrivateMongod,
+    database: Database[Any],
+    tmp_path: Path,
+) -> None:
+    for identifier in ("as before", "moved", "fewer", "more"):
+        database[STUDY].insert_many({**made(STUDY, identifier), "_id": f"{identifier} {n}"} for n in range(3))
+    before = archived(database, tmp_path / "archive", rules)
+    database[STUDY].delete_one({"_id": "moved 0"})
+    database[SAMPLE].insert_one(made(SAMPLE, "moved"))
+    database[STUDY].delete_one({"_id": "fewer 0"})
+    database[STUDY].insert_one({**made(STUDY, "more"), "_id": "more 3"})
+
+    validated = validate(environment, compiled, scratch_mongod.uri, tmp_path, DATABASE, [SAMPLE, STUDY], before)
+    assert {identifier: new for (identifier, _, _), new in is_new(validated).items()} == {
+        "as before": False,
+        "moved": True,
+        "fewer": False,
+        "more": True,
+    }
+
+
+def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_from_it(
+    environment: SchemaEnvironment,
+    compiled: Path,
+    rules: Path,
+    scratch_mongod: PrivateMongod,
+    database: Database[Any],
+    tmp_path: Path,
+) -> None:
+    database[RUN].insert_one(made(RUN, "dangling", has_input=["nobody"]))
+    before = archived(database, tmp_path / "archive", rules)
+    file = Path(before["files"][RUN]["path"])
+    whole = file.read_bytes()
+    # Whole gzip with whole documents, and another reference: it would make the violation new.
+    other = bson.encode(made(RUN, "dangling", has_input=["another"]))
+    damages = {"other documents": gzip.compress(other), "cut": whole[:-20], "missing": None}
+    told = {}
+    for damage, content in damages.items():
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+        given = extras(compiled, tmp_path, DATABASE, [RUN], before)
+        folder = tmp_path / damage
+        folder.mkdir()
+        ended = run(environment, "validating.validate", scratch_mongod.uri, given, folder)
+        (told[damage],) = ended.of_kind("archive_damaged")
+        assert ended.code not in (0, NOT_WRITTEN)
+        assert ended.of_kind("summary") == []
+        assert told[damage]["path"] == str(file)
+    assert all("sha256 is" in told[damage]["fault"] for damage in damages if damage != "missing")
+    assert "No such file" in told["missing"]["fault"]

@@ -1,0 +1,57 @@
+"""Runs the worker that validates, as the step does, and reads what it found."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
+from nmdc_release_ops.schema.report import Summary, read_summary
+from nmdc_release_ops_tests.schema.worker.running import Ended, run
+
+
+@dataclass(frozen=True)
+class Validated:
+    """How a validation ended, every violation that it wrote down, and the summary."""
+
+    ended: Ended
+    violations: list[dict[str, Any]]
+    summary: Summary
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The message that says it is done."""
+        (summary,) = self.ended.of_kind("summary")
+        return summary
+
+
+def extras(
+    compiled: Path, folder: Path, database: str, collections: list[str], before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "database": database,
+        "schema_version": compiled.name.partition("-")[0],
+        "collections": collections,
+        "compiled": str(compiled),
+        "violations_path": str(folder / "violations.jsonl"),
+        "summary_path": str(folder / "validation.json"),
+        "before": before,
+    }
+
+
+def validate(
+    environment: SchemaEnvironment,
+    compiled: Path,
+    uri: str,
+    folder: Path,
+    database: str,
+    collections: list[str],
+    before: dict[str, Any] | None = None,
+) -> Validated:
+    ended = run(
+        environment, "validating.validate", uri, extras(compiled, folder, database, collections, before), folder
+    )
+    assert ended.code == 0, ended.lines
+    lines = (folder / "violations.jsonl").read_text().splitlines()
+    assert not list(folder.glob("validating.*")), "what it only needed while it worked is gone"
+    return Validated(ended, [json.loads(line) for line in lines], read_summary(folder / "validation.json"))
