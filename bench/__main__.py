@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import archive, migrate, refscan, unchanged, validate
 from bench.data import Data, demo_data
 from bench.table import Row, heading, line_of, machine
-from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 from nmdc_release_ops.schema.packages.package import SchemaPackages

@@ -14,8 +14,8 @@ from bench.data import DATABASE, ResultsDiffer
 from bench.processes import Ran, run
 from bench.table import Row
 from nmdc_release_ops.demo.origin import DemoOrigin
-from nmdc_release_ops.records import FreezeWindow, MigratedDatabase, ValidationReport
-from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase, ValidationReport
+from nmdc_release_ops.resources.release_home import ReleaseHome
 
 STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")
 # The first changes three collections. The migrators of the second do nothing, or only look.

@@ -3,20 +3,13 @@
 import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import (
-    Deployment,
-    GitHubResource,
-    Notices,
-    OnNewRelease,
-    OriginResource,
-    RecordStore,
-    RuntimeProject,
-    SchemaReleases,
-    SchemaWatch,
-    SchemaWorker,
-    TransformerResource,
-)
+from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.record_store import RecordStore
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.runtime import Deployment, Notices, RuntimeProject
+from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
+from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops.sensors.schema_release import watch_schema_releases

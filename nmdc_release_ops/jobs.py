@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.resources import deployment_is_configured
+from nmdc_release_ops.resources.runtime import deployment_is_configured
 from nmdc_release_ops.steps.deploy import deploy, deploy_runtime
 from nmdc_release_ops.steps.dump import dump
 from nmdc_release_ops.steps.follow_workflows import follow_workflows

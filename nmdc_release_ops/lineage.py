@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, read_manifest, sha256_of
-from nmdc_release_ops.records import Archive, MigratedDatabase, Record, ValidationReport
+from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ValidationReport
+from nmdc_release_ops.records.record import Record
 
 
 class LineageBroken(Exception):

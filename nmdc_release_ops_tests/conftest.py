@@ -2,23 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import pytest
-from pymongo import MongoClient
 
-from nmdc_release_ops.definitions import defs
-from nmdc_release_ops.demo.origin import DATABASE, Content, DemoOrigin
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
-from nmdc_release_ops.mongo.server.collections import collection_hashes
-from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
-
-PROJECT = Path(__file__).parent.parent
+from nmdc_release_ops_tests.workplace import PROJECT
 
 
 @pytest.fixture(scope="session")
@@ -47,82 +37,3 @@ def guarded_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
     """A replica set of one node with authentication: only there can writes of others be blocked and ours not."""
     with private_mongod(tmp_path_factory.mktemp("guarded")) as server:
         yield server
-
-
-class Workplace:
-    """A demo origin, a release home and a Dagster instance of their own, with the environment pointing at them."""
-
-    def __init__(self, folder: Path, origin: DemoOrigin, instance: dg.DagsterInstance) -> None:
-        self.folder = folder
-        self.origin = origin
-        self.instance = instance
-
-    @property
-    def home(self) -> Path:
-        return self.folder / "home"
-
-    @property
-    def dagster_home(self) -> Path:
-        return self.folder / "dagster"
-
-    def environment(self) -> dict[str, str]:
-        """The variables that the project reads."""
-        return {
-            "NMDC_ORIGIN_URI": self.origin.uri(),
-            "NMDC_ORIGIN_DB": DATABASE,
-            "NMDC_RELEASE_HOME": str(self.home),
-            "DAGSTER_HOME": str(self.dagster_home),
-        }
-
-    def release(self, **config: Any) -> dg.ExecuteInProcessResult:
-        """Run `data_release` to its end in this process, whether it succeeds or not."""
-        return defs.get_job_def("data_release").execute_in_process(
-            run_config={"ops": {"plan": {"config": config}}}, instance=self.instance, raise_on_error=False
-        )
-
-
-def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, Any]:
-    """The one step that failed, and what the run page says of it: an error that was foreseen."""
-    assert not result.success
-    (failed,) = [event for event in result.all_events if event.is_step_failure]
-    data = failed.step_failure_data
-    assert data.user_failure_data is not None, f"an unforeseen error: {data.error}"
-    return str(failed.step_key), data.user_failure_data
-
-
-@contextmanager
-def untouched(client: MongoClient[Any]) -> Iterator[None]:
-    """The origin's data are the same after the block, and nobody holds it frozen."""
-    database = client[DATABASE]
-    before = collection_hashes(database, database.list_collection_names())
-    yield
-    assert collection_hashes(database, database.list_collection_names()) == before
-    assert is_write_blocked(client) is False
-    assert current_lease(client) is None
-
-
-def make_workplace(folder: Path, schema_cache: Path, scale: int, content: Content | None = None) -> Iterator[Workplace]:
-    """A workplace for as long as the generator is not closed.
-
-    Args:
-        content: what to put into the origin instead of about `scale` documents of the demo.
-    """
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None, content=content)
-    yield from workplace_around(origin, folder, schema_cache)
-
-
-def workplace_around(origin: DemoOrigin, folder: Path, schema_cache: Path) -> Iterator[Workplace]:
-    """A workplace with an origin that runs already; the one it has in the end is stopped."""
-    for name in ("home", "dagster"):
-        (folder / name).mkdir(parents=True)
-    (folder / "home" / "schema").symlink_to(schema_cache)
-    (folder / "dagster" / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        workplace = Workplace(folder, origin, instance)
-        for name, value in workplace.environment().items():
-            patch.setenv(name, value)
-        patch.delenv("NMDC_TRANSFORMER_URI", raising=False)
-        try:
-            yield workplace
-        finally:
-            workplace.origin.stop()

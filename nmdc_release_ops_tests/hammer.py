@@ -25,7 +25,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.conftest import PROJECT
+from nmdc_release_ops_tests.workplace import PROJECT
 
 SECONDS_BETWEEN_WRITES = 0.01
 USER_WRITES_BLOCKED = 371

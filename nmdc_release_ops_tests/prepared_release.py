@@ -23,9 +23,9 @@ from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
-from nmdc_release_ops_tests.conftest import Workplace
+from nmdc_release_ops_tests.workplace import Workplace
 
 BEFORE, AFTER = "11.23.0", "11.25.0"
 CONFIG = {"ops": {"plan": {"config": {"target_version": "11.25"}}}}

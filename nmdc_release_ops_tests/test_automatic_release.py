@@ -11,9 +11,9 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.dagster_server import dagster_daemon, turn_on
 from nmdc_release_ops_tests.services.github_server import SCHEMA, TOKEN, LoopbackGitHub, loopback_github
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

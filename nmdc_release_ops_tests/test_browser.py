@@ -15,8 +15,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.dagster_server import LOCATION, DagsterServer, dagster_server
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.browser
 

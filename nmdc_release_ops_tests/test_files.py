@@ -6,8 +6,9 @@ import dagster as dg
 import pytest
 
 from nmdc_release_ops.files import FileNotWritten, write_whole, writing
-from nmdc_release_ops.records import FreezeWindow
-from nmdc_release_ops.resources import RecordStore, ReleaseHome
+from nmdc_release_ops.records.data_release import FreezeWindow
+from nmdc_release_ops.resources.record_store import RecordStore
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk, small_disk

@@ -18,7 +18,6 @@ LAYOUT = [
     "steps",
     "resources",
     "lineage",
-    "release_home",
     "records",
     "runtime",
     "services",
@@ -66,8 +65,7 @@ CHOSEN = "a chosen variable"
 
 # Who may read which variables of the environment; None stands for any. The first line that fits counts.
 ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
-    ("resources.py", None),
-    ("release_home.py", {"NMDC_RELEASE_HOME"}),
+    ("resources/", None),
     ("demo/", None),
     # The latter is not read, but set for SQLite.
     (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),
@@ -138,7 +136,7 @@ def offences_of_an_import(path: str, layer: str, module: str) -> Iterator[str]:
 
 
 def offences_between_rooms(path: str, module: str) -> Iterator[str]:
-    for folder, rooms in ROOMS.items():
+    for folder in ROOMS:
         inside = f"{PACKAGE}.{folder.replace('/', '.')}."
         if not (path.startswith(f"{folder}/") and module.startswith(inside)):
             continue
@@ -236,9 +234,9 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("schema/made_up.py", "from dagster import op"),
         ("runtime/made_up.py", "import dagster as dg"),
         ("services/made_up.py", "import os\ntoken = os.environ['GITHUB_TOKEN']"),
-        ("schema/made_up.py", "from nmdc_release_ops.resources import Origin"),
+        ("schema/made_up.py", "from nmdc_release_ops.resources.origin import Origin"),
         ("demo/made_up.py", "from nmdc_release_ops.schema import environments"),
-        ("records.py", "import nmdc_release_ops.resources"),
+        ("records/made_up.py", "import nmdc_release_ops.resources"),
         ("steps/made_up.py", "from nmdc_release_ops.jobs import data_release"),
         ("utils.py", ""),
         ("schema/worker/made_up.py", "from nmdc_release_ops.mongo import raw"),
@@ -264,15 +262,21 @@ def test_a_made_up_offender_is_noticed(path: str, source: str) -> None:
     [
         ("__init__.py", ""),
         ("definitions.py", "from nmdc_release_ops import jobs, sensors\nimport dagster as dg"),
-        ("steps/made_up.py", "from nmdc_release_ops.mongo.transfer.dump import dump\nfrom .plan import plan"),
+        (
+            "steps/made_up.py",
+            "from nmdc_release_ops.mongo.transfer.dump import dump\nfrom .shared.display import table",
+        ),
         ("schema/made_up.py", "from nmdc_release_ops.mongo.server.raw import documents"),
         (
             "demo/made_up.py",
             "import os\nfrom nmdc_release_ops.mongo.programs.private_mongod import start\nos.environ['HOME']",
         ),
-        ("mongo/programs/private_mongod.py", "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']"),
+        (
+            "mongo/programs/private_mongod.py",
+            "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']",
+        ),
         ("mongo/made_up.py", "import os\nos.replace('a', 'b')"),
-        ("resources.py", "import os\nos.environ['NMDC_ORIGIN_URI']"),
+        ("resources/made_up.py", "import os\nos.environ['NMDC_ORIGIN_URI']"),
         ("schema/made_up.py", "import os\nchild = {'PATH': os.environ['PATH']}"),
         (
             "schema/worker/made_up.py",

@@ -9,15 +9,8 @@ from nmdc_release_ops.lineage import CollectionsDisagree, LineageBroken, made_fr
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, Rename
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
-from nmdc_release_ops.records import (
-    Archive,
-    FreezeWindow,
-    MigratedDatabase,
-    Record,
-    RecordAltered,
-    RecordUnreadable,
-    ValidationReport,
-)
+from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ValidationReport
+from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
 
 
 class Note(Record):

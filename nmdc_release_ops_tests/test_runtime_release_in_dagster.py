@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops_tests.conftest import PROJECT
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 from nmdc_release_ops_tests.services.github_server import (
     RUNTIME,
@@ -15,6 +14,7 @@ from nmdc_release_ops_tests.services.github_server import (
     LoopbackRepository,
     loopback_github,
 )
+from nmdc_release_ops_tests.workplace import PROJECT
 
 pytestmark = pytest.mark.faults
 

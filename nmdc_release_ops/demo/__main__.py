@@ -22,8 +22,8 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
 from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
-from nmdc_release_ops.records import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.steps.shared.display import duration, size
 
 DEFINITIONS = "nmdc_release_ops.definitions"

@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.origin_state import describe_origin
 from nmdc_release_ops.steps.thaw import pay_ledger, put_back_leftover, thaw_unless_swapping
 

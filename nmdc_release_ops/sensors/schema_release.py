@@ -10,15 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.swapping.released import candidate_release
-from nmdc_release_ops.resources import (
-    ConfigurationInvalid,
-    GitHubResource,
-    Notices,
-    OnNewRelease,
-    OriginResource,
-    SchemaReleases,
-    SchemaWatch,
-)
+from nmdc_release_ops.resources.environment import ConfigurationInvalid
+from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.runtime import Notices
+from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.schema.packages.package import PackageIndexUnreachable, SchemaReleaseNotFound
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.announced import Announced, Announcements, VersionText, announced

@@ -5,8 +5,10 @@ import dagster as dg
 from nmdc_release_ops.lineage import require_lineage
 from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.records import FollowedWorkflows, FreezeWindow, ReleasePlan
-from nmdc_release_ops.resources import Deployment, OriginResource
+from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan
+from nmdc_release_ops.records.runtime_release import FollowedWorkflows
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.runtime import Deployment
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.steps.require_tests import WatchingConfig

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import made_from
-from nmdc_release_ops.records import FollowedWorkflows, RuntimeRelease
-from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.records.runtime_release import FollowedWorkflows, RuntimeRelease
+from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.services.repository import WorkflowRun
 from nmdc_release_ops.services.workflows import follow, require_success, runs_of_release, wait_for_run
 from nmdc_release_ops.steps.require_tests import WatchingConfig

@@ -11,8 +11,8 @@ from nmdc_release_ops.mongo.freezing.freeze import freeze as keep_writes_out
 from nmdc_release_ops.mongo.server.topology import Server
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
-from nmdc_release_ops.records import FreezeLease, ReleasePlan
-from nmdc_release_ops.resources import Origin, OriginResource
+from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan
+from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 

@@ -9,16 +9,17 @@ from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import compare, snapshot
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.records import Archive, MigratedDatabase, MigratorOutcome, PlannedMigrator, ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import (
-    OriginResource,
-    SchemaReleases,
-    SchemaWorker,
-    Transformer,
-    TransformerResource,
-    transformer_database,
+from nmdc_release_ops.records.data_release import (
+    Archive,
+    MigratedDatabase,
+    MigratorOutcome,
+    PlannedMigrator,
+    ReleasePlan,
 )
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
+from nmdc_release_ops.resources.transformer import Transformer, TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong

@@ -18,23 +18,18 @@ from nmdc_release_ops.mongo.state.journal import newest_journal
 from nmdc_release_ops.mongo.swapping.released import release_in_force
 from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.mongo.transfer.engine import require_engine
-from nmdc_release_ops.records import (
+from nmdc_release_ops.records.data_release import (
     VALIDATION_TIMEOUT,
     Integrity,
     PlannedCollection,
     PlannedMigrator,
     ReleasePlan,
 )
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import (
-    Deployment,
-    Origin,
-    OriginResource,
-    RuntimeProject,
-    SchemaReleases,
-    TransformerResource,
-    transformer_database,
-)
+from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.runtime import Deployment, RuntimeProject
+from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.packages.candidate import commit_of
 from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaReleaseNotFound

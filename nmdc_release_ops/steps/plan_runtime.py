@@ -5,8 +5,8 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.records import RuntimeReleasePlan
-from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan
+from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.runtime.publication import last_published, next_version
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Comparison, Repository

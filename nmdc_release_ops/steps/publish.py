@@ -3,8 +3,8 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import made_from, require_lineage
-from nmdc_release_ops.records import RuntimeRelease, RuntimeReleasePlan, TestedCommit
-from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.records.runtime_release import RuntimeRelease, RuntimeReleasePlan, TestedCommit
+from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.runtime.publication import publish_once
 from nmdc_release_ops.steps.shared.failures import explain_failures
 

@@ -4,8 +4,8 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.lineage import made_from
-from nmdc_release_ops.records import RuntimeReleasePlan, TestedCommit
-from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan, TestedCommit
+from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Repository, WorkflowRun
 from nmdc_release_ops.services.workflows import Watching, follow, require_success, run_on_commit, start

@@ -27,9 +27,10 @@ from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.swapping.unchanged import require_unchanged
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
-from nmdc_release_ops.records import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import Origin, OriginResource, TransformerResource
+from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
+from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.freeze import hold_frozen
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures

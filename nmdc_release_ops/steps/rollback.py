@@ -24,7 +24,7 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     describe_written,
 )
-from nmdc_release_ops.resources import Origin, OriginResource
+from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
 from nmdc_release_ops.steps.shared.display import duration, table
 from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures

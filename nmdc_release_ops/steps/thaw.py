@@ -11,7 +11,8 @@ from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.state.holder import Holder
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
-from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource
+from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.steps.shared.failures import explain_failures, runbook_entry
 from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_origin, describe_own_lease, origin_lookup

@@ -5,9 +5,11 @@ import dagster as dg
 from nmdc_release_ops.lineage import made_from, require_lineage
 from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, freezes_of
-from nmdc_release_ops.records import FreezeWindow, ReleasePlan, Restoration
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import OriginResource, SchemaReleases, TransformerResource
+from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan, Restoration
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import duration, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup

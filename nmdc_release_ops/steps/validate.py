@@ -10,15 +10,11 @@ from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
-from nmdc_release_ops.records import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import (
-    OriginResource,
-    SchemaReleases,
-    SchemaWorker,
-    Transformer,
-    TransformerResource,
-)
+from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
+from nmdc_release_ops.resources.transformer import Transformer, TransformerResource
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong

@@ -25,9 +25,9 @@ from nmdc_release_ops.mongo.state.journal import SwapUnderWay, journals
 from nmdc_release_ops.mongo.state.lease import SILENT_SECONDS, LeaseHeld, current_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 NO_CHANGES = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
 VERSIONS = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
@@ -213,7 +213,7 @@ def test_unfreezing_by_hand_leaves_half_a_swap_frozen(workplace: Workplace, clie
 _FREEZE_AND_WAIT = """
 import os, sys, time
 from nmdc_release_ops.mongo.freezing.freeze import freeze
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 origin = OriginResource()
 with origin.connect() as connected:
     origin.keep_beating(freeze(connected.client, "a-release", sys.argv[1]))

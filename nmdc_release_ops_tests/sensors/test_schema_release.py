@@ -14,11 +14,10 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.journal import Journal, State, journals, write_journal
-from nmdc_release_ops.resources import ConfigurationInvalid
+from nmdc_release_ops.resources.environment import ConfigurationInvalid
 from nmdc_release_ops.schema.packages.package import PackageIndexUnusable
 from nmdc_release_ops.sensors import schema_release as schema_watch
 from nmdc_release_ops.services.errors import GitHubAccessRefused, GitHubNotFound
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.schema.packages.index_server import loopback_index
 from nmdc_release_ops_tests.services.github_server import (
     SCHEMA,
@@ -29,6 +28,7 @@ from nmdc_release_ops_tests.services.github_server import (
 )
 from nmdc_release_ops_tests.services.loopback import Response, breaks_off, trickles
 from nmdc_release_ops_tests.services.webhook_server import SECRET, loopback_webhook
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 
 @pytest.fixture(scope="module")

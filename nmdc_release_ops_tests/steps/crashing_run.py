@@ -15,7 +15,7 @@ import dagster as dg
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.mongo.state.journal import Move
 from nmdc_release_ops.mongo.swapping import swap
-from nmdc_release_ops.resources import RecordStore
+from nmdc_release_ops.resources.record_store import RecordStore
 
 
 def data_release() -> dg.JobDefinition:

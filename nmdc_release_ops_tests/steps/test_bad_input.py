@@ -16,8 +16,7 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
 from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops_tests import conftest
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def origin_stays_as_it_was(administrator: MongoClient[Any]) -> Iterator[None]:
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
     """What the run page says of the step that failed; `plan` in all these cases."""
-    step, said = conftest.failure_of(result)
+    step, said = failure_of(result)
     assert step == "plan"
     assert said.description is not None
     return str(said.description)
@@ -274,7 +273,7 @@ def test_a_home_that_cannot_be_written_is_named(
 
 
 def test_too_little_disk_is_said_with_figures(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmdc_release_ops.resources.ReleaseHome.free_bytes", lambda self: 100_000_000)
+    monkeypatch.setattr("nmdc_release_ops.resources.release_home.ReleaseHome.free_bytes", lambda self: 100_000_000)
     said = failure_of(workplace.release(target_version="11.25"))
     assert "has 100.0 MB free, and the release may need" in said
 

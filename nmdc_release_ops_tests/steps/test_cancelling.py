@@ -22,10 +22,10 @@ from nmdc_release_ops.mongo.server.connection import APPLICATION
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.sensors.frozen_origin_watchdog import WATCHDOG_SECONDS
-from nmdc_release_ops_tests.conftest import Workplace, workplace_around
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
 from nmdc_release_ops_tests.prepared_release import CONFIG, PreparedRelease, is_swap_under_way, prepared, tick
 from nmdc_release_ops_tests.steps.held_worker import held
+from nmdc_release_ops_tests.workplace import Workplace, workplace_around
 
 pytestmark = pytest.mark.faults
 

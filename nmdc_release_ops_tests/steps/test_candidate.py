@@ -10,13 +10,13 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.uv import run_uv
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.schema.packages.checkout import MODULE, VERSION, edit, make_checkout
 from nmdc_release_ops_tests.schema.packages.index_server import LoopbackIndex, PublishedRelease, loopback_index
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 SECRET = "hunter2"
 LEDGER_FIELDS = {"created_at", "event", "from_schema_version", "to_schema_version", "migrator_module", "release_id"}

@@ -17,9 +17,9 @@ from nmdc_release_ops.mongo.server.comparison import comparable_indexes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
-from nmdc_release_ops.records import MigratedDatabase
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops.records.data_release import MigratedDatabase
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 SCALE = 1_500
 CHANGED = ["biosample_set", "data_generation_set", "study_set"]

@@ -12,10 +12,10 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.services import rancher_server
 from nmdc_release_ops_tests.services.loopback import breaks_off
 from nmdc_release_ops_tests.services.rancher_server import loopback_rancher
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 # What is wired is decided when the code is loaded, so each runs in a process of its own.
 _STEPS = """

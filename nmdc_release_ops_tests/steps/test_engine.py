@@ -15,8 +15,8 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.ledger import recorded_version
 from nmdc_release_ops.mongo.transfer.archive import Engine, read_manifest
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.database_tools import TOOLS, needs_tools
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import pytest
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.prepared_release import (
     AFTER,
     BEFORE,
@@ -23,6 +22,7 @@ from nmdc_release_ops_tests.prepared_release import (
     put_back,
     recorded_version,
 )
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
 from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 pytestmark = pytest.mark.faults
 

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.swapping.unchanged import OriginChanged
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 
 @pytest.fixture(scope="module")

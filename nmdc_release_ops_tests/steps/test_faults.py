@@ -19,10 +19,10 @@ from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.journal import is_swap_under_way
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
-from nmdc_release_ops_tests.conftest import PROJECT, Workplace, make_workplace
 from nmdc_release_ops_tests.steps.crashing_run import data_release
+from nmdc_release_ops_tests.workplace import PROJECT, Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

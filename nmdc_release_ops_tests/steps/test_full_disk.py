@@ -9,8 +9,8 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 pytestmark = pytest.mark.faults
 

@@ -15,7 +15,6 @@ from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace, workplace_around
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.hammer import Hammer, hammering, lost_writes
 from nmdc_release_ops_tests.prepared_release import (
@@ -27,6 +26,7 @@ from nmdc_release_ops_tests.prepared_release import (
     put_back,
     recorded_version,
 )
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace, workplace_around
 
 pytestmark = pytest.mark.faults
 

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
 from nmdc_release_ops_tests.steps.held_worker import crew_of, held
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 

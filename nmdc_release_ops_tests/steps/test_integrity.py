@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 TARGET = "nmdc:wfmgan-11-nobody.1"
 

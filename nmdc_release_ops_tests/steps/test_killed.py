@@ -15,7 +15,6 @@ from nmdc_release_ops.demo.origin import DemoOrigin
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.prepared_release import (
     PreparedRelease,
@@ -25,6 +24,7 @@ from nmdc_release_ops_tests.prepared_release import (
     tick,
 )
 from nmdc_release_ops_tests.steps.held_worker import held
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

@@ -10,7 +10,6 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.runtime.readiness import Outcome
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.services.webhook import post_text
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace
 from nmdc_release_ops_tests.services.github_server import RUNTIME, TOKEN, LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.services.loopback import (
     Misbehaviour,
@@ -21,6 +20,7 @@ from nmdc_release_ops_tests.services.loopback import (
     trickles,
 )
 from nmdc_release_ops_tests.services.webhook_server import SECRET, LoopbackWebhook, loopback_webhook
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.state.journal import State, note_made, read_journal,
 from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
 from nmdc_release_ops.mongo.swapping.swap import prepare_swap
 from nmdc_release_ops.mongo.transfer.stage import STAGED, Staged
-from nmdc_release_ops.resources import OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
 

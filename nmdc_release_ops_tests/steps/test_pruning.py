@@ -14,11 +14,12 @@ from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
-from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import OriginResource, TransformerResource, transformer_database
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.steps.shared.pruning import _remove_archives
-from nmdc_release_ops_tests.test_release_home import attempt, plan
+from nmdc_release_ops_tests.resources.test_release_home import attempt, plan
 
 DATABASE = "pruned"
 

@@ -10,8 +10,8 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

@@ -7,8 +7,8 @@ import pytest
 
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

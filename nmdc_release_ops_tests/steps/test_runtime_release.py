@@ -10,7 +10,6 @@ import pytest
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.runtime import publication
-from nmdc_release_ops_tests.conftest import failure_of
 from nmdc_release_ops_tests.services import rancher_server
 from nmdc_release_ops_tests.services.github_server import (
     RUNTIME,
@@ -21,6 +20,7 @@ from nmdc_release_ops_tests.services.github_server import (
 )
 from nmdc_release_ops_tests.services.loopback import Request, Response, breaks_off, sends_rubbish
 from nmdc_release_ops_tests.services.rancher_server import LoopbackRancher, loopback_rancher
+from nmdc_release_ops_tests.workplace import failure_of
 
 TESTS = "python-app.yml"
 BUILDS = ("build-and-push-docker-images.yml", "release-to-pypi.yml")

@@ -15,9 +15,8 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.records import MigratedDatabase, ReleasePlan
-from nmdc_release_ops.resources import ReleaseHome
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops_tests.prepared_release import (
     BEFORE,
     PreparedRelease,
@@ -26,6 +25,7 @@ from nmdc_release_ops_tests.prepared_release import (
     recorded_version,
     tick,
 )
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nmdc_release_ops.demo.origin import DemoOrigin
-from nmdc_release_ops_tests.conftest import Workplace, workplace_around
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared
 from nmdc_release_ops_tests.replica_set import ReplicaSet, replica_set
+from nmdc_release_ops_tests.workplace import Workplace, workplace_around
 
 pytestmark = pytest.mark.faults
 

@@ -12,9 +12,9 @@ from pymongo.uri_parser import parse_uri
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.resources import transformer_database
-from nmdc_release_ops_tests.conftest import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops.resources.transformer import transformer_database
 from nmdc_release_ops_tests.relay import relay_to
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.conftest import PROJECT, Workplace, make_workplace
 from nmdc_release_ops_tests.prepared_release import AFTER, recorded_version
+from nmdc_release_ops_tests.workplace import PROJECT, Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 

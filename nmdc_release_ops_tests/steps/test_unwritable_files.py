@@ -8,9 +8,9 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops_tests.conftest import Workplace, make_workplace
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, failed_plainly, prepared
+from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_000)]
 

@@ -2,7 +2,8 @@
 
 from nmdc_release_ops.mongo.state.journal import Journal
 from nmdc_release_ops.mongo.swapping.released import candidate_release
-from nmdc_release_ops.resources import Origin, SchemaReleases
+from nmdc_release_ops.resources.origin import Origin
+from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.schema.packages.candidate import Candidate
 from nmdc_release_ops.schema.path import different_migrators
 from nmdc_release_ops.schema.shipping import Target

@@ -11,8 +11,8 @@ from nmdc_release_ops.mongo.difference.difference import Difference, find_differ
 from nmdc_release_ops.mongo.difference.page import write_difference
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.transfer.archive import Manifest
-from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.steps.shared.display import log_progress, table
 
 MOST_PATHS = 50

@@ -9,8 +9,9 @@ from nmdc_release_ops.files import FileNotWritten, writing
 from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import naming_failures
-from nmdc_release_ops.release_home import HomeUnusable
-from nmdc_release_ops.resources import ConfigurationInvalid, ConfigurationMissing, RecordChanged, RecordMissing
+from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing
+from nmdc_release_ops.resources.record_store import RecordChanged, RecordMissing
+from nmdc_release_ops.resources.release_home import HomeUnusable
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.services.errors import ServiceError
 

@@ -12,7 +12,8 @@ from nmdc_release_ops.mongo.server.connection import ServerUnreachable
 from nmdc_release_ops.mongo.state.heartbeat import lease_of
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy
-from nmdc_release_ops.resources import ConfigurationMissing, OriginResource
+from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.origin import OriginResource
 
 FINISH_OR_UNDO = "Re-execute the run from `restore` to finish the swap, or launch the job `rollback` to undo it."
 FINISH_ROLLBACK = "Launch the job `rollback` to finish undoing it."

@@ -5,9 +5,9 @@ import json
 import dagster as dg
 
 from nmdc_release_ops.files import write_whole
-from nmdc_release_ops.records import Integrity, ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import SchemaReleases
+from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.version import SchemaVersion

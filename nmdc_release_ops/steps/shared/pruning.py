@@ -9,9 +9,12 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.state.journal import journals_in_force, newest_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome, Swapped, origin_name
-from nmdc_release_ops.resources import ConfigurationMissing, Origin, OriginResource, SchemaReleases, TransformerResource
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped, origin_name
+from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import size
 
 ENVIRONMENT_DAYS = 90

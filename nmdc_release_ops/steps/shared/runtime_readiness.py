@@ -1,6 +1,6 @@
 """The part of `plan` that asks whether the Runtime is ready for the target version."""
 
-from nmdc_release_ops.resources import RuntimeProject
+from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.runtime.readiness import Check, Outcome, check_readiness, not_checked
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.errors import ServiceAddressInvalid

@@ -6,9 +6,10 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.mongo.transfer.engine import try_engine
-from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome
-from nmdc_release_ops.resources import Origin, TransformerResource, transformer_database
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.origin import Origin
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 
 
 def try_tools_of(

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from nmdc_release_ops.records import Integrity, ReleasePlan
+from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
 from nmdc_release_ops.schema.report import Summary
 from nmdc_release_ops.steps.shared.display import table
 

@@ -41,7 +41,6 @@ from nmdc_release_ops.mongo.transfer.archive import (
 )
 from nmdc_release_ops.mongo.transfer.load import file_may_hold_empty_timestamp, load
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed
-from nmdc_release_ops_tests.conftest import PROJECT
 from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools
 from nmdc_release_ops_tests.mongo.odd_data import (
     IDENTIFIERS,
@@ -54,6 +53,7 @@ from nmdc_release_ops_tests.mongo.odd_data import (
     fill,
     put_empty_timestamps,
 )
+from nmdc_release_ops_tests.workplace import PROJECT
 
 ORIGIN = "contract"
 TRANSFORMER = "contract_transformer"

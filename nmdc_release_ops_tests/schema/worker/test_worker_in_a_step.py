@@ -13,7 +13,8 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.resources import SchemaWorker, Transformer
+from nmdc_release_ops.resources.schema import SchemaWorker
+from nmdc_release_ops.resources.transformer import Transformer
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, SchemaEnvironments
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.version import SchemaVersion

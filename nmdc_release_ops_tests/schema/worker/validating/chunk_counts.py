@@ -7,8 +7,8 @@ import json
 import sys
 from collections import Counter
 
-from worker import lots
 from worker.release import transformer
+from worker.validating import chunks as lots
 
 lots.LOT_DOCUMENTS, lots._RUN_DOCUMENTS = 7, 3
 

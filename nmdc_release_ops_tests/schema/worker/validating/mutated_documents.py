@@ -25,7 +25,7 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 from linkml.validator import Validator
 from linkml.validator.plugins import JsonschemaValidationPlugin
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
-from worker import compile_schema
+from worker.compiling import compile_schema
 from worker.release import PLUGIN
 from worker.validating.compiled import CompiledSchema
 from worker.validating.fast_pass import Screen

@@ -10,8 +10,8 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest, read_manifest, write_manifest
-from nmdc_release_ops.records import ReleasePlan
-from nmdc_release_ops.release_home import ReleaseHome, Swapped
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped
 
 ORIGIN = ServerIdentity(set_name="rs0", set_id="6b0612a20cd9172b63e62514", members=("mongo:27017",))
 OTHER = ORIGIN.model_copy(update={"set_id": "6b0612a20cd9172b63e62515"})
@@ -149,7 +149,8 @@ def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHom
 def test_files_that_a_step_works_with_in_another_process_are_not_claimed(home: ReleaseHome) -> None:
     attempt(home, plan(1), dumped=1)
     using = (
-        "import sys; from nmdc_release_ops.records import ReleasePlan; from nmdc_release_ops.release_home import ReleaseHome\n"
+        "import sys\nfrom nmdc_release_ops.records.data_release import ReleasePlan\n"
+        "from nmdc_release_ops.resources.release_home import ReleaseHome\n"
         "with ReleaseHome().use(ReleasePlan.model_validate_json(sys.argv[1])): print('using', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -27,7 +27,7 @@ from nmdc_release_ops.files import writing
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.transfer.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
-from nmdc_release_ops.records import ReleasePlan
+from nmdc_release_ops.records.data_release import ReleasePlan
 
 DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")

@@ -1,18 +1,10 @@
-"""What steps hand to each other. Each record is kept as JSON, so that any step can be re-executed in another process
-on another day. None holds a secret.
+"""What the steps of a release of the data hand to each other."""
 
-The digest of its content identifies a record. A record holds the digests of those that it was made from: see `lineage`.
-"""
-
-import hashlib
-import json
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import Field
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.difference.difference import CollectionCounts
@@ -21,74 +13,11 @@ from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.state.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
+from nmdc_release_ops.records.record import Part, Record
 from nmdc_release_ops.runtime.readiness import Check
 
 VALIDATION_TIMEOUT = 6 * 60
 """Minutes that validation may take by default."""
-
-
-class RecordUnreadable(ValueError):
-    """A file is not a record, or this version of the project cannot read it."""
-
-
-class RecordAltered(ValueError):
-    """A record's content does not match the digest that was written with it."""
-
-
-class Part(BaseModel):
-    """A part of a record: immutable, refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Record(Part):
-    """What one step hands to others.
-
-    Attributes:
-        made_from: digest of each record that it was made from, by the step that made that one.
-    """
-
-    made_from: Mapping[str, str] = {}
-    _read_digest: str | None = PrivateAttr(None)
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the content, in hexadecimal, as it was written, also where a later version of the project reads it."""
-        return self._read_digest or _digest(self.model_dump(mode="json"))
-
-    def to_json(self) -> str:
-        """The record and its digest, as a file holds them."""
-        content = self.model_dump(mode="json")
-        return json.dumps({"sha256": _digest(content), "record": content}, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: bytes) -> Self:
-        """The reverse of `to_json`.
-
-        Raises:
-            RecordUnreadable: it is not a record of this kind.
-            RecordAltered: it was changed after it was written.
-        """
-        try:
-            parsed = json.loads(text)
-            content, digest = parsed["record"], parsed["sha256"]
-            found = _digest(content)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise RecordUnreadable("it is not a record with a digest") from None
-        if found != digest:
-            raise RecordAltered(f"its content has the sha256 {found}, and was written with {digest}")
-        try:
-            record = cls.model_validate_json(json.dumps(content))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise RecordUnreadable(f"this version of the project cannot read it ({place}: {first['msg']})") from None
-        record._read_digest = digest
-        return record
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Integrity(StrEnum):
@@ -178,7 +107,7 @@ class ReleasePlan(Record):
     collections: list[PlannedCollection]
     left_alone: list[str]
     warnings: list[str]
-    runtime: list[Check] = []
+    runtime: list[Check] = Field(default_factory=list)
 
     @property
     def versions_before(self) -> set[str | None]:
@@ -269,7 +198,7 @@ class MigratedDatabase(Record):
     changes: ChangeSet
     documents: dict[str, int]
     hashes: dict[str, str]
-    counts: list[CollectionCounts] = []
+    counts: list[CollectionCounts] = Field(default_factory=list)
     difference: Path | None = None
 
 
@@ -330,63 +259,3 @@ class FreezeWindow(Record):
     @property
     def seconds(self) -> float:
         return sum(freeze.seconds for freeze in self.freezes)
-
-
-class RuntimeReleasePlan(Record):
-    """Which release of the Runtime is to be made.
-
-    Attributes:
-        release_id: the same for every attempt at this release.
-        commit: SHA that is released.
-        last_tag: of the release before, None where there is none.
-        commits: first lines of what is new since then, oldest first; the first 250.
-        total_commits: how many there are.
-        dry_run: nothing is written.
-    """
-
-    release_id: str
-    repository: str
-    commit: str
-    branch: str
-    last_tag: str | None
-    tag: str
-    title: str
-    prerelease: bool
-    commits: list[str]
-    total_commits: int
-    dry_run: bool
-
-
-class TestedCommit(Record):
-    """The Runtime's tests passed on the commit.
-
-    Attributes:
-        url: of the workflow's run; empty in a dry run that would have started one.
-    """
-
-    __test__ = False
-
-    workflow: str
-    url: str
-
-
-class RuntimeRelease(Record):
-    """A release of the Runtime on GitHub.
-
-    Attributes:
-        url: its page; empty where `dry_run`.
-    """
-
-    repository: str
-    tag: str
-    commit: str
-    url: str
-    dry_run: bool
-
-
-class FollowedWorkflows(Record):
-    """What became of the workflows that a release started: a page by workflow."""
-
-    tag: str
-    runs: dict[str, str]
-    dry_run: bool

@@ -1,0 +1,89 @@
+"""The production database."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.connection import Document, connect, naming_failures
+from nmdc_release_ops.mongo.server.identity import (
+    identify_set,
+)
+from nmdc_release_ops.mongo.state.heartbeat import keep_beating
+from nmdc_release_ops.mongo.state.lease import Lease
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.release_home import origin_name
+
+
+class OriginElsewhere(MongoError):
+    """The environment names another origin than the one that the release was planned for."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The production database, connected to."""
+
+    client: MongoClient[Document]
+    database: Database[Document]
+    uri: str = field(repr=False)
+
+
+class OriginResource(dg.ConfigurableResource[Any]):
+    """The origin: `NMDC_ORIGIN_URI`, and `NMDC_ORIGIN_DB` (nmdc)."""
+
+    @property
+    def database_name(self) -> str:
+        return os.environ.get("NMDC_ORIGIN_DB") or "nmdc"
+
+    @contextmanager
+    def connect(self) -> Iterator[Origin]:
+        """The origin, for as long as the block lasts.
+
+        Raises:
+            ConfigurationMissing, InvalidConnectionString, ServerUnreachable, LoginRefused, ServerFailed.
+        """
+        uri = self._uri()
+        with naming_failures("origin"), connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
+            yield Origin(client, client[self.database_name], uri)
+
+    @contextmanager
+    def connect_planned(self, plan: ReleasePlan) -> Iterator[Origin]:
+        """The origin that a release was planned for, for as long as the block lasts.
+
+        Raises:
+            OriginElsewhere: the environment now names another server or database.
+            As `connect`.
+        """
+        with self.connect() as origin:
+            planned, present = plan.origin, identify_set(origin.client)
+            is_same = planned is None or origin_name(planned, plan.database) == origin_name(
+                present, origin.database.name
+            )
+            if origin.database.name != plan.database or not is_same:
+                raise OriginElsewhere(
+                    f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI "
+                    "and NMDC_ORIGIN_DB now name another one. This step changed neither. Set them to what they were, restart "
+                    "the process that runs releases, and re-execute the run; or launch a new release for the other database."
+                )
+            yield origin
+
+    def keep_beating(self, lease: Lease) -> None:
+        """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""
+        uri = self._uri()
+        keep_beating(lease, lambda: connect(uri, whose="origin", variable="NMDC_ORIGIN_URI"))
+
+    def _uri(self) -> str:
+        uri = os.environ.get("NMDC_ORIGIN_URI")
+        if not uri:
+            raise ConfigurationMissing(
+                "NMDC_ORIGIN_URI is not set. Set it to the origin's connection string in the environment of Dagster, "
+                "and start Dagster again."
+            )
+        return uri

@@ -1,0 +1,78 @@
+"""Keeps what steps hand to each other."""
+
+from pathlib import Path
+from typing import TypeVar, cast
+
+import dagster as dg
+
+from nmdc_release_ops.files import write_whole, writing
+from nmdc_release_ops.mongo.transfer.archive import sync
+from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
+from nmdc_release_ops.resources.release_home import ReleaseHome
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class RecordMissing(Exception):
+    """What an earlier step handed on is gone."""
+
+
+class RecordChanged(Exception):
+    """The record of an earlier step was changed after it was written."""
+
+
+class RecordStore(dg.ConfigurableIOManager):
+    """Keeps what steps hand to each other as JSON files, by run: a re-executed run reads those of its parent."""
+
+    home: dg.ResourceDependency[ReleaseHome]
+
+    def handle_output(self, context: dg.OutputContext, obj: Record) -> None:
+        path = self._path(context)
+        with writing(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(path, obj.to_json())
+            sync(path.parent)
+
+    def load_input(self, context: dg.InputContext) -> Record:
+        """The record as the step that made it left it.
+
+        Raises:
+            dagster.Failure: its file is missing, unreadable or changed; the step that makes it has to be executed again.
+        """
+        if context.upstream_output is None:
+            raise ValueError("a record is only ever read from the step that made it")
+        record = cast("type[Record]", context.dagster_type.typing_type)
+        step = context.upstream_output.step_key
+        try:
+            return read_record(self._path(context.upstream_output), record, step)
+        except (RecordMissing, RecordChanged) as error:
+            raise dg.Failure(
+                f"{error}\n\nThis step did nothing to the origin.\n\nMore: docs/runbook.md, {type(error).__name__}.",
+                allow_retries=False,
+            ) from None
+
+    def _path(self, context: dg.OutputContext) -> Path:
+        return self.home.record(context.run_id, context.step_key)
+
+
+def read_record(path: Path, kind: type[RecordT], step: str) -> RecordT:
+    """The record in a file.
+
+    Args:
+        step: the step that made it, for errors.
+
+    Raises:
+        RecordMissing: the file is missing, or this version of the project cannot read it.
+        RecordChanged: its content is not what was written.
+    """
+    again = f"Re-execute the run from `{step}`, with all the steps after it, or launch a new release."
+    try:
+        return kind.from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordMissing(f"{path}, the record of the step `{step}`, is missing. {again}") from None
+    except RecordUnreadable as error:
+        raise RecordMissing(f"{path}, the record of the step `{step}`, cannot be read: {error}. {again}") from None
+    except RecordAltered as error:
+        raise RecordChanged(
+            f"{path}, the record of the step `{step}`, was changed after it was written: {error}. {again}"
+        ) from None

@@ -1,0 +1,149 @@
+"""Schema releases, and the process that runs their code."""
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+
+from nmdc_release_ops.files import writing
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.transformer import Transformer
+from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
+from nmdc_release_ops.schema.environments.environment import (
+    SchemaEnvironment,
+    SchemaEnvironments,
+    worker_command,
+    worker_environment,
+)
+from nmdc_release_ops.schema.packages.candidate import fetch_candidate, package_of, version_of
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
+from nmdc_release_ops.schema.processes import wait_for
+from nmdc_release_ops.schema.shipping import Target
+from nmdc_release_ops.schema.silence import SECONDS as SILENCE_SECONDS
+from nmdc_release_ops.schema.silence import Silence
+from nmdc_release_ops.schema.version import SchemaVersion
+
+
+class SchemaReleases(dg.ConfigurableResource[Any]):
+    """Packages, environments and compiled schemas of schema releases."""
+
+    home: dg.ResourceDependency[ReleaseHome]
+
+    @property
+    def packages(self) -> SchemaPackages:
+        return SchemaPackages(self.home.schema_folder)
+
+    @property
+    def environments(self) -> SchemaEnvironments:
+        return SchemaEnvironments(self.home.schema_folder)
+
+    @property
+    def compiled(self) -> CompiledSchemas:
+        return CompiledSchemas(self.home.schema_folder)
+
+    def target(self, version: SchemaVersion | None, source: str | None) -> Target:
+        """The release of that version on the package index, or what is built from `source`.
+
+        Args:
+            version: None for the newest release, or the version that the source's own migrators lead to.
+            source: as `schema.candidate.require_source` takes it; None for the package index.
+
+        Raises:
+            InvalidSchemaSource, PackageUnreadable, SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable,
+            InstallationFailed.
+        """
+        if source is None:
+            version = version or self.packages.newest()
+            return Target(version, self.packages.fetch(version))
+        candidate, folder = fetch_candidate(self.home.schema_folder, source)
+        return Target(candidate, SchemaPackage(version or version_of(folder), folder))
+
+    def candidate_package(self, name: str, version: SchemaVersion) -> SchemaPackage | None:
+        """The package that a candidate was released from; None where it is no longer kept."""
+        return package_of(self.home.schema_folder, name, version)
+
+
+class SchemaWorker(dg.ConfigurableResource[Any]):
+    """Runs code of a schema release in a process of its own, and brings its messages into the run's event log.
+
+    Dagster's `PipesSubprocessClient` would hand the process a copy of our environment, the origin's credentials among
+    it; this gives it an explicit one.
+    """
+
+    def run(
+        self,
+        context: dg.OpExecutionContext,
+        environment: SchemaEnvironment,
+        task: str,
+        *,
+        transformer: Transformer,
+        extras: dict[str, Any],
+        folder: Path,
+        seconds: float,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> tuple[int, Sequence[Mapping[str, Any]]]:
+        """Run one task to its end; return its exit code and the messages that it reported.
+
+        Args:
+            task: module of `schema.worker`.
+            extras: its parameters, plain JSON.
+            folder: where it runs; nothing of ours is in it.
+            seconds: how long it may take.
+            silence_seconds: how long it may send no message before the run's log reports that.
+
+        Raises:
+            TookTooLong: it was ended with every process that it had started.
+        """
+        with writing(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        silence = Silence(context.log.warning, silence_seconds)
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesTempFileContextInjector(),
+            message_reader=_ListeningReader(silence),
+            extras={"schema_version": environment.schema_version, **extras},
+        ) as session:
+            process = subprocess.Popen(
+                worker_command(environment, task),
+                cwd=folder,
+                env={**worker_environment(transformer.uri), **session.get_bootstrap_env_vars()},
+                stdin=subprocess.DEVNULL,
+                # A group of its own, so that it can be ended with whatever it started.
+                start_new_session=True,
+            )
+            code = wait_for(process, seconds, silence.look)
+        return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
+
+
+class _ListeningReader(dg.PipesTempFileMessageReader):
+    """Reads a worker's messages, and records when the last one came."""
+
+    def __init__(self, silence: Silence) -> None:
+        super().__init__()
+        self._silence = silence
+
+    @contextmanager
+    def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[Any]:
+        with super().read_messages(cast("dg.PipesMessageHandler", _Listener(handler, self._silence))) as parameters:
+            yield parameters
+
+
+class _Listener:
+    """Passes messages on to Dagster's own handler."""
+
+    def __init__(self, handler: dg.PipesMessageHandler, silence: Silence) -> None:
+        self._handler = handler
+        self._silence = silence
+
+    def handle_message(self, message: Mapping[str, Any]) -> None:
+        params = message.get("params") or {}
+        payload = params.get("payload")
+        kind = payload.get("kind") if isinstance(payload, dict) else None
+        self._silence.end_with(str(params.get("message") or kind or message.get("method")))
+        self._handler.handle_message(cast("Any", message))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handler, name)

@@ -1,0 +1,172 @@
+"""The scratch database that migrators work on."""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.preflight import require_scratch_database
+from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
+from nmdc_release_ops.mongo.server.connection import Document, connect, naming_failures, nodes_of
+from nmdc_release_ops.mongo.server.identity import (
+    ServerIdentity,
+    identify_server,
+    is_same_server,
+    require_other_server,
+)
+from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome
+
+TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
+
+
+# A migration of a large collection may run in one transaction where a migrator insists on it.
+TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """The scratch database, connected to."""
+
+    uri: str = field(repr=False)
+    database: Database[Document]
+
+
+class TransformerResource(dg.ConfigurableResource[Any]):
+    """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder.
+
+    Each execution of `migrate` has a database of its own there: several releases can share one server, and a run that was
+    taken for lost and goes on cannot work on the data of the run that followed it.
+    """
+
+    home: dg.ResourceDependency[ReleaseHome]
+    origin: dg.ResourceDependency[OriginResource]
+
+    @contextmanager
+    def open(self, plan: ReleasePlan, database: str) -> Iterator[Transformer]:
+        """The release's transformer, for as long as the block lasts. A private one is started on the release's folder.
+
+        Args:
+            database: as `transformer_database` names it.
+
+        Raises:
+            TransformerIsOrigin, TransformerUnidentified: nothing was written to it.
+            MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused, ServerFailed.
+        """
+        with self.home.use(plan):
+            if uri := _transformer_uri():
+                with self._connect(uri, plan) as client:
+                    yield Transformer(uri, client[database])
+                return
+            folder = self.home.transformer(plan)
+            with (
+                private_mongod(folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS) as server,
+                connect(server.uri, whose="transformer", variable="its folder") as client,
+                naming_failures("transformer", nodes_of(server.uri)),
+            ):
+                yield Transformer(server.uri, client[database])
+
+    def find_databases(self, plan: ReleasePlan, release_ids: Iterable[str]) -> list[str]:
+        """The releases among these that have a database on the server of `NMDC_TRANSFORMER_URI`; none where that is not set.
+
+        Raises:
+            As `open`.
+        """
+        if not (uri := _transformer_uri()):
+            return []
+        with self._connect(uri, plan) as client:
+            names = client.list_database_names()
+        return [release_id for release_id in release_ids if any(_is_of(release_id, name) for name in names)]
+
+    def drop_databases(self, plan: ReleasePlan, release_id: str) -> None:
+        """Drop the databases of a release on the server of `NMDC_TRANSFORMER_URI`.
+
+        Raises:
+            As `open`.
+        """
+        if uri := _transformer_uri():
+            with self._connect(uri, plan) as client:
+                for name in client.list_database_names():
+                    if _is_of(release_id, name):
+                        client.drop_database(name)
+
+    def drop_abandoned(self, plan: ReleasePlan, transformer: Transformer) -> list[str]:
+        """Drop the databases of executions of `migrate` that did not come to their end; return their names."""
+        client = transformer.database.client
+        finished = {transformer_database(plan.release_id, run_id) for run_id in self.home.runs_with_record("migrate")}
+        abandoned = [
+            name
+            for name in client.list_database_names()
+            if _is_of(plan.release_id, name) and name not in finished | {transformer.database.name}
+        ]
+        for name in abandoned:
+            client.drop_database(name)
+        return abandoned
+
+    def require_usable(self, origin: Origin) -> None:
+        """Check, without starting anything, that there is a usable transformer and that it is not the origin.
+
+        Raises:
+            MongodNotFound, ServerUnreachable, LoginRefused, TransformerIsOrigin, TransformerUnidentified, TransformerRefused.
+        """
+        if not (uri := _transformer_uri()):
+            find_mongod()
+            return
+        with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
+            require_other_server(identify_server(origin.client, origin.uri), identify_server(client, uri))
+            with naming_failures("transformer"):
+                require_scratch_database(client[transformer_database("probe", secrets.token_hex(8))])
+
+    @contextmanager
+    def _connect(self, uri: str, plan: ReleasePlan) -> Iterator[MongoClient[Document]]:
+        """Connect to the server of `NMDC_TRANSFORMER_URI`, which may have changed since the release was planned."""
+        with (
+            connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client,
+            naming_failures("transformer", nodes_of(uri)),
+        ):
+            self._require_other_server(identify_server(client, uri), plan)
+            yield client
+
+    def _require_other_server(self, transformer: ServerIdentity, plan: ReleasePlan) -> None:
+        """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` names now."""
+        same = None if plan.origin is None else is_same_server(plan.origin, transformer)
+        if plan.origin is not None and same:
+            require_other_server(plan.origin, transformer)
+        try:
+            with self.origin.connect() as origin:
+                present = identify_server(origin.client, origin.uri)
+        except (MongoError, ConfigurationMissing):
+            # The step may not need the origin. If the plan shows that it is another server, it need not answer.
+            if same is None:
+                raise
+            return
+        require_other_server(present, transformer)
+
+
+def transformer_database(release_id: str, run_id: str) -> str:
+    """Name of the database that the migrators of a release work on in a run, within MongoDB's limit of 63 bytes."""
+    return f"{_prefix(release_id)}{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def _is_of(release_id: str, database: str) -> bool:
+    return database.startswith(_prefix(release_id))
+
+
+def _prefix(release_id: str) -> str:
+    digest = hashlib.sha256(release_id.encode()).hexdigest()[:8]
+    return f"{TRANSFORMER_DATABASE}_{re.sub('[^A-Za-z0-9]', '_', release_id[:15])}_{digest}_"
+
+
+def _transformer_uri() -> str | None:
+    return os.environ.get("NMDC_TRANSFORMER_URI") or None
