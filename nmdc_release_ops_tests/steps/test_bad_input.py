@@ -36,7 +36,7 @@ def origin_stays_as_it_was(administrator: MongoClient[Any]) -> Iterator[None]:
         yield
 
 
-def failure_of(result: dg.ExecuteInProcessResult) -> str:
+def refusal_of(result: dg.ExecuteInProcessResult) -> str:
     """What the run page says of the step that failed; `plan` in all these cases."""
     step, said = failure_of(result)
     assert step == "plan"
@@ -46,24 +46,24 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
 
 @pytest.mark.parametrize("text", ["; rm -rf", "../x", "11.x", "", "1" * 500, "\u0661\u0661.25", "11.25\n11.24"])
 def test_a_target_that_is_no_version_is_refused(workplace: Workplace, text: str) -> None:
-    said = failure_of(workplace.release(target_version=text))
+    said = refusal_of(workplace.release(target_version=text))
     assert "is no version of the NMDC Schema" in said
     assert "The origin was not touched. The origin is not frozen: no release holds it." in said
 
 
 def test_a_version_that_was_never_published_is_refused(workplace: Workplace) -> None:
-    assert "There is no nmdc-schema 11.99.0 on the package index" in failure_of(
+    assert "There is no nmdc-schema 11.99.0 on the package index" in refusal_of(
         workplace.release(target_version="11.99")
     )
 
 
 def test_an_older_target_is_refused(workplace: Workplace) -> None:
-    said = failure_of(workplace.release(target_version="11.22.0"))
+    said = refusal_of(workplace.release(target_version="11.22.0"))
     assert "conforms to 11.23.0, which is newer than 11.22.0" in said
 
 
 def test_a_from_version_that_contradicts_the_ledger_is_refused(workplace: Workplace) -> None:
-    assert "The ledger says that the database conforms to 11.23.0" in failure_of(
+    assert "The ledger says that the database conforms to 11.23.0" in refusal_of(
         workplace.release(target_version="11.25", from_version="11.24")
     )
 
@@ -73,7 +73,7 @@ def test_an_empty_ledger_needs_from_version(workplace: Workplace, administrator:
     kept = list(events.find())
     events.delete_many({})
     try:
-        assert "from_version" in failure_of(workplace.release(target_version="11.25"))
+        assert "from_version" in refusal_of(workplace.release(target_version="11.25"))
     finally:
         events.insert_many(kept)
 
@@ -90,7 +90,7 @@ def test_an_unfinished_migration_in_the_ledger_is_named(workplace: Workplace, ad
     }
     events.insert_one(started)
     try:
-        said = failure_of(workplace.release(target_version="11.25"))
+        said = refusal_of(workplace.release(target_version="11.25"))
         assert "a migration from 11.23.0 to 11.24.0 was started" in said
     finally:
         events.delete_one({"_id": "unfinished"})
@@ -122,7 +122,7 @@ def completed(created_at: Any, version: Any) -> dict[str, Any]:
 
 def test_an_event_with_a_date_is_read_as_any_other(workplace: Workplace, administrator: MongoClient[Any]) -> None:
     with ledger_of(administrator, completed(datetime.now(UTC), "11.22.0")):
-        said = failure_of(workplace.release(target_version="11.21.0"))
+        said = refusal_of(workplace.release(target_version="11.21.0"))
     assert "conforms to 11.22.0, which is newer than 11.21.0" in said
 
 
@@ -130,10 +130,10 @@ def test_a_newest_event_that_does_not_say_the_version_is_named(
     workplace: Workplace, administrator: MongoClient[Any]
 ) -> None:
     with ledger_of(administrator, completed(datetime.now(UTC), 11.24)):
-        said = failure_of(workplace.release(target_version="11.25"))
+        said = refusal_of(workplace.release(target_version="11.25"))
         assert "newest event (MIGRATION_COMPLETED, from 11.21.0 to None, at 20" in said and "from_version" in said
         # Then the operator's word counts.
-        said = failure_of(workplace.release(target_version="11.22.0", from_version="11.23.0"))
+        said = refusal_of(workplace.release(target_version="11.22.0", from_version="11.23.0"))
         assert "conforms to 11.23.0, which is newer than 11.22.0" in said
 
 
@@ -142,7 +142,7 @@ def test_a_ledger_that_would_refuse_the_swap_s_events_is_refused_in_the_server_s
 ) -> None:
     strict = {"$jsonSchema": {"required": ["author"]}}
     with ledger_of(administrator, completed("2000-01-01T00:00:00", "11.22.0"), validator=strict):
-        said = failure_of(workplace.release(target_version="11.25"))
+        said = refusal_of(workplace.release(target_version="11.25"))
     assert "The ledger of nmdc cannot be used: Document failed validation" in said and "author" in said
 
 
@@ -154,7 +154,7 @@ def test_a_plain_collection_in_the_place_of_the_ledger_s_view_is_named(
     database.drop_collection("_migration_latest_schema_version")
     database.create_collection("_migration_latest_schema_version")
     try:
-        said = failure_of(workplace.release(target_version="11.25"))
+        said = refusal_of(workplace.release(target_version="11.25"))
     finally:
         database.drop_collection("_migration_latest_schema_version")
         database.create_collection("_migration_latest_schema_version", **view)
@@ -166,7 +166,7 @@ def test_an_unreachable_origin_is_named_without_its_password(
 ) -> None:
     monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://operator:hunter2@127.0.0.1:9/?directConnection=true")
-    said = failure_of(workplace.release())
+    said = refusal_of(workplace.release())
     assert "The origin at 127.0.0.1:9 did not answer" in said
     assert "hunter2" not in said
 
@@ -175,32 +175,32 @@ def test_a_wrong_password_is_told_from_an_unreachable_server(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", workplace.origin.server.uri_for("release_operator", "hunter2"))
-    said = failure_of(workplace.release())
+    said = refusal_of(workplace.release())
     assert "refused the user or the password in NMDC_ORIGIN_URI" in said
     assert "hunter2" not in said
 
 
 def test_a_uri_that_is_none_is_not_repeated(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", "operator:hunter2@somewhere")
-    said = failure_of(workplace.release())
+    said = refusal_of(workplace.release())
     assert "NMDC_ORIGIN_URI is not a MongoDB connection string" in said
     assert "hunter2" not in said
 
 
 def test_a_missing_uri_is_asked_for(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NMDC_ORIGIN_URI")
-    assert "NMDC_ORIGIN_URI is not set" in failure_of(workplace.release())
+    assert "NMDC_ORIGIN_URI is not set" in refusal_of(workplace.release())
 
 
 def test_a_user_without_the_privileges_is_told_which(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", workplace.origin.uri("nmdc_editor"))
-    said = failure_of(workplace.release())
+    said = refusal_of(workplace.release())
     assert "setUserWriteBlockMode" in said and "docs/operator-role.md" in said
 
 
 def test_a_database_that_does_not_exist_is_named(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_DB", "nmdcc")
-    assert "The origin has no database nmdcc" in failure_of(workplace.release())
+    assert "The origin has no database nmdcc" in refusal_of(workplace.release())
 
 
 def test_an_origin_without_authorization_is_refused_unless_told(
@@ -209,8 +209,8 @@ def test_an_origin_without_authorization_is_refused_unless_told(
     with private_mongod(tmp_path, authentication=False) as server, MongoClient[Any](server.uri) as client:
         client[DATABASE].biosample_set.insert_one({"id": "one"})
         monkeypatch.setenv("NMDC_ORIGIN_URI", server.uri)
-        assert "does not require authentication" in failure_of(workplace.release(from_version="11.23.0"))
-        told = failure_of(workplace.release(allow_without_authorization=True))
+        assert "does not require authentication" in refusal_of(workplace.release(from_version="11.23.0"))
+        told = refusal_of(workplace.release(allow_without_authorization=True))
         assert "from_version" in told and "authorization" not in told
 
 
@@ -225,7 +225,7 @@ def test_a_standalone_server_is_refused(workplace: Workplace, monkeypatch: pytes
         with MongoClient[Any](uri) as client:
             client[DATABASE].biosample_set.insert_one({"id": "one"})
         monkeypatch.setenv("NMDC_ORIGIN_URI", uri)
-        said = failure_of(workplace.release(from_version="11.23.0", allow_without_authorization=True))
+        said = refusal_of(workplace.release(from_version="11.23.0", allow_without_authorization=True))
     finally:
         server.terminate()
         server.wait()
@@ -236,7 +236,7 @@ def test_another_release_in_progress_is_named(workplace: Workplace, administrato
     with MongoClient[Any](workplace.origin.uri()) as operator:
         freeze(operator, "the-other-release", "the-other-run")
         try:
-            said = failure_of(workplace.release(target_version="11.25"))
+            said = refusal_of(workplace.release(target_version="11.25"))
         finally:
             thaw(operator, "the-other-release", "the-other-run")
     assert "Release the-other-release (run the-other-run" in said
@@ -245,7 +245,7 @@ def test_another_release_in_progress_is_named(workplace: Workplace, administrato
 def test_a_write_block_of_somebody_else_is_left_on(workplace: Workplace, administrator: MongoClient[Any]) -> None:
     administrator.admin.command({"setUserWriteBlockMode": 1, "global": True})
     try:
-        said = failure_of(workplace.release(target_version="11.25"))
+        said = refusal_of(workplace.release(target_version="11.25"))
         assert is_write_blocked(administrator) is True
     finally:
         administrator.admin.command({"setUserWriteBlockMode": 1, "global": False})
@@ -257,7 +257,7 @@ def test_a_capped_collection_is_refused_by_name(workplace: Workplace, administra
     manifests.rename("aside_set")
     administrator[DATABASE].create_collection("manifest_set", capped=True, size=4096)
     try:
-        said = failure_of(workplace.release(target_version="11.25"))
+        said = refusal_of(workplace.release(target_version="11.25"))
     finally:
         administrator[DATABASE].manifest_set.drop()
         administrator[DATABASE].aside_set.rename("manifest_set")
@@ -269,12 +269,12 @@ def test_a_home_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path / "file" / "home"))
-    assert "cannot be written" in failure_of(workplace.release(target_version="11.25"))
+    assert "cannot be written" in refusal_of(workplace.release(target_version="11.25"))
 
 
 def test_too_little_disk_is_said_with_figures(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmdc_release_ops.resources.release_home.ReleaseHome.free_bytes", lambda self: 100_000_000)
-    said = failure_of(workplace.release(target_version="11.25"))
+    said = refusal_of(workplace.release(target_version="11.25"))
     assert "has 100.0 MB free, and the release may need" in said
 
 
@@ -285,11 +285,11 @@ def test_an_unreachable_package_index_is_named(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    assert "The package index could not be asked" in failure_of(workplace.release())
+    assert "The package index could not be asked" in refusal_of(workplace.release())
 
 
 def test_a_missing_mongod_for_the_transformer_is_found_out_before_the_freeze(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONGOD", "/nowhere/mongod")
-    assert "MONGOD is set to /nowhere/mongod" in failure_of(workplace.release(target_version="11.25"))
+    assert "MONGOD is set to /nowhere/mongod" in refusal_of(workplace.release(target_version="11.25"))
