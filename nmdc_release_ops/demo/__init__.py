@@ -1,0 +1,1 @@
+"""A synthetic NMDC database of any size, and a private origin to hold it."""

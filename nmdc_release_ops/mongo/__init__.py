@@ -1,0 +1,1 @@
+"""Everything that touches a MongoDB; knows no Dagster and no schema."""

@@ -1,0 +1,1 @@
+"""Everything about a schema release: versions, packages, environments, migration paths, reports."""

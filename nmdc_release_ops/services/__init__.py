@@ -1,0 +1,1 @@
+"""Clients of other services: transport, GitHub, workflows, Rancher, webhook."""

@@ -1,0 +1,1 @@
+"""mongod, mongodump and mongorestore as processes that never outlive us."""

@@ -1,0 +1,1 @@
+"""Talking to a server: connection, topology, privileges, collections, raw reading and writing, cluster clock."""

@@ -1,0 +1,1 @@
+"""Archives: dump, load, stage, and the two engines that do it."""

@@ -1,0 +1,1 @@
+"""Virtual environments and compiled schemas of schema releases."""

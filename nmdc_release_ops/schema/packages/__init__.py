@@ -1,0 +1,1 @@
+"""What a schema release ships: its package, its migrators, release candidates."""

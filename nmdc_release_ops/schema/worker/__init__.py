@@ -1,1 +1,1 @@
-"""Code that runs inside a schema release's own environment. It imports nothing of the rest of the package."""
+"""The code that runs inside a schema release's own environment; imports nothing of the rest."""

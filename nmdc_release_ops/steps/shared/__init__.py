@@ -1,0 +1,1 @@
+"""What several steps need: failures, display, notices, holding the origin frozen."""

@@ -1,0 +1,1 @@
+"""Turns a release's LinkML schema into the data that validation needs."""

@@ -1,0 +1,1 @@
+"""Runs one of the release's migrators on the transformer, and notes what it touches."""

@@ -1,0 +1,1 @@
+"""Checks every document and every reference against the compiled schema."""
