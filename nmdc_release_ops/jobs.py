@@ -3,7 +3,8 @@
 import dagster as dg
 
 from nmdc_release_ops.resources.runtime import deployment_is_configured
-from nmdc_release_ops.steps.deploy import deploy, deploy_runtime
+from nmdc_release_ops.steps.deploy import deploy
+from nmdc_release_ops.steps.deploy_runtime import deploy_runtime
 from nmdc_release_ops.steps.dump import dump
 from nmdc_release_ops.steps.follow_workflows import follow_workflows
 from nmdc_release_ops.steps.freeze import freeze
@@ -15,8 +16,9 @@ from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
 from nmdc_release_ops.steps.shared.notices import tell_progress
-from nmdc_release_ops.steps.thaw import thaw_after_failure, thaw_after_last_step, unfreeze_by_hand
+from nmdc_release_ops.steps.shared.thawing import thaw_after_failure, thaw_after_last_step
 from nmdc_release_ops.steps.unfreeze import unfreeze
+from nmdc_release_ops.steps.unfreeze_by_hand import unfreeze_by_hand
 from nmdc_release_ops.steps.validate import validate
 
 RELEASE_TAG = {"nmdc_release_ops/release": "data"}

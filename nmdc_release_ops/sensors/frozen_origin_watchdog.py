@@ -6,7 +6,7 @@ from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.origin_state import describe_origin
-from nmdc_release_ops.steps.thaw import pay_ledger, put_back_leftover, thaw_unless_swapping
+from nmdc_release_ops.steps.shared.thawing import pay_ledger, put_back_leftover, thaw_unless_swapping
 
 WATCHDOG_SECONDS = 30
 

@@ -36,10 +36,10 @@ from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaReleas
 from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing
 from nmdc_release_ops.steps.shared.candidate_data import warn_of_candidate_data
 from nmdc_release_ops.steps.shared.display import size, table
 from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.shared.holding import FreezeConfig, choose_freezing
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin
 from nmdc_release_ops.steps.shared.prepare_environments import prepare_environments

@@ -13,8 +13,7 @@ from nmdc_release_ops.services.repository import Comparison, Repository
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
-
-NOTHING_WRITTEN = "Nothing was written to GitHub. The origin has no part in this."
+from nmdc_release_ops.steps.shared.runtime import NOTHING_WRITTEN
 
 
 class RuntimePlanConfig(dg.Config):

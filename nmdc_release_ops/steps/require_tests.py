@@ -8,21 +8,10 @@ from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan, TestedC
 from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Repository, WorkflowRun
-from nmdc_release_ops.services.workflows import Watching, follow, require_success, run_on_commit, start
-from nmdc_release_ops.steps.plan_runtime import NOTHING_WRITTEN
+from nmdc_release_ops.services.workflows import follow, require_success, run_on_commit, start
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
-
-
-class WatchingConfig(dg.Config):
-    """How runs of workflows are watched."""
-
-    poll_seconds: float = Field(default=10.0, gt=0, description="Between two looks at a workflow's run.")
-    appear_seconds: float = Field(default=180.0, gt=0, description="Until a run that was asked for has to be there.")
-    wait_minutes: float = Field(default=60.0, gt=0, description="Until a run has to be over.")
-
-    def watching(self) -> Watching:
-        return Watching(poll=self.poll_seconds, appear=self.appear_seconds, end=60 * self.wait_minutes)
+from nmdc_release_ops.steps.shared.runtime import NOTHING_WRITTEN, WatchingConfig
 
 
 class RequireTestsConfig(WatchingConfig):

@@ -31,9 +31,9 @@ from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, Rel
 from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.freeze import hold_frozen
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 P = ParamSpec("P")

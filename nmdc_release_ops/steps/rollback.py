@@ -25,12 +25,12 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     describe_written,
 )
 from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
 from nmdc_release_ops.steps.shared.display import duration, table
 from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.shared.holding import FreezeConfig, choose_freezing, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
-from nmdc_release_ops.steps.thaw import thaw_unless_swapping
+from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping
 
 
 class RollbackConfig(FreezeConfig):

@@ -1,4 +1,4 @@
-"""What happens to a frozen origin when a step fails or a run ends without `unfreeze`, and thawing it by hand."""
+"""Thawing the origin when a step fails or a run ends without `unfreeze`, and what an earlier release left behind."""
 
 import dagster as dg
 from pymongo.errors import PyMongoError
@@ -6,20 +6,14 @@ from pymongo.errors import PyMongoError
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.demote_roles import put_back, read_header
 from nmdc_release_ops.mongo.freezing.freeze import lift_leftover, thaw
-from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
-from nmdc_release_ops.mongo.state.holder import Holder
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.steps.shared.failures import explain_failures, runbook_entry
+from nmdc_release_ops.steps.shared.failures import runbook_entry
 from nmdc_release_ops.steps.shared.last_step import read_steps
-from nmdc_release_ops.steps.shared.origin_state import describe_origin, describe_own_lease, origin_lookup
-
-
-class ReleaseGoesOn(MongoError):
-    """The origin is held by a release that works."""
+from nmdc_release_ops.steps.shared.origin_state import describe_own_lease
 
 
 @dg.failure_hook(required_resource_keys={"origin"})
@@ -55,27 +49,6 @@ def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
     except (MongoError, PyMongoError, ConfigurationMissing) as error:
         context.log.error(f"{why}The origin could not be thawed: {error} {describe_own_lease(context.run_id)}")
     return True
-
-
-@dg.op(out=dg.Out(dg.Nothing))
-def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> None:
-    """Log who holds the origin, and thaw it unless a swap is under way or the release is still running."""
-    with explain_failures(origin_lookup(origin, context.run_id)), origin.connect() as connected:
-        state = read_origin_state(connected.client, connected.database.name)
-        context.log.info(describe_origin(state, context.run_id))
-        lease = state.lease
-        if lease is None:
-            nothing = "" if state.is_write_blocked or state.is_swap_under_way else "There is nothing to undo."
-            context.log.info(put_back_leftover(connected) or nothing or "Nothing was undone.")
-            return
-        run = context.instance.get_run_by_id(lease.run_id)
-        context.log.info(f"Its run is {run.status.value.lower() if run else 'unknown here'}.")
-        if not (run and run.is_finished) and _goes_on(lease):
-            raise ReleaseGoesOn(
-                f"Release {lease.release_id} goes on, by {lease.holder}, and was left alone. To stop it, terminate run "
-                f"{lease.run_id} on its page; the origin is thawed within half a minute then, or by this job."
-            )
-        context.log.info(thaw_unless_swapping(connected, lease, context.run_id))
 
 
 def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
@@ -124,7 +97,3 @@ def pay_ledger(origin: Origin) -> str:
     if settled.owed is None:
         return f"The missing event of release {journal.release_id} was written into the ledger."
     return f"Release {journal.release_id} brought the database to schema {journal.version}. {settled.owed}"
-
-
-def _goes_on(lease: Lease) -> bool:
-    return not lease.is_abandoned and lease.holder != Holder.this_process()
