@@ -17,6 +17,7 @@ LAYOUT = [
     "sensors",
     "steps",
     "resources",
+    "planning",
     "lineage",
     "records",
     "runtime",
@@ -25,6 +26,7 @@ LAYOUT = [
     "demo",
     "mongo",
     "page",
+    "units",
     "files",
 ]
 
@@ -55,6 +57,7 @@ WORKER_MAY_IMPORT = {
 
 UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
+    "planning": ("dagster",),
     "schema": ("dagster",),
     "runtime": ("dagster", "pymongo"),
     "services": ("dagster", "pymongo"),

@@ -24,7 +24,7 @@ from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.steps.shared.display import duration, size
+from nmdc_release_ops.units import duration, size
 
 DEFINITIONS = "nmdc_release_ops.definitions"
 STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")

@@ -7,9 +7,8 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
+from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
-from nmdc_release_ops.mongo.swapping.released import candidate_release
 from nmdc_release_ops.resources.environment import ConfigurationInvalid
 from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
 from nmdc_release_ops.resources.origin import OriginResource
@@ -170,10 +169,11 @@ def _settled(
 
 def _conforms(origin: OriginResource, newest: Announced) -> str | None:
     with origin.connect() as connected:
-        recorded = conforming_version(connected.database)
-        has_newest = recorded is not None and SchemaVersion.parse(recorded) == newest.schema_version
-        # Where a candidate of this version made the data, the official release still has to be validated and recorded.
-        made_by = candidate_release(connected.database, newest.version) if has_newest else None
+        history = read_history(connected.database)
+    recorded = history.version
+    has_newest = recorded is not None and SchemaVersion.parse(recorded) == newest.schema_version
+    # Where a candidate of this version made the data, the official release still has to be validated and recorded.
+    made_by = history.candidate_release(newest.version) if has_newest else None
     if recorded is None:
         return (
             f"{newest.tag} is the newest release, but the ledger does not say which version the database conforms to. Launch "

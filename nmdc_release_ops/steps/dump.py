@@ -13,10 +13,11 @@ from nmdc_release_ops.mongo.transfer.archive import MANIFEST, sha256_of
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.steps.shared.display import log_progress, size, table
+from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.units import size
 
 
 @dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."))

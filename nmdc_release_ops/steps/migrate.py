@@ -24,9 +24,10 @@ from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.steps.shared.difference import describe_difference, show_difference
-from nmdc_release_ops.steps.shared.display import duration, log_progress, table
+from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import MigratorFailed, MigratorTimedOut, WorkerDied, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.units import duration
 
 # What the driver calls a server that is gone, in a worker's report.
 _LOST = ("AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError")

@@ -24,13 +24,16 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     describe_written,
 )
+from nmdc_release_ops.planning.origin import choose_freezing
+from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.steps.shared.display import duration, table
-from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
-from nmdc_release_ops.steps.shared.holding import FreezeConfig, choose_freezing, hold_frozen
+from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping
+from nmdc_release_ops.units import duration
 
 
 class RollbackConfig(FreezeConfig):
@@ -88,7 +91,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             allow_without_authorization=config.allow_without_authorization,
             release_id=journal.release_id,
         )
-        choice = choose_freezing(connected, server, problems, config.strategy)
+        choice = choose_freezing(connected.database, server, problems, config.wanted_strategy)
         for warning in choice.warnings:
             context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")

@@ -10,10 +10,11 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.shared.display import duration, table
+from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.units import duration
 
 
 # Dagster wants the names of ops and jobs to differ, and there is a job `unfreeze`: in the graph of `data_release` this op

@@ -20,10 +20,10 @@ from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.display import duration
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.verdict import described, explained, intolerable, table_of_violations, verdict_on
+from nmdc_release_ops.units import duration
 
 VIOLATIONS = "violations.jsonl"
 SUMMARY = "validation.json"

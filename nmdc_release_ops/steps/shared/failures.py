@@ -9,19 +9,12 @@ from nmdc_release_ops.files import FileNotWritten, writing
 from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import naming_failures
+from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing
 from nmdc_release_ops.resources.record_store import RecordChanged, RecordMissing
 from nmdc_release_ops.resources.release_home import HomeUnusable
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.services.errors import ServiceError
-
-
-class PlanRefused(Exception):
-    """A release cannot be made, for one or more reasons."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(f"- {problem}" for problem in problems) if len(problems) > 1 else problems[0])
 
 
 class DatabaseNotReleased(Exception):

@@ -4,14 +4,11 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
 from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
 from nmdc_release_ops.mongo.freezing.freeze import freeze as keep_writes_out
-from nmdc_release_ops.mongo.server.topology import Server
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import FreezeLease
 from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.steps.shared.failures import PlanRefused
 
 AUTOMATIC = "automatic"
 
@@ -31,29 +28,14 @@ class FreezeConfig(dg.Config):
         description="Seconds that freezing waits for open transactions and for writes that have begun.",
     )
 
+    @property
+    def wanted_strategy(self) -> Strategy | None:
+        """None for the first strategy that is possible."""
+        return None if self.strategy == AUTOMATIC else Strategy(self.strategy)
+
 
 class RunEnded(MongoError):
     """The run was cancelled or given up, and its process goes on."""
-
-
-def choose_freezing(origin: Origin, server: Server, problems: list[str], wanted: str) -> Choice:
-    """How the origin is to be frozen.
-
-    Args:
-        problems: what stands in the way of a release besides.
-        wanted: as the configuration has it.
-
-    Raises:
-        PlanRefused: naming all that stands in the way.
-    """
-    strategy = None if wanted == AUTOMATIC else Strategy(wanted)
-    try:
-        choice = choose_strategy(origin.client, server, origin.database.name, strategy)
-    except NotFreezable as refusal:
-        raise PlanRefused([*problems, *refusal.problems]) from refusal
-    if problems:
-        raise PlanRefused(problems)
-    return choice
 
 
 def hold_frozen(

@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources.runtime import Notices
-from nmdc_release_ops.steps.shared.display import duration, size
+from nmdc_release_ops.units import duration, size
 
 
 @dg.success_hook(required_resource_keys={"notices"})

@@ -15,7 +15,7 @@ from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped, origin_name
 from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.shared.display import size
+from nmdc_release_ops.units import size
 
 ENVIRONMENT_DAYS = 90
 """A schema environment that no release has used for this many days is removed; it is made again when it is needed."""
