@@ -61,7 +61,7 @@ class ReleasePlan(Record):
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
-        origin: identifies the origin, whatever its address; None in records of versions that did not record it.
+        origin: identifies the origin, whatever its address.
         strategy: how writes will be kept out.
         strategy_reason: why in this way, a sentence or two.
         drain_timeout: seconds that freezing waits for what others have begun.
@@ -86,7 +86,7 @@ class ReleasePlan(Record):
     run_id: str
     database: str
     server: str
-    origin: ServerIdentity | None = None
+    origin: ServerIdentity
     strategy: Strategy
     strategy_reason: str
     drain_timeout: int

@@ -140,8 +140,8 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
     def _require_other_server(self, transformer: ServerIdentity, plan: ReleasePlan) -> None:
         """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` names now."""
-        same = None if plan.origin is None else is_same_server(plan.origin, transformer)
-        if plan.origin is not None and same:
+        same = is_same_server(plan.origin, transformer)
+        if same:
             require_other_server(plan.origin, transformer)
         try:
             with self.origin.connect() as origin:

@@ -6,13 +6,12 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.state.journal import journals_in_force, newest_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
-from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped, origin_name
+from nmdc_release_ops.resources.origin import Origin, OriginElsewhere, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped
 from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.units import size
@@ -58,16 +57,13 @@ def _remove_archives(
             f"{home.path / 'releases'} holds {len(unassigned)} releases of an earlier version, which did not record the origin. "
             "They are never removed automatically: remove by hand those that you do not need."
         )
-    if plan.origin is None:
-        return
-    with origin.connect() as connected:
-        present = identify_server(connected.client, connected.uri)
-        if origin_name(present, connected.database.name) != origin_name(plan.origin, plan.database):
-            context.log.warning(
-                "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB has changed since the release was planned."
-            )
-            return
-        _remove_archives_of(context, plan, connected, home, transformer)
+    try:
+        with origin.connect_planned(plan) as connected:
+            _remove_archives_of(context, plan, connected, home, transformer)
+    except OriginElsewhere:
+        context.log.warning(
+            "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB has changed since the release was planned."
+        )
 
 
 def _remove_archives_of(
