@@ -1,4 +1,4 @@
-"""`deploy`, of `data_release`: have the Runtime run what was released."""
+"""`deploy`, of `data_release`: deploy the Runtime that fits the released data."""
 
 import dagster as dg
 
@@ -28,7 +28,7 @@ def deploy(
     origin: OriginResource,
     deployment: Deployment,
 ) -> None:
-    """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
+    """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report the outcome of each."""
     log_options(context, config)
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
@@ -41,10 +41,10 @@ def deploy(
                 f"Release {plan.release_id} still holds the origin, and the Runtime writes when it starts. Nothing was deployed. "
                 "Launch the job `unfreeze`, then re-execute the run from `deploy`."
             )
-        found = conforming_version(connected.database)
-        if found != plan.to_version:
+        recorded = conforming_version(connected.database)
+        if recorded != plan.to_version:
             raise DatabaseNotReleased(
-                f"The ledger says that the database conforms to schema {found or 'unknown'}, but release {plan.release_id} is "
+                f"The ledger says that the database conforms to schema {recorded or 'unknown'}, but release {plan.release_id} is "
                 f"for {plan.to_version}: it was rolled back, or another migration followed. Nothing was deployed. Deploy the "
                 "Runtime that fits the database by hand, or launch a new release."
             )

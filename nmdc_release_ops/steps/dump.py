@@ -28,7 +28,7 @@ def dump(
     origin: OriginResource,
     home: ReleaseHome,
 ) -> Archive:
-    """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
+    """Copy every document of the release's collections from the frozen origin into a compressed archive."""
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         home.use(plan),
@@ -36,7 +36,7 @@ def dump(
     ):
         require_lineage(plan=plan, freeze=frozen)
         folder = home.archive(plan)
-        # Not the record's lease: when only this step is executed again, the origin was thawed in between.
+        # Not the lease of the record: if only this step is re-executed, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)
         require_conforming(connected.database, plan.versions_before)

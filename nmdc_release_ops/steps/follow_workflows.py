@@ -1,4 +1,4 @@
-"""`follow_workflows`: wait until what the Runtime's release started (images, package) is done."""
+"""`follow_workflows`: wait for the workflows that the Runtime's release started (images, package)."""
 
 import dagster as dg
 
@@ -12,10 +12,10 @@ from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.runtime import WatchingConfig
 
-PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin has no part in this."
+PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin is not involved."
 
 
-@dg.op(out=dg.Out(FollowedWorkflows, description="What became of the workflows that the release started."))
+@dg.op(out=dg.Out(FollowedWorkflows, description="The runs of the workflows that the release started."))
 def follow_workflows(
     context: dg.OpExecutionContext, config: WatchingConfig, release: RuntimeRelease, runtime: RuntimeProject
 ) -> FollowedWorkflows:
@@ -31,10 +31,10 @@ def follow_workflows(
         repository = runtime.repository()
         for workflow in workflows:
 
-            def look(workflow: str = workflow) -> list[WorkflowRun]:
+            def find_runs(workflow: str = workflow) -> list[WorkflowRun]:
                 return runs_of_release(repository, workflow, release.commit, release.tag)
 
-            run = wait_for_run(look, f"{workflow} for {release.tag}", watching)
+            run = wait_for_run(find_runs, f"{workflow} for {release.tag}", watching)
             runs[workflow] = follow(repository, run, workflow, watching, context.log.info)
         require_success(runs)
     context.add_output_metadata(

@@ -1,4 +1,4 @@
-"""`freeze`: keep writes away from the origin; reads go on."""
+"""`freeze`: block writes to the origin; reads continue."""
 
 import dagster as dg
 
@@ -18,7 +18,7 @@ def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginReso
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):
-        # A release that has swapped has nothing left to freeze for.
+        # A release that has swapped has no reason to freeze again.
         refuse_if_swapped(connected.client, plan.release_id)
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
     lease = lease.model_copy(update={"made_from": made_from(plan=plan)})

@@ -32,40 +32,40 @@ NOT_TOUCHED = "The origin was not touched."
 
 
 class PlanConfig(FreezeConfig):
-    """What an operator may say about a release; nothing has to be said."""
+    """Options of a release; all have defaults."""
 
     target_version: str = Field(
         default="latest", description='Version of the NMDC Schema to release: "11.25", "v11.25.0", or "latest".'
     )
     from_version: str | None = Field(
-        default=None, description="Version the database conforms to now. Only needed where its ledger is empty."
+        default=None, description="Version the database conforms to now. Only needed if its ledger is empty."
     )
     allow_missing_migrator: bool = Field(
-        default=False, description="Go on where the target release has no migrator of its own (against ADR 007)."
+        default=False, description="Continue if the target release has no migrator of its own (against ADR 007)."
     )
     allow_without_authorization: bool = Field(
-        default=False, description="Go on where the origin does not require authentication and so cannot be frozen."
+        default=False, description="Continue if the origin does not require authentication and so cannot be frozen."
     )
     schema_source: str | None = Field(
         default=None,
-        description="A release candidate in place of a published release: a direct reference to a branch "
+        description="A release candidate instead of a published release: a direct reference to a branch "
         '("nmdc-schema @ git+https://.../nmdc-schema@branch"), or the path of a wheel or of a folder. Without credentials.',
     )
     allow_candidate_data: bool = Field(
         default=False,
-        description="Make data official that a candidate made, although its migrators differ from the official ones.",
+        description="Make data that a candidate made official, although its migrators differ from the official ones.",
     )
     integrity: Literal["fail_on_new", "fail", "warn"] = Field(
         default="fail_on_new",
-        description="Whether dangling references and shared ids stop the release: only those that the origin's data did not have "
-        'before ("fail_on_new"), any ("fail"), or none; then they are only reported ("warn").',
+        description="Whether dangling references and shared ids stop the release: only new ones, which the origin's data did not "
+        'have ("fail_on_new"), any ("fail"), or none, so that they are only reported ("warn").',
     )
     hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
     validation_timeout: int = Field(default=VALIDATION_TIMEOUT, ge=1, description="Minutes that validation may take.")
     keep_archives: int = Field(
         default=5,
         ge=1,
-        description="How many archives of releases that were swapped in are kept. One that is still needed is never removed.",
+        description="How many archives of swapped-in releases to keep. One that is still needed is never removed.",
     )
     engine: Literal["native", "mongo-tools"] = Field(
         default="native",
@@ -73,7 +73,7 @@ class PlanConfig(FreezeConfig):
     )
     require_runtime_ready: bool = Field(
         default=False,
-        description="Refuse where the Runtime's main branch does not pin the target version, or is not tested or built.",
+        description="Refuse if the Runtime's main branch does not pin the target version, or is not tested or built.",
     )
 
     @property
@@ -113,8 +113,8 @@ def plan(
 ) -> Iterator[dg.Output[ReleasePlan]]:
     """Choose versions, migrators and collections; check servers, privileges, disk and schema environment.
 
-    Everything that can fail for a foreseeable reason fails here, before the origin is frozen. Where the database already
-    conforms to the target, the run succeeds and there is nothing else to do.
+    Everything that can fail for a foreseeable reason fails here, before the origin is frozen. If the database already
+    conforms to the target, the run succeeds and skips the other steps.
     """
     log_options(context, config)
     with (
@@ -142,7 +142,7 @@ def plan(
         context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
         release = plan_release(planned, target, config.options(), _attempt(context, planned, target, home))
         if release is None:
-            context.log.info(f"There is nothing to do: the database conforms to {to_version} already.")
+            context.log.info(f"There is nothing to do: the database already conforms to {to_version}.")
             return
         release = add_runtime_checks(
             release, runtime.check_readiness(to_version), required=config.require_runtime_ready

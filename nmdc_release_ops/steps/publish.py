@@ -9,8 +9,8 @@ from nmdc_release_ops.runtime.publication import publish_once
 from nmdc_release_ops.steps.shared.failures import explain_failures
 
 PERHAPS_PUBLISHED = (
-    "If the release was made although GitHub's answer was lost, re-executing from here finds it and goes on; it never makes a "
-    "second one. The origin has no part in this."
+    "If GitHub made the release but its answer was lost, re-executing from here finds the release and continues; it never "
+    "makes a second one. The origin is not involved."
 )
 
 
@@ -18,7 +18,7 @@ PERHAPS_PUBLISHED = (
 def publish(
     context: dg.OpExecutionContext, release: RuntimeReleasePlan, tested: TestedCommit, runtime: RuntimeProject
 ) -> RuntimeRelease:
-    """Create the release with a new tag and GitHub's generated notes, unless an earlier attempt has done so."""
+    """Create the release with a new tag and GitHub's generated notes, unless an earlier attempt made it."""
     url = ""
     if release.dry_run:
         context.log.info(f"Dry run: {release.tag} would be released at {release.commit[:12]}.")

@@ -15,16 +15,16 @@ from nmdc_release_ops.steps.shared.runtime import NOTHING_WRITTEN, WatchingConfi
 
 
 class RequireTestsConfig(WatchingConfig):
-    """How the tests are found."""
+    """Options of the tests; all have defaults."""
 
-    start_tests: bool = Field(default=False, description="Start the tests where there is no run on the commit.")
+    start_tests: bool = Field(default=False, description="Start the tests if there is no run on the commit.")
 
 
 @dg.op(out=dg.Out(TestedCommit, description="The tests passed on the commit."))
 def require_tests(
     context: dg.OpExecutionContext, config: RequireTestsConfig, release: RuntimeReleasePlan, runtime: RuntimeProject
 ) -> TestedCommit:
-    """Look at the newest run of the tests on the commit: wait where it goes on, start one where none is there."""
+    """Check the newest run of the tests on the commit: wait for it if it is running, start one if there is none."""
     workflow = runtime.tests_workflow
     log_options(context, config)
     with explain_failures(lambda: NOTHING_WRITTEN):
@@ -56,7 +56,7 @@ def _start(
     run = start(repository, workflow, release.branch, {}, config.watching(), context.log.info)
     if run.head_sha != release.commit:
         raise RuntimeReleaseRefused(
-            f"{workflow} was started on {release.branch}, which is at {run.head_sha[:12]} by now and not at the commit to "
-            f"release, {release.commit[:12]}. Launch again to release what is new."
+            f"{workflow} was started on {release.branch}, which is now at {run.head_sha[:12]} and not at the commit to "
+            f"release, {release.commit[:12]}. Launch again to release the new commits."
         )
     return run

@@ -1,4 +1,4 @@
-"""`restore`: write what changed beside the live collections, prove it, and swap."""
+"""`restore`: write the changed collections beside the live ones, verify them, and swap."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -52,7 +52,7 @@ def restore(
 ) -> Restoration:
     """Stage the changed collections beside the live ones, verify them, swap them in, and record the new version.
 
-    Collections that the migration left untouched are not written at all.
+    Untouched collections are not written at all.
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
@@ -67,7 +67,7 @@ def restore(
             _require_one_chain(plan, archive, migrated, validation)
             _warn_if_rolled_back(context, connected, plan)
             require_placed(connected.database)
-            # Before staging, which takes long and drops what was staged before; and again after it.
+            # Before staging, which takes long and drops the earlier staged collections; and again after it.
             _refuse_if_changed(connected, plan, archive)
             with transformer.open(plan, migrated.database) as scratch:
                 hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
@@ -93,7 +93,7 @@ def restore(
             require_frozen(connected.client, plan.release_id, context.run_id)
             moment = cluster_time(connected.client)
             _refuse_if_changed(connected, plan, archive)
-            # Again: comparing may take long, and a thaw that comes late may lift the block meanwhile.
+            # Again: the comparison may take long, and a late thaw may lift the block meanwhile.
             require_frozen(connected.client, plan.release_id, context.run_id)
             journal = prepare_swap(
                 connected.database,
@@ -155,10 +155,10 @@ def restore(
 
 
 def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
-    """The journal of a swap that can only be finished; None where the swap may still begin.
+    """Read the journal of a swap that can only be finished; None if the swap has not begun.
 
     Raises:
-        SwapUnderWay: undoing it was begun.
+        SwapUnderWay: a rollback of it is under way.
         AlreadySwapped: a later release was swapped in since.
     """
     journal = read_journal(origin.client, plan.release_id)
@@ -172,7 +172,7 @@ def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
     ):
         raise AlreadySwapped(
             f"Release {plan.release_id} was swapped in, and release {newest.release_id} since: the database is at schema "
-            f"{newest.to_version}. Nothing was done, and nothing of this run is left to do. Execute it no more."
+            f"{newest.to_version}. Nothing was done. This run has nothing left to do: do not re-execute it."
         )
     return journal
 
@@ -182,14 +182,14 @@ def _warn_if_rolled_back(context: dg.OpExecutionContext, origin: Origin, plan: R
     if journal is not None and journal.rolled_back_at is not None:
         context.log.warning(
             f"Release {plan.release_id} was rolled back at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. This run swaps it in "
-            "again. If that is not wanted, terminate the run now."
+            "again. If you do not want that, terminate the run now."
         )
 
 
 def _require_one_chain(
     plan: ReleasePlan, archive: Archive, migrated: MigratedDatabase, validation: ValidationReport
 ) -> None:
-    """Check that exactly this archive was migrated, and exactly the result validated. Not needed once a swap was begun: the
+    """Check that exactly this archive was migrated, and exactly the result validated. Not needed once a swap has begun: the
     check was made before the journal was written, and the swap has to be finished in any case.
 
     Raises:
@@ -202,18 +202,18 @@ def _require_one_chain(
 def _after(hold: Callable[[], None], report: Callable[P, None]) -> Callable[P, None]:
     """`report`, after a check that the lease is still ours: a run that was taken for lost must stop staging."""
 
-    def hold_and_tell(*args: P.args, **kwargs: P.kwargs) -> None:
+    def hold_and_report(*args: P.args, **kwargs: P.kwargs) -> None:
         hold()
         report(*args, **kwargs)
 
-    return hold_and_tell
+    return hold_and_report
 
 
 def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> None:
-    """Compare the origin with what was dumped: after a failure it was thawed, and people may have written.
+    """Compare the origin with the dump: after a failure it was thawed, and users may have written.
 
     Raises:
-        LedgerChanged: another release came in between.
+        LedgerChanged: there was another release in between.
         OriginChanged: naming the collections.
     """
     require_conforming(origin.database, plan.versions_before)
@@ -223,5 +223,5 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
 
 def _swapped_at(journal: Journal) -> datetime:
     if journal.swapped_at is None:
-        raise AssertionError("a finished swap says when")
+        raise AssertionError("a finished swap has the time of its end")
     return journal.swapped_at

@@ -9,11 +9,11 @@ from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import describe_origin, origin_lookup
-from nmdc_release_ops.steps.shared.thawing import put_back_leftover, thaw_unless_swapping
+from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping
 
 
-class ReleaseGoesOn(MongoError):
-    """The origin is held by a release that works."""
+class ReleaseStillRunning(MongoError):
+    """The origin is held by a release that is still running."""
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -25,17 +25,17 @@ def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> 
         lease = state.lease
         if lease is None:
             nothing = "" if state.is_write_blocked or state.is_swap_under_way else "There is nothing to undo."
-            context.log.info(put_back_leftover(connected) or nothing or "Nothing was undone.")
+            context.log.info(lift_leftover_freeze(connected) or nothing or "Nothing was undone.")
             return
         run = context.instance.get_run_by_id(lease.run_id)
-        context.log.info(f"Its run is {run.status.value.lower() if run else 'unknown here'}.")
-        if not (run and run.is_finished) and _goes_on(lease):
-            raise ReleaseGoesOn(
-                f"Release {lease.release_id} goes on, by {lease.holder}, and was left alone. To stop it, terminate run "
-                f"{lease.run_id} on its page; the origin is thawed within half a minute then, or by this job."
+        context.log.info(f"Its run is {run.status.value.lower() if run else 'not known to this Dagster'}.")
+        if not (run and run.is_finished) and _is_running(lease):
+            raise ReleaseStillRunning(
+                f"Release {lease.release_id} is still running ({lease.holder}); it was left alone. To stop it, terminate run "
+                f"{lease.run_id} on its page; the watchdog then thaws the origin within half a minute, or launch this job again."
             )
         context.log.info(thaw_unless_swapping(connected, lease, context.run_id))
 
 
-def _goes_on(lease: Lease) -> bool:
+def _is_running(lease: Lease) -> bool:
     return not lease.is_abandoned and lease.holder != Holder.this_process()

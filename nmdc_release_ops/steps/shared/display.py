@@ -12,16 +12,16 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 def table(rows: Iterable[Mapping[str, str | int | float | bool | None]]) -> dg.MetadataValue:
-    """Rows of equal keys as a table of the run page; a plain word where there are none."""
+    """Rows with the same keys as a table of the run page; "none" if there are no rows."""
     records = [dg.TableRecord({key: "" if value is None else value for key, value in row.items()}) for row in rows]
     return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
 
 
 def log_progress(context: dg.OpExecutionContext, verb: str, total: int) -> Report:
-    """A report that logs at most a line every few seconds: how many documents of all, and of which collection.
+    """Make a report that logs progress at most every five seconds: documents so far, of all, and of the current collection.
 
     Args:
-        verb: what is done to them, "dumped".
+        verb: what happens to the documents, "dumped".
         total: documents of all collections together.
     """
     done: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Errors as the operator reads them on the run page: what happened, what state the origin is in, what to do next."""
+"""Errors as the operator reads them on the run page: what happened, the state of the origin, what to do next."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,11 +26,11 @@ class MigratorFailed(Exception):
 
 
 class MigratorTimedOut(Exception):
-    """A migrator of the schema release took longer than it may."""
+    """A migrator of the schema release did not finish within `hop_timeout`."""
 
 
 class ValidationTimedOut(Exception):
-    """Validation took longer than `validation_timeout`."""
+    """Validation did not finish within `validation_timeout`."""
 
 
 class DocumentsInvalid(Exception):
@@ -46,7 +46,7 @@ class DocumentsInvalid(Exception):
 
 
 class WorkerDied(Exception):
-    """A worker process ended without saying why."""
+    """A worker process ended without an error message."""
 
 
 FORESEEN: tuple[type[Exception], ...] = (
@@ -73,7 +73,7 @@ FORESEEN: tuple[type[Exception], ...] = (
 
 
 def runbook_entry(error: Exception) -> str:
-    """Where to read on."""
+    """A pointer to the error's entry in the runbook."""
     return f"More: docs/runbook.md, {type(error).__name__}."
 
 
@@ -82,13 +82,13 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
     """Turn foreseen errors into failures with a message for the operator; others keep their stack trace.
 
     Args:
-        describe_state: called when the step fails; returns the state of the origin, or of whatever the step works on.
+        describe_state: called when the step fails; returns the state of the origin, or of the system that the step works on.
 
     Raises:
         dagster.Failure: with the error's text and the state.
     """
     try:
-        # Catches errors of the driver that no resource has named, and a full disk, whatever was being written.
+        # Catches errors of the driver that no resource has named, and a full disk in any write.
         with naming_failures("server"), writing():
             yield
     except FORESEEN as error:
@@ -103,8 +103,8 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
 def _describe(describe_state: Callable[[], str]) -> str:
     try:
         return describe_state()
-    except Exception as unforeseen:  # The step's own error must not be lost behind this one.
+    except Exception as unforeseen:  # This error must not hide the step's own.
         return (
             f"The state of the origin could not be looked up ({type(unforeseen).__name__}: {unforeseen}). Launch the job "
-            "`unfreeze`: it says who holds the origin."
+            "`unfreeze`: it reports who holds the origin."
         )

@@ -1,11 +1,11 @@
-"""Holding the origin frozen: how it is frozen, and that this release is the one that holds it."""
+"""Holding the origin frozen for a release, in each step that needs it."""
 
 import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
-from nmdc_release_ops.mongo.freezing.freeze import freeze as keep_writes_out
+from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import FreezeLease
 from nmdc_release_ops.resources.origin import Origin, OriginResource
@@ -14,18 +14,18 @@ AUTOMATIC = "automatic"
 
 
 class FreezeConfig(dg.Config):
-    """What an operator may say about freezing; nothing has to be said."""
+    """Options of freezing; all have defaults."""
 
     strategy: str = Field(
         default=AUTOMATIC,
         pattern=f"^({AUTOMATIC}|{Strategy.WRITE_BLOCK}|{Strategy.DEMOTE_ROLES})$",
-        description="How writes are kept out: `write_block`, `demote_roles`, or `automatic` for the first that is possible.",
+        description="How writes are blocked: `write_block`, `demote_roles`, or `automatic` for the first that is possible.",
     )
     drain_timeout: int = Field(
         default=DRAIN_SECONDS,
         ge=1,
         le=3600,
-        description="Seconds that freezing waits for open transactions and for writes that have begun.",
+        description="Seconds that freezing waits for open transactions and writes to end.",
     )
 
     @property
@@ -35,7 +35,7 @@ class FreezeConfig(dg.Config):
 
 
 class RunEnded(MongoError):
-    """The run was cancelled or given up, and its process goes on."""
+    """The run was cancelled, or marked as failed, while its process was still running."""
 
 
 def hold_frozen(
@@ -46,19 +46,17 @@ def hold_frozen(
     strategy: Strategy,
     drain_timeout: float,
 ) -> FreezeLease:
-    """Make sure that the release holds the origin frozen: a failure before a re-execution has thawed it.
+    """Freeze the origin for the release, unless it already holds it frozen: after a failure it was thawed.
 
     Raises:
         LeaseHeld, AlreadyFrozen, FreezeFailed.
-        RunEnded: Dagster was told that the run is over, so nobody would thaw after it.
+        RunEnded: the run is over for Dagster, so no hook would thaw the origin.
     """
     run = context.instance.get_run_by_id(context.run_id)
     if run is not None and run.is_finished:
-        raise RunEnded(
-            f"Run {context.run_id} is {run.status.value.lower()}, so it does not freeze the origin any more."
-        )
+        raise RunEnded(f"Run {context.run_id} is {run.status.value.lower()}, so it no longer freezes the origin.")
     before = current_lease(origin.client)
-    lease: Lease = keep_writes_out(
+    lease: Lease = freeze_origin(
         origin.client,
         release_id,
         context.run_id,
@@ -68,9 +66,9 @@ def hold_frozen(
         when_taken=resource.keep_beating,
     )
     if lease.frozen_at is None or lease.cluster_time is None:
-        raise AssertionError("a lease of a frozen origin says since when")
+        raise AssertionError("the lease of a frozen origin has the time of the freeze")
     if before is None or before.frozen_at != lease.frozen_at:
-        context.log.info(_said(lease.strategy))
+        context.log.info(_describe_freeze(lease.strategy))
     return FreezeLease(
         release_id=lease.release_id,
         strategy=lease.strategy,
@@ -79,7 +77,7 @@ def hold_frozen(
     )
 
 
-def _said(strategy: Strategy) -> str:
+def _describe_freeze(strategy: Strategy) -> str:
     if strategy is Strategy.NONE:
-        return "The lease is taken. Nobody is prevented from writing: the origin has no authorization."
-    return f"The origin is frozen ({strategy}): writes are refused, reads go on."
+        return "The lease is taken, but nobody is prevented from writing: the origin does not require authentication."
+    return f"The origin is frozen ({strategy}): writes are refused, reads continue."

@@ -23,9 +23,9 @@ ENVIRONMENTS = "environments.json"
 def prepare_environments(
     context: dg.OpExecutionContext, release: ReleasePlan, home: ReleaseHome, schema: SchemaReleases
 ) -> dict[str, SchemaEnvironment]:
-    """Every environment that the release will need, and the compiled schema that documents are validated by.
+    """Prepare every environment that the release needs, and the compiled schema for validation.
 
-    What is installed in them is written beside the run's reports.
+    Writes the list of installed packages beside the run's reports.
 
     Raises:
         SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
@@ -35,7 +35,7 @@ def prepare_environments(
     environments = schema.environments.prepare_all(release_named(name) for name in names)
     listed = {name: environment.packages for name, environment in environments.items()}
     write_whole(home.attempt(release, context.run_id) / ENVIRONMENTS, json.dumps(listed, indent=2))
-    context.log.info(f"Compiling schema {release.target}, unless that was done before.")
+    context.log.info(f"Compiling schema {release.target}, unless it is already compiled.")
     target = environments[release.target]
     schema.compiled.prepare(target)
     if release.integrity is Integrity.FAIL_ON_NEW:
@@ -53,8 +53,8 @@ def try_tools(
 ) -> None:
     """Run the tools of the plan's engine against the origin and against this release's transformer.
 
-    A private transformer is started for this. `migrate` uses its files again, so it is not initialised under the freeze. If a
-    tool fails, the release's folder is removed.
+    This starts a private transformer. `migrate` reuses its files, so that it is not initialised under the freeze. If a tool
+    fails, the release's folder is removed.
 
     Raises:
         ToolUnusable, AddressUnresolved: a tool cannot work with one of the two.

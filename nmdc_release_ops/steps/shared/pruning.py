@@ -17,7 +17,7 @@ from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.units import size
 
 ENVIRONMENT_DAYS = 90
-"""A schema environment that no release has used for this many days is removed; it is made again when it is needed."""
+"""A schema environment that no release has used for this many days is removed; it is installed again when it is needed."""
 
 
 def remove_what_is_superseded(
@@ -28,9 +28,9 @@ def remove_what_is_superseded(
     transformer: TransformerResource,
     schema: SchemaReleases,
 ) -> None:
-    """Remove large files that are no longer needed; log which, and how much space that freed. Errors are only logged."""
+    """Remove large files that are no longer needed; log which, and the bytes freed. Errors are only logged."""
     _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home))
-    _try(context, "schema environments out of use", lambda: _remove_environments(context, schema))
+    _try(context, "unused schema environments", lambda: _remove_environments(context, schema))
     _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
 
 
@@ -55,7 +55,7 @@ def _remove_archives(
     if unassigned := home.unassigned():
         context.log.info(
             f"{home.path / 'releases'} holds {len(unassigned)} releases of an earlier version, which did not record the origin. "
-            "They are never removed automatically: remove by hand those that you do not need."
+            "They are never removed automatically: remove those that you do not need."
         )
     try:
         with origin.connect_planned(plan) as connected:
@@ -82,8 +82,8 @@ def _remove_archives_of(
     databases = transformer.find_databases(plan, over)
     for release_id in over:
         with home.claim(plan, release_id) as is_free:
-            # Checked for each: another release can begin at any time.
-            if not is_free or release_id in _needed(origin, plan):
+            # Checked for each, because another release can begin at any time.
+            if not is_free or release_id in _find_needed(origin, plan):
                 continue
             if release_id in databases:
                 transformer.drop_databases(plan, release_id)
@@ -95,9 +95,9 @@ def _remove_archives_of(
                 )
 
 
-def _needed(origin: Origin, plan: ReleasePlan) -> set[str]:
-    """This release; the one that holds the origin; and the last that began its swap, whose archive is the last resort should
-    its previous generation be lost."""
+def _find_needed(origin: Origin, plan: ReleasePlan) -> set[str]:
+    """Ids of this release, of the one that holds the origin, and of the last that began its swap: its archive is the last
+    resort if its previous generation is lost."""
     lease, last = current_lease(origin.client), newest_journal(origin.client, plan.database)
     return {plan.release_id, *([lease.release_id] if lease else []), *([last.release_id] if last else [])}
 
@@ -106,4 +106,4 @@ def _try(context: dg.OpExecutionContext, what: str, remove: Callable[[], None]) 
     try:
         remove()
     except (OSError, MongoError, PyMongoError, ConfigurationMissing) as error:
-        context.log.warning(f"Could not remove all of {what}: {error}. The next release tries again.")
+        context.log.warning(f"Could not remove all of {what}: {error}. The next release retries.")

@@ -1,4 +1,4 @@
-"""Thawing the origin when a step fails or a run ends without `unfreeze`, and what an earlier release left behind."""
+"""Thawing the origin when a step fails or a run ends without `unfreeze`, and cleaning up after an earlier release."""
 
 import dagster as dg
 from pymongo.errors import PyMongoError
@@ -52,37 +52,37 @@ def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
 
 
 def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
-    """Thaw the origin; return what to tell the operator.
+    """Thaw the origin; return a message for the operator.
 
     Args:
-        lease: as it was when it was found that its run is over.
+        lease: as it was read when its run was found to be over.
 
     Raises:
-        SwapUnderWay: then the origin has to stay frozen.
+        SwapUnderWay: the origin has to stay frozen.
     """
     thawed = thaw(origin.client, lease.release_id, thawed_by=run_id, held_by=lease.run_id)
     if thawed is None:
-        return (
-            "The lease changed hands just now: somebody else thawed the origin, or a re-executed run goes on with it."
-        )
-    said = f"The origin is thawed: writes are allowed again (release {lease.release_id} had blocked them)."
-    return "\n".join((said, *thawed.left))
+        return "The lease has just changed: somebody else thawed the origin, or a re-executed run took it over."
+    message = f"The origin is thawed: writes are allowed again (release {lease.release_id} had blocked them)."
+    return "\n".join((message, *thawed.left))
 
 
-def put_back_leftover(origin: Origin) -> str:
-    """Undo the freeze of a release that holds no lease any more; empty where there is nothing of the kind."""
+def lift_leftover_freeze(origin: Origin) -> str:
+    """Undo the freeze of a release that no longer holds the lease; return a message, empty if there was no such freeze."""
     if (late := lift_leftover(origin.client, "leftover")) is not None:
-        return f"Release {late} had blocked writes after its lease was given back. Writes are allowed again."
+        return f"Release {late} had blocked writes after it released its lease. Writes are allowed again."
     demoted = read_header(origin.client)
     if demoted is None or current_lease(origin.client) is not None:
         return ""
     undone = put_back(origin.client, demoted.release_id)
-    said = f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
-    return "\n".join((said, *undone.left))
+    message = (
+        f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
+    )
+    return "\n".join((message, *undone.left))
 
 
-def pay_ledger(origin: Origin) -> str:
-    """Write what the last release could not write into the ledger; return a message, empty where nothing was owed."""
+def write_owed_event(origin: Origin) -> str:
+    """Write the event that the last release could not write into the ledger; return a message, empty if none was missing."""
     journal = newest_journal(origin.client, origin.database.name)
     if journal is None or journal.owed is None:
         return ""
@@ -91,8 +91,8 @@ def pay_ledger(origin: Origin) -> str:
     settled = settle(origin.database, journal)
     if settled.owed is None and superseded:
         return (
-            f"The ledger lacks the event {event} of release {journal.release_id}, and does not get it any more: somebody has "
-            "recorded another migration since."
+            f"The ledger lacks the event {event} of release {journal.release_id}. It is dropped: somebody has recorded another "
+            "migration since."
         )
     if settled.owed is None:
         return f"The missing event of release {journal.release_id} was written into the ledger."
