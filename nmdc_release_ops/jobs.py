@@ -68,3 +68,8 @@ def runtime_release() -> None:
     release = plan_runtime.alias("plan")()
     published = publish(release, require_tests(release))
     deploy_runtime.alias("deploy")(follow_workflows(published))
+
+
+def list_steps(job: dg.JobDefinition) -> tuple[str, ...]:
+    """The names of a job's steps, in the order of execution."""
+    return tuple(node.name for node in job.graph.nodes_in_topological_order)

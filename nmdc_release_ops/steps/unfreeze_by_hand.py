@@ -2,17 +2,16 @@
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.holder import Holder
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.failures import StepError, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import describe_origin, origin_lookup
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping
 
 
-class ReleaseStillRunning(MongoError):
+class ReleaseStillRunning(StepError):
     """The origin is held by a release that is still running."""
 
 

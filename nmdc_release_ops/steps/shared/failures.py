@@ -17,23 +17,27 @@ from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.services.errors import ServiceError
 
 
-class DatabaseNotReleased(Exception):
+class StepError(Exception):
+    """An error of a step that the operator reads on the run page, and has its entry in the runbook."""
+
+
+class DatabaseNotReleased(StepError):
     """The database does not conform to the schema version for which the Runtime was to be deployed."""
 
 
-class MigratorFailed(Exception):
+class MigratorFailed(StepError):
     """A migrator of the schema release raised."""
 
 
-class MigratorTimedOut(Exception):
+class MigratorTimedOut(StepError):
     """A migrator of the schema release did not finish within `hop_timeout`."""
 
 
-class ValidationTimedOut(Exception):
+class ValidationTimedOut(StepError):
     """Validation did not finish within `validation_timeout`."""
 
 
-class DocumentsInvalid(Exception):
+class DocumentsInvalid(StepError):
     """Documents of the migrated database do not conform to the schema.
 
     Attributes:
@@ -45,7 +49,7 @@ class DocumentsInvalid(Exception):
         super().__init__(text)
 
 
-class WorkerDied(Exception):
+class WorkerDied(StepError):
     """A worker process ended without an error message."""
 
 
@@ -53,6 +57,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     MongoError,
     SchemaError,
     ServiceError,
+    StepError,
     ConfigurationInvalid,
     ConfigurationMissing,
     FileNotWritten,
@@ -63,12 +68,6 @@ FORESEEN: tuple[type[Exception], ...] = (
     ArchiveReplaced,
     CollectionsDisagree,
     PlanRefused,
-    DatabaseNotReleased,
-    MigratorFailed,
-    MigratorTimedOut,
-    ValidationTimedOut,
-    DocumentsInvalid,
-    WorkerDied,
 )
 
 

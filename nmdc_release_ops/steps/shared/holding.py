@@ -3,12 +3,12 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
 from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import FreezeLease
 from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.steps.shared.failures import StepError
 
 AUTOMATIC = "automatic"
 
@@ -34,7 +34,7 @@ class FreezeConfig(dg.Config):
         return None if self.strategy == AUTOMATIC else Strategy(self.strategy)
 
 
-class RunEnded(MongoError):
+class RunEnded(StepError):
     """The run was cancelled, or marked as failed, while its process was still running."""
 
 
