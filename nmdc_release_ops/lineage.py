@@ -35,7 +35,7 @@ class CollectionsDisagree(Exception):
     """What was dumped, migrated and validated is not the same data."""
 
 
-def made_from(**records: Record) -> Mapping[str, str]:
+def collect_digests(**records: Record) -> Mapping[str, str]:
     """Digests of the given records and of their sources, by step: a record keeps them to show what it was made from."""
     sources: dict[str, str] = {}
     for step, record in records.items():

@@ -96,7 +96,7 @@ def plan_release(origin: PlannedOrigin, target: Target, options: Options, attemp
     made_before = warn_of_candidate_data(origin, target, attempt.schema_folder, allow=options.allow_candidate_data)
     if origin.version == target.package.version and not made_before:
         return None
-    findings = _find_out(origin, target, options, attempt)
+    findings = _gather_findings(origin, target, options, attempt)
     data = sum(found.bytes for found in findings.collections.collections.values())
     environments = len(findings.path.hops) + 1
     problems = [*findings.collections.problems, *_find_room_problems(attempt, data, environments)]
@@ -113,7 +113,7 @@ def plan_release(origin: PlannedOrigin, target: Target, options: Options, attemp
     return release.model_copy(update={"warnings": [*made_before, *release.warnings]})
 
 
-def _find_out(origin: PlannedOrigin, target: Target, options: Options, attempt: Attempt) -> _Findings:
+def _gather_findings(origin: PlannedOrigin, target: Target, options: Options, attempt: Attempt) -> _Findings:
     path = _find_path(origin.version, target.package, allow_missing_migrator=options.allow_missing_migrator)
     packages = SchemaPackages(attempt.schema_folder)
     migrators, migrator_warnings = _place_migrators(packages, path, target)

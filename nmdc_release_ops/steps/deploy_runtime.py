@@ -21,7 +21,7 @@ def deploy_runtime(
     """Upgrade the Runtime to its new release if that is configured, and report the outcome of each."""
     log_options(context, config)
     with explain_failures(lambda: RUNTIME_RELEASED):
-        targets = deployment.targets(config.watching())
+        targets = deployment.targets(config.watching)
         if not targets.names:
             context.log.info("Nothing is configured to be deployed; see docs/automation.md.")
         elif followed.dry_run:

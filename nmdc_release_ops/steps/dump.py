@@ -1,15 +1,16 @@
 """`dump`: copy the release's collections into an archive on disk."""
 
 import shutil
+from pathlib import Path
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage
+from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.mongo.transfer.archive import MANIFEST, sha256_of
+from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, sha256_of
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
@@ -55,39 +56,42 @@ def dump(
     context.log.info(
         f"Dumped {manifest.documents:,} documents, {size(manifest.bytes)} ({size(manifest.file_bytes)} on disk), to {folder}."
     )
-    metadata: dict[str, dg.RawMetadataValue] = {
+    summary = _summarize(plan, folder, manifest)
+    context.log_event(
+        dg.AssetMaterialization(
+            ["nmdc", "archive"],
+            description=f"The database at schema {plan.from_version}, before {plan.release_id}",
+            metadata=summary,
+        )
+    )
+    context.add_output_metadata({**summary, "collections": _tabulate(manifest)})
+    return Archive(
+        made_from=collect_digests(plan=plan),
+        path=folder,
+        manifest_sha256=sha256_of(folder / MANIFEST),
+        cluster_time=manifest.cluster_time,
+        collections=manifest.collections,
+    )
+
+
+def _summarize(plan: ReleasePlan, folder: Path, manifest: Manifest) -> dict[str, "dg.RawMetadataValue"]:
+    return {
         "path": dg.MetadataValue.path(str(folder)),
         "schema version": plan.from_version,
         "documents": manifest.documents,
         "size": size(manifest.bytes),
         "size on disk": size(manifest.file_bytes),
     }
-    context.log_event(
-        dg.AssetMaterialization(
-            ["nmdc", "archive"],
-            description=f"The database at schema {plan.from_version}, before {plan.release_id}",
-            metadata=metadata,
-        )
-    )
-    context.add_output_metadata(
+
+
+def _tabulate(manifest: Manifest) -> dg.MetadataValue:
+    return table(
         {
-            **metadata,
-            "collections": table(
-                {
-                    "collection": dumped.name,
-                    "documents": dumped.documents,
-                    "size": size(dumped.bytes),
-                    "on disk": size(dumped.file_bytes),
-                    "server's hash": dumped.hash,
-                }
-                for dumped in manifest.collections
-            ),
+            "collection": dumped.name,
+            "documents": dumped.documents,
+            "size": size(dumped.bytes),
+            "on disk": size(dumped.file_bytes),
+            "server's hash": dumped.hash,
         }
-    )
-    return Archive(
-        made_from=made_from(plan=plan),
-        path=folder,
-        manifest_sha256=sha256_of(folder / MANIFEST),
-        cluster_time=manifest.cluster_time,
-        collections=manifest.collections,
+        for dumped in manifest.collections
     )

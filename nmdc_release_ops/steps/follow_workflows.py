@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from
+from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.records.runtime_release import FollowedWorkflows, RuntimeRelease
 from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.services.repository import WorkflowRun
@@ -24,8 +24,8 @@ def follow_workflows(
     workflows = runtime.release_workflows
     if release.dry_run:
         context.log.info(f"Dry run: {', '.join(workflows)} would be followed.")
-        return FollowedWorkflows(made_from=made_from(publish=release), tag=release.tag, runs={}, dry_run=True)
-    watching = config.watching()
+        return FollowedWorkflows(made_from=collect_digests(publish=release), tag=release.tag, runs={}, dry_run=True)
+    watching = config.watching
     runs = {}
     with explain_failures(lambda: PUBLISHED):
         repository = runtime.repository()
@@ -41,4 +41,4 @@ def follow_workflows(
         {"workflows": table({"workflow": name, "run": run.describe()} for name, run in runs.items())}
     )
     pages = {name: run.html_url for name, run in runs.items()}
-    return FollowedWorkflows(made_from=made_from(publish=release), tag=release.tag, runs=pages, dry_run=False)
+    return FollowedWorkflows(made_from=collect_digests(publish=release), tag=release.tag, runs=pages, dry_run=False)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from
+from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
@@ -21,7 +21,7 @@ def freeze(context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginReso
         # A release that has swapped has no reason to freeze again.
         refuse_if_swapped(connected.client, plan.release_id)
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
-    lease = lease.model_copy(update={"made_from": made_from(plan=plan)})
+    lease = lease.model_copy(update={"made_from": collect_digests(plan=plan)})
     context.add_output_metadata(
         {
             "strategy": lease.strategy.value,

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
+from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import compare, snapshot
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.records.data_release import (
@@ -71,7 +71,7 @@ def migrate(
         context.log.info(f"Migrated: {changes.describe()}.")
         difference, page = show_difference(context, plan, archive.path, manifest, scratch.database, changes, home)
     migrated = MigratedDatabase(
-        made_from=made_from(plan=plan, dump=archive),
+        made_from=collect_digests(plan=plan, dump=archive),
         manifest_sha256=archive.manifest_sha256,
         database=scratch.database.name,
         definitions=after.definitions,

@@ -86,6 +86,7 @@ class PlanConfig(FreezeConfig):
         is_latest = self.target_version.strip().lower() == "latest"
         return None if is_latest else SchemaVersion.parse(self.target_version)
 
+    @property
     def options(self) -> Options:
         return Options(
             schema_source=self.schema_source,
@@ -140,7 +141,7 @@ def plan(
         target = schema.target(config.wanted_version, config.schema_source)
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
-        release = plan_release(planned, target, config.options(), _attempt(context, planned, target, home))
+        release = plan_release(planned, target, config.options, _make_attempt(context, planned, target, home))
         if release is None:
             context.log.info(f"There is nothing to do: the database already conforms to {to_version}.")
             return
@@ -154,7 +155,7 @@ def plan(
     yield dg.Output(release)
 
 
-def _attempt(context: dg.OpExecutionContext, planned: PlannedOrigin, target: Target, home: ReleaseHome) -> Attempt:
+def _make_attempt(context: dg.OpExecutionContext, planned: PlannedOrigin, target: Target, home: ReleaseHome) -> Attempt:
     release_id = name_release(planned, target, context.run_id)
     return Attempt(
         release_id=release_id,

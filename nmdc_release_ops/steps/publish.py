@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage
+from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.records.runtime_release import RuntimeRelease, RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.runtime.publication import publish_once
@@ -39,7 +39,7 @@ def publish(
         )
         context.add_output_metadata({"release": dg.MetadataValue.url(url)})
     return RuntimeRelease(
-        made_from=made_from(plan=release, require_tests=tested),
+        made_from=collect_digests(plan=release, require_tests=tested),
         repository=release.repository,
         tag=release.tag,
         commit=release.commit,

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.lineage import made_from
+from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
@@ -32,13 +32,13 @@ def require_tests(
         run = run_on_commit(repository, workflow, repository.commit(release.commit))
         if run is None and config.start_tests and release.dry_run:
             context.log.info(f"Dry run: {workflow} would be started on {release.branch}.")
-            return TestedCommit(made_from=made_from(plan=release), workflow=workflow, url="")
+            return TestedCommit(made_from=collect_digests(plan=release), workflow=workflow, url="")
         if run is None:
             run = _start(context, config, repository, release, workflow)
-        run = follow(repository, run, workflow, config.watching(), context.log.info)
+        run = follow(repository, run, workflow, config.watching, context.log.info)
         require_success({workflow: run})
     context.add_output_metadata({"tests": dg.MetadataValue.url(run.html_url)})
-    return TestedCommit(made_from=made_from(plan=release), workflow=workflow, url=run.html_url)
+    return TestedCommit(made_from=collect_digests(plan=release), workflow=workflow, url=run.html_url)
 
 
 def _start(
@@ -53,7 +53,7 @@ def _start(
             f"{workflow} never ran on commit {release.commit[:12]} of {release.repository}. Run it on GitHub and re-execute from "
             "here, or launch again with start_tests: true."
         )
-    run = start(repository, workflow, release.branch, {}, config.watching(), context.log.info)
+    run = start(repository, workflow, release.branch, {}, config.watching, context.log.info)
     if run.head_sha != release.commit:
         raise RuntimeReleaseRefused(
             f"{workflow} was started on {release.branch}, which is now at {run.head_sha[:12]} and not at the commit to "

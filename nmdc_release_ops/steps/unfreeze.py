@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage
+from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, freezes_of
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan, Restoration
@@ -45,7 +45,8 @@ def unfreeze(
                 "and lift the block with setUserWriteBlockMode."
             )
         window = FreezeWindow(
-            made_from=made_from(plan=plan, restore=restoration), freezes=freezes_of(connected.client, plan.release_id)
+            made_from=collect_digests(plan=plan, restore=restoration),
+            freezes=freezes_of(connected.client, plan.release_id),
         )
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
     if plan.strategy is Strategy.DEMOTE_ROLES:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
+from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
@@ -80,7 +80,7 @@ def validate(
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
     context.add_output_metadata(metadata)
     return ValidationReport(
-        made_from=made_from(plan=plan, migrate=migrated),
+        made_from=collect_digests(plan=plan, migrate=migrated),
         documents=summary.documents,
         identifiers=summary.identifiers,
         references=summary.references,

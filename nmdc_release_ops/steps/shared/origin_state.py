@@ -58,9 +58,9 @@ def describe_origin(state: OriginState, run_id: str) -> str:
     sentences = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
     if state.journal and state.journal.is_under_way:
         if _is_frozen(state, state.lease):
-            sentences += ["It stays frozen on purpose.", _finish(state.journal)]
+            sentences += ["It stays frozen on purpose.", _advise(state.journal)]
         else:
-            sentences += [_finish(state.journal), "Do it at once."]
+            sentences += [_advise(state.journal), "Do it at once."]
     return " ".join(sentences)
 
 
@@ -70,8 +70,8 @@ def describe_own_lease(run_id: str) -> str:
     if lease is None:
         return "This run does not hold it."
     return (
-        f"This run took its lease at {_moment(lease.taken_at)}. If it is still frozen, the sensor frozen_origin_watchdog thaws "
-        "it within half a minute of its answering again, unless a swap was begun; so does the job `unfreeze`."
+        f"This run took its lease at {_format_time(lease.taken_at)}. If it is still frozen, the sensor frozen_origin_watchdog "
+        "thaws it within half a minute of its answering again, unless a swap was begun; so does the job `unfreeze`."
     )
 
 
@@ -95,12 +95,12 @@ def _describe_unheld(state: OriginState) -> str:
     if state.journal is None or not state.journal.is_under_way:
         return frozen
     seen = "Users see the swap half done, and can write to it."
-    return f"{frozen} {_describe_swap(state.journal)} {seen} {_finish(state.journal)} Do it at once."
+    return f"{frozen} {_describe_swap(state.journal)} {seen} {_advise(state.journal)} Do it at once."
 
 
 def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
-    held = f"The origin has been held by {who} since {_moment(lease.taken_at)}"
+    held = f"The origin has been held by {who} since {_format_time(lease.taken_at)}"
     if lease.thawing:
         return f"{held}, and is being thawed."
     if lease.strategy is Strategy.NONE:
@@ -109,7 +109,7 @@ def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
         return f"{held}; freezing was begun and is not finished."
     if not _is_frozen(state, lease):
         return f"{held}, and somebody lifted the freeze: users can write to it."
-    return f"The origin has been frozen by {who} since {_moment(lease.frozen_at)}."
+    return f"The origin has been frozen by {who} since {_format_time(lease.frozen_at)}."
 
 
 def _is_frozen(state: OriginState, lease: Lease) -> bool:
@@ -137,9 +137,9 @@ def _describe_swap(journal: Journal | None) -> str:
             return f"The {name} was undone: the database is at schema {journal.from_version}."
 
 
-def _finish(journal: Journal) -> str:
+def _advise(journal: Journal) -> str:
     return FINISH_ROLLBACK if journal.state is State.ROLLING_BACK else FINISH_OR_UNDO
 
 
-def _moment(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

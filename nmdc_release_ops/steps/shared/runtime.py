@@ -21,6 +21,7 @@ class WatchingConfig(dg.Config):
     )
     wait_minutes: float = Field(default=60.0, gt=0, description="Minutes within which a run has to finish.")
 
+    @property
     def watching(self) -> Watching:
         return Watching(poll=self.poll_seconds, appear=self.appear_seconds, end=60 * self.wait_minutes)
 
@@ -31,7 +32,7 @@ def deploy_targets(context: dg.OpExecutionContext, config: WatchingConfig, deplo
     Raises:
         ConfigurationInvalid, ConfigurationMissing, ServiceAddressInvalid, DeploymentFailed.
     """
-    done = deploy_to(deployment.targets(config.watching()), context.log.info)
+    done = deploy_to(deployment.targets(config.watching), context.log.info)
     rows = table({"what": one.what, "deployed": "yes" if one.succeeded else "no", "how": one.how} for one in done)
     context.log_event(dg.AssetObservation(["nmdc", "runtime"], metadata={"deployed": rows}))
     require_deployed(done)
