@@ -61,7 +61,7 @@ def unfreeze_job() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks={send_notice})
 def runtime_release() -> None:
-    """Release the NMDC Runtime on GitHub, wait for its images and package, and deploy it where that is configured.
+    """Release the NMDC Runtime on GitHub, wait for its images and package, and deploy it if that is configured.
 
     A failed step can be re-executed: a second release is never made.
     """

@@ -12,7 +12,7 @@ from nmdc_release_ops.schema.version import SchemaVersion
 
 
 def warn_of_candidate_data(origin: PlannedOrigin, target: Target, schema_folder: Path, *, allow: bool) -> list[str]:
-    """Warnings about data that a candidate made; empty where none did, or where the target is the same candidate.
+    """Warnings about data that a candidate made; empty if none did, or if the target is the same candidate.
 
     If the target is the official release of the same version, the release still validates the data and records that they
     conform to it, although no migrator is run.

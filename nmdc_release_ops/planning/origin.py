@@ -46,7 +46,7 @@ def inspect_origin(
 
     Args:
         strategy: the way of freezing that the operator wants; None for the first that is possible.
-        from_version: the version according to the operator; only needed where the ledger has none.
+        from_version: the version according to the operator; only needed if the ledger has none.
 
     Raises:
         PlanRefused: naming all problems.

@@ -68,14 +68,14 @@ class _Findings:
 
     Attributes:
         source: the release whose schema describes the data before the migration.
-        collections: of the origin.
+        inspected: the collections of the origin.
         warnings: about the path and its migrators.
     """
 
     path: MigrationPath
     migrators: list[PlannedMigrator]
     source: SchemaPackage
-    collections: OriginCollections
+    inspected: OriginCollections
     warnings: list[str]
 
 
@@ -85,7 +85,7 @@ def name_release(origin: PlannedOrigin, target: Target, run_id: str) -> str:
 
 
 def plan_release(origin: PlannedOrigin, target: Target, options: Options, attempt: Attempt) -> ReleasePlan | None:
-    """Find out what a release is going to do; None where the database already conforms to the target.
+    """Find out what a release is going to do; None if the database already conforms to the target.
 
     Raises:
         PlanRefused: naming the problems.
@@ -97,9 +97,9 @@ def plan_release(origin: PlannedOrigin, target: Target, options: Options, attemp
     if origin.version == target.package.version and not made_before:
         return None
     findings = _gather_findings(origin, target, options, attempt)
-    data = sum(found.bytes for found in findings.collections.collections.values())
+    data = sum(one.bytes for one in findings.inspected.collections.values())
     environments = len(findings.path.hops) + 1
-    problems = [*findings.collections.problems, *_find_room_problems(attempt, data, environments)]
+    problems = [*findings.inspected.problems, *_find_room_problems(attempt, data, environments)]
     if problems:
         raise PlanRefused(problems)
     release = _describe(origin, target, options, attempt, findings)
@@ -118,7 +118,7 @@ def _gather_findings(origin: PlannedOrigin, target: Target, options: Options, at
     packages = SchemaPackages(attempt.schema_folder)
     migrators, migrator_warnings = _place_migrators(packages, path, target)
     source, source_warnings = _find_source(packages, origin.version, target.package)
-    collections = inspect_collections(
+    inspected = inspect_collections(
         origin.database.client,
         origin.server,
         origin.database.name,
@@ -127,13 +127,13 @@ def _gather_findings(origin: PlannedOrigin, target: Target, options: Options, at
         transformer=attempt.transformer,
     )
     warnings = [*path.warnings, *migrator_warnings, *source_warnings]
-    return _Findings(path, migrators, source, collections, warnings)
+    return _Findings(path, migrators, source, inspected, warnings)
 
 
 def _describe(
     origin: PlannedOrigin, target: Target, options: Options, attempt: Attempt, findings: _Findings
 ) -> ReleasePlan:
-    found = findings.collections
+    inspected = findings.inspected
     return ReleasePlan(
         release_id=attempt.release_id,
         run_id=attempt.run_id,
@@ -146,7 +146,7 @@ def _describe(
         drain_timeout=options.drain_timeout,
         keep_archives=options.keep_archives,
         recorded_version=origin.history.version,
-        managed=list(found.managed),
+        managed=list(inspected.managed),
         engine=options.engine,
         from_version=str(origin.version),
         to_version=str(target.package.version),
@@ -158,11 +158,11 @@ def _describe(
         validation_timeout=options.validation_timeout,
         migrators=findings.migrators,
         collections=[
-            PlannedCollection(name=name, documents=size.documents, bytes=size.bytes)
-            for name, size in found.collections.items()
+            PlannedCollection(name=name, documents=one.documents, bytes=one.bytes)
+            for name, one in inspected.collections.items()
         ],
-        left_alone=list(found.left_alone),
-        warnings=[*findings.warnings, *found.warnings, *origin.freezing.warnings],
+        left_alone=list(inspected.left_alone),
+        warnings=[*findings.warnings, *inspected.warnings, *origin.freezing.warnings],
     )
 
 

@@ -24,11 +24,7 @@ _RUN_KEY_TAG = "dagster/run_key"
 
 # Dagster gives a tick 60 seconds.
 _INDEX_SECONDS = 20.0
-
-
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-
-
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
 
@@ -100,10 +96,10 @@ def _look_up_releases(
     listing = repository.releases(cursor.etag)
     if listing is None:
         return cursor
-    found = announced(listing.releases, include_prereleases=cursor.include_prereleases)
-    if found.odd:
-        context.log.info(f"Tags that were ignored: {'; '.join(found.odd)}.")
-    return cursor.model_copy(update={"announcements": found, "etag": listing.etag})
+    announcements = announced(listing.releases, include_prereleases=cursor.include_prereleases)
+    if announcements.odd:
+        context.log.info(f"Tags that were ignored: {'; '.join(announcements.odd)}.")
+    return cursor.model_copy(update={"announcements": announcements, "etag": listing.etag})
 
 
 def _check_cursor(

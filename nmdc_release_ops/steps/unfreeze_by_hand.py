@@ -1,4 +1,4 @@
-"""The job `unfreeze`: report who holds the origin, and thaw it where that is safe."""
+"""The job `unfreeze`: report who holds the origin, and thaw it if that is safe."""
 
 import dagster as dg
 

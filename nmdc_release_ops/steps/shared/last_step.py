@@ -52,7 +52,7 @@ def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Ste
 
 def _find_downstream(dependencies: Mapping[str, Set[str]], stopped: Set[str]) -> set[str]:
     """The steps that will not be executed because one that they need failed or was skipped."""
-    found = set(stopped)
-    while more := {step for step, needed in dependencies.items() if step not in found and needed & found}:
-        found |= more
-    return found
+    affected = set(stopped)
+    while more := {step for step, needed in dependencies.items() if step not in affected and needed & affected}:
+        affected |= more
+    return affected

@@ -28,7 +28,7 @@ def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None =
     """Describe the state of the origin now; for a run that has failed.
 
     Args:
-        release_id: the run's release, where that is known.
+        release_id: the run's release, if it is known.
     """
     try:
         with origin.connect() as connected:

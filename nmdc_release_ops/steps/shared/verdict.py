@@ -13,7 +13,7 @@ from nmdc_release_ops.steps.shared.display import table
 
 SHOWN_GROUPS = 50
 OURS = ("validators disagree", "not judged")
-"""Kinds of violations that are bugs in this project, not in the data."""
+"""Kinds of violations that correcting the data is not known to fix."""
 
 
 def count_intolerable(summary: Summary, integrity: Integrity) -> int:
@@ -34,8 +34,8 @@ def describe_verdict(summary: Summary, plan: ReleasePlan) -> str:
             kinds[group.kind] += 0 if tolerated and group.new is False else group.count
         listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common() if count)
         old = f" The data already had {tolerated:,} more, which do not stop the release." if tolerated else ""
-        found = summary.violations + between.found - tolerated
-        return f"{found:,} violations of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
+        stopping = summary.violations + between.found - tolerated
+        return f"{stopping:,} violations of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
     if between.found:
         why = "the data already had them" if plan.integrity is Integrity.FAIL_ON_NEW else f"integrity: {plan.integrity}"
         return (
