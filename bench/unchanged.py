@@ -14,10 +14,10 @@ from bench.data import DATABASE, ResultsDiffer
 from bench.processes import Ran, run
 from bench.table import Row
 from nmdc_release_ops.demo.origin import DemoOrigin
+from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase, ValidationReport
 from nmdc_release_ops.resources.release_home import ReleaseHome
 
-STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")
 # The first changes three collections. The migrators of the second do nothing, or only look.
 RELEASES = ("11.24.0", "11.25.0")
 _LEDGER = "_migration_events"
@@ -104,9 +104,9 @@ def _release(folder: Path, origin: DemoOrigin, version: str) -> Released:
     return Released(
         ran,
         steps,
-        MigratedDatabase.model_validate_json((records / "migrate.json").read_bytes()),
-        ValidationReport.model_validate_json((records / "validate.json").read_bytes()).documents,
-        FreezeWindow.model_validate_json((records / "unfreeze.json").read_bytes()).seconds,
+        MigratedDatabase.from_json((records / "migrate.json").read_bytes()),
+        ValidationReport.from_json((records / "validate.json").read_bytes()).documents,
+        FreezeWindow.from_json((records / "unfreeze.json").read_bytes()).seconds,
         written,
     )
 
@@ -128,12 +128,12 @@ def _rows(version: str, released: Released) -> Iterator[Row]:
         released.documents,
         "unchanged",
         f"a release to {version}",
-        sum(released.steps.get(step, 0.0) for step in STEPS),
+        sum(released.steps.get(step, 0.0) for step in list_steps(data_release)),
         memory=memory,
         notes=f"{changes.describe()}; writes blocked for {released.blocked:.1f} s; {_said(released.written)}; the "
         f"transformer's mongod {memory.mongod / 1_000_000:,.0f} MB",
     )
-    for step in STEPS:
+    for step in list_steps(data_release):
         yield Row(released.documents, "unchanged", f"&nbsp; {step}", released.steps.get(step), judged=0)
 
 

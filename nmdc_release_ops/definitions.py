@@ -12,7 +12,7 @@ from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
-from nmdc_release_ops.sensors.schema_release import watch_schema_releases
+from nmdc_release_ops.sensors.schema_release import build_schema_release_sensor
 
 home = ReleaseHome()
 origin = OriginResource()
@@ -35,7 +35,7 @@ defs = dg.Definitions(
     sensors=[
         frozen_origin_watchdog,
         failure_notice,
-        watch_schema_releases({OnNewRelease.RELEASE: data_release}, SchemaWatch().seconds_between_ticks),
+        build_schema_release_sensor({OnNewRelease.RELEASE: data_release}, SchemaWatch().seconds_between_ticks),
     ],
     resources={
         "origin": origin,

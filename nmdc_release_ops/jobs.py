@@ -3,7 +3,8 @@
 import dagster as dg
 
 from nmdc_release_ops.resources.runtime import deployment_is_configured
-from nmdc_release_ops.steps.deploy import deploy, deploy_runtime
+from nmdc_release_ops.steps.deploy import deploy
+from nmdc_release_ops.steps.deploy_runtime import deploy_runtime
 from nmdc_release_ops.steps.dump import dump
 from nmdc_release_ops.steps.follow_workflows import follow_workflows
 from nmdc_release_ops.steps.freeze import freeze
@@ -14,14 +15,15 @@ from nmdc_release_ops.steps.publish import publish
 from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
-from nmdc_release_ops.steps.shared.notices import tell_progress
-from nmdc_release_ops.steps.thaw import thaw_after_failure, thaw_after_last_step, unfreeze_by_hand
+from nmdc_release_ops.steps.shared.notices import send_notice
+from nmdc_release_ops.steps.shared.thawing import thaw_after_failure, thaw_after_last_step
 from nmdc_release_ops.steps.unfreeze import unfreeze
+from nmdc_release_ops.steps.unfreeze_by_hand import unfreeze_by_hand
 from nmdc_release_ops.steps.validate import validate
 
 RELEASE_TAG = {"nmdc_release_ops/release": "data"}
-"""`dagster.yaml` lets one run with this tag go on at a time."""
-HOOKS = {thaw_after_failure, thaw_after_last_step, tell_progress}
+"""`dagster.yaml` allows one run with this tag at a time."""
+HOOKS = {thaw_after_failure, thaw_after_last_step, send_notice}
 """For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident."""
 
 
@@ -43,26 +45,31 @@ def data_release() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def rollback() -> None:
-    """Put back what the last release swapped out, and what the ledger said before.
+    """Put back what the last release swapped out, and the earlier version in the ledger.
 
-    Under a freeze of a second, by the same renames in reverse; it also undoes a swap that stopped half-way, and finishes a
-    rollback that did.
+    Under a freeze of a second, by the same renames in reverse; it also undoes a swap that is half done, and finishes a
+    rollback that is.
     """
     roll_back()
 
 
 @dg.job(name="unfreeze", executor_def=dg.in_process_executor)
 def unfreeze_job() -> None:
-    """Allow writes to the origin again when no run is left to do it; explains what it found."""
+    """Allow writes to the origin again when no run is left to do it; reports who holds the origin."""
     unfreeze_by_hand()
 
 
-@dg.job(executor_def=dg.in_process_executor, hooks={tell_progress})
+@dg.job(executor_def=dg.in_process_executor, hooks={send_notice})
 def runtime_release() -> None:
-    """Release the NMDC Runtime on GitHub, wait for its images and package, and deploy it where that is configured.
+    """Release the NMDC Runtime on GitHub, wait for its images and package, and deploy it if that is configured.
 
-    A failed step can be re-executed: no second release is ever made.
+    A failed step can be re-executed: a second release is never made.
     """
     release = plan_runtime.alias("plan")()
     published = publish(release, require_tests(release))
     deploy_runtime.alias("deploy")(follow_workflows(published))
+
+
+def list_steps(job: dg.JobDefinition) -> tuple[str, ...]:
+    """The names of a job's steps, in the order of execution."""
+    return tuple(node.name for node in job.graph.nodes_in_topological_order)

@@ -1,7 +1,7 @@
-"""Where records come from: every step checks that the records it receives belong together.
+"""The sources of records: every step checks that the records it receives belong together.
 
-Steps can be re-executed in any selection, and each takes the newest record of every other step. Without this check a new
-archive could be paired with an older migration, and a migration with the validation of another one.
+Steps can be re-executed in any selection, and each takes the newest record of every other step. Without this check, a new
+archive could be combined with an older migration, or a migration with the validation of another one.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -28,15 +28,15 @@ class LineageBroken(Exception):
 
 
 class ArchiveReplaced(Exception):
-    """The archive on disk is not the one that the records are about."""
+    """The archive on disk is not the one that the records describe."""
 
 
 class CollectionsDisagree(Exception):
     """What was dumped, migrated and validated is not the same data."""
 
 
-def made_from(**records: Record) -> Mapping[str, str]:
-    """Digests of the given records and of their own sources, by step: what a record keeps of what it was made from."""
+def collect_digests(**records: Record) -> Mapping[str, str]:
+    """Digests of the given records and of their sources, by step: a record keeps them to show what it was made from."""
     sources: dict[str, str] = {}
     for step, record in records.items():
         sources |= {**record.made_from, step: record.digest}
@@ -61,7 +61,7 @@ def require_lineage(**records: Record) -> None:
 
 
 def read_archive(folder: Path, manifest_sha256: str) -> Manifest:
-    """The manifest of the archive that a record is about.
+    """Read the manifest of the archive that a record describes.
 
     Raises:
         ArchiveReplaced: the folder was dumped to again since.
@@ -70,19 +70,19 @@ def read_archive(folder: Path, manifest_sha256: str) -> Manifest:
     manifest = read_manifest(folder)
     if sha256_of(folder / MANIFEST) != manifest_sha256:
         raise ArchiveReplaced(
-            f"{folder} was dumped again since, and no longer holds the archive that this run was given. Re-execute this run from "
+            f"{folder} was dumped to again since, and no longer holds this run's archive. Re-execute this run from "
             "`dump`, with all the steps after it."
         )
     return manifest
 
 
 def require_same_data(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> None:
-    """Check that every collection was validated as it was migrated, and that an untouched one is as it was dumped.
+    """Check that every collection was validated as it was migrated, and that an untouched one equals its dump.
 
     Raises:
         CollectionsDisagree: naming the collections.
     """
-    problems = list(_disagreements(archive, migrated, validation))
+    problems = list(_find_disagreements(archive, migrated, validation))
     if problems:
         raise CollectionsDisagree(
             f"What was dumped, migrated and validated is not the same data: {'; '.join(problems)}. Nothing was staged. "
@@ -91,13 +91,15 @@ def require_same_data(archive: Archive, migrated: MigratedDatabase, validation: 
         )
 
 
-def _disagreements(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> Iterator[str]:
+def _find_disagreements(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> Iterator[str]:
     if migrated.manifest_sha256 != archive.manifest_sha256:
         yield "the migration began with another archive"
     changes = migrated.changes
     renamed = {rename.old: rename.new for rename in changes.renamed}
-    yield from _uncovered("dump", archive.hashes, [*changes.changed, *changes.deleted, *changes.untouched, *renamed])
-    yield from _uncovered(
+    yield from _find_uncovered(
+        "dump", archive.hashes, [*changes.changed, *changes.deleted, *changes.untouched, *renamed]
+    )
+    yield from _find_uncovered(
         "migration", migrated.hashes, [*changes.changed, *changes.created, *changes.untouched, *renamed.values()]
     )
     for name in sorted(migrated.hashes.keys() | validation.hashes.keys()):
@@ -108,10 +110,10 @@ def _disagreements(archive: Archive, migrated: MigratedDatabase, validation: Val
     }
     for new, old in sorted(kept.items()):
         if not archive.hashes.get(old) or migrated.hashes.get(new) != archive.hashes.get(old):
-            yield f"{new} is listed as untouched and is not as it was dumped"
+            yield f"{new} is listed as untouched and differs from the dump"
 
 
-def _uncovered(where: str, names: Collection[str], listed: list[str]) -> Iterator[str]:
+def _find_uncovered(where: str, names: Collection[str], listed: list[str]) -> Iterator[str]:
     """Every collection has to be in exactly one list of the changes."""
     for name in sorted({*names, *listed}):
         if name not in names or listed.count(name) != 1:

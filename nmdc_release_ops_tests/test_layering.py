@@ -17,6 +17,7 @@ LAYOUT = [
     "sensors",
     "steps",
     "resources",
+    "planning",
     "lineage",
     "records",
     "runtime",
@@ -25,6 +26,7 @@ LAYOUT = [
     "demo",
     "mongo",
     "page",
+    "units",
     "files",
 ]
 
@@ -55,6 +57,7 @@ WORKER_MAY_IMPORT = {
 
 UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
+    "planning": ("dagster",),
     "schema": ("dagster",),
     "runtime": ("dagster", "pymongo"),
     "services": ("dagster", "pymongo"),
@@ -237,6 +240,9 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("schema/made_up.py", "from nmdc_release_ops.resources.origin import Origin"),
         ("demo/made_up.py", "from nmdc_release_ops.schema import environments"),
         ("records/made_up.py", "import nmdc_release_ops.resources"),
+        ("planning/made_up.py", "import dagster as dg"),
+        ("planning/made_up.py", "from nmdc_release_ops.resources.origin import Origin"),
+        ("lineage.py", "from nmdc_release_ops.planning.release import Options"),
         ("steps/made_up.py", "from nmdc_release_ops.jobs import data_release"),
         ("utils.py", ""),
         ("schema/worker/made_up.py", "from nmdc_release_ops.mongo import raw"),

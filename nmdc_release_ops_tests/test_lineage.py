@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.lineage import CollectionsDisagree, LineageBroken, made_from, require_lineage, require_same_data
+from nmdc_release_ops.lineage import (
+    CollectionsDisagree,
+    LineageBroken,
+    collect_digests,
+    require_lineage,
+    require_same_data,
+)
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, Rename
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
@@ -66,15 +72,15 @@ def test_a_record_of_another_kind_is_refused() -> None:
 
 def test_records_that_were_made_from_each_other_are_accepted_and_no_others() -> None:
     plan = Note(text="plan")
-    dump = Note(text="dump", made_from=made_from(plan=plan))
-    migrate = Note(text="migrate", made_from=made_from(plan=plan, dump=dump))
-    validate = Note(text="validate", made_from=made_from(plan=plan, migrate=migrate))
+    dump = Note(text="dump", made_from=collect_digests(plan=plan))
+    migrate = Note(text="migrate", made_from=collect_digests(plan=plan, dump=dump))
+    validate = Note(text="validate", made_from=collect_digests(plan=plan, migrate=migrate))
     require_lineage(plan=read(plan), dump=read(dump), migrate=read(migrate), validate=read(validate))
 
-    again = Note(text="dump, executed again", made_from=made_from(plan=plan))
+    again = Note(text="dump, executed again", made_from=collect_digests(plan=plan))
     with pytest.raises(LineageBroken, match="Re-execute this run from `migrate`"):
         require_lineage(plan=plan, dump=again, migrate=migrate, validate=validate)
-    migrated_again = Note(text="migrate, executed again", made_from=made_from(plan=plan, dump=dump))
+    migrated_again = Note(text="migrate, executed again", made_from=collect_digests(plan=plan, dump=dump))
     with pytest.raises(LineageBroken, match="Re-execute this run from `validate`"):
         require_lineage(plan=plan, dump=dump, migrate=migrated_again, validate=validate)
     # A validation knows the archive too, although it is handed only the migrated database.
@@ -156,7 +162,7 @@ def test_data_that_were_dumped_migrated_and_validated_are_accepted() -> None:
             archive(),
             migrated(changes=CHANGES.model_copy(update={"changed": [], "untouched": ["kept_set", "changed_set"]})),
             validation(),
-            "changed_set is listed as untouched and is not as it was dumped",
+            "changed_set is listed as untouched and differs from the dump",
         ),
         (
             archive(),

@@ -11,10 +11,10 @@ import nmdc_release_ops
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.services.errors import ServiceError
-from nmdc_release_ops.steps.shared.failures import FORESEEN
+from nmdc_release_ops.steps.shared.failures import FORESEEN, StepError
 
 RUNBOOK = Path(__file__).parent.parent / "docs" / "runbook.md"
-FAMILIES = {MongoError, SchemaError, ServiceError}
+FAMILIES = {MongoError, SchemaError, ServiceError, StepError}
 
 
 def errors() -> set[str]:

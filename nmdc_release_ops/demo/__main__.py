@@ -20,14 +20,14 @@ import dagster as dg
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
+from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.steps.shared.display import duration, size
+from nmdc_release_ops.units import duration, size
 
 DEFINITIONS = "nmdc_release_ops.definitions"
-STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")
 # A line of Dagster's console: moment - dagster - level - job - run - step - message.
 _CONSOLE_LINE = re.compile(
     r"\S+ (?P<time>[\d:]+) \S+ - dagster - (?P<level>\w+) - data_release - (?P<run>[0-9a-f-]{36})"
@@ -125,7 +125,7 @@ def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
         ("references", f"{report.references:,} looked up, {report.tolerated:,} dangling or misplaced"),
         ("changes", f"{migrated.changes.describe()}; migrators wrote {changed:,} documents"),
         ("changed", ", ".join(migrated.changes.changed) or "nothing"),
-        ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in STEPS)),
+        ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in list_steps(data_release))),
         ("frozen", f"writes were blocked for {duration(window.seconds)}"),
         ("archive", f"{archive.path} ({size(archived)})"),
         ("difference", str(migrated.difference)),

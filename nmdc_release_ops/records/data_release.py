@@ -1,4 +1,4 @@
-"""What the steps of a release of the data hand to each other."""
+"""What the steps of a data release hand to each other."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -24,13 +24,13 @@ class Integrity(StrEnum):
     """Whether dangling references and shared ids stop a release."""
 
     FAIL_ON_NEW = "fail_on_new"
-    """It stops where the origin's data did not have it before."""
+    """Only new ones stop it, which the origin's data did not have."""
     FAIL = "fail"
     WARN = "warn"
 
 
 class PlannedCollection(Part):
-    """A collection of the release: documents (near enough) and bytes of BSON."""
+    """A collection of the release: documents (approximate) and bytes of BSON."""
 
     name: str
     documents: int
@@ -42,9 +42,9 @@ class PlannedMigrator(Part):
 
     Attributes:
         module: within `nmdc_schema.migrators`.
-        does_nothing: it is a no-op, and is not run.
-        environment: name of the schema release that it runs in, empty where it is not run.
-        gap: what lies between the version that the database has by then and `from_version`, for people.
+        does_nothing: whether it is a no-op, which is not run.
+        environment: name of the schema release that it runs in; empty if it is not run.
+        gap: describes a gap between the version of the database at that point and `from_version`; empty if there is none.
     """
 
     module: str
@@ -61,23 +61,23 @@ class ReleasePlan(Record):
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
         server: the origin's, for people.
-        origin: identifies the origin, whatever its address; None in records of versions that did not record it.
-        strategy: how writes will be kept out.
-        strategy_reason: why in this way, a sentence or two.
-        drain_timeout: seconds that freezing waits for what others have begun.
+        origin: identifies the origin, whatever its address.
+        strategy: how writes will be blocked.
+        strategy_reason: a sentence or two.
+        drain_timeout: seconds that freezing waits for open transactions and writes to end.
         keep_archives: how many archives of releases that were swapped in are kept.
-        recorded_version: what the ledger said; None where it said nothing.
+        recorded_version: the version in the ledger; None if it had none.
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
         target: name of the schema release, or candidate, whose environment validates.
         schema_source: where the candidate was built from, and the commit; None for a published release.
-        in_force: the release that swapped last when this one was planned.
-        described_by: version of the release whose schema describes the data as they are; `from_version`, or the next
-            one that was published.
+        in_force: the release that was in force when this one was planned; None if there was none.
+        described_by: version of the release whose schema describes the data before the migration; `from_version`, or the
+            next one that was published.
         integrity: whether dangling references and shared ids stop the release.
         hop_timeout: minutes that each migrator may take.
         validation_timeout: minutes that validation may take.
-        left_alone: collections and views of the origin that are no part of it.
+        left_alone: collections and views of the origin that are not part of the release.
         warnings: what an operator should know.
         runtime: whether the Runtime is ready for the version.
     """
@@ -86,7 +86,7 @@ class ReleasePlan(Record):
     run_id: str
     database: str
     server: str
-    origin: ServerIdentity | None = None
+    origin: ServerIdentity
     strategy: Strategy
     strategy_reason: str
     drain_timeout: int
@@ -111,12 +111,12 @@ class ReleasePlan(Record):
 
     @property
     def versions_before(self) -> set[str | None]:
-        """What the ledger may say before the release's own swap."""
+        """The versions that the ledger may have before the release's own swap."""
         return {self.recorded_version, self.from_version}
 
     @property
     def candidate(self) -> str | None:
-        """Name of the candidate that is released; None where it is a published release."""
+        """Name of the candidate that is released; None for a published release."""
         return self.target if self.schema_source is not None else None
 
     @property
@@ -129,7 +129,7 @@ class ReleasePlan(Record):
 
     @property
     def last_migrator_module(self) -> str:
-        """Dotted name for the ledger; empty where no migrator is run."""
+        """Dotted name for the ledger; empty if the path has no migrator."""
         return f"nmdc_schema.migrators.{self.migrators[-1].module}" if self.migrators else ""
 
 
@@ -203,17 +203,17 @@ class MigratedDatabase(Record):
 
 
 class ValidationReport(Record):
-    """Every document was judged, and every reference between them.
+    """The result of validating every document and every reference between them.
 
     Attributes:
         identifiers: how many different ids the documents have.
-        references: how many were looked up.
-        violations: how many that may not be; a report that a later step sees has none.
-        tolerated: how many between documents were reported only.
+        references: how many were checked.
+        violations: how many stop the release; a report that a later step reads has none.
+        tolerated: how many violations between documents were only reported.
         by_kind: violations of either sort, per kind.
         violations_path: JSON lines, one per violation.
         page_path: the summary, for a browser.
-        hashes: `dbHash` per collection of what was judged.
+        hashes: `dbHash` per validated collection.
     """
 
     documents: int
@@ -232,7 +232,7 @@ class Restoration(Record):
 
     Attributes:
         moves: renames, as (from, to).
-        swapped_at: None where nothing had changed but the version.
+        swapped_at: when the swap ended.
     """
 
     staged: list[Staged]
@@ -242,18 +242,18 @@ class Restoration(Record):
 
 
 class FreezeWindow(Record):
-    """How long writes were blocked, once or more often, and what was put back."""
+    """How long writes were blocked, in one or more freezes, and what was put back."""
 
     freezes: list[Freeze]
 
     @property
     def put_back(self) -> int:
-        """How many users and roles the last thaw made what they had been."""
+        """How many users and roles the last thaw put back."""
         return self.freezes[-1].put_back if self.freezes else 0
 
     @property
     def left(self) -> tuple[str, ...]:
-        """Users and roles that somebody had changed when they were last to be put back; a line each."""
+        """A line for each user or role that the last thaw did not put back, because somebody had changed it."""
         return self.freezes[-1].left if self.freezes else ()
 
     @property

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 
 class RecordUnreadable(ValueError):
-    """A file is not a record, or this version of the project cannot read it."""
+    """A file is not a record that this version of the project can read."""
 
 
 class RecordAltered(ValueError):

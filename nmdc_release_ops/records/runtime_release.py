@@ -1,4 +1,4 @@
-"""What the steps of a release of the Runtime hand to each other."""
+"""What the steps of a Runtime release hand to each other."""
 
 from nmdc_release_ops.records.record import Record
 
@@ -9,10 +9,10 @@ class RuntimeReleasePlan(Record):
     Attributes:
         release_id: the same for every attempt at this release.
         commit: SHA that is released.
-        last_tag: of the release before, None where there is none.
-        commits: first lines of what is new since then, oldest first; the first 250.
+        last_tag: of the previous release; None if there is none.
+        commits: subjects of the commits since then, oldest first; at most 250.
         total_commits: how many there are.
-        dry_run: nothing is written.
+        dry_run: whether nothing is written.
     """
 
     release_id: str
@@ -56,7 +56,7 @@ class RuntimeRelease(Record):
 
 
 class FollowedWorkflows(Record):
-    """What became of the workflows that a release started: a page by workflow."""
+    """The workflows that a release started, all successful; the page of each run by workflow."""
 
     tag: str
     runs: dict[str, str]

@@ -62,11 +62,8 @@ class OriginResource(dg.ConfigurableResource[Any]):
             As `connect`.
         """
         with self.connect() as origin:
-            planned, present = plan.origin, identify_set(origin.client)
-            is_same = planned is None or origin_name(planned, plan.database) == origin_name(
-                present, origin.database.name
-            )
-            if origin.database.name != plan.database or not is_same:
+            present = origin_name(identify_set(origin.client), origin.database.name)
+            if present != origin_name(plan.origin, plan.database):
                 raise OriginElsewhere(
                     f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI "
                     "and NMDC_ORIGIN_DB now name another one. This step changed neither. Set them to what they were, restart "

@@ -67,8 +67,6 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     def releases(self, plan: ReleasePlan) -> Path:
         """The folder of all releases of the plan's origin and database."""
-        if plan.origin is None:
-            return self.path / "releases"
         return self.path / "origins" / origin_name(plan.origin, plan.database) / "releases"
 
     def release(self, plan: ReleasePlan) -> Path:

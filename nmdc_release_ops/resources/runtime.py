@@ -9,6 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing, read_secret, read_words
 from nmdc_release_ops.resources.github import GitHubResource
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
+from nmdc_release_ops.runtime.readiness import Check, check_readiness, not_checked
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.services.errors import ServiceAddressInvalid
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.webhook import post_text
@@ -44,6 +47,22 @@ class RuntimeProject(dg.ConfigurableResource[Any]):
     def pin_files(self) -> list[str]:
         """Files that pin the schema's version; the first that is there counts."""
         return read_words("NMDC_RUNTIME_PIN_FILES", "uv.lock,requirements/main.txt")
+
+    def check_readiness(self, version: SchemaVersion) -> list[Check]:
+        """Check whether the Runtime is ready for a schema version. Raises nothing."""
+        if not self.is_named:
+            return not_checked("NMDC_RUNTIME_REPOSITORY is not set")
+        try:
+            repository = self.repository()
+        except ServiceAddressInvalid as error:
+            return not_checked(str(error))
+        return check_readiness(
+            repository,
+            version,
+            pin_files=self.pin_files,
+            tests=self.tests_workflow,
+            images=self.images_workflow,
+        )
 
     def repository(self) -> Repository:
         """Raises:

@@ -25,7 +25,7 @@ from nmdc_release_ops.mongo.server.identity import (
 )
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
-from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
@@ -114,7 +114,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
             client.drop_database(name)
         return abandoned
 
-    def require_usable(self, origin: Origin) -> None:
+    def require_usable(self, origin: ServerIdentity) -> None:
         """Check, without starting anything, that there is a usable transformer and that it is not the origin.
 
         Raises:
@@ -124,7 +124,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
             find_mongod()
             return
         with connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client:
-            require_other_server(identify_server(origin.client, origin.uri), identify_server(client, uri))
+            require_other_server(origin, identify_server(client, uri))
             with naming_failures("transformer"):
                 require_scratch_database(client[transformer_database("probe", secrets.token_hex(8))])
 
@@ -140,8 +140,8 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
     def _require_other_server(self, transformer: ServerIdentity, plan: ReleasePlan) -> None:
         """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` names now."""
-        same = None if plan.origin is None else is_same_server(plan.origin, transformer)
-        if plan.origin is not None and same:
+        same = is_same_server(plan.origin, transformer)
+        if same:
             require_other_server(plan.origin, transformer)
         try:
             with self.origin.connect() as origin:

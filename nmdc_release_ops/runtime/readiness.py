@@ -43,6 +43,9 @@ class Check(BaseModel):
     outcome: Outcome
     says: str
 
+    def describe(self) -> str:
+        return f"{self.what}: {self.outcome} ({self.says})"
+
 
 def not_checked(why: str) -> list[Check]:
     """All the checks, where none could be made."""

@@ -13,19 +13,19 @@ NOTICE_SECONDS = 30
     monitor_all_code_locations=False,
 )
 def failure_notice(context: dg.RunFailureSensorContext, notices: Notices) -> dg.SkipReason | None:
-    """Sends a notice when a run fails, also one that was killed: what happened, and what to do."""
+    """Sends a notice when a run fails, also if it was killed: what happened, and what to do."""
     if not notices.are_wanted:
         return dg.SkipReason("NMDC_NOTICE_WEBHOOK is not set.")
     run = context.dagster_run
-    problem = notices.send(f"{run.job_name} failed (run {run.run_id}). {_what_failed(context)}")
+    problem = notices.send(f"{run.job_name} failed (run {run.run_id}). {_describe_failure(context)}")
     return dg.SkipReason(f"The notice was not sent: {problem}.") if problem else None
 
 
-def _what_failed(context: dg.RunFailureSensorContext) -> str:
-    """Only what was written for people: any other error may hold what must not leave."""
+def _describe_failure(context: dg.RunFailureSensorContext) -> str:
+    """Only text that was written for operators: any other error may contain secrets."""
     for event in context.get_step_failure_events():
-        said = event.step_failure_data.user_failure_data
-        if said is not None and said.description:
-            return f"Step {event.step_key}: {said.description}"
-        return f"Step {event.step_key}: an error that nobody foresaw; see the run's page, and docs/runbook.md."
-    return "It was stopped before it could say why; see the run's page. Re-execute it from failure."
+        failure = event.step_failure_data.user_failure_data
+        if failure is not None and failure.description:
+            return f"Step {event.step_key}: {failure.description}"
+        return f"Step {event.step_key}: an unforeseen error; see the run's page, and docs/runbook.md."
+    return "It ended without an error message; see the run's page. Re-execute it from failure."

@@ -1,4 +1,4 @@
-"""`deploy`: have the Runtime run what was released."""
+"""`deploy`, of `data_release`: deploy the Runtime that fits the released data."""
 
 import dagster as dg
 
@@ -6,24 +6,16 @@ from nmdc_release_ops.lineage import require_lineage
 from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan
-from nmdc_release_ops.records.runtime_release import FollowedWorkflows
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.runtime import Deployment
-from nmdc_release_ops.runtime.deployment import deploy as deploy_to
-from nmdc_release_ops.runtime.deployment import require_deployed
-from nmdc_release_ops.steps.require_tests import WatchingConfig
-from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import DatabaseNotReleased, explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
+from nmdc_release_ops.steps.shared.runtime import WatchingConfig, deploy_targets
 
 DATA_RELEASED = (
     "The data release itself is complete. The Runtime was not deployed, or only in part: re-execute the run from `deploy`, or "
     "deploy by hand."
-)
-RUNTIME_RELEASED = (
-    "The release is on GitHub, and its workflows are done. Only the Runtime was not deployed, or not all of it: re-execute the "
-    "run from `deploy`, or deploy by hand. The origin has no part in this."
 )
 
 
@@ -36,7 +28,7 @@ def deploy(
     origin: OriginResource,
     deployment: Deployment,
 ) -> None:
-    """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report each."""
+    """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report the outcome of each."""
     log_options(context, config)
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
@@ -49,35 +41,12 @@ def deploy(
                 f"Release {plan.release_id} still holds the origin, and the Runtime writes when it starts. Nothing was deployed. "
                 "Launch the job `unfreeze`, then re-execute the run from `deploy`."
             )
-        found = conforming_version(connected.database)
-        if found != plan.to_version:
+        recorded = conforming_version(connected.database)
+        if recorded != plan.to_version:
             raise DatabaseNotReleased(
-                f"The ledger says that the database conforms to schema {found or 'unknown'}, but release {plan.release_id} is "
+                f"The ledger says that the database conforms to schema {recorded or 'unknown'}, but release {plan.release_id} is "
                 f"for {plan.to_version}: it was rolled back, or another migration followed. Nothing was deployed. Deploy the "
                 "Runtime that fits the database by hand, or launch a new release."
             )
     with explain_failures(lambda: f"{DATA_RELEASED} {look_up_origin(origin, context.run_id)}"):
-        _deploy(context, config, deployment)
-
-
-@dg.op(name="deploy_runtime_release", out=dg.Out(dg.Nothing))
-def deploy_runtime(
-    context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: Deployment
-) -> None:
-    """Upgrade the Runtime to its new release where that is configured, and report each."""
-    log_options(context, config)
-    with explain_failures(lambda: RUNTIME_RELEASED):
-        targets = deployment.targets(config.watching())
-        if not targets.names:
-            context.log.info("Nothing is configured to be deployed; see docs/automation.md.")
-        elif followed.dry_run:
-            context.log.info(f"Dry run: would be deployed: {', '.join(targets.names)}.")
-        else:
-            _deploy(context, config, deployment)
-
-
-def _deploy(context: dg.OpExecutionContext, config: WatchingConfig, deployment: Deployment) -> None:
-    done = deploy_to(deployment.targets(config.watching()), context.log.info)
-    rows = table({"what": one.what, "deployed": "yes" if one.succeeded else "no", "how": one.how} for one in done)
-    context.log_event(dg.AssetObservation(["nmdc", "runtime"], metadata={"deployed": rows}))
-    require_deployed(done)
+        deploy_targets(context, config, deployment)

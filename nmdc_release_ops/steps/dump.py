@@ -1,22 +1,24 @@
 """`dump`: copy the release's collections into an archive on disk."""
 
 import shutil
+from pathlib import Path
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage
+from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.mongo.transfer.archive import MANIFEST, sha256_of
+from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, sha256_of
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.steps.freeze import hold_frozen
-from nmdc_release_ops.steps.shared.display import log_progress, size, table
+from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.units import size
 
 
 @dg.op(out=dg.Out(Archive, description="A complete dump of the release's collections."))
@@ -27,7 +29,7 @@ def dump(
     origin: OriginResource,
     home: ReleaseHome,
 ) -> Archive:
-    """Read every document of the release's collections from the frozen origin, as it is, into a compressed archive."""
+    """Copy every document of the release's collections from the frozen origin into a compressed archive."""
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         home.use(plan),
@@ -35,7 +37,7 @@ def dump(
     ):
         require_lineage(plan=plan, freeze=frozen)
         folder = home.archive(plan)
-        # Not the record's lease: when only this step is executed again, the origin was thawed in between.
+        # Not the lease of the record: if only this step is re-executed, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         refuse_if_swapped(connected.client, plan.release_id)
         require_conforming(connected.database, plan.versions_before)
@@ -54,39 +56,42 @@ def dump(
     context.log.info(
         f"Dumped {manifest.documents:,} documents, {size(manifest.bytes)} ({size(manifest.file_bytes)} on disk), to {folder}."
     )
-    metadata: dict[str, dg.RawMetadataValue] = {
+    summary = _summarize(plan, folder, manifest)
+    context.log_event(
+        dg.AssetMaterialization(
+            ["nmdc", "archive"],
+            description=f"The database at schema {plan.from_version}, before {plan.release_id}",
+            metadata=summary,
+        )
+    )
+    context.add_output_metadata({**summary, "collections": _tabulate(manifest)})
+    return Archive(
+        made_from=collect_digests(plan=plan),
+        path=folder,
+        manifest_sha256=sha256_of(folder / MANIFEST),
+        cluster_time=manifest.cluster_time,
+        collections=manifest.collections,
+    )
+
+
+def _summarize(plan: ReleasePlan, folder: Path, manifest: Manifest) -> dict[str, "dg.RawMetadataValue"]:
+    return {
         "path": dg.MetadataValue.path(str(folder)),
         "schema version": plan.from_version,
         "documents": manifest.documents,
         "size": size(manifest.bytes),
         "size on disk": size(manifest.file_bytes),
     }
-    context.log_event(
-        dg.AssetMaterialization(
-            ["nmdc", "archive"],
-            description=f"The database at schema {plan.from_version}, before {plan.release_id}",
-            metadata=metadata,
-        )
-    )
-    context.add_output_metadata(
+
+
+def _tabulate(manifest: Manifest) -> dg.MetadataValue:
+    return table(
         {
-            **metadata,
-            "collections": table(
-                {
-                    "collection": dumped.name,
-                    "documents": dumped.documents,
-                    "size": size(dumped.bytes),
-                    "on disk": size(dumped.file_bytes),
-                    "server's hash": dumped.hash,
-                }
-                for dumped in manifest.collections
-            ),
+            "collection": dumped.name,
+            "documents": dumped.documents,
+            "size": size(dumped.bytes),
+            "on disk": size(dumped.file_bytes),
+            "server's hash": dumped.hash,
         }
-    )
-    return Archive(
-        made_from=made_from(plan=plan),
-        path=folder,
-        manifest_sha256=sha256_of(folder / MANIFEST),
-        cluster_time=manifest.cluster_time,
-        collections=manifest.collections,
+        for dumped in manifest.collections
     )

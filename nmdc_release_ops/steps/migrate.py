@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
+from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import compare, snapshot
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.records.data_release import (
@@ -24,11 +24,12 @@ from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.steps.shared.difference import describe_difference, show_difference
-from nmdc_release_ops.steps.shared.display import duration, log_progress, table
+from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import MigratorFailed, MigratorTimedOut, WorkerDied, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.units import duration
 
-# What the driver calls a server that is gone, in a worker's report.
+# The driver's names for the loss of a server, in a worker's report.
 _LOST = ("AutoReconnect", "ConnectionFailure", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError")
 
 
@@ -43,10 +44,10 @@ def migrate(
     schema: SchemaReleases,
     worker: SchemaWorker,
 ) -> MigratedDatabase:
-    """Load the archive into the transformer, run the migrators, each in the environment that the plan says, and show what
+    """Load the archive into the transformer, run the migrators, each in the environment that the plan names, and show what
     they changed.
 
-    It always starts over from the archive, so it can be re-executed at any time.
+    It always starts from the archive, so it can be re-executed at any time.
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
@@ -70,7 +71,7 @@ def migrate(
         context.log.info(f"Migrated: {changes.describe()}.")
         difference, page = show_difference(context, plan, archive.path, manifest, scratch.database, changes, home)
     migrated = MigratedDatabase(
-        made_from=made_from(plan=plan, dump=archive),
+        made_from=collect_digests(plan=plan, dump=archive),
         manifest_sha256=archive.manifest_sha256,
         database=scratch.database.name,
         definitions=after.definitions,
@@ -93,11 +94,11 @@ def _run_migrators(
     schema: SchemaReleases,
     worker: SchemaWorker,
 ) -> list[MigratorOutcome]:
-    """Run each migrator in a process and an environment of its own; those that do nothing are not run."""
+    """Run each migrator in a process and an environment of its own; no-op migrators are not run."""
     outcomes = []
     for number, hop in enumerate(plan.migrators, start=1):
         if hop.does_nothing:
-            context.log.info(f"{hop.module} does nothing, and is not run.")
+            context.log.info(f"{hop.module} is a no-op and is not run.")
             outcomes.append(
                 MigratorOutcome(
                     module=hop.module, from_version=hop.from_version, to_version=hop.to_version, seconds=0, written={}
@@ -132,8 +133,8 @@ def _run_migrator(
         )
     except TookTooLong:
         raise MigratorTimedOut(
-            f"{hop.module} was not done after {duration(plan.hop_timeout * 60)} (hop_timeout) and was ended. See on the run "
-            "page how far it came. Have it corrected, or launch a new release with a longer hop_timeout."
+            f"{hop.module} did not finish within {duration(plan.hop_timeout * 60)} (hop_timeout) and was terminated. The run "
+            "page shows how far it got. Have it corrected, or launch a new release with a longer hop_timeout."
         ) from None
     _raise_if_failed(hop, code, messages)
     (done,) = (message for message in messages if message["kind"] == "migrator")
@@ -151,7 +152,7 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
         if message["kind"] == "migrator_failed":
             if message["type"] in _LOST:
                 raise WorkerDied(
-                    f"{message['module']} stopped: the transformer does not answer any more ({message['message']}). "
+                    f"{message['module']} stopped: the transformer no longer answers ({message['message']}). "
                     "Re-execute the run from `migrate`, which starts over from the archive."
                 )
             if message.get("disk"):
@@ -169,7 +170,7 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
         raise FileNotWritten("the folder for temporary files", "there is no room for the worker's messages")
     if code != 0 or not any(message["kind"] == "migrator" for message in messages):
         raise WorkerDied(
-            f"The process that ran {hop.module} ended with exit code {code} before the migrator was done. Its output is "
+            f"The process that ran {hop.module} ended with exit code {code} before the migrator finished. Its output is "
             "on the run page (stderr). Re-execute the run from `migrate`."
         )
 

@@ -13,20 +13,19 @@ from nmdc_release_ops.services.repository import Comparison, Repository
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
-
-NOTHING_WRITTEN = "Nothing was written to GitHub. The origin has no part in this."
+from nmdc_release_ops.steps.shared.runtime import NOTHING_WRITTEN
 
 
 class RuntimePlanConfig(dg.Config):
-    """What an operator may say about a release of the Runtime; nothing has to be said."""
+    """Options of a release of the Runtime; all have defaults."""
 
     part: Literal["patch", "minor", "major"] = Field(
-        default="patch", description="What of the last version is counted up, unless `version` is given."
+        default="patch", description="Which part of the last version is incremented, unless `version` is given."
     )
     version: str | None = Field(default=None, description='The version to release, greater than the last: "2.11.0".')
     commit: str | None = Field(default=None, description="SHA or branch to release; the default branch if not given.")
     title: str | None = Field(default=None, description="Title of the release; its tag if not given.")
-    dry_run: bool = Field(default=False, description="Do everything but write.")
+    dry_run: bool = Field(default=False, description="Do everything except writing to GitHub.")
 
 
 @dg.op(name="plan_runtime_release", out=dg.Out(RuntimeReleasePlan, description="Which release is to be made."))
@@ -74,9 +73,9 @@ def plan_runtime(
 
 
 def _refuse_if_nothing_is_new(repository: Repository, config: RuntimePlanConfig, news: Comparison, last: str) -> None:
-    """An explicit version is taken for the wish to release the same commit again."""
+    """An explicit version means that the operator wants to release the same commit again."""
     if news.status not in ("ahead", "diverged") and config.version is None:
         raise RuntimeReleaseRefused(
-            f"{config.commit or 'The default branch'} of {repository.name} has no commit that {last} has not. If it is to be "
-            "released all the same, give `version`."
+            f"{config.commit or 'The default branch'} of {repository.name} has no commit that {last} lacks. To release it "
+            "anyway, set `version`."
         )

@@ -2,15 +2,15 @@
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage
+from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.records.runtime_release import RuntimeRelease, RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.runtime.publication import publish_once
 from nmdc_release_ops.steps.shared.failures import explain_failures
 
 PERHAPS_PUBLISHED = (
-    "If the release was made although GitHub's answer was lost, re-executing from here finds it and goes on; it never makes a "
-    "second one. The origin has no part in this."
+    "If GitHub made the release but its answer was lost, re-executing from here finds the release and continues; it never "
+    "makes a second one. The origin is not involved."
 )
 
 
@@ -18,7 +18,7 @@ PERHAPS_PUBLISHED = (
 def publish(
     context: dg.OpExecutionContext, release: RuntimeReleasePlan, tested: TestedCommit, runtime: RuntimeProject
 ) -> RuntimeRelease:
-    """Create the release with a new tag and GitHub's generated notes, unless an earlier attempt has done so."""
+    """Create the release with a new tag and GitHub's generated notes, unless an earlier attempt made it."""
     url = ""
     if release.dry_run:
         context.log.info(f"Dry run: {release.tag} would be released at {release.commit[:12]}.")
@@ -39,7 +39,7 @@ def publish(
         )
         context.add_output_metadata({"release": dg.MetadataValue.url(url)})
     return RuntimeRelease(
-        made_from=made_from(plan=release, require_tests=tested),
+        made_from=collect_digests(plan=release, require_tests=tested),
         repository=release.repository,
         tag=release.tag,
         commit=release.commit,

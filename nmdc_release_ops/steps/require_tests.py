@@ -3,39 +3,28 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.lineage import made_from
+from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan, TestedCommit
 from nmdc_release_ops.resources.runtime import RuntimeProject
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Repository, WorkflowRun
-from nmdc_release_ops.services.workflows import Watching, follow, require_success, run_on_commit, start
-from nmdc_release_ops.steps.plan_runtime import NOTHING_WRITTEN
+from nmdc_release_ops.services.workflows import follow, require_success, run_on_commit, start
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
-
-
-class WatchingConfig(dg.Config):
-    """How runs of workflows are watched."""
-
-    poll_seconds: float = Field(default=10.0, gt=0, description="Between two looks at a workflow's run.")
-    appear_seconds: float = Field(default=180.0, gt=0, description="Until a run that was asked for has to be there.")
-    wait_minutes: float = Field(default=60.0, gt=0, description="Until a run has to be over.")
-
-    def watching(self) -> Watching:
-        return Watching(poll=self.poll_seconds, appear=self.appear_seconds, end=60 * self.wait_minutes)
+from nmdc_release_ops.steps.shared.runtime import NOTHING_WRITTEN, WatchingConfig
 
 
 class RequireTestsConfig(WatchingConfig):
-    """How the tests are found."""
+    """Options of the tests; all have defaults."""
 
-    start_tests: bool = Field(default=False, description="Start the tests where there is no run on the commit.")
+    start_tests: bool = Field(default=False, description="Start the tests if there is no run on the commit.")
 
 
 @dg.op(out=dg.Out(TestedCommit, description="The tests passed on the commit."))
 def require_tests(
     context: dg.OpExecutionContext, config: RequireTestsConfig, release: RuntimeReleasePlan, runtime: RuntimeProject
 ) -> TestedCommit:
-    """Look at the newest run of the tests on the commit: wait where it goes on, start one where none is there."""
+    """Check the newest run of the tests on the commit: wait for it if it is running, start one if there is none."""
     workflow = runtime.tests_workflow
     log_options(context, config)
     with explain_failures(lambda: NOTHING_WRITTEN):
@@ -43,13 +32,13 @@ def require_tests(
         run = run_on_commit(repository, workflow, repository.commit(release.commit))
         if run is None and config.start_tests and release.dry_run:
             context.log.info(f"Dry run: {workflow} would be started on {release.branch}.")
-            return TestedCommit(made_from=made_from(plan=release), workflow=workflow, url="")
+            return TestedCommit(made_from=collect_digests(plan=release), workflow=workflow, url="")
         if run is None:
             run = _start(context, config, repository, release, workflow)
-        run = follow(repository, run, workflow, config.watching(), context.log.info)
+        run = follow(repository, run, workflow, config.watching, context.log.info)
         require_success({workflow: run})
     context.add_output_metadata({"tests": dg.MetadataValue.url(run.html_url)})
-    return TestedCommit(made_from=made_from(plan=release), workflow=workflow, url=run.html_url)
+    return TestedCommit(made_from=collect_digests(plan=release), workflow=workflow, url=run.html_url)
 
 
 def _start(
@@ -64,10 +53,10 @@ def _start(
             f"{workflow} never ran on commit {release.commit[:12]} of {release.repository}. Run it on GitHub and re-execute from "
             "here, or launch again with start_tests: true."
         )
-    run = start(repository, workflow, release.branch, {}, config.watching(), context.log.info)
+    run = start(repository, workflow, release.branch, {}, config.watching, context.log.info)
     if run.head_sha != release.commit:
         raise RuntimeReleaseRefused(
-            f"{workflow} was started on {release.branch}, which is at {run.head_sha[:12]} by now and not at the commit to "
-            f"release, {release.commit[:12]}. Launch again to release what is new."
+            f"{workflow} was started on {release.branch}, which is now at {run.head_sha[:12]} and not at the commit to "
+            f"release, {release.commit[:12]}. Launch again to release the new commits."
         )
     return run

@@ -1,13 +1,13 @@
-"""`restore`: write what changed beside the live collections, prove it, and swap."""
+"""`restore`: write the changed collections beside the live ones, verify them, and swap."""
 
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage, require_same_data
+from nmdc_release_ops.lineage import collect_digests, require_lineage, require_same_data
 from nmdc_release_ops.mongo.difference.changes import require_definitions
 from nmdc_release_ops.mongo.freezing.freeze import require_frozen
 from nmdc_release_ops.mongo.server.clock import cluster_time
@@ -30,10 +30,10 @@ from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
 from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.freeze import hold_frozen
+from nmdc_release_ops.resources.transformer import Transformer, TransformerResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 P = ParamSpec("P")
@@ -52,64 +52,26 @@ def restore(
 ) -> Restoration:
     """Stage the changed collections beside the live ones, verify them, swap them in, and record the new version.
 
-    Collections that the migration left untouched are not written at all.
+    Untouched collections are not written at all.
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):
-        if _begun_swap(connected, plan) is None:
+        if _find_begun_swap(connected, plan) is None:
             _require_one_chain(plan, archive, migrated, validation)
         hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
-        journal = _begun_swap(connected, plan)
+        journal = _find_begun_swap(connected, plan)
         staged: list[Staged] = []
         if journal is None:
             _require_one_chain(plan, archive, migrated, validation)
             _warn_if_rolled_back(context, connected, plan)
             require_placed(connected.database)
-            # Before staging, which takes long and drops what was staged before; and again after it.
+            # Before staging, which takes long and drops the earlier staged collections; and again after it.
             _refuse_if_changed(connected, plan, archive)
             with transformer.open(plan, migrated.database) as scratch:
-                hold = partial(require_lease, connected.client, plan.release_id, context.run_id)
-                hold()
-                drop_staged(connected.database)
-                progress = log_progress(context, "staged", sum(migrated.documents[n] for n in migrated.changes.staged))
-                require_definitions(scratch.database, migrated.definitions, migrated.changes.staged)
-                for name in migrated.changes.staged:
-                    staged.append(
-                        engine.stage(
-                            plan.engine,
-                            scratch,
-                            connected,
-                            name,
-                            validation.hashes[name],
-                            folder=home.release(plan),
-                            report=_after(hold, progress),
-                            tell=_after(hold, context.log.info),
-                        )
-                    )
-                    context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
-                require_definitions(scratch.database, migrated.definitions, migrated.changes.staged)
-            require_frozen(connected.client, plan.release_id, context.run_id)
-            moment = cluster_time(connected.client)
-            _refuse_if_changed(connected, plan, archive)
-            # Again: comparing may take long, and a thaw that comes late may lift the block meanwhile.
-            require_frozen(connected.client, plan.release_id, context.run_id)
-            journal = prepare_swap(
-                connected.database,
-                migrated.changes,
-                release_id=plan.release_id,
-                run_id=context.run_id,
-                from_version=plan.from_version,
-                to_version=plan.to_version,
-                migrator_module=plan.last_migrator_module,
-                staged=staged,
-                managed=plan.managed,
-                hashes_before={one.name: one.hash for one in archive.collections},
-                unchanged_since=moment,
-                candidate=plan.candidate,
-                schema_source=plan.schema_source,
-            )
+                staged = _stage(context, plan, migrated, validation, scratch, connected, home)
+            journal = _prepare_swap(context, plan, archive, migrated, connected, staged)
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
         journal = perform_swap(connected.database, journal, context.run_id, tell=context.log.warning)
@@ -118,47 +80,122 @@ def restore(
         else:
             context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
     restoration = Restoration(
-        made_from=made_from(plan=plan, dump=archive, migrate=migrated, validate=validation),
+        made_from=collect_digests(plan=plan, dump=archive, migrate=migrated, validate=validation),
         staged=staged,
         changes=migrated.changes,
         moves=[(move.source, move.target) for move in journal.moves if move.target is not None],
-        swapped_at=_swapped_at(journal),
+        swapped_at=_require_end(journal),
     )
-    context.log_event(
-        dg.AssetMaterialization(
-            ["nmdc", "database"],
-            description=f"The origin, at schema {plan.to_version}",
-            metadata={
-                "schema version": plan.to_version,
-                "before": plan.from_version,
-                "documents": sum(migrated.documents.values()),
-                "changes": migrated.changes.describe(),
-                "changed": ", ".join(migrated.changes.changed) or "none",
-                "release": plan.release_id,
-                "schema source": plan.schema_source or "the package index",
-            },
-            tags={"schema_version": plan.to_version},
-        )
-    )
-    context.add_output_metadata(
-        {
-            "changes": migrated.changes.describe(),
-            "staged": table(
-                {"collection": one.name, "documents": one.documents, "indexes": one.indexes, "server's hash": one.hash}
-                for one in staged
-            ),
-            "renamed": table({"from": source, "to": target} for source, target in restoration.moves),
-            "untouched": ", ".join(migrated.changes.untouched) or "none",
-        }
-    )
+    context.log_event(_materialize(plan, migrated))
+    context.add_output_metadata(_describe(restoration))
     return restoration
 
 
-def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
-    """The journal of a swap that can only be finished; None where the swap may still begin.
+def _stage(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    migrated: MigratedDatabase,
+    validation: ValidationReport,
+    scratch: Transformer,
+    origin: Origin,
+    home: ReleaseHome,
+) -> list[Staged]:
+    """Stage the changed collections, and check the lease all the while.
 
     Raises:
-        SwapUnderWay: undoing it was begun.
+        LeaseLost: another run took over, or the origin was thawed.
+        StagingFailed, TransformerChanged, ToolFailed.
+    """
+    check = partial(require_lease, origin.client, plan.release_id, context.run_id)
+    check()
+    drop_staged(origin.database)
+    names = migrated.changes.staged
+    progress = log_progress(context, "staged", sum(migrated.documents[name] for name in names))
+    require_definitions(scratch.database, migrated.definitions, names)
+    staged: list[Staged] = []
+    for name in names:
+        one = engine.stage(
+            plan.engine,
+            scratch,
+            origin,
+            name,
+            validation.hashes[name],
+            folder=home.release(plan),
+            report=_check_then_report(check, progress),
+            tell=_check_then_report(check, context.log.info),
+        )
+        context.log.info(f"Staged {name}: {one.documents:,} documents, hash {one.hash}.")
+        staged.append(one)
+    require_definitions(scratch.database, migrated.definitions, names)
+    return staged
+
+
+def _prepare_swap(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    archive: Archive,
+    migrated: MigratedDatabase,
+    origin: Origin,
+    staged: list[Staged],
+) -> Journal:
+    """Compare the frozen origin with the dump once more, and write the journal of the swap."""
+    require_frozen(origin.client, plan.release_id, context.run_id)
+    moment = cluster_time(origin.client)
+    _refuse_if_changed(origin, plan, archive)
+    # Again: the comparison may take long, and a late thaw may lift the block meanwhile.
+    require_frozen(origin.client, plan.release_id, context.run_id)
+    return prepare_swap(
+        origin.database,
+        migrated.changes,
+        release_id=plan.release_id,
+        run_id=context.run_id,
+        from_version=plan.from_version,
+        to_version=plan.to_version,
+        migrator_module=plan.last_migrator_module,
+        staged=staged,
+        managed=plan.managed,
+        hashes_before={one.name: one.hash for one in archive.collections},
+        unchanged_since=moment,
+        candidate=plan.candidate,
+        schema_source=plan.schema_source,
+    )
+
+
+def _materialize(plan: ReleasePlan, migrated: MigratedDatabase) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        ["nmdc", "database"],
+        description=f"The origin, at schema {plan.to_version}",
+        metadata={
+            "schema version": plan.to_version,
+            "before": plan.from_version,
+            "documents": sum(migrated.documents.values()),
+            "changes": migrated.changes.describe(),
+            "changed": ", ".join(migrated.changes.changed) or "none",
+            "release": plan.release_id,
+            "schema source": plan.schema_source or "the package index",
+        },
+        tags={"schema_version": plan.to_version},
+    )
+
+
+def _describe(restoration: Restoration) -> dict[str, Any]:
+    """The restoration as the run page shows it."""
+    return {
+        "changes": restoration.changes.describe(),
+        "staged": table(
+            {"collection": one.name, "documents": one.documents, "indexes": one.indexes, "server's hash": one.hash}
+            for one in restoration.staged
+        ),
+        "renamed": table({"from": source, "to": target} for source, target in restoration.moves),
+        "untouched": ", ".join(restoration.changes.untouched) or "none",
+    }
+
+
+def _find_begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
+    """Read the journal of a swap that can only be finished; None if the swap has not begun.
+
+    Raises:
+        SwapUnderWay: a rollback of it is under way.
         AlreadySwapped: a later release was swapped in since.
     """
     journal = read_journal(origin.client, plan.release_id)
@@ -172,7 +209,7 @@ def _begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
     ):
         raise AlreadySwapped(
             f"Release {plan.release_id} was swapped in, and release {newest.release_id} since: the database is at schema "
-            f"{newest.to_version}. Nothing was done, and nothing of this run is left to do. Execute it no more."
+            f"{newest.to_version}. Nothing was done. This run has nothing left to do: do not re-execute it."
         )
     return journal
 
@@ -182,14 +219,14 @@ def _warn_if_rolled_back(context: dg.OpExecutionContext, origin: Origin, plan: R
     if journal is not None and journal.rolled_back_at is not None:
         context.log.warning(
             f"Release {plan.release_id} was rolled back at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. This run swaps it in "
-            "again. If that is not wanted, terminate the run now."
+            "again. If you do not want that, terminate the run now."
         )
 
 
 def _require_one_chain(
     plan: ReleasePlan, archive: Archive, migrated: MigratedDatabase, validation: ValidationReport
 ) -> None:
-    """Check that exactly this archive was migrated, and exactly the result validated. Not needed once a swap was begun: the
+    """Check that exactly this archive was migrated, and exactly the result validated. Not needed once a swap has begun: the
     check was made before the journal was written, and the swap has to be finished in any case.
 
     Raises:
@@ -199,21 +236,21 @@ def _require_one_chain(
     require_same_data(archive, migrated, validation)
 
 
-def _after(hold: Callable[[], None], report: Callable[P, None]) -> Callable[P, None]:
+def _check_then_report(check: Callable[[], None], report: Callable[P, None]) -> Callable[P, None]:
     """`report`, after a check that the lease is still ours: a run that was taken for lost must stop staging."""
 
-    def hold_and_tell(*args: P.args, **kwargs: P.kwargs) -> None:
-        hold()
+    def check_and_report(*args: P.args, **kwargs: P.kwargs) -> None:
+        check()
         report(*args, **kwargs)
 
-    return hold_and_tell
+    return check_and_report
 
 
 def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> None:
-    """Compare the origin with what was dumped: after a failure it was thawed, and people may have written.
+    """Compare the origin with the dump: after a failure it was thawed, and users may have written.
 
     Raises:
-        LedgerChanged: another release came in between.
+        LedgerChanged: there was another release in between.
         OriginChanged: naming the collections.
     """
     require_conforming(origin.database, plan.versions_before)
@@ -221,7 +258,7 @@ def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> N
     require_unchanged(origin.database, archive.collections, archive.cluster_time, plan.managed)
 
 
-def _swapped_at(journal: Journal) -> datetime:
+def _require_end(journal: Journal) -> datetime:
     if journal.swapped_at is None:
-        raise AssertionError("a finished swap says when")
+        raise AssertionError("a finished swap has the time of its end")
     return journal.swapped_at

@@ -24,39 +24,43 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     describe_written,
 )
+from nmdc_release_ops.planning.origin import choose_freezing
+from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
-from nmdc_release_ops.steps.shared.display import duration, table
-from nmdc_release_ops.steps.shared.failures import PlanRefused, explain_failures
+from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
-from nmdc_release_ops.steps.thaw import thaw_unless_swapping
+from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping
+from nmdc_release_ops.units import duration
 
 
 class RollbackConfig(FreezeConfig):
-    """What an operator may say about a rollback; nothing has to be said."""
+    """Options of a rollback; all have defaults."""
 
     release_id: str | None = Field(
         default=None,
-        description="The release to roll back. Only the last one can be; naming it makes sure. Needed with the options that "
-        "allow writes, and with accept_lost.",
+        description="The release to roll back; only the last one can be. Required by the options that allow writes, and by "
+        "accept_lost.",
     )
     allow_writes_set_aside: bool = Field(
         default=False,
-        description="Go on where people wrote to what the release brought; that is kept as staged until the next release.",
+        description="Continue if users wrote to collections that the release brought; these are kept as staged until the next "
+        "release.",
     )
     allow_writes_left_in_place: bool = Field(
         default=False,
-        description="Go on where people wrote to other collections of the release, or where that cannot be determined: their "
+        description="Continue if users wrote to other collections of the release, or if that cannot be determined: their "
         "documents stay, in the form of the later version.",
     )
     accept_lost: list[str] = Field(
         default=[],
-        description="Go back without these collections, which somebody dropped; what stands under their names stays. Needs "
-        "release_id.",
+        description="Roll back without these collections, which somebody dropped; collections that now have their names stay. "
+        "Needs release_id.",
     )
     allow_without_authorization: bool = Field(
-        default=False, description="Go on where the origin does not require authentication and so cannot be frozen."
+        default=False, description="Continue if the origin does not require authentication and so cannot be frozen."
     )
 
 
@@ -64,7 +68,7 @@ class RollbackConfig(FreezeConfig):
 def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: OriginResource) -> None:
     """Freeze the origin, undo the last release's swap, record the earlier version in the ledger, and thaw.
 
-    Finishes a rollback that was interrupted. Where the last release was rolled back before, there is nothing to do.
+    Finishes a rollback that was interrupted. If the last release was already rolled back, there is nothing to do.
     """
     log_options(context, config)
     with explain_failures(origin_lookup(origin, context.run_id, config.release_id)), origin.connect() as connected:
@@ -72,7 +76,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         journal = release_to_roll_back(connected.database, config.release_id)
         if journal.state is State.ROLLED_BACK and not find_displaced(connected.database):
             context.log.info(
-                f"Release {journal.release_id} was rolled back before, at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. "
+                f"Release {journal.release_id} was already rolled back, at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. "
                 f"The database conforms to schema {journal.from_version}; there is nothing to do."
             )
             journal = perform_rollback(connected.database, journal, context.run_id)
@@ -88,7 +92,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             allow_without_authorization=config.allow_without_authorization,
             release_id=journal.release_id,
         )
-        choice = choose_freezing(connected, server, problems, config.strategy)
+        choice = choose_freezing(connected.database, server, problems, config.wanted_strategy)
         for warning in choice.warnings:
             context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
@@ -108,11 +112,11 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     )
     if journal.owed:
         context.log.warning(str(journal.owed))
-    _tell(context, journal, window.seconds)
+    _describe(context, journal, window.seconds)
 
 
 def _require_release_id(config: RollbackConfig) -> None:
-    """Options that allow writes are for one release only: the Launchpad offers the last config again.
+    """Require the release that options which allow writes are meant for: the Launchpad offers the last config again.
 
     Raises:
         PlanRefused: an option that allows writes or losses is given without the release that it is meant for.
@@ -122,7 +126,7 @@ def _require_release_id(config: RollbackConfig) -> None:
         raise PlanRefused(
             [
                 f"{' and '.join(given)} may be given only together with release_id, the release that it is meant for. Launch "
-                f"`rollback` without {' and '.join(given)} first: it says what was written or lost since, and for which release."
+                f"`rollback` without {' and '.join(given)} first: it reports what was written or lost since, and the release."
             ]
         )
 
@@ -158,17 +162,19 @@ def _put_displaced_back(
         tell=context.log.warning,
     )
     for move in put_back:
-        context.log.warning(f"{move.source}, which a run had renamed late, was renamed back to {move.target}.")
+        context.log.warning(
+            f"{move.source}, which a run had renamed after it lost its lease, was renamed back to {move.target}."
+        )
 
 
 def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: Origin, release_id: str) -> None:
-    """The rollback may have been cut short between its last line and its thaw."""
+    """An earlier rollback may have been interrupted after its last event and before its thaw."""
     lease = current_lease(origin.client)
     if lease is not None and lease.release_id == release_id and lease.is_abandoned:
         context.log.info(thaw_unless_swapping(origin, lease, context.run_id))
 
 
-def _tell(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:
+def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:
     undone = [
         move
         for move in reversed(journal.moves)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.lineage import made_from, require_lineage
+from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others, thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, freezes_of
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan, Restoration
@@ -10,14 +10,15 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.shared.display import duration, table
+from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.units import duration
 
 
-# Dagster wants the names of ops and jobs to differ, and there is a job `unfreeze`: in the graph of `data_release` this op
-# goes by the alias `unfreeze`.
+# Dagster requires different names for ops and jobs, and there is a job `unfreeze`: in the graph of `data_release` this op
+# has the alias `unfreeze`.
 @dg.op(name="unfreeze_after_release", out=dg.Out(FreezeWindow, description="How long writes were blocked."))
 def unfreeze(
     context: dg.OpExecutionContext,
@@ -28,9 +29,9 @@ def unfreeze(
     schema: SchemaReleases,
     transformer: TransformerResource,
 ) -> FreezeWindow:
-    """Give the lease back and allow writes.
+    """Allow writes and release the lease.
 
-    The transformer's files, archives that are no longer needed, and unused schema environments are removed.
+    Also removes the transformer's files, archives that are no longer needed, and unused schema environments.
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
@@ -40,15 +41,16 @@ def unfreeze(
         thaw(connected.client, plan.release_id, thawed_by=context.run_id)
         if is_blocked_by_others(connected.client):
             raise AlreadyFrozen(
-                "Writes are still blocked, and not by this release: it holds no lease any more. Find out who did it, and "
-                "lift it with setUserWriteBlockMode."
+                "Writes are still blocked, but not by this release, which no longer holds the lease. Find out who blocked them, "
+                "and lift the block with setUserWriteBlockMode."
             )
         window = FreezeWindow(
-            made_from=made_from(plan=plan, restore=restoration), freezes=freezes_of(connected.client, plan.release_id)
+            made_from=collect_digests(plan=plan, restore=restoration),
+            freezes=freezes_of(connected.client, plan.release_id),
         )
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
     if plan.strategy is Strategy.DEMOTE_ROLES:
-        context.log.info(f"{window.put_back} users and roles are what they were before the freeze.")
+        context.log.info(f"{window.put_back} users and roles were put back to their state before the freeze.")
     for line in window.left:
         context.log.warning(line)
     remove_what_is_superseded(context, plan, origin, home, transformer, schema)

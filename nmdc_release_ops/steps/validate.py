@@ -1,4 +1,4 @@
-"""`validate`: judge every document of the migrated database by the target release's schema, and every reference."""
+"""`validate`: check every document of the migrated database against the target release's schema, and every reference."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.lineage import made_from, read_archive, require_lineage
+from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
@@ -20,17 +20,23 @@ from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.display import duration
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
-from nmdc_release_ops.steps.shared.verdict import described, explained, intolerable, table_of_violations, verdict_on
+from nmdc_release_ops.steps.shared.verdict import (
+    count_intolerable,
+    describe_summary,
+    describe_verdict,
+    explain_verdict,
+    tabulate_violations,
+)
+from nmdc_release_ops.units import duration
 
 VIOLATIONS = "violations.jsonl"
 SUMMARY = "validation.json"
 PAGE = "validation.html"
 
 
-@dg.op(out=dg.Out(ValidationReport, description="Every document was judged, and every reference."))
+@dg.op(out=dg.Out(ValidationReport, description="Every document and every reference was checked."))
 def validate(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
@@ -55,26 +61,26 @@ def validate(
         page = folder / PAGE
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions)
         environment = schema.environments.prepare(release_named(plan.target))
-        extras = _extras(plan, migrated, home, folder, schema, scratch, environment)
+        extras = _make_extras(plan, migrated, home, folder, schema, scratch, environment)
         code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.release(plan) / "worker")
-        # Again: what was judged is what was read in between.
+        # Again: the transformer must not have changed while it was validated.
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions)
-        summary = _summary(code, messages, folder, migrated.documents)
-        verdict = verdict_on(summary, plan)
+        summary = _require_summary(code, messages, folder, migrated.documents)
+        verdict = describe_verdict(summary, plan)
         write_page(
             page, summary, verdict, f"Release {plan.release_id}, schema {plan.from_version} to {plan.to_version}"
         )
-        metadata = described(summary, page, folder / VIOLATIONS)
-        if intolerable(summary, plan.integrity):
+        metadata = describe_summary(summary, page, folder / VIOLATIONS)
+        if count_intolerable(summary, plan.integrity):
             first = [message for message in messages if message["kind"] == "violation"]
             raise DocumentsInvalid(
-                explained(verdict, summary, next(iter(first), None), page, folder / VIOLATIONS),
-                {"the first of them": table_of_violations(first), **metadata},
+                explain_verdict(verdict, summary, next(iter(first), None), page, folder / VIOLATIONS),
+                {"the first of them": tabulate_violations(first), **metadata},
             )
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
     context.add_output_metadata(metadata)
     return ValidationReport(
-        made_from=made_from(plan=plan, migrate=migrated),
+        made_from=collect_digests(plan=plan, migrate=migrated),
         documents=summary.documents,
         identifiers=summary.identifiers,
         references=summary.references,
@@ -109,13 +115,13 @@ def _run_worker(
         )
     except TookTooLong:
         raise ValidationTimedOut(
-            f"Validation did not finish within {duration(seconds)} (validation_timeout) and was ended. See on the run page how "
-            "far it came. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
+            f"Validation did not finish within {duration(seconds)} (validation_timeout) and was terminated. The run page shows "
+            "how far it got. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
             "longer validation_timeout."
         ) from None
 
 
-def _extras(
+def _make_extras(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
     home: ReleaseHome,
@@ -124,7 +130,7 @@ def _extras(
     scratch: Transformer,
     environment: SchemaEnvironment,
 ) -> dict[str, Any]:
-    """The parameters of the worker.
+    """Make the parameters of the worker.
 
     Args:
         folder: for its reports.
@@ -149,7 +155,9 @@ def _extras(
     return extras
 
 
-def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: Mapping[str, int]) -> Summary:
+def _require_summary(
+    code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: Mapping[str, int]
+) -> Summary:
     for message in messages:
         if message["kind"] == "not_written":
             raise FileNotWritten(message["path"], message["reason"])
@@ -164,7 +172,7 @@ def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, doc
         )
     if code != 0 or not any(message["kind"] == "summary" for message in messages):
         raise WorkerDied(
-            f"The process that validates ended with exit code {code} before it was done. Its output is on the run "
+            f"The validating process ended with exit code {code} before it was done. Its output is on the run "
             "page (stderr). Re-execute the run from `validate`."
         )
     summary = read_summary(folder / SUMMARY)
@@ -172,7 +180,7 @@ def _summary(code: int, messages: Sequence[Mapping[str, Any]], folder: Path, doc
     if judged != dict(documents):
         missing = ", ".join(name for name in documents if judged.get(name) != documents[name])
         raise WorkerDied(
-            f"Not every document was judged, or some were more than once: of {missing}. Re-execute the run from `validate`, and "
-            "if it stays so, report it to the maintainers of nmdc-release-ops."
+            f"Some documents were not validated, or more than once, in {missing}. Re-execute the run from `validate`; if it "
+            "happens again, report it to the maintainers of nmdc-release-ops."
         )
     return summary

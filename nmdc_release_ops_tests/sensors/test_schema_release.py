@@ -193,7 +193,7 @@ def test_a_package_index_that_does_not_answer_is_waited_for(
     with monkeypatch.context() as patch:
         patch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         patch.setenv("UV_CACHE_DIR", str(tmp_path))
-        assert "cannot be found out" in watch.skipped()
+        assert "cannot be determined" in watch.skipped()
     assert version_of(watch.requested()) == "11.25.0"
 
 
@@ -385,7 +385,7 @@ def test_a_notice_is_sent_once_instead_of_a_run(
         monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", webhook.address)
         webhook.fail("POST", "", Response(500))
         said = watch.skipped()
-        assert "The notice was not sent, and is tried again: the webhook answered 500" in said
+        assert "The notice was not sent, and will be retried: the webhook answered 500" in said
         assert "The notice was sent." in watch.skipped()
         assert "its notice was sent" in watch.skipped()
         (text,) = webhook.texts

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.prepared_release import (
@@ -26,7 +27,7 @@ from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 pytestmark = pytest.mark.faults
 
-STEPS = ("plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze")
+STEPS = list_steps(data_release)
 SELECTIONS = [chosen for size in range(1, len(STEPS) + 1) for chosen in combinations(STEPS, size)]
 # Without these, `restore` would be handed what belongs to an earlier archive.
 CHAIN = {"dump", "migrate", "validate"}

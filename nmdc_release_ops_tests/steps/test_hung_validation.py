@@ -37,7 +37,7 @@ def test_a_validation_that_hangs_is_ended_after_its_time_and_the_origin_is_thawe
     hanging.join(60)
     assert step == "validate"
     assert failure.metadata["error"].value == "ValidationTimedOut"
-    assert "Validation did not finish within 1 min 0 s (validation_timeout) and was ended" in failure.description
+    assert "Validation did not finish within 1 min 0 s (validation_timeout) and was terminated" in failure.description
     assert len(processes) > 1
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert alive == []

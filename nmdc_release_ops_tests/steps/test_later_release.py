@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nmdc_release_ops.mongo.state.journal import AlreadySwapped
-from nmdc_release_ops.steps.restore import _begun_swap
+from nmdc_release_ops.steps.restore import _find_begun_swap
 from nmdc_release_ops_tests.mongo.state.test_ledger import RUN, client, origin, release, roll_back, transformer
 
 __all__ = ["RUN", "client", "origin", "transformer"]
@@ -19,9 +19,9 @@ def test_restore_refuses_when_a_later_release_is_in_force(origin: Any, transform
     connected: Any = SimpleNamespace(client=origin.client, database=origin)
     plan: Any = SimpleNamespace(release_id="a-release")
     release(origin, transformer)
-    assert _begun_swap(connected, plan) is not None
+    assert _find_begun_swap(connected, plan) is not None
     release(origin, transformer, "the-next")
     with pytest.raises(AlreadySwapped, match="release the-next since"):
-        _begun_swap(connected, plan)
+        _find_begun_swap(connected, plan)
     roll_back(origin)
-    assert _begun_swap(connected, plan) is not None
+    assert _find_begun_swap(connected, plan) is not None

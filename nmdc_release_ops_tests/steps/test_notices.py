@@ -89,7 +89,7 @@ def test_a_release_tells_how_it_goes_and_what_keeps_it_from_going(
     assert "is frozen for release" in frozen and "can be read" in frozen
     assert "can be written to again" in thawed and "succeeded" in thawed
     log = "\n".join(str(entry.user_message) for entry in workplace.instance.all_logs(released.run_id))
-    assert "A notice was not sent" in log and "The release goes on." in log
+    assert "A notice was not sent" in log and "The release continues." in log
     assert SECRET not in log
 
 

@@ -125,7 +125,7 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     ]
 
     again = roll_back(workplace)
-    assert again.success and "was rolled back before" in log_of(workplace, again)
+    assert again.success and "was already rolled back" in log_of(workplace, again)
     assert data_of(client) == before
 
     # As if it had been killed between its last line and its thaw.

@@ -165,7 +165,7 @@ def test_where_nothing_is_new_there_is_no_release_unless_a_version_is_insisted_o
 ) -> None:
     assert launch(instance).success
     step, said = failure_of(launch(instance))
-    assert step == "plan" and "has no commit that v2.10.1 has not" in said.description
+    assert step == "plan" and "has no commit that v2.10.1 lacks" in said.description
     assert launch(instance, version="2.10.2").success
     assert created(github) == ["v2.10.1", "v2.10.2"]
 

@@ -28,7 +28,7 @@ def show_difference(
     changes: ChangeSet,
     home: ReleaseHome,
 ) -> tuple[Difference, Path]:
-    """Compare the archive with the migrated database; log a line per collection; return what was found and its page.
+    """Compare the archive with the migrated database; log a line per collection; return the difference and its page.
 
     Raises:
         ArchiveDamaged, FileNotWritten.

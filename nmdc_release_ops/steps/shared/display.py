@@ -1,4 +1,4 @@
-"""How figures are shown to people: tables, sizes, durations and lines of progress."""
+"""How a step shows figures: tables of the run page, and lines of progress in the log."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -12,34 +12,16 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 def table(rows: Iterable[Mapping[str, str | int | float | bool | None]]) -> dg.MetadataValue:
-    """Rows of equal keys as a table of the run page; a plain word where there are none."""
+    """Rows with the same keys as a table of the run page; "none" if there are no rows."""
     records = [dg.TableRecord({key: "" if value is None else value for key, value in row.items()}) for row in rows]
     return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
 
 
-def size(number_of_bytes: float) -> str:
-    """Bytes in the unit that suits them, powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number_of_bytes < 1000:
-            return f"{number_of_bytes:.0f} {unit}" if unit == "B" else f"{number_of_bytes:.1f} {unit}"
-        number_of_bytes /= 1000
-    return f"{number_of_bytes:.1f} TB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def log_progress(context: dg.OpExecutionContext, verb: str, total: int) -> Report:
-    """A report that logs at most a line every few seconds: how many documents of all, and of which collection.
+    """Make a report that logs progress at most every five seconds: documents so far, of all, and of the current collection.
 
     Args:
-        verb: what is done to them, "dumped".
+        verb: what happens to the documents, "dumped".
         total: documents of all collections together.
     """
     done: dict[str, int] = {}

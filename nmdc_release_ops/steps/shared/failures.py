@@ -1,4 +1,4 @@
-"""Errors as the operator reads them on the run page: what happened, what state the origin is in, what to do next."""
+"""Errors as the operator reads them on the run page: what happened, the state of the origin, what to do next."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from nmdc_release_ops.files import FileNotWritten, writing
 from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import naming_failures
+from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing
 from nmdc_release_ops.resources.record_store import RecordChanged, RecordMissing
 from nmdc_release_ops.resources.release_home import HomeUnusable
@@ -16,31 +17,27 @@ from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.services.errors import ServiceError
 
 
-class PlanRefused(Exception):
-    """A release cannot be made, for one or more reasons."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(f"- {problem}" for problem in problems) if len(problems) > 1 else problems[0])
+class StepError(Exception):
+    """An error of a step that the operator reads on the run page, and has its entry in the runbook."""
 
 
-class DatabaseNotReleased(Exception):
+class DatabaseNotReleased(StepError):
     """The database does not conform to the schema version for which the Runtime was to be deployed."""
 
 
-class MigratorFailed(Exception):
+class MigratorFailed(StepError):
     """A migrator of the schema release raised."""
 
 
-class MigratorTimedOut(Exception):
-    """A migrator of the schema release took longer than it may."""
+class MigratorTimedOut(StepError):
+    """A migrator of the schema release did not finish within `hop_timeout`."""
 
 
-class ValidationTimedOut(Exception):
-    """Validation took longer than `validation_timeout`."""
+class ValidationTimedOut(StepError):
+    """Validation did not finish within `validation_timeout`."""
 
 
-class DocumentsInvalid(Exception):
+class DocumentsInvalid(StepError):
     """Documents of the migrated database do not conform to the schema.
 
     Attributes:
@@ -52,14 +49,15 @@ class DocumentsInvalid(Exception):
         super().__init__(text)
 
 
-class WorkerDied(Exception):
-    """A worker process ended without saying why."""
+class WorkerDied(StepError):
+    """A worker process ended without an error message."""
 
 
 FORESEEN: tuple[type[Exception], ...] = (
     MongoError,
     SchemaError,
     ServiceError,
+    StepError,
     ConfigurationInvalid,
     ConfigurationMissing,
     FileNotWritten,
@@ -70,17 +68,11 @@ FORESEEN: tuple[type[Exception], ...] = (
     ArchiveReplaced,
     CollectionsDisagree,
     PlanRefused,
-    DatabaseNotReleased,
-    MigratorFailed,
-    MigratorTimedOut,
-    ValidationTimedOut,
-    DocumentsInvalid,
-    WorkerDied,
 )
 
 
 def runbook_entry(error: Exception) -> str:
-    """Where to read on."""
+    """A pointer to the error's entry in the runbook."""
     return f"More: docs/runbook.md, {type(error).__name__}."
 
 
@@ -89,13 +81,13 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
     """Turn foreseen errors into failures with a message for the operator; others keep their stack trace.
 
     Args:
-        describe_state: called when the step fails; returns the state of the origin, or of whatever the step works on.
+        describe_state: called when the step fails; returns the state of the origin, or of the system that the step works on.
 
     Raises:
         dagster.Failure: with the error's text and the state.
     """
     try:
-        # Catches errors of the driver that no resource has named, and a full disk, whatever was being written.
+        # Catches errors of the driver that no resource has named, and a full disk in any write.
         with naming_failures("server"), writing():
             yield
     except FORESEEN as error:
@@ -110,8 +102,8 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
 def _describe(describe_state: Callable[[], str]) -> str:
     try:
         return describe_state()
-    except Exception as unforeseen:  # The step's own error must not be lost behind this one.
+    except Exception as unforeseen:  # This error must not hide the step's own.
         return (
             f"The state of the origin could not be looked up ({type(unforeseen).__name__}: {unforeseen}). Launch the job "
-            "`unfreeze`: it says who holds the origin."
+            "`unfreeze`: it reports who holds the origin."
         )

@@ -1,4 +1,4 @@
-"""Which steps a run executes, and which of them are still to come."""
+"""Which steps a run executes, and which of them are left."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -27,32 +27,32 @@ class Steps:
 
 
 def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Steps:
-    """Read from a run's plan what it executes, and from its event log how far it is.
+    """Read a run's steps from its plan, and its progress from its event log.
 
     Args:
         succeeded: the step that has just succeeded.
     """
     run = instance.get_run_by_id(run_id)
     if run is None or run.execution_plan_snapshot_id is None:
-        raise LookupError(f"Dagster does not know which steps run {run_id} executes")
+        raise LookupError(f"Dagster has no execution plan of run {run_id}")
     plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
     selected = frozenset(plan.step_keys_to_execute)
-    went_on = {succeeded}
+    succeeded_steps = {succeeded}
     stopped: set[str] = set()
     for entry in instance.all_logs(run_id, of_type=_ENDED):
         event = entry.dagster_event
         if event is not None and event.step_key is not None:
-            (went_on if event.is_step_success else stopped).add(event.step_key)
-    abandoned = _downstream(plan.step_deps, stopped & selected)
+            (succeeded_steps if event.is_step_success else stopped).add(event.step_key)
+    abandoned = _find_downstream(plan.step_deps, stopped & selected)
     return Steps(
-        left=selected - went_on - stopped - abandoned,
+        left=selected - succeeded_steps - stopped - abandoned,
         not_selected=tuple(step for step in TopologicalSorter(plan.step_deps).static_order() if step not in selected),
     )
 
 
-def _downstream(dependencies: Mapping[str, Set[str]], stopped: Set[str]) -> set[str]:
+def _find_downstream(dependencies: Mapping[str, Set[str]], stopped: Set[str]) -> set[str]:
     """The steps that will not be executed because one that they need failed or was skipped."""
-    found = set(stopped)
-    while more := {step for step, needed in dependencies.items() if step not in found and needed & found}:
-        found |= more
-    return found
+    affected = set(stopped)
+    while more := {step for step, needed in dependencies.items() if step not in affected and needed & affected}:
+        affected |= more
+    return affected

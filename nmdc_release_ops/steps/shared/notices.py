@@ -1,25 +1,25 @@
-"""Notices to the people concerned, as a release goes on. They can be late or lost, and never fail a release."""
+"""Notices about the progress of a release. They can be late or lost, and never fail a release."""
 
 import dagster as dg
 
 from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources.runtime import Notices
-from nmdc_release_ops.steps.shared.display import duration, size
+from nmdc_release_ops.units import duration, size
 
 
 @dg.success_hook(required_resource_keys={"notices"})
-def tell_progress(context: dg.HookContext) -> None:
+def send_notice(context: dg.HookContext) -> None:
     """Send a notice when a release is planned, when the origin is frozen, and when it is thawed and the release done."""
     notices: Notices = context.resources.notices
-    text = _text(context) if notices.are_wanted else None
+    text = _describe_progress(context) if notices.are_wanted else None
     if text is None:
         return
     problem = notices.send(f"{text} (run {context.run_id})")
     if problem:
-        context.log.warning(f"A notice was not sent: {problem}. The release goes on.")
+        context.log.warning(f"A notice was not sent: {problem}. The release continues.")
 
 
-def _text(context: dg.HookContext) -> str | None:
+def _describe_progress(context: dg.HookContext) -> str | None:
     record = context.op_output_values.get("result")
     if isinstance(record, ReleasePlan):
         warnings = f" Warnings: {' '.join(record.warnings)}" if record.warnings else ""
@@ -28,7 +28,7 @@ def _text(context: dg.HookContext) -> str | None:
             f"{record.documents:,} documents, {size(record.bytes)}. The origin is frozen next.{warnings}"
         )
     if isinstance(record, FreezeLease):
-        return f"The NMDC database is frozen for release {record.release_id}: it can be read, and not written to."
+        return f"The NMDC database is frozen for release {record.release_id}: users can read it, but not write to it."
     if isinstance(record, FreezeWindow):
         name = record.freezes[-1].release_id if record.freezes else "the release"
         return (

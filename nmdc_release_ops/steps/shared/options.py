@@ -1,4 +1,4 @@
-"""Logging the options of a run's config: the Launchpad remembers those of the last launch."""
+"""Logging the options of a run's config, because the Launchpad keeps those of the last launch."""
 
 import re
 

@@ -28,7 +28,7 @@ def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None =
     """Describe the state of the origin now; for a run that has failed.
 
     Args:
-        release_id: the run's release, where that is known.
+        release_id: the run's release, if it is known.
     """
     try:
         with origin.connect() as connected:
@@ -39,39 +39,39 @@ def look_up_origin(origin: OriginResource, run_id: str, release_id: str | None =
         return f"The origin does not answer, so its state cannot be determined. {describe_own_lease(run_id)}"
     except (MongoError, PyMongoError) as error:
         return f"The state of the origin cannot be determined: {error} {describe_own_lease(run_id)}"
-    said = [describe_origin(state, run_id)]
+    sentences = [describe_origin(state, run_id)]
     if state.lease is None and release_id is not None and not state.is_swap_under_way:
-        said.append(_describe_swap(state.journal))
+        sentences.append(_describe_swap(state.journal))
     if state.lease is not None and state.lease.run_id == run_id and not state.is_swap_under_way:
-        said.append("This run thaws it now; its next log lines say so.")
-    return " ".join(said)
+        sentences.append("This run thaws it now; its next log lines say so.")
+    return " ".join(sentences)
 
 
 def describe_origin(state: OriginState, run_id: str) -> str:
-    """Who holds the origin, whether others can write to it, how far a swap is, and the action to take.
+    """Describe who holds the origin, whether others can write to it, how far a swap is, and the action to take.
 
     Args:
         run_id: of the run to call "this run".
     """
     if state.lease is None:
         return _describe_unheld(state)
-    said = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
+    sentences = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
     if state.journal and state.journal.is_under_way:
         if _is_frozen(state, state.lease):
-            said += ["It stays frozen on purpose.", _finish(state.journal)]
+            sentences += ["It stays frozen on purpose.", _advise(state.journal)]
         else:
-            said += [_finish(state.journal), "Do it at once."]
-    return " ".join(said)
+            sentences += [_advise(state.journal), "Do it at once."]
+    return " ".join(sentences)
 
 
 def describe_own_lease(run_id: str) -> str:
-    """What this process knows about its run's lease when the origin does not answer."""
+    """Describe what this process knows about its run's lease; for an origin that does not answer."""
     lease = lease_of(run_id)
     if lease is None:
         return "This run does not hold it."
     return (
-        f"This run took its lease at {_moment(lease.taken_at)}. If it is still frozen, the sensor frozen_origin_watchdog thaws "
-        "it within half a minute of its answering again, unless a swap was begun; so does the job `unfreeze`."
+        f"This run took its lease at {_format_time(lease.taken_at)}. If it is still frozen, the sensor frozen_origin_watchdog "
+        "thaws it within half a minute of its answering again, unless a swap was begun; so does the job `unfreeze`."
     )
 
 
@@ -84,32 +84,32 @@ def _describe_unheld(state: OriginState) -> str:
     frozen = "The origin is not frozen: no release holds it."
     if state.is_write_blocked and state.about_to_block is not None:
         frozen = (
-            f"Release {state.about_to_block} blocked writes to the origin after its lease was given back. Launch the job "
+            f"Release {state.about_to_block} blocked writes to the origin after it released its lease. Launch the job "
             "`unfreeze` to allow them again."
         )
     elif state.is_write_blocked:
         frozen = (
             "Writes to the origin are blocked, but no release holds it: somebody else blocked them, so releases do not lift the "
-            "block. Find out who did it, and lift it with setUserWriteBlockMode."
+            "block. Find out who blocked them, and lift it with setUserWriteBlockMode."
         )
     if state.journal is None or not state.journal.is_under_way:
         return frozen
     seen = "Users see the swap half done, and can write to it."
-    return f"{frozen} {_describe_swap(state.journal)} {seen} {_finish(state.journal)} Do it at once."
+    return f"{frozen} {_describe_swap(state.journal)} {seen} {_advise(state.journal)} Do it at once."
 
 
 def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
-    held = f"The origin has been held by {who} since {_moment(lease.taken_at)}"
+    held = f"The origin has been held by {who} since {_format_time(lease.taken_at)}"
     if lease.thawing:
         return f"{held}, and is being thawed."
     if lease.strategy is Strategy.NONE:
-        return f"{held}; nobody is prevented from writing, because it has no authorization."
+        return f"{held}; nobody is prevented from writing, because it does not require authentication."
     if lease.frozen_at is None:
         return f"{held}; freezing was begun and is not finished."
     if not _is_frozen(state, lease):
         return f"{held}, and somebody lifted the freeze: users can write to it."
-    return f"The origin has been frozen by {who} since {_moment(lease.frozen_at)}."
+    return f"The origin has been frozen by {who} since {_format_time(lease.frozen_at)}."
 
 
 def _is_frozen(state: OriginState, lease: Lease) -> bool:
@@ -137,9 +137,9 @@ def _describe_swap(journal: Journal | None) -> str:
             return f"The {name} was undone: the database is at schema {journal.from_version}."
 
 
-def _finish(journal: Journal) -> str:
+def _advise(journal: Journal) -> str:
     return FINISH_ROLLBACK if journal.state is State.ROLLING_BACK else FINISH_OR_UNDO
 
 
-def _moment(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -6,19 +6,18 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.state.journal import journals_in_force, newest_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
-from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped, origin_name
+from nmdc_release_ops.resources.origin import Origin, OriginElsewhere, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped
 from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.shared.display import size
+from nmdc_release_ops.units import size
 
 ENVIRONMENT_DAYS = 90
-"""A schema environment that no release has used for this many days is removed; it is made again when it is needed."""
+"""A schema environment that no release has used for this many days is removed; it is installed again when it is needed."""
 
 
 def remove_what_is_superseded(
@@ -29,9 +28,9 @@ def remove_what_is_superseded(
     transformer: TransformerResource,
     schema: SchemaReleases,
 ) -> None:
-    """Remove large files that are no longer needed; log which, and how much space that freed. Errors are only logged."""
+    """Remove large files that are no longer needed; log which, and the bytes freed. Errors are only logged."""
     _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home))
-    _try(context, "schema environments out of use", lambda: _remove_environments(context, schema))
+    _try(context, "unused schema environments", lambda: _remove_environments(context, schema))
     _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
 
 
@@ -56,18 +55,15 @@ def _remove_archives(
     if unassigned := home.unassigned():
         context.log.info(
             f"{home.path / 'releases'} holds {len(unassigned)} releases of an earlier version, which did not record the origin. "
-            "They are never removed automatically: remove by hand those that you do not need."
+            "They are never removed automatically: remove those that you do not need."
         )
-    if plan.origin is None:
-        return
-    with origin.connect() as connected:
-        present = identify_server(connected.client, connected.uri)
-        if origin_name(present, connected.database.name) != origin_name(plan.origin, plan.database):
-            context.log.warning(
-                "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB has changed since the release was planned."
-            )
-            return
-        _remove_archives_of(context, plan, connected, home, transformer)
+    try:
+        with origin.connect_planned(plan) as connected:
+            _remove_archives_of(context, plan, connected, home, transformer)
+    except OriginElsewhere:
+        context.log.warning(
+            "No archive was removed: NMDC_ORIGIN_URI or NMDC_ORIGIN_DB has changed since the release was planned."
+        )
 
 
 def _remove_archives_of(
@@ -86,8 +82,8 @@ def _remove_archives_of(
     databases = transformer.find_databases(plan, over)
     for release_id in over:
         with home.claim(plan, release_id) as is_free:
-            # Checked for each: another release can begin at any time.
-            if not is_free or release_id in _needed(origin, plan):
+            # Checked for each, because another release can begin at any time.
+            if not is_free or release_id in _find_needed(origin, plan):
                 continue
             if release_id in databases:
                 transformer.drop_databases(plan, release_id)
@@ -99,9 +95,9 @@ def _remove_archives_of(
                 )
 
 
-def _needed(origin: Origin, plan: ReleasePlan) -> set[str]:
-    """This release; the one that holds the origin; and the last that began its swap, whose archive is the last resort should
-    its previous generation be lost."""
+def _find_needed(origin: Origin, plan: ReleasePlan) -> set[str]:
+    """Ids of this release, of the one that holds the origin, and of the last that began its swap: its archive is the last
+    resort if its previous generation is lost."""
     lease, last = current_lease(origin.client), newest_journal(origin.client, plan.database)
     return {plan.release_id, *([lease.release_id] if lease else []), *([last.release_id] if last else [])}
 
@@ -110,4 +106,4 @@ def _try(context: dg.OpExecutionContext, what: str, remove: Callable[[], None]) 
     try:
         remove()
     except (OSError, MongoError, PyMongoError, ConfigurationMissing) as error:
-        context.log.warning(f"Could not remove all of {what}: {error}. The next release tries again.")
+        context.log.warning(f"Could not remove all of {what}: {error}. The next release retries.")

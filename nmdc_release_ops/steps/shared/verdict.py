@@ -1,4 +1,4 @@
-"""What `validate` found, as people read it: whether it stops the release, in a sentence, and as tables."""
+"""The result of `validate` for the run page: a sentence on whether it stops the release, and tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,43 +13,45 @@ from nmdc_release_ops.steps.shared.display import table
 
 SHOWN_GROUPS = 50
 OURS = ("validators disagree", "not judged")
-"""Kinds of violations of which no correction of the data is known to help."""
+"""Kinds of violations that correcting the data is not known to fix."""
 
 
-def intolerable(summary: Summary, integrity: Integrity) -> int:
-    """How many of the violations stop the release."""
+def count_intolerable(summary: Summary, integrity: Integrity) -> int:
+    """Count the violations that stop the release."""
     between = summary.integrity
     stopping = {Integrity.FAIL: between.found, Integrity.FAIL_ON_NEW: between.new, Integrity.WARN: 0}
     return summary.violations + stopping[integrity]
 
 
-def verdict_on(summary: Summary, plan: ReleasePlan) -> str:
-    """One sentence on what was found."""
+def describe_verdict(summary: Summary, plan: ReleasePlan) -> str:
+    """Summarise the result in a sentence or two."""
     documents, references = f"{summary.documents:,} documents", f"{summary.references:,} references"
     between = summary.integrity
-    if intolerable(summary, plan.integrity):
+    if count_intolerable(summary, plan.integrity):
         tolerated = between.old if plan.integrity is Integrity.FAIL_ON_NEW else 0
         kinds: Counter[str] = Counter()
         for group in summary.groups:
             kinds[group.kind] += 0 if tolerated and group.new is False else group.count
         listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common() if count)
-        old = f" {tolerated:,} more the data had before; those do not stop it." if tolerated else ""
-        found = summary.violations + between.found - tolerated
-        return f"{found:,} violations of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
+        old = f" The data already had {tolerated:,} more, which do not stop the release." if tolerated else ""
+        stopping = summary.violations + between.found - tolerated
+        return f"{stopping:,} violations of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
     if between.found:
-        why = "the data had them before" if plan.integrity is Integrity.FAIL_ON_NEW else f"integrity: {plan.integrity}"
+        why = "the data already had them" if plan.integrity is Integrity.FAIL_ON_NEW else f"integrity: {plan.integrity}"
         return (
-            f"{documents} conform to schema {plan.to_version}. Between them, {between.found:,} violations were found that do "
+            f"{documents} conform to schema {plan.to_version}. {between.found:,} violations between documents do "
             f"not stop the release ({why})."
         )
     return f"{documents} conform to schema {plan.to_version}, and {references} are valid; there are no violations."
 
 
-def explained(verdict: str, summary: Summary, first: Mapping[str, Any] | None, page: Path, violations: Path) -> str:
-    """The verdict on a release that is stopped, and what to do.
+def explain_verdict(
+    verdict: str, summary: Summary, first: Mapping[str, Any] | None, page: Path, violations: Path
+) -> str:
+    """Explain why the release stops, and what to do.
 
     Args:
-        first: of the violations that stop it; None where it is not known.
+        first: the first violation that stops it; None if it is not known.
     """
     if first is None:
         what = ""
@@ -61,7 +63,7 @@ def explained(verdict: str, summary: Summary, first: Mapping[str, Any] | None, p
         if to_report
         else ""
     )
-    pass_on = "" if summary.violations else " Or let them pass, with `integrity: warn` in the config of plan."
+    pass_on = "" if summary.violations else " Or accept them, with `integrity: warn` in the config of plan."
     return (
         f"{verdict}{what}\n"
         f"All of them are in {violations}, and summarised in {page}. Correct the data in the origin, or have the migrator "
@@ -69,8 +71,8 @@ def explained(verdict: str, summary: Summary, first: Mapping[str, Any] | None, p
     )
 
 
-def described(summary: Summary, page: Path, violations: Path) -> dict[str, "dg.RawMetadataValue"]:
-    """What the run page shows of it."""
+def describe_summary(summary: Summary, page: Path, violations: Path) -> dict[str, "dg.RawMetadataValue"]:
+    """The summary as the run page shows it."""
     return {
         "documents": summary.documents,
         "references": summary.references,
@@ -96,7 +98,7 @@ def described(summary: Summary, page: Path, violations: Path) -> dict[str, "dg.R
     }
 
 
-def table_of_violations(violations: Iterable[Mapping[str, Any]]) -> dg.MetadataValue:
-    """Single violations, as the worker tells the first of them."""
+def tabulate_violations(violations: Iterable[Mapping[str, Any]]) -> dg.MetadataValue:
+    """Single violations, as the worker reports the first of them."""
     columns = ("collection", "id", "class", "path", "violation", "message")
     return table({key: str(violation.get(key) or "") for key in columns} for violation in violations)

@@ -1,0 +1,121 @@
+"""The origin that a release is planned for: whether it can be released, how it is frozen, and which version it is at."""
+
+from dataclasses import dataclass
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
+from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_server
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.mongo.server.topology import Server, describe_server
+from nmdc_release_ops.mongo.state.history import History, read_history
+from nmdc_release_ops.mongo.state.lease import Strategy
+from nmdc_release_ops.mongo.state.ledger import EVENTS, Event
+from nmdc_release_ops.planning.refusal import PlanRefused
+from nmdc_release_ops.schema.version import SchemaVersion
+
+
+@dataclass(frozen=True)
+class PlannedOrigin:
+    """The origin that a release is planned for, as it is now.
+
+    Attributes:
+        database: connected to.
+        freezing: how it is going to be frozen.
+        version: of the schema that the database conforms to.
+    """
+
+    database: Database[Document]
+    server: Server
+    identity: ServerIdentity
+    freezing: Choice
+    history: History
+    version: SchemaVersion
+
+
+def inspect_origin(
+    database: Database[Document],
+    identity: ServerIdentity,
+    *,
+    strategy: Strategy | None,
+    from_version: str | None,
+    allow_without_authorization: bool,
+) -> PlannedOrigin:
+    """Check the origin's server, our privileges and the ledger; read which version the database conforms to.
+
+    Args:
+        strategy: the way of freezing that the operator wants; None for the first that is possible.
+        from_version: the version according to the operator; only needed if the ledger has none.
+
+    Raises:
+        PlanRefused: naming all problems.
+        InvalidSchemaVersion, LedgerUnusable.
+    """
+    server = describe_server(database.client, database.name)
+    problems = inspect_server(
+        database.client, server, database.name, allow_without_authorization=allow_without_authorization
+    )
+    # Without the privileges, the ledger could not be inspected.
+    problems = problems or inspect_ledger(database)
+    freezing = choose_freezing(database, server, problems, strategy)
+    history = read_history(database)
+    version = _find_version(database.name, history, from_version)
+    return PlannedOrigin(database, server, identity, freezing, history, version)
+
+
+def choose_freezing(
+    database: Database[Document], server: Server, problems: list[str], strategy: Strategy | None
+) -> Choice:
+    """Choose how the origin is going to be frozen.
+
+    Args:
+        problems: other reasons why a release, or a rollback, is impossible.
+        strategy: as `inspect_origin` takes it.
+
+    Raises:
+        PlanRefused: naming all problems.
+    """
+    try:
+        choice = choose_strategy(database.client, server, database.name, strategy)
+    except NotFreezable as refusal:
+        raise PlanRefused([*problems, *refusal.problems]) from refusal
+    if problems:
+        raise PlanRefused(problems)
+    return choice
+
+
+def _find_version(database: str, history: History, from_version: str | None) -> SchemaVersion:
+    if history.version is None and from_version is None:
+        raise PlanRefused([_explain_unknown_version(database, history)])
+    given = SchemaVersion.parse(from_version) if from_version is not None else None
+    recorded = SchemaVersion.parse(history.version) if history.version is not None else None
+    if given and recorded and given != recorded:
+        raise PlanRefused(
+            [
+                f"The ledger says that the database conforms to {recorded}, not {given}. Launch again without from_version."
+            ]
+        )
+    version = recorded or given
+    if version is None:
+        raise AssertionError("one of the two is known")
+    return version
+
+
+def _explain_unknown_version(database: str, history: History) -> str:
+    event = history.last_event
+    if event is None:
+        return (
+            f"The ledger of {database} is empty, so it is unknown which version of the schema the database conforms to. Launch "
+            "again with from_version set to it."
+        )
+    if event.event is not Event.STARTED:
+        return (
+            f"The ledger's newest event ({event}) does not say which version of the schema the database conforms to. "
+            f"Correct that document of {EVENTS}, or launch again with from_version set to the version."
+        )
+    return (
+        f"The ledger says that a migration from {event.from_version} to {event.to_version} was started at "
+        f"{event.created_at} and never completed. Finish or roll back that migration first, or, if you know which "
+        "version the database conforms to, launch again with from_version set to it."
+    )

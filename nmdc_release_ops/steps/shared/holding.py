@@ -1,0 +1,83 @@
+"""Holding the origin frozen for a release, in each step that needs it."""
+
+import dagster as dg
+from pydantic import Field
+
+from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
+from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
+from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
+from nmdc_release_ops.records.data_release import FreezeLease
+from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.steps.shared.failures import StepError
+
+AUTOMATIC = "automatic"
+
+
+class FreezeConfig(dg.Config):
+    """Options of freezing; all have defaults."""
+
+    strategy: str = Field(
+        default=AUTOMATIC,
+        pattern=f"^({AUTOMATIC}|{Strategy.WRITE_BLOCK}|{Strategy.DEMOTE_ROLES})$",
+        description="How writes are blocked: `write_block`, `demote_roles`, or `automatic` for the first that is possible.",
+    )
+    drain_timeout: int = Field(
+        default=DRAIN_SECONDS,
+        ge=1,
+        le=3600,
+        description="Seconds that freezing waits for open transactions and writes to end.",
+    )
+
+    @property
+    def wanted_strategy(self) -> Strategy | None:
+        """None for the first strategy that is possible."""
+        return None if self.strategy == AUTOMATIC else Strategy(self.strategy)
+
+
+class RunEnded(StepError):
+    """The run was cancelled, or marked as failed, while its process was still running."""
+
+
+def hold_frozen(
+    context: dg.OpExecutionContext,
+    resource: OriginResource,
+    origin: Origin,
+    release_id: str,
+    strategy: Strategy,
+    drain_timeout: float,
+) -> FreezeLease:
+    """Freeze the origin for the release, unless it already holds it frozen: after a failure it was thawed.
+
+    Raises:
+        LeaseHeld, AlreadyFrozen, FreezeFailed.
+        RunEnded: the run is over for Dagster, so no hook would thaw the origin.
+    """
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.is_finished:
+        raise RunEnded(f"Run {context.run_id} is {run.status.value.lower()}, so it no longer freezes the origin.")
+    before = current_lease(origin.client)
+    lease: Lease = freeze_origin(
+        origin.client,
+        release_id,
+        context.run_id,
+        strategy,
+        database=origin.database.name,
+        drain_timeout=drain_timeout,
+        when_taken=resource.keep_beating,
+    )
+    if lease.frozen_at is None or lease.cluster_time is None:
+        raise AssertionError("the lease of a frozen origin has the time of the freeze")
+    if before is None or before.frozen_at != lease.frozen_at:
+        context.log.info(_describe_freeze(lease.strategy))
+    return FreezeLease(
+        release_id=lease.release_id,
+        strategy=lease.strategy,
+        frozen_at=lease.frozen_at,
+        cluster_time=lease.cluster_time,
+    )
+
+
+def _describe_freeze(strategy: Strategy) -> str:
+    if strategy is Strategy.NONE:
+        return "The lease is taken, but nobody is prevented from writing: the origin does not require authentication."
+    return f"The origin is frozen ({strategy}): writes are refused, reads continue."

@@ -1,0 +1,72 @@
+"""What `plan` tries and prepares, so that none of it has to be done while the origin is frozen."""
+
+import json
+import shutil
+
+import dagster as dg
+
+from nmdc_release_ops.files import write_whole
+from nmdc_release_ops.mongo.transfer.archive import Engine
+from nmdc_release_ops.mongo.transfer.engine import try_engine
+from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
+from nmdc_release_ops.resources.origin import Origin
+from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
+from nmdc_release_ops.schema.packages.candidate import release_named
+from nmdc_release_ops.schema.version import SchemaVersion
+
+ENVIRONMENTS = "environments.json"
+
+
+def prepare_environments(
+    context: dg.OpExecutionContext, release: ReleasePlan, home: ReleaseHome, schema: SchemaReleases
+) -> dict[str, SchemaEnvironment]:
+    """Prepare every environment that the release needs, and the compiled schema for validation.
+
+    Writes the list of installed packages beside the run's reports.
+
+    Raises:
+        SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
+    """
+    names = sorted({release.target, *(hop.environment for hop in release.migrators if hop.environment)})
+    context.log.info(f"Preparing the environments of schema {', '.join(names)}.")
+    environments = schema.environments.prepare_all(release_named(name) for name in names)
+    listed = {name: environment.packages for name, environment in environments.items()}
+    write_whole(home.attempt(release, context.run_id) / ENVIRONMENTS, json.dumps(listed, indent=2))
+    context.log.info(f"Compiling schema {release.target}, unless it is already compiled.")
+    target = environments[release.target]
+    schema.compiled.prepare(target)
+    if release.integrity is Integrity.FAIL_ON_NEW:
+        described_by = schema.packages.fetch(SchemaVersion.parse(release.described_by))
+        schema.compiled.prepare_references(target, described_by)
+    return environments
+
+
+def try_tools(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    origin: Origin,
+    home: ReleaseHome,
+    transformer: TransformerResource,
+) -> None:
+    """Run the tools of the plan's engine against the origin and against this release's transformer.
+
+    This starts a private transformer. `migrate` reuses its files, so that it is not initialised under the freeze. If a tool
+    fails, the release's folder is removed.
+
+    Raises:
+        ToolUnusable, AddressUnresolved: a tool cannot work with one of the two.
+        MongodFailedToStart, ServerUnreachable, LoginRefused: see `TransformerResource.open`.
+    """
+    if plan.engine is Engine.NATIVE:
+        return
+    folder = home.release(plan)
+    try:
+        try_engine(plan.engine, origin, whose="origin", folder=folder, tell=context.log.info)
+        with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
+            try_engine(plan.engine, scratch, whose="transformer", folder=folder, tell=context.log.info)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
