@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.freezing.demote_roles import read_header
+from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.block_intent import find_intent

@@ -8,7 +8,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demote_roles import read_header
+from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
 from nmdc_release_ops.mongo.freezing.freeze import is_blocked_by_others
 from nmdc_release_ops.mongo.operator_role import release_privileges
 from nmdc_release_ops.mongo.server.collections import Size, collection_size, describe_unrenamable, list_collections

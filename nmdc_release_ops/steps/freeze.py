@@ -6,8 +6,8 @@ from pydantic import Field
 from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
-from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
 from nmdc_release_ops.mongo.freezing.freeze import freeze as keep_writes_out
+from nmdc_release_ops.mongo.freezing.thaw import DRAIN_SECONDS
 from nmdc_release_ops.mongo.server.topology import Server
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease

@@ -4,8 +4,9 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demote_roles import put_back, read_header
-from nmdc_release_ops.mongo.freezing.freeze import lift_leftover, thaw
+from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
+from nmdc_release_ops.mongo.freezing.demotion import put_back
+from nmdc_release_ops.mongo.freezing.thaw import lift_leftover, thaw
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.state.holder import Holder

@@ -3,7 +3,8 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import made_from, require_lineage
-from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others, thaw
+from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, freezes_of
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources.origin import OriginResource

@@ -11,7 +11,8 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.journal import Journal, State, journals, write_journal
 from nmdc_release_ops.resources.environment import ConfigurationInvalid

@@ -11,7 +11,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import comparable_indexes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked

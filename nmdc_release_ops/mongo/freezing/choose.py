@@ -7,7 +7,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.accounts import AccountsHidden, Name, read_accounts
-from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
+from nmdc_release_ops.mongo.freezing.demotion import DEMOTING
 from nmdc_release_ops.mongo.freezing.readonly import (
     Kind,
     RoleMissing,

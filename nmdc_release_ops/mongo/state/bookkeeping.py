@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.journal import (
     Journal,
     Owed,
@@ -46,7 +46,7 @@ def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
     before = newest_journal(origin.client, origin.name)
     if before is not None and before.owed is not None:
         settle(origin, before)
-    ledger.ensure_view(origin)
+    ledger_view.ensure_view(origin)
 
     def write(session: ClientSession) -> Journal:
         require_lease(origin.client, journal.release_id, run_id, session)
@@ -59,7 +59,7 @@ def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
     with origin.client.start_session() as session:
         begun = session.with_transaction(write)
     with suppress(LedgerUnusable):
-        ledger.ensure_view_says(origin, None)
+        ledger_view.ensure_view_says(origin, None)
     return begun
 
 
@@ -165,7 +165,7 @@ def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
     try:
         last = ledger.last_event(origin)
         if last is not None and last.release_id == journal.release_id:
-            ledger.ensure_view_says(origin, journal.version)
+            ledger_view.ensure_view_says(origin, journal.version)
     except LedgerUnusable as refusal:
         owed = Owed(event=None, why=str(refusal))
     settled = journal.model_copy(update={"owed": owed})

@@ -25,7 +25,6 @@ from nmdc_release_ops.mongo.server.connection import Document, codec_options
 
 EVENTS = "_migration_events"
 LATEST_VERSION = "_migration_latest_schema_version"
-_NAMESPACE_EXISTS = 48
 _DETAILS_SHOWN = 500
 _FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
@@ -77,25 +76,6 @@ NEWEST_FIRST: list[Document] = [
 ]
 """Sorts events by their moments (`_moment`), however these are written."""
 
-VIEW_PIPELINE: list[Document] = [
-    *NEWEST_FIRST,
-    {"$limit": 1},
-    {
-        "$project": {
-            "_id": 0,
-            "schema_version": {
-                "$switch": {
-                    "branches": [
-                        {"case": {"$eq": ["$event", Event.COMPLETED]}, "then": "$to_schema_version"},
-                        {"case": {"$eq": ["$event", Event.ROLLED_BACK]}, "then": "$from_schema_version"},
-                    ],
-                    "default": None,
-                }
-            },
-        }
-    },
-]
-
 
 @dataclass(frozen=True)
 class Recorded:
@@ -138,7 +118,7 @@ def last_event(database: Database[Document], session: ClientSession | None = Non
     Raises:
         LedgerUnusable.
     """
-    with _naming_refusals(database):
+    with naming_refusals(database):
         found = next(_events(database).aggregate([*NEWEST_FIRST, {"$limit": 1}], session=session), None)
     if found is None:
         return None
@@ -161,7 +141,7 @@ def moments_of(database: Database[Document], release_id: str, event_id: str | No
         LedgerUnusable.
     """
     ours: Document = {"$or": [{"release_id": release_id}, {"$expr": {"$eq": [_as_text("$_id"), event_id]}}]}
-    with _naming_refusals(database):
+    with naming_refusals(database):
         return [found["_moment"] for found in _events(database).aggregate([{"$match": ours}, *NEWEST_FIRST])]
 
 
@@ -196,7 +176,7 @@ def record(
     last = last_event(database, session)
     if last and last.event == event and last.release_id == release_id:
         return
-    with _naming_refusals(database):
+    with naming_refusals(database):
         written = database[EVENTS].insert_one(
             {
                 "created_at": _next_moment(database, last, session),
@@ -245,48 +225,6 @@ def try_events(
         session.with_transaction(attempt)
 
 
-def ensure_view(database: Database[Document]) -> None:
-    """Create the view if there is none. An existing one is left as it is.
-
-    Raises:
-        LedgerUnusable.
-    """
-    with _naming_refusals(database):
-        if LATEST_VERSION in database.list_collection_names(filter={"name": LATEST_VERSION}):
-            return
-        try:
-            database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE, check_exists=False)
-        except OperationFailure as error:
-            if error.code != _NAMESPACE_EXISTS:
-                raise
-
-
-def ensure_view_says(database: Database[Document], version: str | None) -> None:
-    """Replace the view by ours if it does not say `version`, although the newest event does.
-
-    The view of the NMDC Runtime does not handle rollbacks: it says null after one. It also sorts an event with a date, or
-    with an offset from UTC, as newer than it is.
-
-    Raises:
-        LedgerUnusable: something else has the view's name, or the server refuses.
-    """
-    ensure_view(database)
-    if _view_says(database, version):
-        return
-    with _naming_refusals(database):
-        database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
-    if not _view_says(database, version):
-        raise LedgerUnusable(
-            f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}, although it was replaced."
-        )
-
-
-def _view_says(database: Database[Document], version: str | None) -> bool:
-    with suppress(OperationFailure):
-        return bool(_decodable(database, LATEST_VERSION).find_one() == {"schema_version": version})
-    return False
-
-
 def _next_moment(database: Database[Document], last: Recorded | None, session: ClientSession | None) -> str:
     """The present moment by the server's clock, but later than every event.
 
@@ -318,7 +256,7 @@ def _text(document: Document, field: str) -> str | None:
 
 
 @contextmanager
-def _naming_refusals(database: Database[Document]) -> Iterator[None]:
+def naming_refusals(database: Database[Document]) -> Iterator[None]:
     """Separate refusals from failures of the server, its set or a transaction, which are passed on.
 
     Raises:
@@ -339,9 +277,9 @@ def _naming_refusals(database: Database[Document]) -> Iterator[None]:
 
 
 def _events(database: Database[Document]) -> Any:
-    return _decodable(database, EVENTS)
+    return decodable(database, EVENTS)
 
 
-def _decodable(database: Database[Document], name: str) -> Any:
+def decodable(database: Database[Document], name: str) -> Any:
     # Decodes whatever somebody wrote there, including dates outside Python's range.
     return database.get_collection(name, codec_options=codec_options().with_options(tz_aware=True))

@@ -15,17 +15,11 @@ from nmdc_release_ops.demo.origin import NMDC_ROLES
 from nmdc_release_ops.mongo.freezing import demote_roles as demotion
 from nmdc_release_ops.mongo.freezing import freeze as freezing
 from nmdc_release_ops.mongo.freezing.accounts import read_accounts
-from nmdc_release_ops.mongo.freezing.demote_roles import (
-    DemotionFailed,
-    demote,
-    is_in_force,
-    put_back,
-    read_header,
-    still_left,
-    who_can_write,
-)
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, LateThaw, freeze, require_frozen, thaw
+from nmdc_release_ops.mongo.freezing.demoted_accounts import DemotionFailed, read_header
+from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back, still_left, who_can_write
+from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze, require_frozen
 from nmdc_release_ops.mongo.freezing.readonly import who_could_undo_it
+from nmdc_release_ops.mongo.freezing.thaw import LateThaw, thaw
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.freezing.demote_roles import ACCOUNTS, LEFT, demote, is_in_force, put_back, read_header
+from nmdc_release_ops.mongo.freezing.demoted_accounts import ACCOUNTS, LEFT, read_header
+from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of

@@ -15,9 +15,10 @@ from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from nmdc_release_ops.mongo.freezing import write_block
 from nmdc_release_ops.mongo.freezing.choose import NotFreezable, choose_strategy
-from nmdc_release_ops.mongo.freezing.demote_roles import demote, put_back
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.freezing.demotion import demote, put_back
+from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze
 from nmdc_release_ops.mongo.freezing.sessions import describe_index_builds
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.freezing.write_block import BlockFailed, StillBlocked, allow_writes, block_writes
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod

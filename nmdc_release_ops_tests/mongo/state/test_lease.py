@@ -10,13 +10,14 @@ from pymongo import MongoClient, monitoring
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.freezing import freeze as freezing
-from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, FreezeFailed, LateThaw, freeze, require_frozen, thaw
+from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, FreezeFailed, freeze, require_frozen
+from nmdc_release_ops.mongo.freezing.thaw import LateThaw, thaw
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server import clock
 from nmdc_release_ops.mongo.server.connection import connect
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state import lease as leases
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import (
     LEASE,
@@ -281,7 +282,7 @@ def test_the_ledger_s_newest_event_counts_even_when_another_clock_ran_ahead(clie
         }
     )
     try:
-        ledger.ensure_view(database)
+        ledger_view.ensure_view(database)
         ledger.record(
             database,
             ledger.Event.COMPLETED,
@@ -299,7 +300,7 @@ def test_the_ledger_s_newest_event_counts_even_when_another_clock_ran_ahead(clie
 def test_a_database_rolled_back_conforms_to_the_version_it_came_from(client: MongoClient[Any]) -> None:
     database = client.ledger_test
     try:
-        ledger.ensure_view(database)
+        ledger_view.ensure_view(database)
         for event in (ledger.Event.STARTED, ledger.Event.COMPLETED, ledger.Event.ROLLED_BACK):
             ledger.record(
                 database, event, from_version="1.0.0", to_version="2.0.0", migrator_module="m", release_id="r"

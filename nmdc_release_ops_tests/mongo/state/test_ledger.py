@@ -10,10 +10,10 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, compare, snapshot
-from nmdc_release_ops.mongo.freezing.freeze import thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.preflight import inspect_ledger
 from nmdc_release_ops.mongo.state import journal as journal_module
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.bookkeeping import LedgerChanged, conforming_version, require_conforming, settle
 from nmdc_release_ops.mongo.state.journal import Move, State, journals, newest_journal, read_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
@@ -160,7 +160,7 @@ def test_events_are_ordered_by_the_moments_that_they_mean(
 ) -> None:
     origin[EVENTS].insert_many([dict(one) for one in ([newer, older] if newer_first else [older, newer])])
     assert ledger.recorded_version(origin) == "2.0.0"
-    ledger.ensure_view(origin)
+    ledger_view.ensure_view(origin)
     assert viewed(origin) == {"schema_version": "2.0.0"}
 
 

@@ -7,23 +7,33 @@ is, reported, and what it had been is kept.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
-from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict
 from pymongo import MongoClient
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import OperationFailure, PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.accounts import Accounts, Name, read_accounts, read_role, read_user
+from nmdc_release_ops.mongo.freezing.demoted_accounts import (
+    _ID,
+    ACCOUNTS,
+    DemotionFailed,
+    Header,
+    Phase,
+    _enter,
+    _headers,
+    _keep,
+    _left,
+    _require_attempt,
+    _save,
+    _saved,
+    read_header,
+)
 from nmdc_release_ops.mongo.freezing.readonly import Definition, Demotion, Kind, demotions
 from nmdc_release_ops.mongo.freezing.sessions import is_working, wait_for_writers
-from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time, now, server_time
+from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time, server_time
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.privileges import NOT_AMONG_ALL, Needed
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
@@ -39,52 +49,14 @@ DEMOTING = (
     Needed("admin", frozenset({"createRole", "dropRole"}), "to make roles that stand in for built-in ones"),
 )
 """What freezing by demotion takes. Whoever may do this may do anything."""
-
-DEMOTION = "demotion"
-ACCOUNTS = "demoted_accounts"
-LEFT = "accounts_left_as_found"
-_ID = "origin"
 _MAJORITY: Document = {"w": "majority", "wtimeout": 60_000}
 _ACCOUNT_COMMANDS = frozenset({"createRole", "updateRole", "dropRole", "updateUser"})
 _COMMAND_SECONDS = 60
 _NOT_FOUND = (11, 31)
 
 
-class DemotionFailed(MongoError):
-    """Not everybody could be prevented from writing."""
-
-
 class PutBackFailed(MongoError):
     """Accounts could not be put back; what they were is still saved."""
-
-
-class Phase(StrEnum):
-    """How far a demotion is."""
-
-    SAVING = "saving"
-    """Nothing has been changed."""
-    DEMOTING = "demoting"
-    IN_FORCE = "in force"
-    PUTTING_BACK = "putting back"
-
-
-class Header(BaseModel):
-    """The one document that says that accounts are demoted, and by which release.
-
-    Attributes:
-        attempt: tells one attempt of a release from the next.
-        database: the one that nobody is to write to.
-        known: names of all users and roles at the time, stand-ins aside.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    release_id: str
-    attempt: str
-    database: str
-    phase: Phase
-    saved_at: datetime
-    known: list[str]
 
 
 @dataclass(frozen=True)
@@ -180,49 +152,6 @@ def still_left(client: MongoClient[Document], release_id: str) -> tuple[str, ...
         for demotion in kept
         if not _is_as_before(demotion, found := _definition(client, demotion))
     )
-
-
-def read_header(client: MongoClient[Document]) -> Header | None:
-    """Which release has demoted accounts, None where none has."""
-    found = _headers(client).find_one({"_id": _ID})
-    return Header.model_validate(found) if found else None
-
-
-def _save(
-    client: MongoClient[Document], release_id: str, database: str, accounts: Accounts, found: Sequence[Demotion]
-) -> Header:
-    header = Header(
-        release_id=release_id,
-        attempt=uuid4().hex,
-        database=database,
-        phase=Phase.SAVING,
-        saved_at=now(),
-        known=sorted({str(name) for name in (*accounts.users, *accounts.roles)}),
-    )
-    try:
-        _headers(client).insert_one({"_id": _ID, **header.model_dump()})
-    except DuplicateKeyError:
-        raise DemotionFailed(
-            "Users and roles are demoted by another release already. Launch the job `unfreeze` to put them back."
-        ) from None
-    # Without a header they belong to an attempt that ended before it changed anything, or after it put all back.
-    _saved(client).delete_many({})
-    for demotion in found:
-        _saved(client).insert_one({"release_id": release_id, "attempt": header.attempt, **demotion.model_dump()})
-    _enter(client, header, Phase.DEMOTING)
-    return header
-
-
-def _enter(client: MongoClient[Document], header: Header, phase: Phase) -> None:
-    changed = _headers(client).update_one({"_id": _ID, "attempt": header.attempt}, {"$set": {"phase": phase}})
-    if not changed.matched_count:
-        raise DemotionFailed("Another process of the release took the freeze over.")
-
-
-def _require_attempt(client: MongoClient[Document], header: Header, phase: Phase = Phase.DEMOTING) -> None:
-    current = read_header(client)
-    if current is None or (current.attempt, current.phase) != (header.attempt, phase):
-        raise DemotionFailed("Another process of the release took the freeze over.")
 
 
 def _demote(client: MongoClient[Document], demotion: Demotion) -> None:
@@ -332,12 +261,6 @@ def _appeared(client: MongoClient[Document], header: Header, stand_ins: Iterable
     return tuple(new)
 
 
-def _keep(client: MongoClient[Document], header: Header, demotion: Demotion, found: Definition | None) -> None:
-    key = {"release_id": header.release_id, "attempt": header.attempt, "kind": demotion.kind, "name": demotion.name}
-    document = {**demotion.model_dump(), **key, "found": found and found.model_dump(), "left_at": now()}
-    _left(client).replace_one(key, document, upsert=True)
-
-
 def _is_as_before(demotion: Demotion, found: Definition | None) -> bool:
     return found is None if demotion.before is None else demotion.before.is_same_as(found)
 
@@ -386,22 +309,3 @@ def _define(client: MongoClient[Document], demotion: Demotion, definition: Defin
 
 def _account_command(client: MongoClient[Document], command: str, name: Name, **what: Any) -> None:
     client[name.database].command(command, name.name, **what, writeConcern=_MAJORITY)
-
-
-def _headers(client: MongoClient[Document]) -> Any:
-    return _collection(client, DEMOTION)
-
-
-def _saved(client: MongoClient[Document]) -> Any:
-    return _collection(client, ACCOUNTS)
-
-
-def _left(client: MongoClient[Document]) -> Any:
-    return _collection(client, LEFT)
-
-
-def _collection(client: MongoClient[Document], name: str) -> Any:
-    options = client.codec_options.with_options(tz_aware=True)
-    return client[STATE_DATABASE].get_collection(
-        name, codec_options=options, write_concern=WriteConcern(w="majority", wtimeout=60_000)
-    )
