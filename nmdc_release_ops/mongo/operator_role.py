@@ -1,6 +1,6 @@
 """The roles that a release needs on the origin's server, as docs/operator-role.md describes them."""
 
-from nmdc_release_ops.mongo.freezing.demotion import DEMOTING
+from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
 from nmdc_release_ops.mongo.freezing.write_block import BLOCKING, LOOKING_AHEAD
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.privileges import Needed

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
+from nmdc_release_ops.mongo.freezing.choose import strategy_of
+from nmdc_release_ops.mongo.freezing.strategy import Leftover
+from nmdc_release_ops.mongo.freezing.thaw import find_leftovers
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.block_intent import find_intent
 from nmdc_release_ops.mongo.state.journal import Journal, newest_journal, read_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 
@@ -18,17 +19,17 @@ class OriginState:
 
     Attributes:
         lease: of the release that holds the origin.
-        is_write_blocked: None where the server does not report it.
-        demoted_by: the release that made users and roles read-only and has not put them all back.
-        about_to_block: the release that was the last to be about to block writes, and did not say what came of it.
+        is_frozen: whether the freeze of `lease` appears to be in force.
+        is_write_blocked: whether the server blocks writes, whoever had it do so; None where the server does not report it.
+        leftovers: freezes that are in force although no release holds the origin.
         journal: of the release that holds the origin; if none does, of the one that was asked for, else of the last one that
             began its swap.
     """
 
     lease: Lease | None
+    is_frozen: bool
     is_write_blocked: bool | None
-    demoted_by: str | None
-    about_to_block: str | None
+    leftovers: tuple[Leftover, ...]
     journal: Journal | None
 
     @property
@@ -45,13 +46,11 @@ def read_origin_state(client: MongoClient[Document], database: str, release_id: 
         release_id: the release whose swap is of interest where nobody holds the origin.
     """
     lease = current_lease(client)
-    demoted = read_header(client)
-    intent = find_intent(client)
     wanted = lease.release_id if lease else release_id
     return OriginState(
         lease=lease,
+        is_frozen=bool(lease and lease.frozen_at and strategy_of(lease.strategy).seems_to_hold(client, lease)),
         is_write_blocked=is_write_blocked(client),
-        demoted_by=demoted.release_id if demoted else None,
-        about_to_block=intent[0] if intent else None,
+        leftovers=() if lease else find_leftovers(client),
         journal=read_journal(client, wanted) if wanted else newest_journal(client, database),
     )

@@ -8,8 +8,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
-from nmdc_release_ops.mongo.freezing.freeze import is_blocked_by_others
+from nmdc_release_ops.mongo.freezing.thaw import find_leftovers
+from nmdc_release_ops.mongo.freezing.write_block import is_blocked_by_others
 from nmdc_release_ops.mongo.operator_role import release_privileges
 from nmdc_release_ops.mongo.server.collections import Size, collection_size, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
@@ -100,12 +100,8 @@ def inspect_server(
         return problems
     lease = current_lease(client)
     journal = newest_journal(client, database)
-    demoted = read_header(client)
-    if lease is None and demoted is not None:
-        problems.append(
-            f"Release {demoted.release_id} made users and roles read-only and holds no lease any more. Launch the job "
-            "`unfreeze` to put them back."
-        )
+    if lease is None:
+        problems += [str(leftover) for leftover in find_leftovers(client) if leftover.prevents_release]
     if lease is not None:
         if lease.release_id != release_id:
             problems.append(describe_holder(lease))

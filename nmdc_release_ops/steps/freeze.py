@@ -5,9 +5,9 @@ from pydantic import Field
 
 from nmdc_release_ops.lineage import made_from
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
+from nmdc_release_ops.mongo.freezing.choose import CONFIGURABLE, Choice, NotFreezable, choose_strategy, strategy_of
 from nmdc_release_ops.mongo.freezing.freeze import freeze as keep_writes_out
-from nmdc_release_ops.mongo.freezing.thaw import DRAIN_SECONDS
+from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS
 from nmdc_release_ops.mongo.server.topology import Server
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
@@ -24,7 +24,7 @@ class FreezeConfig(dg.Config):
 
     strategy: str = Field(
         default=AUTOMATIC,
-        pattern=f"^({AUTOMATIC}|{Strategy.WRITE_BLOCK}|{Strategy.DEMOTE_ROLES})$",
+        pattern=f"^({'|'.join((AUTOMATIC, *CONFIGURABLE))})$",
         description="How writes are kept out: `write_block`, `demote_roles`, or `automatic` for the first that is possible.",
     )
     drain_timeout: int = Field(
@@ -122,6 +122,6 @@ def hold_frozen(
 
 
 def _said(strategy: Strategy) -> str:
-    if strategy is Strategy.NONE:
+    if not strategy_of(strategy).blocks_writes:
         return "The lease is taken. Nobody is prevented from writing: the origin has no authorization."
     return f"The origin is frozen ({strategy}): writes are refused, reads go on."

@@ -4,9 +4,7 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
-from nmdc_release_ops.mongo.freezing.demotion import put_back
-from nmdc_release_ops.mongo.freezing.thaw import lift_leftover, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw, undo_leftover
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.state.holder import Holder
@@ -99,14 +97,11 @@ def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
 
 def put_back_leftover(origin: Origin) -> str:
     """Undo the freeze of a release that holds no lease any more; empty where there is nothing of the kind."""
-    if (late := lift_leftover(origin.client, "leftover")) is not None:
-        return f"Release {late} had blocked writes after its lease was given back. Writes are allowed again."
-    demoted = read_header(origin.client)
-    if demoted is None or current_lease(origin.client) is not None:
+    undone = undo_leftover(origin.client, "leftover")
+    if undone is None:
         return ""
-    undone = put_back(origin.client, demoted.release_id)
-    said = f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
-    return "\n".join((said, *undone.left))
+    leftover, restored = undone
+    return "\n".join((f"Release {leftover.release_id} {leftover.effect}. {leftover.outcome}", *restored.left))
 
 
 def pay_ledger(origin: Origin) -> str:

@@ -10,7 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demotion import DEMOTING, demote, put_back
+from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
+from nmdc_release_ops.mongo.freezing.demotion import demote, put_back
 from nmdc_release_ops.mongo.operator_role import (
     KEEPER_ROLE,
     OPERATOR_ROLE,

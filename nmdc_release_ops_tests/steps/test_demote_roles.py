@@ -16,7 +16,8 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
 from nmdc_release_ops.mongo.freezing.demoted_accounts import ACCOUNTS, LEFT, read_header
 from nmdc_release_ops.mongo.freezing.demotion import is_in_force
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze
+from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.server.topology import is_write_blocked

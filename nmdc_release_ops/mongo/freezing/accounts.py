@@ -3,7 +3,7 @@
 Passwords and credentials are never read: `usersInfo` leaves them out unless asked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
 
 ADMIN = "admin"
 _NAMES_AT_ONCE = 100
+_NAMES_SHOWN = 20
 
 
 class AccountsHidden(MongoError):
@@ -158,6 +159,14 @@ def read_roles(client: MongoClient[Document], names: Iterable[Name]) -> dict[Nam
 def read_role(client: MongoClient[Document], name: Name) -> Role | None:
     """One role, None where there is none of the name."""
     return read_roles(client, [name]).get(name)
+
+
+def warn_of_users(users: Sequence[Name], ability: str) -> Iterator[str]:
+    """A warning that names the users and says what they can do; none where there are no users."""
+    if users:
+        names = ", ".join(str(user) for user in users[:_NAMES_SHOWN])
+        more = f" and {len(users) - _NAMES_SHOWN} more" if len(users) > _NAMES_SHOWN else ""
+        yield f"{names}{more}: {'this user' if len(users) == 1 else 'these users'} {ability}. See that they do not."
 
 
 def _defined_roles(client: MongoClient[Document], databases: Iterable[str]) -> dict[Name, Role]:

@@ -8,7 +8,6 @@ is, reported, and what it had been is kept.
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pymongo import MongoClient
@@ -17,38 +16,27 @@ from pymongo.errors import OperationFailure, PyMongoError
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.accounts import Accounts, Name, read_accounts, read_role, read_user
 from nmdc_release_ops.mongo.freezing.demoted_accounts import (
-    _ID,
     ACCOUNTS,
     DemotionFailed,
     Header,
     Phase,
-    _enter,
-    _headers,
-    _keep,
-    _left,
-    _require_attempt,
-    _save,
-    _saved,
+    enter_phase,
+    forget,
+    forget_unless_begun,
+    keep_as_found,
+    kept_accounts,
     read_header,
+    require_attempt,
+    save_accounts,
+    saved_accounts,
 )
 from nmdc_release_ops.mongo.freezing.readonly import Definition, Demotion, Kind, demotions
 from nmdc_release_ops.mongo.freezing.sessions import is_working, wait_for_writers
+from nmdc_release_ops.mongo.freezing.strategy import PutBack
 from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time, server_time
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.privileges import NOT_AMONG_ALL, Needed
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 
-_LOOKING = (
-    Needed(None, frozenset({"viewUser"}), "to list users"),
-    *(Needed(name, frozenset({"viewRole"}), "to see what roles allow") for name in ("", *NOT_AMONG_ALL)),
-)
-DEMOTING = (
-    *_LOOKING,
-    Needed("", frozenset({"revokeRole"}), "to make users and roles read-only"),
-    *(Needed(name, frozenset({"grantRole"}), "to put users and roles back") for name in ("", *NOT_AMONG_ALL)),
-    Needed("admin", frozenset({"createRole", "dropRole"}), "to make roles that stand in for built-in ones"),
-)
-"""What freezing by demotion takes. Whoever may do this may do anything."""
 _MAJORITY: Document = {"w": "majority", "wtimeout": 60_000}
 _ACCOUNT_COMMANDS = frozenset({"createRole", "updateRole", "dropRole", "updateUser"})
 _COMMAND_SECONDS = 60
@@ -57,19 +45,6 @@ _NOT_FOUND = (11, 31)
 
 class PutBackFailed(MongoError):
     """Accounts could not be put back; what they were is still saved."""
-
-
-@dataclass(frozen=True)
-class PutBack:
-    """What became of a demotion.
-
-    Attributes:
-        accounts: how many users and roles are as before again.
-        left: one line for each account that somebody changed in between, with what to do about it.
-    """
-
-    accounts: int
-    left: tuple[str, ...]
 
 
 def demote(client: MongoClient[Document], release_id: str, database: str, drain_timeout: float) -> ClusterTime:
@@ -88,15 +63,15 @@ def demote(client: MongoClient[Document], release_id: str, database: str, drain_
     """
     put_back(client, release_id)
     accounts = read_accounts(client, database)
-    found = demotions(accounts, database, release_id)
-    header = _save(client, release_id, database, accounts, found)
+    planned = demotions(accounts, database, release_id)
+    header = save_accounts(client, release_id, database, accounts, planned)
     try:
-        for demotion in found:
-            _require_attempt(client, header)
+        for demotion in planned:
+            require_attempt(client, header, Phase.DEMOTING)
             _demote(client, demotion)
         _require_nobody_writes(client)
         _drain(client, accounts, drain_timeout)
-        _enter(client, header, Phase.IN_FORCE)
+        enter_phase(client, header, Phase.IN_FORCE)
         return cluster_time(client)
     except (PyMongoError, MongoError) as error:
         raise DemotionFailed(f"{str(error).rstrip('.')}. {_undo(client, header)}") from error
@@ -146,10 +121,9 @@ def put_back(client: MongoClient[Document], release_id: str, is_ours: Callable[[
 
 def still_left(client: MongoClient[Document], release_id: str) -> tuple[str, ...]:
     """Accounts that a release found changed when it put the others back, and that are not what they were even now."""
-    kept = [Demotion.model_validate(document) for document in _left(client).find({"release_id": release_id})]
     return tuple(
-        _told(demotion, found)
-        for demotion in kept
+        _describe_left(demotion, found)
+        for demotion in kept_accounts(client, release_id)
         if not _is_as_before(demotion, found := _definition(client, demotion))
     )
 
@@ -191,13 +165,13 @@ def _undo(client: MongoClient[Document], header: Header) -> str:
 def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
     _wait_for_our_commands(client)
     if header.phase is Phase.SAVING:
-        return _forget(client, header)
-    _enter(client, header, Phase.PUTTING_BACK)
-    saved = [Demotion.model_validate(document) for document in _saved(client).find({"attempt": header.attempt})]
+        return _put_back_unless_begun(client, header)
+    enter_phase(client, header, Phase.PUTTING_BACK)
+    saved = saved_accounts(client, header)
     for demotion in saved:
         if demotion.before and demotion.during.is_same_as(_definition(client, demotion)):
             # Who was suspended here must not undo what the next attempt has demoted.
-            _require_attempt(client, header, Phase.PUTTING_BACK)
+            require_attempt(client, header, Phase.PUTTING_BACK)
             _define_if_possible(client, demotion, demotion.before)
     stand_ins = [demotion for demotion in saved if demotion.kind is Kind.STAND_IN]
     _drop_unused(client, header, stand_ins)
@@ -205,24 +179,20 @@ def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
     for demotion in saved:
         found = _definition(client, demotion)
         if not _is_as_before(demotion, found):
-            _keep(client, header, demotion, found)
+            keep_as_found(client, header, demotion, found)
         elif demotion.kind is not Kind.STAND_IN:
             as_before += 1
     appeared = _appeared(client, header, stand_ins)
-    _headers(client).delete_one({"_id": _ID, "attempt": header.attempt})
-    _saved(client).delete_many({"attempt": header.attempt})
+    forget(client, header)
     return PutBack(as_before, (*still_left(client, header.release_id), *appeared))
 
 
-def _forget(client: MongoClient[Document], header: Header) -> PutBack:
-    """Give up an attempt that did not get beyond saving: it has changed nothing."""
-    gone = _headers(client).delete_one({"_id": _ID, "attempt": header.attempt, "phase": Phase.SAVING})
-    if not gone.deleted_count:
+def _put_back_unless_begun(client: MongoClient[Document], header: Header) -> PutBack:
+    """Give up an attempt that did not get beyond saving: it has changed nothing, unless it goes on in this moment."""
+    if not forget_unless_begun(client, header):
         current = read_header(client)
-        if current is None or current.attempt != header.attempt:
-            return PutBack(0, still_left(client, header.release_id))
-        return _put_back(client, current)
-    _saved(client).delete_many({"attempt": header.attempt})
+        if current is not None and current.attempt == header.attempt:
+            return _put_back(client, current)
     return PutBack(0, still_left(client, header.release_id))
 
 
@@ -265,7 +235,7 @@ def _is_as_before(demotion: Demotion, found: Definition | None) -> bool:
     return found is None if demotion.before is None else demotion.before.is_same_as(found)
 
 
-def _told(demotion: Demotion, found: Definition | None) -> str:
+def _describe_left(demotion: Demotion, found: Definition | None) -> str:
     if demotion.before is None:
         return (
             f"The {demotion}, which stood in for another during the freeze, was given to somebody or changed meanwhile, and "

@@ -6,21 +6,13 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demoted_accounts import DemotionFailed
-from nmdc_release_ops.mongo.freezing.demotion import PutBack, put_back
-from nmdc_release_ops.mongo.freezing.write_block import BlockFailed, allow_writes, block_writes
-from nmdc_release_ops.mongo.server.clock import ClusterTimeUnavailable
+from nmdc_release_ops.mongo.freezing.choose import STRATEGIES, strategy_of
+from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS, FreezeStrategy, Leftover, NotEngaged, PutBack
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.block_intent import (
-    find_intent,
-    forget_intents_of_the_gone,
-)
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, is_swap_under_way, read_journal
 from nmdc_release_ops.mongo.state.lease import (
     Lease,
     LeaseHeld,
-    Strategy,
     beat,
     begin_thaw,
     current_lease,
@@ -30,42 +22,9 @@ from nmdc_release_ops.mongo.state.lease import (
     take_lease,
 )
 
-DRAIN_SECONDS = 60
-
 
 class LateThaw(MongoError):
-    """A thaw that was held up lifted the freeze of another run, which holds the origin by now."""
-
-
-def lift_leftover(client: MongoClient[Document], thawed_by: str) -> str | None:
-    """Lift a block of ours that came after its lease was given back; return whose it was, None where there is none.
-
-    Raises:
-        SwapUnderWay, StillBlocked, LeaseHeld: as `thaw` and `take_lease` do.
-    """
-    intent = find_intent(client)
-    if intent is None or not _is_blocked_unheld(client):
-        return None
-    release_id, run_id = intent
-    # Under a lease, so that nobody freezes at the same time.
-    take_lease(client, release_id, run_id, Strategy.WRITE_BLOCK)
-    thaw(client, release_id, thawed_by)
-    return release_id
-
-
-def _is_blocked_unheld(client: MongoClient[Document]) -> bool:
-    # The lease before and after: a release may take it, block, and give it back between any two looks.
-    return current_lease(client) is None and bool(is_write_blocked(client)) and current_lease(client) is None
-
-
-def _undo_late_freeze(client: MongoClient[Document], lease: Lease) -> None:
-    """A thaw was quicker than the freeze that it undid, so that nobody would thaw any more."""
-    try:
-        again = take_lease(client, lease.release_id, lease.run_id, lease.strategy)
-    except LeaseHeld:
-        # Another release holds the origin, and thaws it itself.
-        return
-    _give_up(client, again)
+    """A delayed thaw lifted the freeze of another run, which had taken the lease over."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +75,11 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held
     # Once more, in case that took so long that somebody took us for lost.
     if lease is None or not beat(client, lease):
         return None
-    return Thaw(lease, _let_go(client, lease, thawed_by))
+    return Thaw(lease, _let_go(client, lease, thawed_by).left)
 
 
-def _give_up(client: MongoClient[Document], lease: Lease) -> str:
-    """Undo an attempt to freeze; return what state the origin is in.
+def give_up(client: MongoClient[Document], lease: Lease) -> str:
+    """Undo an attempt to freeze; return the state of the origin, a sentence.
 
     Where somebody lifted the freeze of a swap that stopped, the lease is kept: nobody else may come in between.
     """
@@ -133,59 +92,89 @@ def _give_up(client: MongoClient[Document], lease: Lease) -> str:
     return "The origin is not frozen."
 
 
-def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> tuple[str, ...]:
+def undo_late_freeze(client: MongoClient[Document], lease: Lease) -> None:
+    """Undo a freeze that came after its thaw, so that nobody would thaw it any more."""
+    try:
+        again = take_lease(client, lease.release_id, lease.run_id, lease.strategy)
+    except LeaseHeld:
+        # Another release holds the origin, and thaws it itself.
+        return
+    give_up(client, again)
+
+
+def find_leftovers(client: MongoClient[Document]) -> tuple[Leftover, ...]:
+    """Freezes of this project that are in force although no release holds the lease."""
+    return tuple(leftover for strategy in STRATEGIES if (leftover := strategy.find_leftover(client)) is not None)
+
+
+def undo_leftover(client: MongoClient[Document], undone_by: str) -> tuple[Leftover, PutBack] | None:
+    """Lift the first freeze that outlived its lease; None where there is none.
+
+    Args:
+        undone_by: for the record.
+
+    Raises:
+        SwapUnderWay, StillBlocked, PutBackFailed, LeaseHeld: as `thaw` and `take_lease` do.
+    """
+    for strategy in STRATEGIES:
+        leftover = strategy.find_leftover(client)
+        if leftover is not None:
+            return leftover, _undo(client, strategy, leftover, undone_by)
+    return None
+
+
+def _undo(client: MongoClient[Document], strategy: FreezeStrategy, leftover: Leftover, undone_by: str) -> PutBack:
+    def thaw_under_lease() -> PutBack:
+        # So that nobody freezes at the same time.
+        take_lease(client, leftover.release_id, leftover.run_id, strategy.name)
+        thawed = thaw(client, leftover.release_id, undone_by)
+        return PutBack(left=thawed.left if thawed else ())
+
+    return strategy.undo_leftover(client, leftover, thaw_under_lease)
+
+
+def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> PutBack:
     """Allow writes again, and give the lease back.
 
     Raises:
         LateThaw: another run had taken the lease over meanwhile, and was frozen.
     """
-    undone = PutBack(0, ())
-    if lease.strategy is Strategy.WRITE_BLOCK:
-        allow_writes(client)
-        forget_intents_of_the_gone(client)
-    elif lease.strategy is Strategy.DEMOTE_ROLES:
-        try:
-            undone = put_back(client, lease.release_id, lambda: beat(client, lease))
-        except DemotionFailed:
-            # Somebody else went on with it: then the lease is not ours any more either.
-            if beat(client, lease):
-                raise
+    restored = strategy_of(lease.strategy).lift(client, lease)
     if not beat(client, lease):
-        _refreeze_for_the_next(client, lease)
-    release_lease(client, lease, thawed_by, put_back=undone.accounts, left=undone.left)
-    return undone.left
+        _freeze_again_for_next(client, lease)
+    release_lease(client, lease, thawed_by, put_back=restored.accounts, left=restored.left)
+    return restored
 
 
-def _refreeze_for_the_next(client: MongoClient[Document], late: Lease) -> None:
-    """Whoever was suspended in the middle of a thaw may have lifted the freeze of the run that went on in its place.
+def _freeze_again_for_next(client: MongoClient[Document], late: Lease) -> None:
+    """A process that was suspended in the middle of a thaw may have lifted the freeze of the run that continued in its place.
 
     Raises:
         LateThaw: it did.
     """
     lease = current_lease(client)
-    # What is noted first holds whatever becomes of the block: that run stops at its next look.
+    # Noted first: then that run stops at its next check, whether the origin can be frozen again or not.
     if lease is None or lease.thawing or lease.strategy is not late.strategy or not note_lifted(client, lease):
         return
-    outcome = "Users and roles may be what they were, and able to write"
-    if lease.strategy is Strategy.WRITE_BLOCK:
-        outcome = _block_again(client, lease)
+    outcome = _engage_again(client, lease)
     raise LateThaw(
-        f"The thaw of run {late.run_id} was held up for so long that run {lease.run_id} of release {lease.release_id} took the "
+        f"The thaw of run {late.run_id} was delayed for so long that run {lease.run_id} of release {lease.release_id} took the "
         f"origin over, and the thaw then lifted the freeze of that run: people may have written. {outcome}. Run "
-        f"{lease.run_id} stops before its next change; re-execute it from the step that fails, which freezes the origin anew "
+        f"{lease.run_id} stops before its next change; re-execute it from the step that fails, which freezes the origin again "
         "and checks what was written."
     )
 
 
-def _block_again(client: MongoClient[Document], lease: Lease) -> str:
-    """Block writes for the one that holds the origin; return what came of it."""
+def _engage_again(client: MongoClient[Document], lease: Lease) -> str:
+    """Block writes for the run that holds the origin; return the state of the origin, a clause."""
     try:
-        block_writes(client, DRAIN_SECONDS)
-    except (BlockFailed, ClusterTimeUnavailable) as error:
-        return f"Writes could not be blocked again: {str(error).rstrip('.')}"
+        if not strategy_of(lease.strategy).engage_again(client, DRAIN_SECONDS):
+            return "Users may be able to write until then"
+    except NotEngaged as failure:
+        return f"Writes could not be blocked again: {failure.cause.rstrip('.')}"
     held = current_lease(client)
     if held is None or held.thawing:
         # Thawed in the meantime, and nobody would lift this block any more.
-        _undo_late_freeze(client, lease)
-        return "The origin is thawed by now"
+        undo_late_freeze(client, lease)
+        return "The origin has been thawed since"
     return "Writes are blocked again"

@@ -12,13 +12,13 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from nmdc_release_ops.demo.origin import NMDC_ROLES
-from nmdc_release_ops.mongo.freezing import demote_roles as demotion
-from nmdc_release_ops.mongo.freezing import freeze as freezing
+from nmdc_release_ops.mongo.freezing import demote_roles, demotion
 from nmdc_release_ops.mongo.freezing.accounts import read_accounts
-from nmdc_release_ops.mongo.freezing.demoted_accounts import DemotionFailed, read_header
+from nmdc_release_ops.mongo.freezing.demoted_accounts import LEFT, DemotionFailed, Phase, read_header
 from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back, still_left, who_can_write
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze, require_frozen
+from nmdc_release_ops.mongo.freezing.freeze import freeze, require_frozen
 from nmdc_release_ops.mongo.freezing.readonly import who_could_undo_it
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
 from nmdc_release_ops.mongo.freezing.thaw import LateThaw, thaw
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
@@ -138,7 +138,7 @@ def operator(server: PrivateMongod, root: MongoClient[Any]) -> Iterator[MongoCli
         yield client
         put_back(client, RELEASE)
     assert accounts_of(root) == before
-    root[STATE_DATABASE][demotion.LEFT].drop()
+    root[STATE_DATABASE][LEFT].drop()
 
 
 def accounts_of(root: MongoClient[Any]) -> dict[str, list[Any]]:
@@ -373,7 +373,7 @@ def test_a_transaction_begun_before_cannot_write_any_more(operator: MongoClient[
 
 def _is_demoting(client: MongoClient[Any]) -> bool:
     header = read_header(client)
-    return header is not None and header.phase is demotion.Phase.DEMOTING
+    return header is not None and header.phase is Phase.DEMOTING
 
 
 def slow_update(server: PrivateMongod, milliseconds: int) -> threading.Thread:
@@ -471,7 +471,7 @@ def test_a_thaw_that_comes_late_does_not_put_back_what_the_next_run_has_demoted(
     operator: MongoClient[Any], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Suspended before it puts anybody back, or in the middle of it; at most one account is put back, and that is noticed."""
-    module = {"put_back": freezing, "_define": demotion}[step]
+    module = {"put_back": demote_roles, "_define": demotion}[step]
     real = getattr(module, step)
 
     def suspended(*args: Any) -> Any:
@@ -523,7 +523,7 @@ def test_what_somebody_changed_in_between_is_left_reported_and_kept(
     assert "The role to_be_dropped@admin was dropped" in told and "The user to_be_dropped@admin was dropped" in told
     assert "The user new@admin was made while the origin was frozen" in told
     assert len(result.left) == 5 and still_left(operator, RELEASE) == result.left[:4]
-    assert root[STATE_DATABASE][demotion.LEFT].count_documents({}) == 4
+    assert root[STATE_DATABASE][LEFT].count_documents({}) == 4
     (has_two,) = root.admin.command("usersInfo", "has_two")["users"]
     assert {role["role"] for role in has_two["roles"]} == {"read", "nmdc_reader", "hostManager"}
     # Everybody else is as before, and so are these once they are given back what they had, as the report says.
