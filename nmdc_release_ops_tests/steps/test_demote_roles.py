@@ -240,7 +240,7 @@ def planned(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:
 def test_the_plan_takes_the_write_block_where_it_can_and_says_whom_it_could_not_look_up(workplace: Workplace) -> None:
     plan = planned(workplace).output_for_node("plan")
     assert plan.strategy is Strategy.WRITE_BLOCK and plan.drain_timeout == 60
-    assert plan.strategy_reason == "The server can block writes with one command, and we may tell it to."
+    assert plan.strategy_reason == "The server can block writes with one command, and the operator may send it."
     (warning,) = [line for line in plan.warnings if "bypass" in line]
     assert "could not be looked up" in warning and "viewUser on the cluster, and viewRole" in warning
 

@@ -33,14 +33,14 @@ DEMOTING = (
     *(Needed(name, frozenset({"grantRole"}), "to put users and roles back") for name in ("", *NOT_AMONG_ALL)),
     Needed("admin", frozenset({"createRole", "dropRole"}), "to make roles that stand in for built-in ones"),
 )
-"""What freezing by demotion takes. Whoever may do this may do anything."""
+"""Privileges that freezing by demotion needs. A user that has them can do anything on the server."""
 
 
 class DemoteRoles(FreezeStrategy):
     """Makes every other user and role that can write read-only. Works on any version of MongoDB."""
 
     name = Strategy.DEMOTE_ROLES
-    reason = "We may make users and roles read-only, and put them back."
+    reason = "The operator may make users and roles read-only, and put them back."
 
     def suits(self, server: Server) -> bool:
         return server.guarded
@@ -66,14 +66,14 @@ class DemoteRoles(FreezeStrategy):
             warnings=tuple(
                 warn_of_users(
                     who_could_undo_it(accounts, database),
-                    "may give out roles or change passwords, and so could make themselves able to write while the origin is "
+                    "may grant roles or change passwords, and so could make themselves able to write while the origin is "
                     "frozen",
                 )
             ),
         )
 
     def note_attempt(self, client: MongoClient[Document], lease: Lease) -> Callable[[], None]:
-        # The header of the demotion says who is at it.
+        # The header of the demotion shows which release demotes.
         return lambda: None
 
     def engage(self, client: MongoClient[Document], lease: Lease, database: str, drain_timeout: float) -> ClusterTime:
@@ -96,7 +96,7 @@ class DemoteRoles(FreezeStrategy):
         if accounts := who_can_write(client):
             # Putting all back and demoting again would let users write for a while, possibly while a swap is half done.
             raise FreezeFailed(
-                "Accounts were made or changed while the origin was frozen, and can write to it: "
+                "Accounts were created or changed while the origin was frozen, and can write to it: "
                 f"{', '.join(accounts)}. Drop them or take their roles away, and re-execute the run from the failed step."
             )
         return True

@@ -1,8 +1,8 @@
-"""Freezing by demotion: every other user and role that can write is made read-only, and put back afterwards.
+"""Demoting every other user and role that can write, and putting them back.
 
-What everybody was is saved in the origin's state database, one document per account, before anything is changed. An
-account is only ever put back when it is still what the freeze had made of it: what somebody changed in between is left as it
-is, reported, and what it had been is kept.
+The definition of each account is saved in the origin's state database before anything is changed (`demoted_accounts`). An
+account is put back only if it still has the definition that the freeze gave it. If somebody changed it during the freeze, it
+is left unchanged and reported, and its saved definition is kept.
 """
 
 import json
@@ -44,21 +44,20 @@ _NOT_FOUND = (11, 31)
 
 
 class PutBackFailed(MongoError):
-    """Accounts could not be put back; what they were is still saved."""
+    """Accounts could not be put back; their definitions are still saved."""
 
 
 def demote(client: MongoClient[Document], release_id: str, database: str, drain_timeout: float) -> ClusterTime:
     """Make everybody but ourselves read-only on `database`; return a moment since which nobody has written to it.
 
-    Whatever an earlier attempt of the release left is put back first, so that what is saved is always what was there
-    before any of them.
+    An earlier attempt of the release is undone first, so that what is saved is always the state before any attempt.
 
     Args:
-        drain_timeout: seconds to wait for transactions and operations of others that had begun before.
+        drain_timeout: seconds to wait for transactions and writes of others that had begun before.
 
     Raises:
-        DemotionFailed: everything was put back.
-        PutBackFailed: and not even that could be done.
+        DemotionFailed: all accounts were put back.
+        PutBackFailed: they could not be put back either.
         AccountsHidden, RoleMissing: nothing was changed.
     """
     put_back(client, release_id)
@@ -78,7 +77,7 @@ def demote(client: MongoClient[Document], release_id: str, database: str, drain_
 
 
 def is_in_force(client: MongoClient[Document], release_id: str) -> bool:
-    """Whether the release has demoted everybody, and not begun to put them back."""
+    """Whether the release has demoted all accounts, and not begun to put them back."""
     header = read_header(client)
     return header is not None and header.release_id == release_id and header.phase is Phase.IN_FORCE
 
@@ -93,16 +92,16 @@ def who_can_write(client: MongoClient[Document]) -> list[str]:
 
 
 def put_back(client: MongoClient[Document], release_id: str, is_ours: Callable[[], bool] = lambda: True) -> PutBack:
-    """Make users and roles what they were before the release demoted them, and compare afterwards.
+    """Give users and roles the definitions that they had before the release demoted them, and compare afterwards.
 
     Can be called at any time, any number of times, after a crash at any point.
 
     Args:
-        is_ours: whether the caller holds the origin still. Asked after the demotion was looked up, so that one that another
-            run begins later is left alone.
+        is_ours: whether the caller still holds the origin. Called after the demotion was read, so that one that another run
+            begins later is left alone.
 
     Raises:
-        PutBackFailed: something could not be done; calling it again goes on.
+        PutBackFailed: an account could not be put back; calling it again continues.
         DemotionFailed: another process put this demotion back, or began another one.
     """
     try:
@@ -114,13 +113,13 @@ def put_back(client: MongoClient[Document], release_id: str, is_ours: Callable[[
         return _put_back(client, header)
     except PyMongoError as error:
         raise PutBackFailed(
-            f"Users and roles could not be put back completely: {error}. What they were is saved in "
+            f"Not all users and roles could be put back: {error}. Their definitions from before the freeze are saved in "
             f"{STATE_DATABASE}.{ACCOUNTS}. Correct the cause, and launch the job `unfreeze`."
         ) from error
 
 
 def still_left(client: MongoClient[Document], release_id: str) -> tuple[str, ...]:
-    """Accounts that a release found changed when it put the others back, and that are not what they were even now."""
+    """A line for each account that was not put back because somebody had changed it, and that still differs."""
     return tuple(
         _describe_left(demotion, found)
         for demotion in kept_accounts(client, release_id)
@@ -129,27 +128,29 @@ def still_left(client: MongoClient[Document], release_id: str) -> tuple[str, ...
 
 
 def _demote(client: MongoClient[Document], demotion: Demotion) -> None:
-    now_is = _definition(client, demotion)
-    if demotion.during.is_same_as(now_is):
+    present = _definition(client, demotion)
+    if demotion.during.is_same_as(present):
         return
-    if not (demotion.before.is_same_as(now_is) if demotion.before else now_is is None):
-        raise DemotionFailed(f"Somebody changed the {demotion} at the same time. Launch again.")
+    if not _is_as_before(demotion, present):
+        raise DemotionFailed(f"Somebody changed the {demotion} during the freeze. Launch again.")
     _define(client, demotion, demotion.during)
 
 
 def _require_nobody_writes(client: MongoClient[Document]) -> None:
-    if able := who_can_write(client):
-        raise DemotionFailed(f"Somebody made or changed accounts at the same time: {', '.join(able)}. Launch again.")
+    if accounts := who_can_write(client):
+        raise DemotionFailed(
+            f"Somebody created or changed accounts during the freeze, which can write: {', '.join(accounts)}. Launch again."
+        )
 
 
 def _drain(client: MongoClient[Document], accounts: Accounts, seconds: float) -> None:
-    # The server forgets what it knew of a user before the command that changes the user returns, and looks privileges up
-    # anew for each operation: whoever begins one from here on is read-only.
+    # The server drops its cache of a user before the command that changes the user returns, and checks privileges for each
+    # operation: every operation that begins from here on is read-only.
     since = server_time(client)
-    at_work = wait_for_writers(client, since, seconds, ours=accounts.own_users, users=accounts.users)
-    if at_work:
+    writers = wait_for_writers(client, since, seconds, ours=accounts.own_users, users=accounts.users)
+    if writers:
         raise DemotionFailed(
-            f"Transactions or writes that were begun before did not end within {seconds:g} seconds: {'; '.join(at_work)}. "
+            f"Transactions or writes that had begun before did not end within {seconds:g} seconds: {'; '.join(writers)}. "
             "End them (killSessions, killOp) or wait, and launch again."
         )
 
@@ -157,9 +158,9 @@ def _drain(client: MongoClient[Document], accounts: Accounts, seconds: float) ->
 def _undo(client: MongoClient[Document], header: Header) -> str:
     current = read_header(client)
     if current and current.attempt != header.attempt:
-        return "What was changed is that process's to put back."
-    undone = put_back(client, header.release_id)
-    return " ".join(undone.left) or "Users and roles are what they were before."
+        return "That process puts the accounts back."
+    restored = put_back(client, header.release_id)
+    return " ".join(restored.left) or "Users and roles are what they were before."
 
 
 def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
@@ -170,7 +171,7 @@ def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
     saved = saved_accounts(client, header)
     for demotion in saved:
         if demotion.before and demotion.during.is_same_as(_definition(client, demotion)):
-            # Who was suspended here must not undo what the next attempt has demoted.
+            # A process that was suspended here must not put back what the next attempt has demoted.
             require_attempt(client, header, Phase.PUTTING_BACK)
             _define_if_possible(client, demotion, demotion.before)
     stand_ins = [demotion for demotion in saved if demotion.kind is Kind.STAND_IN]
@@ -182,13 +183,13 @@ def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
             keep_as_found(client, header, demotion, found)
         elif demotion.kind is not Kind.STAND_IN:
             as_before += 1
-    appeared = _appeared(client, header, stand_ins)
+    new = _describe_new(client, header, stand_ins)
     forget(client, header)
-    return PutBack(as_before, (*still_left(client, header.release_id), *appeared))
+    return PutBack(as_before, (*still_left(client, header.release_id), *new))
 
 
 def _put_back_unless_begun(client: MongoClient[Document], header: Header) -> PutBack:
-    """Give up an attempt that did not get beyond saving: it has changed nothing, unless it goes on in this moment."""
+    """Give up an attempt that was still saving: it has changed nothing, unless it is continuing right now."""
     if not forget_unless_begun(client, header):
         current = read_header(client)
         if current is not None and current.attempt == header.attempt:
@@ -203,32 +204,31 @@ def _wait_for_our_commands(client: MongoClient[Document]) -> None:
     while is_working(client, own, _ACCOUNT_COMMANDS):
         if time.monotonic() > deadline:
             raise PutBackFailed(
-                "Another process of the release is just changing users and roles. End it, and launch the job `unfreeze`."
+                "Another process of the release is changing users and roles. End it, and launch the job `unfreeze`."
             )
         time.sleep(0.05)
 
 
 def _drop_unused(client: MongoClient[Document], header: Header, stand_ins: Iterable[Demotion]) -> None:
-    """Drop the stand-ins that nobody holds: dropping one takes it from whoever does."""
-    there = [one for one in stand_ins if one.during.is_same_as(_definition(client, one))]
-    if not there:
+    """Drop the stand-ins that no account holds: dropping a role revokes it from its holders."""
+    unchanged = [one for one in stand_ins if one.during.is_same_as(_definition(client, one))]
+    if not unchanged:
         return
     held = read_accounts(client, header.database).held_roles()
-    for stand_in in there:
+    for stand_in in unchanged:
         if stand_in.name not in held:
             _account_command(client, "dropRole", stand_in.name)
 
 
-def _appeared(client: MongoClient[Document], header: Header, stand_ins: Iterable[Demotion]) -> tuple[str, ...]:
+def _describe_new(client: MongoClient[Document], header: Header, stand_ins: Iterable[Demotion]) -> tuple[str, ...]:
     accounts = read_accounts(client, header.database)
     known = {*header.known, *(str(one.name) for one in stand_ins)}
-    new = [
-        f"The {kind} {name} was made while the origin was frozen, and was left as it is."
+    return tuple(
+        f"The {kind} {name} was created while the origin was frozen, and was left as it is."
         for kind, names in (("user", accounts.users), ("role", accounts.roles))
         for name in sorted(names)
         if str(name) not in known and not (kind == "role" and accounts.roles[name].built_in)
-    ]
-    return tuple(new)
+    )
 
 
 def _is_as_before(demotion: Demotion, found: Definition | None) -> bool:
@@ -238,8 +238,8 @@ def _is_as_before(demotion: Demotion, found: Definition | None) -> bool:
 def _describe_left(demotion: Demotion, found: Definition | None) -> str:
     if demotion.before is None:
         return (
-            f"The {demotion}, which stood in for another during the freeze, was given to somebody or changed meanwhile, and "
-            "was left as it is. Revoke it where it is held, and drop it."
+            f"The {demotion}, which stood in for another during the freeze, was granted to somebody or changed meanwhile, and "
+            "was left as it is. Revoke it from its holders, and drop it."
         )
     command = "updateUser" if demotion.kind is Kind.USER else "updateRole"
     before = json.dumps(demotion.before.model_dump(include={"roles"} if demotion.kind is Kind.USER else None))
@@ -253,7 +253,7 @@ def _describe_left(demotion: Demotion, found: Definition | None) -> str:
 
 
 def _definition(client: MongoClient[Document], demotion: Demotion) -> Definition | None:
-    """What an account is now, None where there is none of the name."""
+    """The present definition of an account, None if it does not exist."""
     account = read_user(client, demotion.name) if demotion.kind is Kind.USER else read_role(client, demotion.name)
     return Definition.of(account) if account else None
 
@@ -262,7 +262,7 @@ def _define_if_possible(client: MongoClient[Document], demotion: Demotion, defin
     try:
         _define(client, demotion, definition)
     except OperationFailure as error:
-        # It, or a role that it had, was dropped in the meantime: that is reported when all is compared.
+        # The account, or a role that it had, was dropped in the meantime. The comparison at the end reports it.
         if error.code not in _NOT_FOUND:
             raise
 

@@ -1,7 +1,5 @@
 """Thawing the origin: after a release, after a freeze that failed, and after a crash."""
 
-from dataclasses import dataclass
-
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
@@ -27,28 +25,17 @@ class LateThaw(MongoError):
     """A delayed thaw lifted the freeze of another run, which had taken the lease over."""
 
 
-@dataclass(frozen=True)
-class Thaw:
-    """What a thaw did.
+def thaw(
+    client: MongoClient[Document], release_id: str, thawed_by: str, *, held_by: str | None = None
+) -> PutBack | None:
+    """Allow writes again and give the lease back; None where the release held none.
 
-    Attributes:
-        lease: as it was.
-        left: users and roles that somebody had changed in between, and what to do about them; a line each.
-    """
-
-    lease: Lease
-    left: tuple[str, ...]
-
-
-def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held_by: str | None = None) -> Thaw | None:
-    """Allow writes again and give the lease back; return what that was, or None where the release held none.
-
-    Begun in one transaction with the look at the journal: a swap cannot begin while an origin is being thawed, nor can an
-    origin be thawed once a swap was begun.
+    The thaw begins in the transaction that reads the journal: a swap cannot begin while an origin is being thawed, nor can an
+    origin be thawed once a swap has begun.
 
     Args:
         thawed_by: for the record.
-        held_by: the run that is known to be over; where another one has taken the lease over since, nothing is done.
+        held_by: the run that is known to be over. If another one has taken the lease over since, nothing is done.
 
     Raises:
         SwapUnderWay: a swap is half done; the origin stays frozen.
@@ -72,10 +59,10 @@ def thaw(client: MongoClient[Document], release_id: str, thawed_by: str, *, held
 
     with client.start_session() as session:
         lease = session.with_transaction(begin)
-    # Once more, in case that took so long that somebody took us for lost.
+    # Checked again, in case that took so long that another run took this process for lost.
     if lease is None or not beat(client, lease):
         return None
-    return Thaw(lease, _let_go(client, lease, thawed_by).left)
+    return _let_go(client, lease, thawed_by)
 
 
 def give_up(client: MongoClient[Document], lease: Lease) -> str:
@@ -127,8 +114,7 @@ def _undo(client: MongoClient[Document], strategy: FreezeStrategy, leftover: Lef
     def thaw_under_lease() -> PutBack:
         # So that nobody freezes at the same time.
         take_lease(client, leftover.release_id, leftover.run_id, strategy.name)
-        thawed = thaw(client, leftover.release_id, undone_by)
-        return PutBack(left=thawed.left if thawed else ())
+        return thaw(client, leftover.release_id, undone_by) or PutBack()
 
     return strategy.undo_leftover(client, leftover, thaw_under_lease)
 

@@ -1,7 +1,7 @@
-"""Freezing an origin that does not require authentication: nobody can be told from anybody, so nobody is blocked.
+"""Freezing an origin that does not require authentication: nobody is blocked.
 
-A write block there would refuse the writes of the release too. The lease still keeps other releases out, and the release is
-refused if it finds that somebody wrote.
+A write block there would also refuse the release's own writes. The lease still excludes other releases, and `restore` refuses
+if it finds that somebody wrote.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Unguarded(FreezeStrategy):
     """No guard but the lease. Only for servers without authorization."""
 
     name = Strategy.NONE
-    reason = "The origin has no authorization, so nobody can be told from anybody."
+    reason = "The origin does not require authentication, so a freeze cannot tell users from the release."
     is_configurable = False
     blocks_writes = False
 
@@ -31,7 +31,9 @@ class Unguarded(FreezeStrategy):
         return []
 
     def preview(self, client: MongoClient[Document], server: Server, database: str) -> Preview:
-        return Preview(warnings=("Nobody is prevented from writing to the origin: it has no authorization.",))
+        return Preview(
+            warnings=("Nobody is prevented from writing to the origin: it does not require authentication.",)
+        )
 
     def note_attempt(self, client: MongoClient[Document], lease: Lease) -> Callable[[], None]:
         return lambda: None

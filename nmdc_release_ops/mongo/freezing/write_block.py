@@ -33,11 +33,11 @@ from nmdc_release_ops.mongo.state.block_intent import (
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 
 BLOCKING = (Needed(None, frozenset({"setUserWriteBlockMode", "bypassWriteBlockingMode"}), "to freeze"),)
-"""What freezing by a write block takes."""
+"""Privileges that freezing by a write block needs."""
 LOOKING_AHEAD = (
     Needed(None, frozenset({"getParameter"}), "to see before the freeze whether the server can block writes"),
 )
-"""With it, `plan` can check that blocking writes will work. Without it `plan` warns, and `freeze` finds out."""
+"""With it, `plan` can check that blocking writes will work. Without it `plan` warns, and the check happens in `freeze`."""
 
 FIRST_WITH_WRITE_BLOCK = (6, 0)
 """`setUserWriteBlockMode` came with MongoDB 6.0, and with featureCompatibilityVersion 6.0."""
@@ -46,7 +46,7 @@ TRY_SECONDS = 0.2
 PAUSE_SECONDS = 0.5
 """Pause between two attempts, for readers and writers."""
 QUIET_SECONDS = 1.0
-"""How long to postpone an attempt while something is in its way; on a busy server something always is."""
+"""How long to postpone an attempt while transactions are open; on a busy server some always are."""
 ALLOW_SECONDS = 60
 _COMMAND = "setUserWriteBlockMode"
 _TIMED_OUT = (50, 262)
@@ -67,7 +67,7 @@ class WriteBlock(FreezeStrategy):
     """Blocks writes by `setUserWriteBlockMode`."""
 
     name = Strategy.WRITE_BLOCK
-    reason = "The server can block writes with one command, and we may tell it to."
+    reason = "The server can block writes with one command, and the operator may send it."
 
     def suits(self, server: Server) -> bool:
         return server.guarded
@@ -115,7 +115,7 @@ class WriteBlock(FreezeStrategy):
     def lift_if_it_blocks_us(self, client: MongoClient[Document], refusal: OperationFailure) -> NotEngaged:
         allow_writes(client)
         return NotEngaged(
-            f"Writes were blocked, and ours with them: {refusal}.",
+            f"The write block refused the release's own writes too: {refusal}.",
             "The user in NMDC_ORIGIN_URI needs the action bypassWriteBlockingMode (docs/operator-role.md).",
         )
 
@@ -174,15 +174,15 @@ def _may_lag(server: Server) -> bool:
 
 
 def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
-    """Block the writes of others; return a moment since which nobody has written. No read waits long meanwhile.
+    """Block the writes of others; return a moment since which nobody has written. No read is delayed for long.
 
     After a failure, call `allow_writes`, so that nothing stays blocked.
 
     Args:
-        seconds: how long to go on trying while transactions are open or indexes are being built.
+        seconds: how long to keep trying while transactions are open or indexes are being built.
 
     Raises:
-        BlockFailed: naming what was in the way.
+        BlockFailed: naming the transactions or index builds that did not end.
         ClusterTimeUnavailable: writes are blocked, and the server does not report its cluster time.
     """
     deadline = time.monotonic() + seconds
@@ -190,7 +190,7 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
         if builds := _index_builds(client):
             if time.monotonic() > deadline:
                 raise BlockFailed(
-                    f"Indexes were still being built after {seconds:g} seconds, and blocking writes would abort that: "
+                    f"Indexes were still being built after {seconds:g} seconds, and blocking writes would abort them: "
                     f"{'; '.join(builds)}. Writes were not blocked. Wait, or end the builds (killOp)."
                 )
             time.sleep(PAUSE_SECONDS)
@@ -206,7 +206,7 @@ def block_writes(client: MongoClient[Document], seconds: float) -> ClusterTime:
                 if time.monotonic() > deadline:
                     raise BlockFailed(
                         f"Transactions did not end within {seconds:g} seconds, so writes were not blocked. Still open: "
-                        f"{'; '.join(_in_the_way(client)) or 'none any more'}. End them (killSessions, killOp) or wait."
+                        f"{'; '.join(_lock_holders(client)) or 'none now'}. End them (killSessions, killOp) or wait."
                     ) from error
                 time.sleep(PAUSE_SECONDS)
                 continue
@@ -220,7 +220,7 @@ def allow_writes(client: MongoClient[Document], seconds: float = ALLOW_SECONDS) 
     writes that the server has yet to execute, and the server executes them in order.
 
     Args:
-        seconds: how long to go on trying.
+        seconds: how long to keep trying.
 
     Raises:
         StillBlocked: the server refuses, or takes too long.
@@ -250,11 +250,11 @@ def _switch(client: MongoClient[Document], *, on: bool) -> None:
 
 def _wait_for_quiet(client: MongoClient[Document], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and _in_the_way(client):
+    while time.monotonic() < deadline and _lock_holders(client):
         time.sleep(POLL_SECONDS)
 
 
-def _in_the_way(client: MongoClient[Document]) -> list[str]:
+def _lock_holders(client: MongoClient[Document]) -> list[str]:
     try:
         return describe_lock_holders(client, TRY_SECONDS)
     except OperationFailure as error:
@@ -265,12 +265,12 @@ def _index_builds(client: MongoClient[Document]) -> list[str]:
     try:
         return describe_index_builds(client)
     except OperationFailure:
-        # Without the privilege to look, the block is not given up.
+        # Without the privilege to look, it blocks all the same.
         return []
 
 
 def _is_switching(client: MongoClient[Document]) -> bool:
-    """Whether a command to block or to allow writes of ours is still waiting on the server."""
+    """Whether a command of ours to block or to allow writes is still waiting on the server."""
     login = client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
     try:
         return is_working(client, map(Name.of_user, login), frozenset({_COMMAND}))

@@ -521,7 +521,7 @@ def test_what_somebody_changed_in_between_is_left_reported_and_kept(
     assert 'db.getSiblingDB("admin").updateUser("has_two", {"roles": [{"role": "' in told
     assert "The role nmdc_scheduler@admin was changed" in told and '"actions": ["find", "insert"' in told
     assert "The role to_be_dropped@admin was dropped" in told and "The user to_be_dropped@admin was dropped" in told
-    assert "The user new@admin was made while the origin was frozen" in told
+    assert "The user new@admin was created while the origin was frozen" in told
     assert len(result.left) == 5 and still_left(operator, RELEASE) == result.left[:4]
     assert root[STATE_DATABASE][LEFT].count_documents({}) == 4
     (has_two,) = root.admin.command("usersInfo", "has_two")["users"]
