@@ -15,12 +15,12 @@ from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 
 @dataclass(frozen=True)
 class OriginState:
-    """What was found, by several reads: a thaw or a swap may have begun between them.
+    """The state of the origin, by several reads: a thaw or a swap may have begun between them.
 
     Attributes:
         lease: of the release that holds the origin.
         is_frozen: whether the freeze of `lease` appears to be in force.
-        is_write_blocked: whether the server blocks writes, whoever had it do so; None where the server does not report it.
+        is_write_blocked: whether the server blocks writes, for us or for somebody else; None where it does not report it.
         leftovers: freezes that are in force although no release holds the origin.
         journal: of the release that holds the origin; if none does, of the one that was asked for, else of the last one that
             began its swap.
@@ -42,8 +42,8 @@ def read_origin_state(client: MongoClient[Document], database: str, release_id: 
     """Read the lease, the journal and the server's state.
 
     Args:
-        database: the one that releases are about.
-        release_id: the release whose swap is of interest where nobody holds the origin.
+        database: the one that is released.
+        release_id: the release whose journal to read where nobody holds the origin.
     """
     lease = current_lease(client)
     wanted = lease.release_id if lease else release_id

@@ -8,8 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.mongo.freezing.choose import Choice
-from nmdc_release_ops.mongo.preflight import Origin as OriginFindings
-from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_origin, inspect_server
+from nmdc_release_ops.mongo.preflight import OriginFindings, inspect_ledger, inspect_origin, inspect_server
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.server.topology import Server, describe_server
 from nmdc_release_ops.mongo.state import ledger

@@ -1,8 +1,8 @@
 """The events that a swap, or its rollback, writes into the ledger together with the journal.
 
-A swap begins only if the ledger accepts its first event. Once it has begun, a ledger that refuses an event stops neither the
-swap nor its rollback: the journal keeps what it owes the ledger, and why, and the event is written later. Until then the
-ledger is wrong and the journal is right, so ask here which version the database conforms to.
+A swap begins only if the ledger accepts its first event. Once it has begun, a ledger that rejects an event stops neither the
+swap nor its rollback: the journal records which event it owes the ledger, and why, and the event is written later. Until then
+the ledger is wrong and the journal is right; `conforming_version` takes both into account.
 """
 
 from collections.abc import Set
@@ -26,7 +26,7 @@ from nmdc_release_ops.mongo.state.journal import (
 from nmdc_release_ops.mongo.state.lease import require_lease
 from nmdc_release_ops.mongo.state.ledger import Event, LedgerUnusable
 
-_VIEW_NOT_LOOKED_AT = Owed(event=None, why="Nobody has checked yet whether the ledger's view says the version.")
+_VIEW_NOT_CHECKED = Owed(event=None, why="The ledger's view has not been checked yet.")
 
 
 class LedgerChanged(MongoError):
@@ -37,7 +37,7 @@ def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
     """Write the journal of a swap and its first event in the ledger, in one transaction that checks the lease.
 
     Returns:
-        The journal with its number, one more than the last: the number identifies the last swap, no clock does.
+        The journal with its number, one more than the last. The number, and not a clock, determines which swap is the last.
 
     Raises:
         LedgerUnusable: nothing was begun.
@@ -59,17 +59,17 @@ def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
     with origin.client.start_session() as session:
         begun = session.with_transaction(write)
     with suppress(LedgerUnusable):
-        ledger_view.ensure_view_says(origin, None)
+        ledger_view.ensure_view_shows(origin, None)
     return begun
 
 
 def conclude(origin: Database[Document], done: Journal, event: Event, run_id: str) -> Journal:
     """Write the last event into the ledger and the last state into the journal, in one transaction that checks the lease.
 
-    Where the ledger refuses the event, the journal is written alone.
+    Where the ledger rejects the event, only the journal is written.
 
     Returns:
-        The journal as it was written: with what it owes the ledger, and the intruders that were found meanwhile.
+        The journal as it was written: with what it owes the ledger, and with intruders that were recorded in the meantime.
 
     Raises:
         LeaseLost: another run has taken over.
@@ -86,7 +86,7 @@ def conclude(origin: Database[Document], done: Journal, event: Event, run_id: st
 
     with origin.client.start_session() as session:
         try:
-            written = session.with_transaction(lambda session: write(session, _VIEW_NOT_LOOKED_AT))
+            written = session.with_transaction(lambda session: write(session, _VIEW_NOT_CHECKED))
         except LedgerUnusable as refusal:
             owed = Owed(event=event, why=str(refusal), newest=_newest_id(origin))
             return session.with_transaction(lambda session: write(session, owed))
@@ -94,10 +94,10 @@ def conclude(origin: Database[Document], done: Journal, event: Event, run_id: st
 
 
 def settle(origin: Database[Document], journal: Journal) -> Journal:
-    """Write what a finished swap or rollback owes the ledger. Safe to call at any time, by anybody.
+    """Write what a finished swap or rollback owes the ledger. Safe to call at any time, by any process.
 
     Returns:
-        The journal, which says what it still owes.
+        The journal, with what it still owes.
     """
     if journal.is_under_way:
         return journal
@@ -110,7 +110,7 @@ def settle(origin: Database[Document], journal: Journal) -> Journal:
                 return current
             if not superseded:
                 _record(origin, current.owed.event, current, session)
-            paid = current.model_copy(update={"owed": _VIEW_NOT_LOOKED_AT})
+            paid = current.model_copy(update={"owed": _VIEW_NOT_CHECKED})
             write_journal(origin.client, paid, session)
             return paid
 
@@ -136,7 +136,7 @@ def conforming_version(origin: Database[Document]) -> str | None:
 
 
 def is_owed(origin: Database[Document], journal: Journal) -> bool:
-    """Whether the ledger lacks the last event of a release, and nobody has migrated the database since."""
+    """Whether the ledger lacks the last event of a release, and no other migration was recorded since."""
     return journal.owed is not None and journal.owed.event is not None and not is_superseded(origin, journal)
 
 
@@ -144,28 +144,28 @@ def require_conforming(origin: Database[Document], versions: Set[str | None]) ->
     """Check that the database is still at the version that a release was planned for.
 
     Args:
-        versions: that are acceptable; None stands for an unknown one.
+        versions: the acceptable ones; None stands for an unknown version.
 
     Raises:
-        LedgerChanged: it is at another one.
+        LedgerChanged: it is at another version.
         LedgerUnusable.
     """
-    found = conforming_version(origin)
-    if found not in versions:
+    version = conforming_version(origin)
+    if version not in versions:
         raise LedgerChanged(
-            f"The ledger says that the database conforms to schema {found or 'unknown'} now. This release was planned when it "
-            f"was {' or '.join(sorted(version for version in versions if version))}: another release, a rollback or the "
+            f"The ledger says that the database conforms to schema {version or 'unknown'} now. This release was planned when it "
+            f"was {' or '.join(sorted(known for known in versions if known))}: another release, a rollback or the "
             "Runtime's own migration came in between. Nothing was written. Launch a new release instead of this run."
         )
 
 
 def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
-    """Make the view agree with the ledger's newest event if that is this release's; note whether it does."""
+    """Make the view agree with the ledger's newest event if that is this release's; record whether it does."""
     owed = None
     try:
         last = ledger.last_event(origin)
         if last is not None and last.release_id == journal.release_id:
-            ledger_view.ensure_view_says(origin, journal.version)
+            ledger_view.ensure_view_shows(origin, journal.version)
     except LedgerUnusable as refusal:
         owed = Owed(event=None, why=str(refusal))
     settled = journal.model_copy(update={"owed": owed})
@@ -177,9 +177,9 @@ def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
 
 
 def is_superseded(origin: Database[Document], journal: Journal) -> bool:
-    """Whether somebody has recorded a migration after the one whose event is owed: then it would come too late.
+    """Whether a migration was recorded after the one whose event is owed: then that event would come too late.
 
-    By the moments of the events, never by what is missing: an administrator may have removed any of them.
+    Decided by the times of the events, never by what is missing: an administrator may have removed any of them.
     """
     if journal.owed is None or journal.owed.event is None:
         return False
@@ -190,7 +190,7 @@ def is_superseded(origin: Database[Document], journal: Journal) -> bool:
         moments = ledger.moments_of(origin, journal.release_id, journal.owed.newest)
     except LedgerUnusable:
         return False
-    # Events of ours are later than all before them. Where none is left, the end of what is owed has to do.
+    # Each of our events is later than all before it. Where none of them is left, the end of the swap or rollback is used.
     ended = journal.rolled_back_at if journal.state is State.ROLLED_BACK else journal.swapped_at
     since = max(moments, default=ended)
     return since is not None and last.moment > since

@@ -1,4 +1,4 @@
-"""The ledger's view, `_migration_latest_schema_version`: the version that the newest event leads to."""
+"""The ledger's view, `_migration_latest_schema_version`: the version of the database after the newest event."""
 
 from contextlib import suppress
 
@@ -38,7 +38,7 @@ VIEW_PIPELINE: list[Document] = [
 
 
 def ensure_view(database: Database[Document]) -> None:
-    """Create the view if there is none. An existing one is left as it is.
+    """Create the view if there is none. An existing one is left unchanged.
 
     Raises:
         LedgerUnusable.
@@ -53,27 +53,27 @@ def ensure_view(database: Database[Document]) -> None:
                 raise
 
 
-def ensure_view_says(database: Database[Document], version: str | None) -> None:
-    """Replace the view by ours if it does not say `version`, although the newest event does.
+def ensure_view_shows(database: Database[Document], version: str | None) -> None:
+    """Replace the view by ours if it does not show `version`, although the newest event does.
 
-    The view of the NMDC Runtime does not handle rollbacks: it says null after one. It also sorts an event with a date, or
+    The view of the NMDC Runtime does not handle rollbacks: it shows null after one. It also sorts an event with a date, or
     with an offset from UTC, as newer than it is.
 
     Raises:
         LedgerUnusable: something else has the view's name, or the server refuses.
     """
     ensure_view(database)
-    if _view_says(database, version):
+    if _view_shows(database, version):
         return
     with naming_refusals(database):
         database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
-    if not _view_says(database, version):
+    if not _view_shows(database, version):
         raise LedgerUnusable(
-            f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}, although it was replaced."
+            f"The view {LATEST_VERSION} of {database.name} does not show {version or 'null'}, although it was replaced."
         )
 
 
-def _view_says(database: Database[Document], version: str | None) -> bool:
+def _view_shows(database: Database[Document], version: str | None) -> bool:
     with suppress(OperationFailure):
         return bool(decodable(database, LATEST_VERSION).find_one() == {"schema_version": version})
     return False

@@ -424,7 +424,7 @@ def test_a_plain_collection_in_the_view_s_place_stops_neither_swap_nor_rollback(
     with view_replaced(origin):
         done = swap.perform_swap(origin, journal, RUN)
         assert done.state is State.SWAPPED and ledger.recorded_version(origin) == "2.0.0"
-        assert done.owed is not None and f"its view {LATEST_VERSION} does not say so" in str(done.owed)
+        assert done.owed is not None and f"its view {LATEST_VERSION} does not show it" in str(done.owed)
         undone = roll_back(origin)
         assert undone.state is State.ROLLED_BACK and ledger.recorded_version(origin) == "1.0.0"
         assert undone.owed is not None and undone.owed.event is None
