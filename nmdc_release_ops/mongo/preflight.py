@@ -149,27 +149,27 @@ def inspect_origin(
         managed: names of the collections of a release, whether they exist or not.
         transformer: name of the database that they are loaded into.
     """
-    found = list_collections(client[database])
+    existing = list_collections(client[database])
     wanted = sorted(set(managed))
-    chosen = [name for name in wanted if name in found]
-    sizes = {name: collection_size(client[database], name) for name in chosen if found[name].kind == "collection"}
+    chosen = [name for name in wanted if name in existing]
+    sizes = {name: collection_size(client[database], name) for name in chosen if existing[name].kind == "collection"}
     return OriginFindings(
         managed=tuple(wanted),
         collections=sizes,
-        left_alone=tuple(name for name in found if name not in chosen and not name.startswith(_OURS)),
+        left_alone=tuple(name for name in existing if name not in chosen and not name.startswith(_OURS)),
         problems=(
             *(
                 f"{name} is {what}, which a release cannot carry over. Make it an ordinary collection, and launch again."
                 for name in chosen
-                if (what := _unsupported(found[name].kind, found[name].options))
+                if (what := _unsupported(existing[name].kind, existing[name].options))
             ),
             *describe_too_long(database, wanted, transformer),
-            *describe_unrenamable(found, (name for name in found if name.startswith((STAGED, PREVIOUS)))),
+            *describe_unrenamable(existing, (name for name in existing if name.startswith((STAGED, PREVIOUS)))),
             *describe_displaced(find_displaced(client[database])),
         ),
         warnings=(
             *_room_warnings(server, sizes),
-            *_intruder_warnings(client, database, found),
+            *_intruder_warnings(client, database, existing),
             *_kept_warnings(client[database]),
         ),
     )
@@ -213,8 +213,8 @@ def _room_warnings(server: Server, sizes: Mapping[str, Size]) -> Iterable[str]:
         )
 
 
-def _intruder_warnings(client: MongoClient[Document], database: str, found: Iterable[str]) -> Iterable[str]:
-    for name in found:
+def _intruder_warnings(client: MongoClient[Document], database: str, names: Iterable[str]) -> Iterable[str]:
+    for name in names:
         if name.startswith(INTRUDER):
             documents = collection_size(client[database], name).documents
             yield (

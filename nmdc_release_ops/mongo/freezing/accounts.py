@@ -111,9 +111,9 @@ def read_accounts(client: MongoClient[Document], database: str) -> Accounts:
         roles = _defined_roles(client, {ADMIN, database, *client.list_database_names()} - {"local"})
         # A database that holds roles and no data is not listed; its roles are found where they are held.
         while unknown := _held(users, roles) - roles.keys():
-            found = read_roles(client, unknown)
-            roles |= found
-            if not found:
+            held_elsewhere = read_roles(client, unknown)
+            roles |= held_elsewhere
+            if not held_elsewhere:
                 break
         roles |= read_roles(client, {Name(name.database, "read") for name in roles if name.name == "readWrite"})
     except OperationFailure as error:
@@ -138,31 +138,31 @@ def read_users(client: MongoClient[Document]) -> dict[Name, User]:
 
 
 def read_user(client: MongoClient[Document], name: Name) -> User | None:
-    """One user, None where there is none of the name."""
+    """One user, None if it does not exist."""
     # Asking for one by name requires viewUser on its database; filtering all users does not.
-    found = client.admin.command("usersInfo", {"forAllDBs": True}, filter={"user": name.name, "db": name.database})[
+    users = client.admin.command("usersInfo", {"forAllDBs": True}, filter={"user": name.name, "db": name.database})[
         "users"
     ]
-    return _user(found[0]) if found else None
+    return _user(users[0]) if users else None
 
 
 def read_roles(client: MongoClient[Document], names: Iterable[Name]) -> dict[Name, Role]:
     """Those of the named roles that exist, built-in ones included."""
     wanted = sorted(names)
-    found: dict[Name, Role] = {}
+    roles: dict[Name, Role] = {}
     for start in range(0, len(wanted), _NAMES_AT_ONCE):
         asked = [name.as_role for name in wanted[start : start + _NAMES_AT_ONCE]]
-        found |= _roles(client.admin.command("rolesInfo", asked, showPrivileges=True))
-    return found
+        roles |= _roles(client.admin.command("rolesInfo", asked, showPrivileges=True))
+    return roles
 
 
 def read_role(client: MongoClient[Document], name: Name) -> Role | None:
-    """One role, None where there is none of the name."""
+    """One role, None if it does not exist."""
     return read_roles(client, [name]).get(name)
 
 
 def warn_of_users(users: Sequence[Name], ability: str) -> Iterator[str]:
-    """A warning that names the users and what they can do; none where there are no users."""
+    """A warning that names the users and what they can do; none if there are no users."""
     if users:
         names = ", ".join(str(user) for user in users[:_NAMES_SHOWN])
         more = f" and {len(users) - _NAMES_SHOWN} more" if len(users) > _NAMES_SHOWN else ""
@@ -170,12 +170,12 @@ def warn_of_users(users: Sequence[Name], ability: str) -> Iterator[str]:
 
 
 def _defined_roles(client: MongoClient[Document], databases: Iterable[str]) -> dict[Name, Role]:
-    found: dict[Name, Role] = {}
+    roles: dict[Name, Role] = {}
     for database in sorted(databases):
-        found |= _roles(
+        roles |= _roles(
             client[database].command("rolesInfo", 1, showPrivileges=True, showBuiltinRoles=database == ADMIN)
         )
-    return found
+    return roles
 
 
 def _held(users: Mapping[Name, User], roles: Mapping[Name, Role]) -> set[Name]:

@@ -62,12 +62,12 @@ def choose_strategy(
     for strategy in STRATEGIES:
         if not strategy.suits(server) or (strategy.is_configurable and wanted not in (None, strategy.name)):
             continue
-        found = strategy.find_obstacles(client, server, database)
-        if not found:
+        reasons = strategy.find_obstacles(client, server, database)
+        if not reasons:
             return _choice(client, server, database, strategy, _reason(strategy, wanted, obstacles))
-        obstacles[strategy.name] = found
+        obstacles[strategy.name] = reasons
     raise NotFreezable(
-        [f"The origin cannot be frozen by {name}: {'; '.join(found)}." for name, found in obstacles.items()]
+        [f"The origin cannot be frozen by {name}: {'; '.join(reasons)}." for name, reasons in obstacles.items()]
     )
 
 
@@ -82,5 +82,5 @@ def _reason(strategy: FreezeStrategy, wanted: Strategy | None, obstacles: dict[S
     if wanted is strategy.name:
         return "The configuration asks for it."
     if obstacles:
-        return " ".join(f"{name} is not possible: {'; '.join(found)}." for name, found in obstacles.items())
+        return " ".join(f"{name} is not possible: {'; '.join(reasons)}." for name, reasons in obstacles.items())
     return strategy.reason

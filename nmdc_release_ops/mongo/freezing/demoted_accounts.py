@@ -64,8 +64,8 @@ class Header(BaseModel):
 
 def read_header(client: MongoClient[Document]) -> Header | None:
     """The header of the present demotion, None where no accounts are demoted."""
-    found = _headers(client).find_one({"_id": _ID})
-    return Header.model_validate(found) if found else None
+    document = _headers(client).find_one({"_id": _ID})
+    return Header.model_validate(document) if document else None
 
 
 def save_accounts(

@@ -121,9 +121,9 @@ def put_back(client: MongoClient[Document], release_id: str, is_ours: Callable[[
 def still_left(client: MongoClient[Document], release_id: str) -> tuple[str, ...]:
     """A line for each account that was not put back because somebody had changed it, and that still differs."""
     return tuple(
-        _describe_left(demotion, found)
+        _describe_left(demotion, present)
         for demotion in kept_accounts(client, release_id)
-        if not _is_as_before(demotion, found := _definition(client, demotion))
+        if not _is_as_before(demotion, present := _definition(client, demotion))
     )
 
 
@@ -178,9 +178,9 @@ def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
     _drop_unused(client, header, stand_ins)
     as_before = 0
     for demotion in saved:
-        found = _definition(client, demotion)
-        if not _is_as_before(demotion, found):
-            keep_as_found(client, header, demotion, found)
+        present = _definition(client, demotion)
+        if not _is_as_before(demotion, present):
+            keep_as_found(client, header, demotion, present)
         elif demotion.kind is not Kind.STAND_IN:
             as_before += 1
     new = _describe_new(client, header, stand_ins)
@@ -231,11 +231,11 @@ def _describe_new(client: MongoClient[Document], header: Header, stand_ins: Iter
     )
 
 
-def _is_as_before(demotion: Demotion, found: Definition | None) -> bool:
-    return found is None if demotion.before is None else demotion.before.is_same_as(found)
+def _is_as_before(demotion: Demotion, present: Definition | None) -> bool:
+    return present is None if demotion.before is None else demotion.before.is_same_as(present)
 
 
-def _describe_left(demotion: Demotion, found: Definition | None) -> str:
+def _describe_left(demotion: Demotion, present: Definition | None) -> str:
     if demotion.before is None:
         return (
             f"The {demotion}, which stood in for another during the freeze, was granted to somebody or changed meanwhile, and "
@@ -243,7 +243,7 @@ def _describe_left(demotion: Demotion, found: Definition | None) -> str:
         )
     command = "updateUser" if demotion.kind is Kind.USER else "updateRole"
     before = json.dumps(demotion.before.model_dump(include={"roles"} if demotion.kind is Kind.USER else None))
-    if found is None:
+    if present is None:
         return f"The {demotion} was dropped while the origin was frozen. Before it had {before}."
     database, name = map(json.dumps, demotion.name)
     return (

@@ -1,7 +1,7 @@
-"""What a way of freezing the origin has to be able to do. Each is a file of its own; `choose` lists them.
+"""The interface of a freeze strategy. Each strategy is a file of its own; `choose` lists them.
 
-`freeze` and `thaw` hold what they have in common: the lease, its record, and what happens when something fails. A strategy
-only blocks writes, allows them again, and looks whether they are blocked.
+A strategy blocks writes, allows them again, and checks whether they are blocked. `freeze` and `thaw` do what all of them have
+in common: the lease, its record, and undoing what failed.
 """
 
 from abc import ABC, abstractmethod
@@ -110,7 +110,7 @@ class FreezeStrategy(ABC):
 
     @abstractmethod
     def suits(self, server: Server) -> bool:
-        """Whether it is meant for this kind of server. If not, it is not even considered."""
+        """Whether it is meant for this kind of server. If not, it is not considered."""
 
     @abstractmethod
     def find_obstacles(self, client: MongoClient[Document], server: Server, database: str) -> list[str]:
@@ -122,7 +122,7 @@ class FreezeStrategy(ABC):
 
     @abstractmethod
     def note_attempt(self, client: MongoClient[Document], lease: Lease) -> Callable[[], None]:
-        """Record that this process is about to block writes, where the server would not show afterwards who did.
+        """Record that this process is about to block writes, if the server would not show afterwards who did.
 
         Returns:
             A function that deletes the record. `freeze` calls it once the lease says that the origin is frozen, or the
@@ -159,7 +159,7 @@ class FreezeStrategy(ABC):
 
     @abstractmethod
     def holds(self, client: MongoClient[Document], lease: Lease) -> bool:
-        """Whether the freeze of `lease` is in force. Looks as closely as the swap needs it.
+        """Whether the freeze of `lease` is in force: a check that the swap can rely on.
 
         Raises:
             FreezeFailed: it is, and somebody has become able to write in spite of it.
@@ -167,7 +167,7 @@ class FreezeStrategy(ABC):
 
     @abstractmethod
     def seems_to_hold(self, client: MongoClient[Document], lease: Lease) -> bool:
-        """Whether the freeze of `lease` appears to be in force, by a cheap look that is good enough for a message."""
+        """Whether the freeze of `lease` appears to be in force: a quick check, for messages."""
 
     @abstractmethod
     def lift(self, client: MongoClient[Document], lease: Lease) -> PutBack:

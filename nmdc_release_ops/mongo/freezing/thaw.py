@@ -155,7 +155,7 @@ def _engage_again(client: MongoClient[Document], lease: Lease) -> str:
     """Block writes for the run that holds the origin; return the state of the origin, a clause."""
     try:
         if not strategy_of(lease.strategy).engage_again(client, DRAIN_SECONDS):
-            return "Users may be able to write until then"
+            return "Users may still be able to write"
     except NotEngaged as failure:
         return f"Writes could not be blocked again: {failure.cause.rstrip('.')}"
     held = current_lease(client)

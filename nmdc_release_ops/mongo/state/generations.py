@@ -32,7 +32,7 @@ def name_of_next_intruder(name: str, taken: Iterable[str]) -> str:
     Args:
         taken: names in use, including those of earlier intruders.
     """
-    numbers = {found.removeprefix(INTRUDER).partition(".")[0] for found in taken if found.startswith(INTRUDER)}
+    numbers = {used.removeprefix(INTRUDER).partition(".")[0] for used in taken if used.startswith(INTRUDER)}
     number = next(number for number in count(1) if str(number) not in numbers)
     return f"{INTRUDER}{number}.{name.removeprefix(STAGED).removeprefix(PREVIOUS)}"
 

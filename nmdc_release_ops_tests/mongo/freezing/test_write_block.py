@@ -1,4 +1,4 @@
-"""Blocking writes keeps nobody from reading, and can always be given up."""
+"""A write block delays no read, and can always be undone."""
 
 import multiprocessing
 import time
@@ -71,7 +71,7 @@ def scientist(server: PrivateMongod, root: MongoClient[Any]) -> Iterator[MongoCl
 
 
 def _read_until(uri: str, over: Event, answer: Connection) -> None:
-    """Read all the time; answer with the longest time that a read took. And tell, once, that it has begun."""
+    """Read all the time. Send a first message when reading has begun, and at the end the longest time that a read took."""
     with MongoClient[Any](uri) as client:
         longest = 0.0
         list(client[DATABASE].jobs.find())
@@ -234,7 +234,7 @@ def test_nobody_waits_to_read_while_users_are_demoted_or_put_back(
     assert longest[0] < READ_SECONDS
 
 
-def test_a_block_that_is_on_though_its_command_ran_out_of_time_is_taken_as_it_is(
+def test_a_block_that_took_effect_although_its_command_timed_out_counts(
     operator: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch = write_block._switch
@@ -250,7 +250,7 @@ def test_a_block_that_is_on_though_its_command_ran_out_of_time_is_taken_as_it_is
     assert is_write_blocked(operator) is False
 
 
-def test_a_server_that_refuses_to_allow_writes_keeps_the_lease_and_is_told(
+def test_the_lease_is_kept_where_the_server_refuses_to_allow_writes(
     operator: MongoClient[Any], root: MongoClient[Any]
 ) -> None:
     freeze_by_block(operator, "a", "run")
@@ -292,13 +292,13 @@ def test_a_freeze_that_the_server_cannot_do_gives_the_lease_back(operator: Mongo
 
 
 @pytest.mark.usefixtures("older_features")
-def test_a_lease_of_a_freeze_that_never_was_can_be_given_back(operator: MongoClient[Any]) -> None:
+def test_a_lease_without_a_freeze_can_be_given_back(operator: MongoClient[Any]) -> None:
     take_lease(operator, "a", "run", Strategy.WRITE_BLOCK)
     assert thaw(operator, "a", "run") is not None
     assert current_lease(operator) is None
 
 
-def test_plan_says_when_it_may_not_look_at_the_feature_version(
+def test_plan_warns_when_it_may_not_read_the_feature_version(
     operator: MongoClient[Any], root: MongoClient[Any]
 ) -> None:
     described = describe_server(operator, DATABASE)

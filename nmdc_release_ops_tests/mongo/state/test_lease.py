@@ -1,4 +1,4 @@
-"""One release at a time holds the origin, and whoever finds it held is told by whom."""
+"""One release at a time holds the origin, and another one is refused with the name of the holder."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def test_of_many_who_try_at_once_exactly_one_gets_the_lease(client: MongoClient[
     assert lease is not None and lease.release_id == won[0]
 
 
-def test_who_holds_the_origin_is_said_to_who_comes_second(client: MongoClient[Any]) -> None:
+def test_a_second_release_is_refused_with_the_name_of_the_holder(client: MongoClient[Any]) -> None:
     freeze_by_block(client, "first", "run-1")
     with pytest.raises(LeaseHeld, match="Release first \\(run run-1, process"):
         freeze_by_block(client, "second", "run-2")
@@ -241,7 +241,7 @@ def test_a_freeze_that_somebody_lifted_is_noticed(client: MongoClient[Any]) -> N
 
 
 def test_a_run_that_was_taken_over_is_not_thawed_in_place_of_the_one_that_was_seen(client: MongoClient[Any]) -> None:
-    freeze_by_block(client, "a", "the run that goes on")
+    freeze_by_block(client, "a", "the run that continues")
     assert thaw(client, "a", "the watchdog", held_by="the run that is over") is None
     assert is_write_blocked(client) is True
 
@@ -254,7 +254,7 @@ def test_what_is_read_comes_from_the_primary_whatever_the_address_says(guarded_m
         assert is_write_blocked(client) is False and current_lease(client) is None
 
 
-def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
+def test_a_freeze_that_fails_while_the_swap_is_half_done_keeps_the_lease(
     client: MongoClient[Any], guarded_mongod: PrivateMongod
 ) -> None:
     """Somebody lifted the block of a swap that stopped: no other release may come in between."""
@@ -395,7 +395,7 @@ def test_a_block_that_comes_after_its_thaw_is_lifted_although_its_process_is_los
         assert is_write_blocked(client) is False and current_lease(client) is None
 
 
-def test_a_freeze_that_ends_leaves_no_note_by_which_the_block_of_somebody_else_is_lifted(
+def test_a_freeze_that_ends_leaves_no_record_by_which_a_foreign_block_is_lifted(
     client: MongoClient[Any],
 ) -> None:
     freeze_by_block(client, "a", "run")
