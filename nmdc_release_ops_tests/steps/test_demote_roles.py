@@ -257,8 +257,8 @@ def test_the_plan_names_who_bypasses_the_block(workplace: Workplace, client: Mon
     assert warning.startswith("administrator@admin, by_a_role@admin, restores@admin: these users may bypass")
     by_demotion = planned(workplace, strategy="demote_roles", drain_timeout=7).output_for_node("plan")
     assert by_demotion.drain_timeout == 7
-    (warning,) = [line for line in by_demotion.warnings if "give out roles" in line]
-    assert warning.startswith("administrator@admin, restores@admin: these users may give out roles")
+    (warning,) = [line for line in by_demotion.warnings if "grant roles" in line]
+    assert warning.startswith("administrator@admin, restores@admin: these users may grant roles")
 
 
 @pytest.mark.usefixtures("no_block")
