@@ -87,7 +87,8 @@ def _describe_unheld(state: OriginState) -> str:
         )
     if state.journal is None or not state.journal.is_under_way:
         return frozen
-    seen = "Users see the swap half done, and can write to it."
+    is_blocked = bool(state.leftovers or state.is_write_blocked)
+    seen = f"Users see the swap half done{'' if is_blocked else ', and can write to it'}."
     return f"{frozen} {_describe_swap(state.journal)} {seen} {_finish(state.journal)} Do it at once."
 
 
