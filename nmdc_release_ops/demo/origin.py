@@ -19,7 +19,7 @@ from pymongo.database import Database
 from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
 from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 
 DATABASE = "nmdc"
 OPERATOR = "release_operator"
@@ -178,7 +178,7 @@ def _fill(database: Database[dict[str, Any]], scale: int, seed: int, tell: Calla
         migrator_module="nmdc_schema.migrators.migrator_from_11_22_0_to_11_23_0",
         release_id="demo",
     )
-    ledger.ensure_view(database)
+    ledger_view.ensure_view(database)
 
 
 def _batches(documents: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

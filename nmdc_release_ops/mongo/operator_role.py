@@ -1,4 +1,4 @@
-"""The roles that a release needs on the origin's server, as docs/operator-role.md describes them."""
+"""The roles that a release needs on the origin's server, as docs/operator-role.md documents them."""
 
 from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
 from nmdc_release_ops.mongo.freezing.write_block import BLOCKING, LOOKING_AHEAD
@@ -56,7 +56,7 @@ KEEPER_ROLE = "nmdc_release_role_keeper"
 
 
 def keeper_role() -> Document:
-    """The second, optional role of docs/operator-role.md, as `createRole` takes it: what freezing by demotion takes."""
+    """The second, optional role of docs/operator-role.md, as `createRole` takes it: what freezing by demotion needs."""
     return _role(DEMOTING)
 
 
@@ -78,4 +78,4 @@ def _merged(all_needed: tuple[Needed, ...]) -> list[Needed]:
     actions: dict[str | None, frozenset[str]] = {}
     for needed in all_needed:
         actions[needed.database] = actions.get(needed.database, frozenset()) | needed.actions
-    return [Needed(name, found, "") for name, found in actions.items()]
+    return [Needed(name, merged, "") for name, merged in actions.items()]

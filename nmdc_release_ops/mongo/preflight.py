@@ -1,4 +1,4 @@
-"""Looking at the origin before anything is done to it: what would stop a release is found here, all at once."""
+"""Inspecting the origin before anything is done to it: finds everything that would stop a release, all at once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demote_roles import read_header
-from nmdc_release_ops.mongo.freezing.freeze import is_blocked_by_others
+from nmdc_release_ops.mongo.freezing.thaw import find_leftovers
+from nmdc_release_ops.mongo.freezing.write_block import is_blocked_by_others
 from nmdc_release_ops.mongo.operator_role import release_privileges
 from nmdc_release_ops.mongo.server.collections import Size, collection_size, describe_unrenamable, list_collections
 from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
@@ -23,10 +23,10 @@ from nmdc_release_ops.mongo.swapping.moves import describe_displaced, find_displ
 from nmdc_release_ops.mongo.swapping.previous import find_kept
 
 OLDEST_RELEASE = (4, 4)
-"""What the release says to the server, servers before that do not all understand."""
-# What a release writes without its being part of the schema.
+"""Earlier servers do not support all commands that a release uses."""
+# Collections that a release writes and that are not part of the schema.
 _OURS = (*OURS, EVENTS, LATEST_VERSION)
-# An archive carries capped collections; staging one would take the privilege to convert any collection into one.
+# An archive can hold capped collections; staging one would need the privilege to convert any collection into one.
 _UNSUPPORTED_OPTIONS = ("capped",)
 
 
@@ -35,15 +35,15 @@ class TransformerRefused(MongoError):
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What was found.
+class OriginFindings:
+    """The collections of the origin, and what they mean for a release.
 
     Attributes:
-        managed: names of the collections that a release is about, whether they exist or not.
+        managed: names of the collections of a release, whether they exist or not.
         collections: those of them that exist, with their sizes.
         left_alone: every other collection and view; a release does not touch them.
-        problems: what makes a release impossible, each with what to do about it.
-        warnings: what an operator should know.
+        problems: what makes a release impossible, and what to do about it; a message each.
+        warnings: what an operator should know; a message each.
     """
 
     managed: tuple[str, ...]
@@ -61,9 +61,9 @@ def inspect_server(
     allow_without_authorization: bool,
     release_id: str | None = None,
 ) -> list[str]:
-    """What stands in the way of a release, or a rollback, on this server; empty where nothing does.
+    """What makes a release, or a rollback, impossible on this server, a message each.
 
-    Whether and how it can be frozen is for `choose_strategy` to say.
+    Whether and how it can be frozen is determined by `choose_strategy`.
 
     Args:
         release_id: a release that may hold the origin already, because it is to be rolled back.
@@ -85,10 +85,10 @@ def inspect_server(
     if not server.guarded:
         if not allow_without_authorization:
             problems.append(
-                "The origin does not require authentication. It cannot be frozen for others only: blocking writes "
-                "there keeps the release out as well. Turn authorization on, or, if nobody else writes to it, launch with "
-                "allow_without_authorization: true; then nobody is prevented from writing, and the release is refused if it "
-                "finds that somebody did."
+                "The origin does not require authentication. So it cannot be frozen for others only: a write block "
+                "would also refuse the release's own writes. Turn authorization on. If nobody else writes to it, you can launch "
+                "with allow_without_authorization: true; then nobody is prevented from writing, and the release is refused if "
+                "it finds that somebody did."
             )
     elif missing := missing_privileges(client, release_privileges(database)):
         problems.append(
@@ -96,16 +96,12 @@ def inspect_server(
             + "; ".join(missing)
             + ". Grant the role of docs/operator-role.md."
         )
-        # The rest of what is looked at here may need the very privileges that are missing.
+        # The other checks may need the privileges that are missing.
         return problems
     lease = current_lease(client)
     journal = newest_journal(client, database)
-    demoted = read_header(client)
-    if lease is None and demoted is not None:
-        problems.append(
-            f"Release {demoted.release_id} made users and roles read-only and holds no lease any more. Launch the job "
-            "`unfreeze` to put them back."
-        )
+    if lease is None:
+        problems += [str(leftover) for leftover in find_leftovers(client) if leftover.prevents_release]
     if lease is not None:
         if lease.release_id != release_id:
             problems.append(describe_holder(lease))
@@ -123,13 +119,13 @@ def inspect_server(
 
 
 def inspect_ledger(database: Database[Document]) -> list[str]:
-    """What is wrong with the kind of the ledger, or of its view; empty where nothing is, or where they do not exist yet.
+    """What is wrong with the kind of the ledger, or of its view, a message each. They need not exist yet.
 
     `ledger.try_events` checks whether the ledger accepts the events of a release.
     """
-    found = list_collections(database, (EVENTS, LATEST_VERSION))
+    collections = list_collections(database, (EVENTS, LATEST_VERSION))
     problems = []
-    events, view = found.get(EVENTS), found.get(LATEST_VERSION)
+    events, view = collections.get(EVENTS), collections.get(LATEST_VERSION)
     if events is not None and (what := _unsupported(events.kind, events.options)):
         problems.append(
             f"The ledger {EVENTS} is {what}, and no event can be written into it in one transaction with the swap. Make it an "
@@ -138,7 +134,7 @@ def inspect_ledger(database: Database[Document]) -> list[str]:
     if view is not None and (view.kind != "view" or view.options.get("viewOn") != EVENTS):
         what = f"a view of {view.options.get('viewOn')}" if view.kind == "view" else f"a {view.kind}"
         problems.append(
-            f"{LATEST_VERSION} is {what}, and has to be a view of {EVENTS} that says the schema's version. Rename or drop it, "
+            f"{LATEST_VERSION} is {what}, and has to be a view of {EVENTS} that shows the schema's version. Rename or drop it, "
             "and launch again: the release creates the view."
         )
     return problems
@@ -146,34 +142,34 @@ def inspect_ledger(database: Database[Document]) -> list[str]:
 
 def inspect_origin(
     client: MongoClient[Document], server: Server, database: str, managed: Iterable[str], *, transformer: str = ""
-) -> Origin:
-    """Look at the collections of the origin.
+) -> OriginFindings:
+    """Inspect the collections of the origin.
 
     Args:
-        managed: names of the collections that a release is about, whether they exist or not.
+        managed: names of the collections of a release, whether they exist or not.
         transformer: name of the database that they are loaded into.
     """
-    found = list_collections(client[database])
+    existing = list_collections(client[database])
     wanted = sorted(set(managed))
-    chosen = [name for name in wanted if name in found]
-    sizes = {name: collection_size(client[database], name) for name in chosen if found[name].kind == "collection"}
-    return Origin(
+    chosen = [name for name in wanted if name in existing]
+    sizes = {name: collection_size(client[database], name) for name in chosen if existing[name].kind == "collection"}
+    return OriginFindings(
         managed=tuple(wanted),
         collections=sizes,
-        left_alone=tuple(name for name in found if name not in chosen and not name.startswith(_OURS)),
+        left_alone=tuple(name for name in existing if name not in chosen and not name.startswith(_OURS)),
         problems=(
             *(
                 f"{name} is {what}, which a release cannot carry over. Make it an ordinary collection, and launch again."
                 for name in chosen
-                if (what := _unsupported(found[name].kind, found[name].options))
+                if (what := _unsupported(existing[name].kind, existing[name].options))
             ),
             *describe_too_long(database, wanted, transformer),
-            *describe_unrenamable(found, (name for name in found if name.startswith((STAGED, PREVIOUS)))),
+            *describe_unrenamable(existing, (name for name in existing if name.startswith((STAGED, PREVIOUS)))),
             *describe_displaced(find_displaced(client[database])),
         ),
         warnings=(
             *_room_warnings(server, sizes),
-            *_intruder_warnings(client, database, found),
+            *_intruder_warnings(client, database, existing),
             *_kept_warnings(client[database]),
         ),
     )
@@ -217,8 +213,8 @@ def _room_warnings(server: Server, sizes: Mapping[str, Size]) -> Iterable[str]:
         )
 
 
-def _intruder_warnings(client: MongoClient[Document], database: str, found: Iterable[str]) -> Iterable[str]:
-    for name in found:
+def _intruder_warnings(client: MongoClient[Document], database: str, names: Iterable[str]) -> Iterable[str]:
+    for name in names:
         if name.startswith(INTRUDER):
             documents = collection_size(client[database], name).documents
             yield (
@@ -233,7 +229,7 @@ def _kept_warnings(database: Database[Document]) -> Iterable[str]:
         if name not in displaced:
             documents = collection_size(database, name).documents
             yield (
-                f"{name} holds {documents:,} documents, and may be their only copy: what replaced it was dropped since, or no "
-                f"release made it. The release keeps it, as {INTRUDER}NUMBER.NAME if its name is needed. Look what is to become "
-                "of it, and rename or drop it."
+                f"{name} holds {documents:,} documents, and may be their only copy: the collection that replaced it was dropped "
+                f"since, or no release made it. The release keeps it, as {INTRUDER}NUMBER.NAME if its name is needed. Decide "
+                "whether to keep it, and rename or drop it."
             )

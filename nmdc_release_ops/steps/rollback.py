@@ -3,7 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo.freezing.freeze import require_frozen, thaw
+from nmdc_release_ops.mongo.freezing.freeze import require_frozen
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.preflight import inspect_server
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.server.writes import Writes

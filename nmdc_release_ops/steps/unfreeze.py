@@ -3,8 +3,10 @@
 import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests, require_lineage
-from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, is_blocked_by_others, thaw
-from nmdc_release_ops.mongo.state.lease import Strategy, freezes_of
+from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen
+from nmdc_release_ops.mongo.freezing.thaw import thaw
+from nmdc_release_ops.mongo.freezing.write_block import is_blocked_by_others
+from nmdc_release_ops.mongo.state.lease import freezes_of
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
@@ -49,7 +51,7 @@ def unfreeze(
             freezes=freezes_of(connected.client, plan.release_id),
         )
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
-    if plan.strategy is Strategy.DEMOTE_ROLES:
+    if window.put_back:
         context.log.info(f"{window.put_back} users and roles were put back to their state before the freeze.")
     for line in window.left:
         context.log.warning(line)

@@ -10,7 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING, demote, put_back
+from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
+from nmdc_release_ops.mongo.freezing.demotion import demote, put_back
 from nmdc_release_ops.mongo.operator_role import (
     KEEPER_ROLE,
     OPERATOR_ROLE,
@@ -117,12 +118,12 @@ def test_the_page_says_what_every_action_is_for() -> None:
 
 
 def test_the_page_checks_the_role_by_the_numbers_of_its_actions() -> None:
-    said = re.findall(r"^// (\S.*): (\d+) actions?$", PAGE.read_text(), flags=re.MULTILINE)
+    documented = re.findall(r"^// (\S.*): (\d+) actions?$", PAGE.read_text(), flags=re.MULTILINE)
     expected = [
         (privilege["resource"].get("db", "cluster"), str(len(privilege["actions"])))
         for privilege in operator_role(DATABASE)["privileges"]
     ]
-    assert sorted(said) == sorted(expected)
+    assert sorted(documented) == sorted(expected)
 
 
 def test_a_user_with_the_role_of_the_page_lacks_nothing(operator: MongoClient[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.server.topology import describe_server
 
 
 @pytest.mark.parametrize(
-    ("what", "options", "said"),
+    ("what", "options", "message"),
     [
         ("a capped collection", {"capped": True, "size": 4096}, "odd_set is a collection with the option capped"),
         ("a time series", {"timeseries": {"timeField": "t"}}, "odd_set is a timeseries"),
@@ -23,7 +23,7 @@ from nmdc_release_ops.mongo.server.topology import describe_server
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) and value.startswith("a ") else "",
 )
 def test_a_collection_is_carried_over_or_refused_by_name(
-    scratch_mongod: PrivateMongod, what: str, options: dict[str, Any], said: str | None
+    scratch_mongod: PrivateMongod, what: str, options: dict[str, Any], message: str | None
 ) -> None:
     with MongoClient[Any](scratch_mongod.uri) as client:
         name = f"preflight_{ObjectId()}"
@@ -31,8 +31,8 @@ def test_a_collection_is_carried_over_or_refused_by_name(
         client[name].plain_set.insert_one({})
         found = inspect_origin(client, describe_server(client, name), name, ["odd_set", "plain_set"])
         client.drop_database(name)
-    if said is None:
+    if message is None:
         assert found.problems == ()
     else:
         (problem,) = found.problems
-        assert problem.startswith(f"{said}, which a release cannot carry over.")
+        assert problem.startswith(f"{message}, which a release cannot carry over.")

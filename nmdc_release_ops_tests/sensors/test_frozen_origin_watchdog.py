@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state import heartbeat
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
@@ -27,6 +27,7 @@ from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 NO_CHANGES = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
@@ -66,7 +67,7 @@ def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
 ) -> None:
     database = client[DATABASE]
     with MongoClient[Any](workplace.origin.uri()) as operator:
-        freeze(operator, "a-release", "a-run")
+        freeze_by_block(operator, "a-release", "a-run")
         begun = prepare_swap(
             operator[DATABASE], NO_CHANGES, release_id="a-release", run_id="a-run", staged=[], **VERSIONS
         )
@@ -93,13 +94,13 @@ def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
 def test_the_origin_of_a_run_that_is_over_is_thawed(
     workplace: Workplace, client: MongoClient[Any], status: dg.DagsterRunStatus
 ) -> None:
-    freeze(client, "a-release", run_with_status(workplace, status))
+    freeze_by_block(client, "a-release", run_with_status(workplace, status))
     assert "had left the origin frozen" in tick(workplace)
     assert is_write_blocked(client) is False and current_lease(client) is None
 
 
 def test_the_origin_of_a_run_that_goes_on_stays_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
-    freeze(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.STARTED))
+    freeze_by_block(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.STARTED))
     assert "is still in progress" in tick(workplace)
     assert is_write_blocked(client) is True
 
@@ -107,8 +108,8 @@ def test_the_origin_of_a_run_that_goes_on_stays_frozen(workplace: Workplace, cli
 _FREEZE_AND_DIE = """
 import os, sys
 from pymongo import MongoClient
-from nmdc_release_ops.mongo.freezing.freeze import freeze
-freeze(MongoClient(os.environ["NMDC_ORIGIN_URI"]), "a-release", sys.argv[1])
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
+freeze_by_block(MongoClient(os.environ["NMDC_ORIGIN_URI"]), "a-release", sys.argv[1])
 os.kill(os.getpid(), 9)
 """
 
@@ -138,13 +139,13 @@ def test_a_process_on_another_machine_is_not_taken_for_gone() -> None:
 
 
 def test_a_run_of_another_dagster_is_named_and_left_alone(workplace: Workplace, client: MongoClient[Any]) -> None:
-    freeze(client, "a-release", "11111111-2222-3333-4444-555555555555")
+    freeze_by_block(client, "a-release", "11111111-2222-3333-4444-555555555555")
     assert "This Dagster does not know the run" in tick(workplace)
     assert is_write_blocked(client) is True
 
 
 def half_a_swap(workplace: Workplace, client: MongoClient[Any], run_id: str) -> None:
-    freeze(client, "a-release", run_id)
+    freeze_by_block(client, "a-release", run_id)
     prepare_swap(
         client[DATABASE],
         NO_CHANGES,
@@ -168,7 +169,7 @@ def test_a_machine_that_was_lost_is_thawed_when_its_heartbeat_was_not_heard_for_
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:
     run_id = run_with_status(workplace, dg.DagsterRunStatus.STARTED)
-    freeze(client, "a-release", run_id)
+    freeze_by_block(client, "a-release", run_id)
     leases = client[STATE_DATABASE].freeze_lease
     leases.update_one({}, {"$set": {"holder.machine": "a-machine-far-away"}})
     assert "is still in progress" in tick(workplace)
@@ -197,7 +198,7 @@ def test_unfreezing_by_hand_says_what_it_found(workplace: Workplace, client: Mon
         assert is_write_blocked(client) is True
     finally:
         client.admin.command({"setUserWriteBlockMode": 1, "global": False})
-    freeze(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
+    freeze_by_block(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
     success, said = unfreeze(workplace)
     assert success and "Its run is failure" in said and "writes are allowed again" in said
     assert is_write_blocked(client) is False and current_lease(client) is None
@@ -212,11 +213,11 @@ def test_unfreezing_by_hand_leaves_half_a_swap_frozen(workplace: Workplace, clie
 
 _FREEZE_AND_WAIT = """
 import os, sys, time
-from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops.resources.origin import OriginResource
 origin = OriginResource()
 with origin.connect() as connected:
-    origin.keep_beating(freeze(connected.client, "a-release", sys.argv[1]))
+    origin.keep_beating(freeze_by_block(connected.client, "a-release", sys.argv[1]))
 print("frozen", flush=True)
 sys.stdin.read()
 """
@@ -238,7 +239,7 @@ def test_a_release_that_works_is_not_unfrozen_by_hand_and_not_taken_over(
         success, said = unfreeze(workplace)
         assert not success and f"terminate run {run_id}" in said.replace("\n", " ")
         with pytest.raises(LeaseHeld, match="has held the origin since"):
-            freeze(client, "a-release", "another-run-of-the-same-release")
+            freeze_by_block(client, "a-release", "another-run-of-the-same-release")
         assert "is still in progress" in tick(workplace)
         lease = current_lease(client)
         assert lease is not None and lease.run_id == run_id
@@ -253,7 +254,7 @@ def test_the_holder_says_that_it_goes_on(
 ) -> None:
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
     origin = OriginResource()
-    origin.keep_beating(freeze(client, "a-release", "a-run-of-the-heartbeat"))
+    origin.keep_beating(freeze_by_block(client, "a-release", "a-run-of-the-heartbeat"))
     (thread,) = [found for found in threading.enumerate() if "a-run-of-the-heartbeat" in found.name]
     beats = set()
     deadline = time.monotonic() + 20

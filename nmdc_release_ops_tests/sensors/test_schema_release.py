@@ -11,13 +11,14 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.journal import Journal, State, journals, write_journal
 from nmdc_release_ops.resources.environment import ConfigurationInvalid
 from nmdc_release_ops.schema.packages.package import PackageIndexUnusable
 from nmdc_release_ops.sensors import schema_release as schema_watch
 from nmdc_release_ops.services.errors import GitHubAccessRefused, GitHubNotFound
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.schema.packages.index_server import loopback_index
 from nmdc_release_ops_tests.services.github_server import (
     SCHEMA,
@@ -158,7 +159,7 @@ def test_nothing_is_requested_while_somebody_else_holds_the_origin(
     watch: Watch, project: LoopbackRepository, client: MongoClient[Any]
 ) -> None:
     project.publish("v11.25")
-    freeze(client, "a-release", "a-run-of-another-dagster")
+    freeze_by_block(client, "a-release", "a-run-of-another-dagster")
     try:
         assert "Waiting: Release a-release" in watch.skipped()
     finally:

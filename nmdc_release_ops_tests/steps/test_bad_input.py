@@ -13,9 +13,10 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 
@@ -234,7 +235,7 @@ def test_a_standalone_server_is_refused(workplace: Workplace, monkeypatch: pytes
 
 def test_another_release_in_progress_is_named(workplace: Workplace, administrator: MongoClient[Any]) -> None:
     with MongoClient[Any](workplace.origin.uri()) as operator:
-        freeze(operator, "the-other-release", "the-other-run")
+        freeze_by_block(operator, "the-other-release", "the-other-run")
         try:
             said = refusal_of(workplace.release(target_version="11.25"))
         finally:

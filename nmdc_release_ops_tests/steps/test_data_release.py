@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import comparable_indexes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
@@ -19,6 +19,7 @@ from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
 from nmdc_release_ops.records.data_release import MigratedDatabase
 from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 SCALE = 1_500
@@ -318,7 +319,7 @@ def test_while_frozen_no_write_of_the_runtime_is_accepted_and_reads_go_on(releas
         MongoClient[Any](released.workplace.origin.uri()) as operator,
         MongoClient[Any](released.workplace.origin.uri("nmdc_runtime")) as runtime,
     ):
-        freeze(operator, "a-release", "a-run")
+        freeze_by_block(operator, "a-release", "a-run")
         try:
             with pytest.raises(OperationFailure) as refusal:
                 write(runtime[DATABASE])

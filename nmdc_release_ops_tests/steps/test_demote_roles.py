@@ -14,8 +14,11 @@ from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
-from nmdc_release_ops.mongo.freezing.demote_roles import ACCOUNTS, LEFT, is_in_force, read_header
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.freezing.demoted_accounts import ACCOUNTS, LEFT, read_header
+from nmdc_release_ops.mongo.freezing.demotion import is_in_force
+from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
@@ -237,7 +240,7 @@ def planned(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:
 def test_the_plan_takes_the_write_block_where_it_can_and_says_whom_it_could_not_look_up(workplace: Workplace) -> None:
     plan = planned(workplace).output_for_node("plan")
     assert plan.strategy is Strategy.WRITE_BLOCK and plan.drain_timeout == 60
-    assert plan.strategy_reason == "The server can block writes with one command, and we may tell it to."
+    assert plan.strategy_reason == "The server can block writes with one command, and the operator may send it."
     (warning,) = [line for line in plan.warnings if "bypass" in line]
     assert "could not be looked up" in warning and "viewUser on the cluster, and viewRole" in warning
 
@@ -254,8 +257,8 @@ def test_the_plan_names_who_bypasses_the_block(workplace: Workplace, client: Mon
     assert warning.startswith("administrator@admin, by_a_role@admin, restores@admin: these users may bypass")
     by_demotion = planned(workplace, strategy="demote_roles", drain_timeout=7).output_for_node("plan")
     assert by_demotion.drain_timeout == 7
-    (warning,) = [line for line in by_demotion.warnings if "give out roles" in line]
-    assert warning.startswith("administrator@admin, restores@admin: these users may give out roles")
+    (warning,) = [line for line in by_demotion.warnings if "grant roles" in line]
+    assert warning.startswith("administrator@admin, restores@admin: these users may grant roles")
 
 
 @pytest.mark.usefixtures("no_block")

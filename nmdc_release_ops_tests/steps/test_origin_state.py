@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import State, note_made, read_journal, write_journal
@@ -20,6 +20,7 @@ from nmdc_release_ops.mongo.transfer.stage import STAGED, Staged
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 
 DATABASE = "origin_state_test"
 RELEASE, RUN = "a-release", "11111111-2222-3333-4444-555555555555"
@@ -42,7 +43,7 @@ def said(release_id: str | None = RELEASE) -> str:
 
 def begin_swap(client: MongoClient[Any]) -> None:
     """Freeze, and write the journal of a swap of two moves."""
-    freeze(client, RELEASE, RUN)
+    freeze_by_block(client, RELEASE, RUN)
     database = client[DATABASE]
     for name in ("study_set", STAGED + "study_set"):
         database[name].insert_one({})
@@ -75,7 +76,7 @@ def test_an_origin_that_nobody_holds(client: MongoClient[Any]) -> None:
 
 
 def test_an_origin_that_this_run_froze(client: MongoClient[Any]) -> None:
-    lease = freeze(client, RELEASE, RUN)
+    lease = freeze_by_block(client, RELEASE, RUN)
     assert said() == (
         f"The origin has been frozen by this run since {lease.frozen_at:%Y-%m-%d %H:%M:%S} UTC. No swap was begun. The "
         "origin's data are unchanged. This run thaws it now; its next log lines say so."
@@ -89,13 +90,13 @@ def test_an_origin_that_is_just_being_frozen(client: MongoClient[Any]) -> None:
 
 
 def test_an_origin_that_another_run_holds(client: MongoClient[Any]) -> None:
-    freeze(client, "another", "another-run")
+    freeze_by_block(client, "another", "another-run")
     assert "The origin has been frozen by release another (run another-run, process" in said()
     assert "thaws it now" not in said()
 
 
 def test_a_freeze_that_somebody_lifted(client: MongoClient[Any]) -> None:
-    freeze(client, RELEASE, RUN)
+    freeze_by_block(client, RELEASE, RUN)
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
     assert "somebody lifted the freeze: users can write to it" in said()
 
@@ -147,7 +148,7 @@ def test_an_origin_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monk
     with private_mongod(tmp_path) as server:
         monkeypatch.setenv("NMDC_ORIGIN_URI", server.uri)
         with origin.connect() as connected:
-            lease = freeze(connected.client, RELEASE, RUN, when_taken=origin.keep_beating)
+            lease = freeze_by_block(connected.client, RELEASE, RUN, when_taken=origin.keep_beating)
         server.stop()
         assert said().startswith(
             "The origin does not answer, so its state cannot be determined. This run took its lease at "
@@ -167,7 +168,7 @@ def failure_of(describe_state: Callable[[], str]) -> dg.Failure:
 
 
 def test_the_state_stands_in_the_failure_and_in_its_metadata(client: MongoClient[Any]) -> None:
-    freeze(client, RELEASE, RUN)
+    freeze_by_block(client, RELEASE, RUN)
     failure = failure_of(origin_lookup(OriginResource(), RUN, RELEASE))
     assert str(failure.description).startswith("What went wrong.\n\nThe origin has been frozen by this run since")
     assert failure.metadata["origin"].value == said()

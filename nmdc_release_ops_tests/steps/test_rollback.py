@@ -58,8 +58,8 @@ def freeze_and_die(workplace: Workplace, release_id: str) -> None:
     program = """
 import os, sys
 from pymongo import MongoClient
-from nmdc_release_ops.mongo.freezing.freeze import freeze
-freeze(MongoClient(os.environ["NMDC_ORIGIN_URI"]), sys.argv[1], "a-run-that-is-no-more")
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
+freeze_by_block(MongoClient(os.environ["NMDC_ORIGIN_URI"]), sys.argv[1], "a-run-that-is-no-more")
 os.kill(os.getpid(), 9)
 """
     environment = {**os.environ, **workplace.environment()}

@@ -1,9 +1,9 @@
-"""The users and roles of a server: who may do what, as far as it is told by the server itself.
+"""The users and roles of a server: who may do what, as the server reports it.
 
 Passwords and credentials are never read: `usersInfo` leaves them out unless asked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,14 +15,15 @@ from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
 
 ADMIN = "admin"
 _NAMES_AT_ONCE = 100
+_NAMES_SHOWN = 20
 
 
 class AccountsHidden(MongoError):
-    """We may not see who may do what on the server."""
+    """Our user may not list the users and roles of the server."""
 
 
 class Name(NamedTuple):
-    """Of a user or a role: both are defined in a database."""
+    """The name of a user or a role, and the database in which it is defined."""
 
     database: str
     name: str
@@ -71,12 +72,12 @@ class User:
 
 @dataclass(frozen=True)
 class Accounts:
-    """Everybody on the server.
+    """All users and roles of a server.
 
     Attributes:
-        roles: every role that somebody made or holds, and every built-in role of `admin`. A role that is held and not in
-            here does not exist.
-        own_users: who we are logged in as.
+        roles: every custom role, every role that a user or role holds, and every built-in role of `admin`. A role that is
+            held and not in here does not exist.
+        own_users: the users that we are logged in as.
         own_roles: our roles, and all that they inherit.
     """
 
@@ -86,7 +87,7 @@ class Accounts:
     own_roles: frozenset[Name]
 
     def privileges_of(self, user: User) -> list[Document]:
-        """Everything that a user is allowed by its roles."""
+        """All privileges that a user has by its roles."""
         return [privilege for name in user.roles if name in self.roles for privilege in self.roles[name].effective]
 
     def held_roles(self) -> set[Name]:
@@ -99,10 +100,10 @@ class Accounts:
 
 
 def read_accounts(client: MongoClient[Document], database: str) -> Accounts:
-    """Ask the server for all its users and roles. `database` is one where roles are looked for, seen or not.
+    """Ask the server for all its users and roles. Roles of `database` are included even if the server does not list it.
 
     Raises:
-        AccountsHidden: naming the privileges that it takes.
+        AccountsHidden: naming the privileges that are needed.
     """
     try:
         login = client.admin.command("connectionStatus")["authInfo"]
@@ -110,15 +111,15 @@ def read_accounts(client: MongoClient[Document], database: str) -> Accounts:
         roles = _defined_roles(client, {ADMIN, database, *client.list_database_names()} - {"local"})
         # A database that holds roles and no data is not listed; its roles are found where they are held.
         while unknown := _held(users, roles) - roles.keys():
-            found = read_roles(client, unknown)
-            roles |= found
-            if not found:
+            held_elsewhere = read_roles(client, unknown)
+            roles |= held_elsewhere
+            if not held_elsewhere:
                 break
         roles |= read_roles(client, {Name(name.database, "read") for name in roles if name.name == "readWrite"})
     except OperationFailure as error:
         if is_unauthorized(error):
             raise AccountsHidden(
-                "The user in NMDC_ORIGIN_URI may not list users and roles. It takes viewUser on the cluster, and viewRole on "
+                "The user in NMDC_ORIGIN_URI may not list users and roles. It needs viewUser on the cluster, and viewRole on "
                 "all databases and on config and local (docs/operator-role.md)."
             ) from error
         raise
@@ -137,36 +138,44 @@ def read_users(client: MongoClient[Document]) -> dict[Name, User]:
 
 
 def read_user(client: MongoClient[Document], name: Name) -> User | None:
-    """One user, None where there is none of the name."""
-    # Asking for one by name takes viewUser on its database, filtering everybody does not.
-    found = client.admin.command("usersInfo", {"forAllDBs": True}, filter={"user": name.name, "db": name.database})[
+    """One user, None if it does not exist."""
+    # Asking for one by name requires viewUser on its database; filtering all users does not.
+    users = client.admin.command("usersInfo", {"forAllDBs": True}, filter={"user": name.name, "db": name.database})[
         "users"
     ]
-    return _user(found[0]) if found else None
+    return _user(users[0]) if users else None
 
 
 def read_roles(client: MongoClient[Document], names: Iterable[Name]) -> dict[Name, Role]:
-    """Those of the named roles that exist, built-in ones too."""
+    """Those of the named roles that exist, built-in ones included."""
     wanted = sorted(names)
-    found: dict[Name, Role] = {}
+    roles: dict[Name, Role] = {}
     for start in range(0, len(wanted), _NAMES_AT_ONCE):
         asked = [name.as_role for name in wanted[start : start + _NAMES_AT_ONCE]]
-        found |= _roles(client.admin.command("rolesInfo", asked, showPrivileges=True))
-    return found
+        roles |= _roles(client.admin.command("rolesInfo", asked, showPrivileges=True))
+    return roles
 
 
 def read_role(client: MongoClient[Document], name: Name) -> Role | None:
-    """One role, None where there is none of the name."""
+    """One role, None if it does not exist."""
     return read_roles(client, [name]).get(name)
 
 
+def warn_of_users(users: Sequence[Name], ability: str) -> Iterator[str]:
+    """A warning that names the users and what they can do; none if there are no users."""
+    if users:
+        names = ", ".join(str(user) for user in users[:_NAMES_SHOWN])
+        more = f" and {len(users) - _NAMES_SHOWN} more" if len(users) > _NAMES_SHOWN else ""
+        yield f"{names}{more}: {'this user' if len(users) == 1 else 'these users'} {ability}. Make sure that they do not."
+
+
 def _defined_roles(client: MongoClient[Document], databases: Iterable[str]) -> dict[Name, Role]:
-    found: dict[Name, Role] = {}
+    roles: dict[Name, Role] = {}
     for database in sorted(databases):
-        found |= _roles(
+        roles |= _roles(
             client[database].command("rolesInfo", 1, showPrivileges=True, showBuiltinRoles=database == ADMIN)
         )
-    return found
+    return roles
 
 
 def _held(users: Mapping[Name, User], roles: Mapping[Name, Role]) -> set[Name]:

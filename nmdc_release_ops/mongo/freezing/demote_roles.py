@@ -1,32 +1,27 @@
-"""Freezing by demotion: every other user and role that can write is made read-only, and put back afterwards.
+"""Freezing by demotion: other users and roles are made read-only, and put back afterwards (`demotion`)."""
 
-What everybody was is saved in the origin's state database, one document per account, before anything is changed. An
-account is only ever put back when it is still what the freeze had made of it: what somebody changed in between is left as it
-is, reported, and what it had been is kept.
-"""
+from collections.abc import Callable
 
-import json
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Any
-from uuid import uuid4
-
-from pydantic import BaseModel, ConfigDict
 from pymongo import MongoClient
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import OperationFailure
 
-from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.accounts import Accounts, Name, read_accounts, read_role, read_user
-from nmdc_release_ops.mongo.freezing.readonly import Definition, Demotion, Kind, demotions
-from nmdc_release_ops.mongo.freezing.sessions import is_working, wait_for_writers
-from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time, now, server_time
+from nmdc_release_ops.mongo.freezing.accounts import AccountsHidden, read_accounts, warn_of_users
+from nmdc_release_ops.mongo.freezing.demoted_accounts import DemotionFailed, read_header
+from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back, who_can_write
+from nmdc_release_ops.mongo.freezing.readonly import Kind, RoleMissing, demotions, who_could_undo_it
+from nmdc_release_ops.mongo.freezing.strategy import (
+    FreezeFailed,
+    FreezeStrategy,
+    Leftover,
+    NotEngaged,
+    Preview,
+    PutBack,
+)
+from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.privileges import NOT_AMONG_ALL, Needed
-from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.server.privileges import NOT_AMONG_ALL, Needed, missing_privileges
+from nmdc_release_ops.mongo.server.topology import Server
+from nmdc_release_ops.mongo.state.lease import Lease, Strategy, beat, current_lease
 
 _LOOKING = (
     Needed(None, frozenset({"viewUser"}), "to list users"),
@@ -38,370 +33,102 @@ DEMOTING = (
     *(Needed(name, frozenset({"grantRole"}), "to put users and roles back") for name in ("", *NOT_AMONG_ALL)),
     Needed("admin", frozenset({"createRole", "dropRole"}), "to make roles that stand in for built-in ones"),
 )
-"""What freezing by demotion takes. Whoever may do this may do anything."""
-
-DEMOTION = "demotion"
-ACCOUNTS = "demoted_accounts"
-LEFT = "accounts_left_as_found"
-_ID = "origin"
-_MAJORITY: Document = {"w": "majority", "wtimeout": 60_000}
-_ACCOUNT_COMMANDS = frozenset({"createRole", "updateRole", "dropRole", "updateUser"})
-_COMMAND_SECONDS = 60
-_NOT_FOUND = (11, 31)
+"""Privileges that freezing by demotion needs. A user that has them can do anything on the server."""
 
 
-class DemotionFailed(MongoError):
-    """Not everybody could be prevented from writing."""
+class DemoteRoles(FreezeStrategy):
+    """Makes every other user and role that can write read-only. Works on any version of MongoDB."""
 
+    name = Strategy.DEMOTE_ROLES
+    reason = "The operator may make users and roles read-only, and put them back."
 
-class PutBackFailed(MongoError):
-    """Accounts could not be put back; what they were is still saved."""
+    def suits(self, server: Server) -> bool:
+        return server.guarded
 
-
-class Phase(StrEnum):
-    """How far a demotion is."""
-
-    SAVING = "saving"
-    """Nothing has been changed."""
-    DEMOTING = "demoting"
-    IN_FORCE = "in force"
-    PUTTING_BACK = "putting back"
-
-
-class Header(BaseModel):
-    """The one document that says that accounts are demoted, and by which release.
-
-    Attributes:
-        attempt: tells one attempt of a release from the next.
-        database: the one that nobody is to write to.
-        known: names of all users and roles at the time, stand-ins aside.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    release_id: str
-    attempt: str
-    database: str
-    phase: Phase
-    saved_at: datetime
-    known: list[str]
-
-
-@dataclass(frozen=True)
-class PutBack:
-    """What became of a demotion.
-
-    Attributes:
-        accounts: how many users and roles are as before again.
-        left: one line for each account that somebody changed in between, with what to do about it.
-    """
-
-    accounts: int
-    left: tuple[str, ...]
-
-
-def demote(client: MongoClient[Document], release_id: str, database: str, drain_timeout: float) -> ClusterTime:
-    """Make everybody but ourselves read-only on `database`; return a moment since which nobody has written to it.
-
-    Whatever an earlier attempt of the release left is put back first, so that what is saved is always what was there
-    before any of them.
-
-    Args:
-        drain_timeout: seconds to wait for transactions and operations of others that had begun before.
-
-    Raises:
-        DemotionFailed: everything was put back.
-        PutBackFailed: and not even that could be done.
-        AccountsHidden, RoleMissing: nothing was changed.
-    """
-    put_back(client, release_id)
-    accounts = read_accounts(client, database)
-    found = demotions(accounts, database, release_id)
-    header = _save(client, release_id, database, accounts, found)
-    try:
-        for demotion in found:
-            _require_attempt(client, header)
-            _demote(client, demotion)
-        _require_nobody_writes(client)
-        _drain(client, accounts, drain_timeout)
-        _enter(client, header, Phase.IN_FORCE)
-        return cluster_time(client)
-    except (PyMongoError, MongoError) as error:
-        raise DemotionFailed(f"{str(error).rstrip('.')}. {_undo(client, header)}") from error
-
-
-def is_in_force(client: MongoClient[Document], release_id: str) -> bool:
-    """Whether the release has demoted everybody, and not begun to put them back."""
-    header = read_header(client)
-    return header is not None and header.release_id == release_id and header.phase is Phase.IN_FORCE
-
-
-def who_can_write(client: MongoClient[Document]) -> list[str]:
-    """Accounts that can write in spite of the demotion, because somebody made or changed them since."""
-    header = read_header(client)
-    if header is None:
+    def find_obstacles(self, client: MongoClient[Document], server: Server, database: str) -> list[str]:
+        if missing := missing_privileges(client, DEMOTING):
+            lacking = ", ".join(missing)
+            return [f"the user in NMDC_ORIGIN_URI lacks {lacking}; grant the second role of docs/operator-role.md"]
+        try:
+            demotions(read_accounts(client, database), database, "plan")
+        except (AccountsHidden, RoleMissing) as error:
+            return [str(error).rstrip(".")]
         return []
-    left = demotions(read_accounts(client, header.database), header.database, header.release_id)
-    return [str(demotion) for demotion in left if demotion.kind is not Kind.STAND_IN]
 
-
-def put_back(client: MongoClient[Document], release_id: str, is_ours: Callable[[], bool] = lambda: True) -> PutBack:
-    """Make users and roles what they were before the release demoted them, and compare afterwards.
-
-    Can be called at any time, any number of times, after a crash at any point.
-
-    Args:
-        is_ours: whether the caller holds the origin still. Asked after the demotion was looked up, so that one that another
-            run begins later is left alone.
-
-    Raises:
-        PutBackFailed: something could not be done; calling it again goes on.
-        DemotionFailed: another process put this demotion back, or began another one.
-    """
-    try:
-        header = read_header(client)
-        if not is_ours():
-            return PutBack(0, ())
-        if header is None or header.release_id != release_id:
-            return PutBack(0, still_left(client, release_id))
-        return _put_back(client, header)
-    except PyMongoError as error:
-        raise PutBackFailed(
-            f"Users and roles could not be put back completely: {error}. What they were is saved in "
-            f"{STATE_DATABASE}.{ACCOUNTS}. Correct the cause, and launch the job `unfreeze`."
-        ) from error
-
-
-def still_left(client: MongoClient[Document], release_id: str) -> tuple[str, ...]:
-    """Accounts that a release found changed when it put the others back, and that are not what they were even now."""
-    kept = [Demotion.model_validate(document) for document in _left(client).find({"release_id": release_id})]
-    return tuple(
-        _told(demotion, found)
-        for demotion in kept
-        if not _is_as_before(demotion, found := _definition(client, demotion))
-    )
-
-
-def read_header(client: MongoClient[Document]) -> Header | None:
-    """Which release has demoted accounts, None where none has."""
-    found = _headers(client).find_one({"_id": _ID})
-    return Header.model_validate(found) if found else None
-
-
-def _save(
-    client: MongoClient[Document], release_id: str, database: str, accounts: Accounts, found: Sequence[Demotion]
-) -> Header:
-    header = Header(
-        release_id=release_id,
-        attempt=uuid4().hex,
-        database=database,
-        phase=Phase.SAVING,
-        saved_at=now(),
-        known=sorted({str(name) for name in (*accounts.users, *accounts.roles)}),
-    )
-    try:
-        _headers(client).insert_one({"_id": _ID, **header.model_dump()})
-    except DuplicateKeyError:
-        raise DemotionFailed(
-            "Users and roles are demoted by another release already. Launch the job `unfreeze` to put them back."
-        ) from None
-    # Without a header they belong to an attempt that ended before it changed anything, or after it put all back.
-    _saved(client).delete_many({})
-    for demotion in found:
-        _saved(client).insert_one({"release_id": release_id, "attempt": header.attempt, **demotion.model_dump()})
-    _enter(client, header, Phase.DEMOTING)
-    return header
-
-
-def _enter(client: MongoClient[Document], header: Header, phase: Phase) -> None:
-    changed = _headers(client).update_one({"_id": _ID, "attempt": header.attempt}, {"$set": {"phase": phase}})
-    if not changed.matched_count:
-        raise DemotionFailed("Another process of the release took the freeze over.")
-
-
-def _require_attempt(client: MongoClient[Document], header: Header, phase: Phase = Phase.DEMOTING) -> None:
-    current = read_header(client)
-    if current is None or (current.attempt, current.phase) != (header.attempt, phase):
-        raise DemotionFailed("Another process of the release took the freeze over.")
-
-
-def _demote(client: MongoClient[Document], demotion: Demotion) -> None:
-    now_is = _definition(client, demotion)
-    if demotion.during.is_same_as(now_is):
-        return
-    if not (demotion.before.is_same_as(now_is) if demotion.before else now_is is None):
-        raise DemotionFailed(f"Somebody changed the {demotion} at the same time. Launch again.")
-    _define(client, demotion, demotion.during)
-
-
-def _require_nobody_writes(client: MongoClient[Document]) -> None:
-    if able := who_can_write(client):
-        raise DemotionFailed(f"Somebody made or changed accounts at the same time: {', '.join(able)}. Launch again.")
-
-
-def _drain(client: MongoClient[Document], accounts: Accounts, seconds: float) -> None:
-    # The server forgets what it knew of a user before the command that changes the user returns, and looks privileges up
-    # anew for each operation: whoever begins one from here on is read-only.
-    since = server_time(client)
-    at_work = wait_for_writers(client, since, seconds, ours=accounts.own_users, users=accounts.users)
-    if at_work:
-        raise DemotionFailed(
-            f"Transactions or writes that were begun before did not end within {seconds:g} seconds: {'; '.join(at_work)}. "
-            "End them (killSessions, killOp) or wait, and launch again."
+    def preview(self, client: MongoClient[Document], server: Server, database: str) -> Preview:
+        try:
+            accounts = read_accounts(client, database)
+        except AccountsHidden as hidden:
+            return Preview(warnings=(f"Which users and roles will be made read-only could not be looked up. {hidden}",))
+        changed = len([one for one in demotions(accounts, database, "plan") if one.kind is not Kind.STAND_IN])
+        return Preview(
+            effect=f"{changed} users and roles will be made read-only by the freeze, and put back by the thaw.",
+            warnings=tuple(
+                warn_of_users(
+                    who_could_undo_it(accounts, database),
+                    "may grant roles or change passwords, and so could make themselves able to write while the origin is "
+                    "frozen",
+                )
+            ),
         )
 
+    def note_attempt(self, client: MongoClient[Document], lease: Lease) -> Callable[[], None]:
+        # The header of the demotion shows which release demotes.
+        return lambda: None
 
-def _undo(client: MongoClient[Document], header: Header) -> str:
-    current = read_header(client)
-    if current and current.attempt != header.attempt:
-        return "What was changed is that process's to put back."
-    undone = put_back(client, header.release_id)
-    return " ".join(undone.left) or "Users and roles are what they were before."
+    def engage(self, client: MongoClient[Document], lease: Lease, database: str, drain_timeout: float) -> ClusterTime:
+        try:
+            return demote(client, lease.release_id, database, drain_timeout)
+        except (DemotionFailed, AccountsHidden, RoleMissing) as error:
+            raise NotEngaged(str(error)) from error
 
+    def lift_if_it_blocks_us(self, client: MongoClient[Document], refusal: OperationFailure) -> NotEngaged | None:
+        # Our own user and roles are not demoted.
+        return None
 
-def _put_back(client: MongoClient[Document], header: Header) -> PutBack:
-    _wait_for_our_commands(client)
-    if header.phase is Phase.SAVING:
-        return _forget(client, header)
-    _enter(client, header, Phase.PUTTING_BACK)
-    saved = [Demotion.model_validate(document) for document in _saved(client).find({"attempt": header.attempt})]
-    for demotion in saved:
-        if demotion.before and demotion.during.is_same_as(_definition(client, demotion)):
-            # Who was suspended here must not undo what the next attempt has demoted.
-            _require_attempt(client, header, Phase.PUTTING_BACK)
-            _define_if_possible(client, demotion, demotion.before)
-    stand_ins = [demotion for demotion in saved if demotion.kind is Kind.STAND_IN]
-    _drop_unused(client, header, stand_ins)
-    as_before = 0
-    for demotion in saved:
-        found = _definition(client, demotion)
-        if not _is_as_before(demotion, found):
-            _keep(client, header, demotion, found)
-        elif demotion.kind is not Kind.STAND_IN:
-            as_before += 1
-    appeared = _appeared(client, header, stand_ins)
-    _headers(client).delete_one({"_id": _ID, "attempt": header.attempt})
-    _saved(client).delete_many({"attempt": header.attempt})
-    return PutBack(as_before, (*still_left(client, header.release_id), *appeared))
+    def engage_again(self, client: MongoClient[Document], drain_timeout: float) -> bool:
+        # Accounts that were put back have to be saved again, which only the run that holds the origin can do.
+        return False
 
-
-def _forget(client: MongoClient[Document], header: Header) -> PutBack:
-    """Give up an attempt that did not get beyond saving: it has changed nothing."""
-    gone = _headers(client).delete_one({"_id": _ID, "attempt": header.attempt, "phase": Phase.SAVING})
-    if not gone.deleted_count:
-        current = read_header(client)
-        if current is None or current.attempt != header.attempt:
-            return PutBack(0, still_left(client, header.release_id))
-        return _put_back(client, current)
-    _saved(client).delete_many({"attempt": header.attempt})
-    return PutBack(0, still_left(client, header.release_id))
-
-
-def _wait_for_our_commands(client: MongoClient[Document]) -> None:
-    """A process that was killed may have sent a last command that the server is still executing."""
-    own = [Name.of_user(user) for user in client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]]
-    deadline = time.monotonic() + _COMMAND_SECONDS
-    while is_working(client, own, _ACCOUNT_COMMANDS):
-        if time.monotonic() > deadline:
-            raise PutBackFailed(
-                "Another process of the release is just changing users and roles. End it, and launch the job `unfreeze`."
+    def holds(self, client: MongoClient[Document], lease: Lease) -> bool:
+        if not is_in_force(client, lease.release_id):
+            return False
+        if accounts := who_can_write(client):
+            # Putting all back and demoting again would let users write for a while, possibly while a swap is half done.
+            raise FreezeFailed(
+                "Accounts were created or changed while the origin was frozen, and can write to it: "
+                f"{', '.join(accounts)}. Drop them or take their roles away, and re-execute the run from the failed step."
             )
-        time.sleep(0.05)
+        return True
 
+    def seems_to_hold(self, client: MongoClient[Document], lease: Lease) -> bool:
+        header = read_header(client)
+        return header is not None and header.release_id == lease.release_id
 
-def _drop_unused(client: MongoClient[Document], header: Header, stand_ins: Iterable[Demotion]) -> None:
-    """Drop the stand-ins that nobody holds: dropping one takes it from whoever does."""
-    there = [one for one in stand_ins if one.during.is_same_as(_definition(client, one))]
-    if not there:
-        return
-    held = read_accounts(client, header.database).held_roles()
-    for stand_in in there:
-        if stand_in.name not in held:
-            _account_command(client, "dropRole", stand_in.name)
+    def lift(self, client: MongoClient[Document], lease: Lease) -> PutBack:
+        try:
+            return put_back(client, lease.release_id, lambda: beat(client, lease))
+        except DemotionFailed:
+            # Another process puts the accounts back, or has: then the lease is not ours any more either.
+            if beat(client, lease):
+                raise
+            return PutBack()
 
-
-def _appeared(client: MongoClient[Document], header: Header, stand_ins: Iterable[Demotion]) -> tuple[str, ...]:
-    accounts = read_accounts(client, header.database)
-    known = {*header.known, *(str(one.name) for one in stand_ins)}
-    new = [
-        f"The {kind} {name} was made while the origin was frozen, and was left as it is."
-        for kind, names in (("user", accounts.users), ("role", accounts.roles))
-        for name in sorted(names)
-        if str(name) not in known and not (kind == "role" and accounts.roles[name].built_in)
-    ]
-    return tuple(new)
-
-
-def _keep(client: MongoClient[Document], header: Header, demotion: Demotion, found: Definition | None) -> None:
-    key = {"release_id": header.release_id, "attempt": header.attempt, "kind": demotion.kind, "name": demotion.name}
-    document = {**demotion.model_dump(), **key, "found": found and found.model_dump(), "left_at": now()}
-    _left(client).replace_one(key, document, upsert=True)
-
-
-def _is_as_before(demotion: Demotion, found: Definition | None) -> bool:
-    return found is None if demotion.before is None else demotion.before.is_same_as(found)
-
-
-def _told(demotion: Demotion, found: Definition | None) -> str:
-    if demotion.before is None:
-        return (
-            f"The {demotion}, which stood in for another during the freeze, was given to somebody or changed meanwhile, and "
-            "was left as it is. Revoke it where it is held, and drop it."
+    def find_leftover(self, client: MongoClient[Document]) -> Leftover | None:
+        """Accounts that are demoted although no release holds the lease."""
+        header = read_header(client)
+        if header is None or current_lease(client) is not None:
+            return None
+        return Leftover(
+            release_id=header.release_id,
+            run_id="",
+            effect="made users and roles read-only and holds no lease any more",
+            remedy="Launch the job `unfreeze` to put them back.",
+            outcome="They were put back.",
+            prevents_release=True,
         )
-    command = "updateUser" if demotion.kind is Kind.USER else "updateRole"
-    before = json.dumps(demotion.before.model_dump(include={"roles"} if demotion.kind is Kind.USER else None))
-    if found is None:
-        return f"The {demotion} was dropped while the origin was frozen. Before it had {before}."
-    database, name = map(json.dumps, demotion.name)
-    return (
-        f"The {demotion} was changed while the origin was frozen, and was left as it is. To make it what it was before: "
-        f"db.getSiblingDB({database}).{command}({name}, {before})"
-    )
 
-
-def _definition(client: MongoClient[Document], demotion: Demotion) -> Definition | None:
-    """What an account is now, None where there is none of the name."""
-    account = read_user(client, demotion.name) if demotion.kind is Kind.USER else read_role(client, demotion.name)
-    return Definition.of(account) if account else None
-
-
-def _define_if_possible(client: MongoClient[Document], demotion: Demotion, definition: Definition) -> None:
-    try:
-        _define(client, demotion, definition)
-    except OperationFailure as error:
-        # It, or a role that it had, was dropped in the meantime: that is reported when all is compared.
-        if error.code not in _NOT_FOUND:
-            raise
-
-
-def _define(client: MongoClient[Document], demotion: Demotion, definition: Definition) -> None:
-    match demotion.kind:
-        case Kind.USER:
-            _account_command(client, "updateUser", demotion.name, roles=definition.roles)
-        case Kind.ROLE:
-            _account_command(client, "updateRole", demotion.name, **definition.model_dump())
-        case Kind.STAND_IN:
-            _account_command(client, "createRole", demotion.name, **definition.model_dump())
-
-
-def _account_command(client: MongoClient[Document], command: str, name: Name, **what: Any) -> None:
-    client[name.database].command(command, name.name, **what, writeConcern=_MAJORITY)
-
-
-def _headers(client: MongoClient[Document]) -> Any:
-    return _collection(client, DEMOTION)
-
-
-def _saved(client: MongoClient[Document]) -> Any:
-    return _collection(client, ACCOUNTS)
-
-
-def _left(client: MongoClient[Document]) -> Any:
-    return _collection(client, LEFT)
-
-
-def _collection(client: MongoClient[Document], name: str) -> Any:
-    options = client.codec_options.with_options(tz_aware=True)
-    return client[STATE_DATABASE].get_collection(
-        name, codec_options=options, write_concern=WriteConcern(w="majority", wtimeout=60_000)
-    )
+    def undo_leftover(
+        self, client: MongoClient[Document], leftover: Leftover, thaw_under_lease: Callable[[], PutBack]
+    ) -> PutBack:
+        return put_back(client, leftover.release_id)

@@ -1,7 +1,7 @@
-"""Who can write to a database, and what each role and user comes down to when it may only read.
+"""Who can write to a database, and what is left of each role and user when it may only read.
 
-What a role may do is taken from the server's own account of it, built-in roles included, so that nobody is given
-anything that it did not have, on any version.
+The privileges of each role, built-in roles included, are those that the server reports. So no account gains a privilege that
+it did not have, on any version.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.accounts import ADMIN, Accounts, Name, Role, User
 from nmdc_release_ops.mongo.server.connection import Document
 
-# Whatever is not named here is taken for writing: a version may bring actions that nobody here has heard of.
+# Any other action counts as writing: a later version of MongoDB may add actions that are unknown here.
 READING_ACTIONS = frozenset(
     {
         *("find", "changeStream", "killCursors", "listCollections", "listIndexes", "listSearchIndexes"),
@@ -30,7 +30,7 @@ ACCOUNT_ACTIONS = frozenset(
         *("createRole", "dropRole", "grantRole", "revokeRole", "setAuthenticationRestriction"),
     }
 )
-"""What manages users and roles. It is left to whoever has it; `plan` warns of those who could use it to write."""
+"""Actions that manage users and roles. Accounts keep them; `plan` warns of users who could use them to write."""
 _KEPT_ON_DATA = READING_ACTIONS | ACCOUNT_ACTIONS
 _WRITING_ON_CLUSTER = frozenset({"anyAction", "applyOps", "importCollection", "internal", "runTenantMigration"})
 _ACCOUNT_COLLECTIONS = ("system.users", "system.roles", "system.backup_users", "tempusers", "temproles")
@@ -47,16 +47,16 @@ class RoleMissing(MongoError):
 
 
 class Kind(StrEnum):
-    """What an account is."""
+    """The kinds of accounts."""
 
     ROLE = "role"
     USER = "user"
     STAND_IN = "stand-in"
-    """A role that we make, to be held instead of a built-in one that has no read-only equivalent of its own."""
+    """A role that a freeze creates, to be held instead of a built-in one that has no read-only equivalent."""
 
 
 class Definition(BaseModel):
-    """What a role or a user is made of, as far as a freeze changes it. A user has no privileges but by its roles."""
+    """The part of a role or a user that a freeze changes. A user has privileges only by its roles."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,7 +71,7 @@ class Definition(BaseModel):
     def is_same_as(self, other: "Definition | None") -> bool:
         """Whether both allow the same in the same way.
 
-        The server gives the inherited roles of an account back in an order of its own, so order says nothing.
+        The server returns the inherited roles of an account in no particular order, so order is ignored.
         """
         if other is None:
             return False
@@ -83,7 +83,7 @@ class Demotion(BaseModel):
     """One account, before a freeze and during it.
 
     Attributes:
-        before: None for a stand-in, which is not there before.
+        before: None for a stand-in, which does not exist before.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,12 +98,12 @@ class Demotion(BaseModel):
 
 
 def demotions(accounts: Accounts, database: str, release_id: str) -> list[Demotion]:
-    """What has to be changed, stand-ins first, so that nobody but ourselves can write to `database`.
+    """The changes, stand-ins first, after which nobody but ourselves can write to `database`.
 
-    Ourselves are the user that is logged in, and its roles. Nobody loses a way to read.
+    "Ourselves" are the users that we are logged in as, and their roles. Nobody loses a way to read.
 
     Raises:
-        RoleMissing: an account could not be put back as it is.
+        RoleMissing: an account could not be put back.
     """
     reader = Reader.of(accounts, database)
     stand_ins: dict[Name, Demotion] = {}
@@ -128,12 +128,12 @@ def demotions(accounts: Accounts, database: str, release_id: str) -> list[Demoti
 
 @dataclass(frozen=True)
 class Reader:
-    """Tells what part of a privilege only reads.
+    """Finds the part of a privilege that only reads.
 
     Attributes:
-        database: the one that is not to be written to.
-        known_actions: all that the server knows.
-        cluster_actions: those that it knows for the cluster as a whole.
+        database: the one that users cannot write to.
+        known_actions: all actions that the server knows.
+        cluster_actions: those of them that apply to the cluster as a whole.
     """
 
     database: str
@@ -150,7 +150,7 @@ class Reader:
         )
 
     def reading_part(self, privileges: Iterable[Document]) -> list[Document]:
-        """`privileges` without what writes to the database, or to where users and roles are kept."""
+        """`privileges` without the actions that write to the database, or to the collections of users and roles."""
         kept = (
             {"resource": one["resource"], "actions": sorted(self._kept(one["resource"], set(one["actions"])))}
             for one in privileges
@@ -162,7 +162,7 @@ class Reader:
             return actions - _WRITING_ON_CLUSTER
         if resource.get("anyResource"):
             harmless = (_KEPT_ON_DATA & self.known_actions) | (self.cluster_actions - _WRITING_ON_CLUSTER)
-            # The one action that stands for all becomes them, save those that write.
+            # `anyAction` becomes all actions except those that write.
             return set(harmless) if "anyAction" in actions else actions & harmless
         if resource.get("db", "") in ("", self.database):
             return actions & _KEPT_ON_DATA
@@ -171,14 +171,14 @@ class Reader:
 
 
 def who_could_undo_it(accounts: Accounts, database: str) -> list[Name]:
-    """Other users that may give themselves roles, or change passwords, and so could write in spite of a demotion."""
+    """Other users that may grant themselves roles, or change passwords, and so could write in spite of a demotion."""
     return [
         user.name for user in accounts.others() if any(_promotes(one, database) for one in accounts.privileges_of(user))
     ]
 
 
 def who_bypasses_a_block(accounts: Accounts) -> list[Name]:
-    """Other users that a write block does not keep from writing."""
+    """Other users that a write block does not prevent from writing."""
     return [
         user.name
         for user in accounts.others()
@@ -188,7 +188,7 @@ def who_bypasses_a_block(accounts: Accounts) -> list[Name]:
 
 @dataclass(frozen=True)
 class _Instead:
-    """What is held instead of a role: other roles (itself, where it may stay), or bare privileges."""
+    """What replaces a role: other roles (itself, where it may stay), or privileges."""
 
     roles: tuple[Name, ...] = ()
     privileges: tuple[Document, ...] = ()
@@ -208,7 +208,7 @@ def _instead_of(name: Name, accounts: Accounts, reader: Reader) -> _Instead:
 
 
 def _is_fixed(role: Role, accounts: Accounts) -> bool:
-    """Whether a role is left as it is, and replaced where others hold it: the server's own roles, and ours."""
+    """Whether a role is not changed, but replaced where others hold it: built-in roles, and ours."""
     return role.built_in or role.name in accounts.own_roles
 
 
@@ -246,8 +246,8 @@ def _require_roles(demotion: Demotion, accounts: Accounts) -> None:
     missing = [str(name) for name in map(Name.of_role, roles) if name not in accounts.roles]
     if missing:
         raise RoleMissing(
-            f"The {demotion} has the role {', '.join(missing)}, which does not exist, so it could not be put back as it is. "
-            "Create that role, or revoke it."
+            f"The {demotion} has the role {', '.join(missing)}, which does not exist, so it could not be put back after "
+            "a freeze. Create that role, or revoke it."
         )
 
 
@@ -262,7 +262,7 @@ def _actions(privileges: Iterable[Document]) -> frozenset[str]:
 
 
 def _merged(privileges: Iterable[Document]) -> list[Document]:
-    """One privilege for each resource, as the server would make of them."""
+    """One privilege for each resource, as the server merges them."""
     resources: dict[frozenset[tuple[str, Any]], Document] = {}
     actions: dict[frozenset[tuple[str, Any]], set[str]] = {}
     for privilege in privileges:

@@ -1,4 +1,4 @@
-"""Who is at work on a server: open transactions, and operations that may write."""
+"""Sessions that are active on a server: open transactions, and operations that may write."""
 
 import hashlib
 import time
@@ -12,8 +12,8 @@ from nmdc_release_ops.mongo.freezing.accounts import Name
 from nmdc_release_ops.mongo.server.connection import Document
 
 POLL_SECONDS = 0.05
-# A transaction that is just changing from idle to active or back may be missed by one look: the server lists active and
-# idle ones one after the other.
+# One look may miss a transaction that is changing from idle to active or back: the server lists active and idle ones one
+# after the other.
 LOOKS = 4
 _WRITES = ("insert", "update", "remove")
 _READERS = frozenset(
@@ -26,22 +26,22 @@ _READERS = frozenset(
     }
 )
 _MEMBER = Name("local", "__system")
-"""The other members of the replica set; their work is replication."""
+"""The other members of the replica set; they replicate."""
 
 
 def wait_for_writers(
     client: MongoClient[Document], since: datetime, seconds: float, *, ours: Iterable[Name], users: Iterable[Name]
 ) -> list[str]:
-    """Wait until everything that others had begun by `since` and that may write has ended; return what has not.
+    """Wait until everything that others had begun by `since` and that may write has ended; describe what has not.
 
-    Privileges are checked when an operation begins, and not again when it goes on or when its transaction is
-    committed. So after the privileges were taken away, whatever is not found here can no longer write.
+    Privileges are checked when an operation begins, and not again while it runs or when its transaction is committed. So once
+    the privileges are gone, only what is found here can still write.
 
     Args:
         since: by the server's clock.
         seconds: how long to wait at most.
-        ours: users whose work does not count.
-        users: everybody, so that the owner of an idle session can be named.
+        ours: users whose operations are ignored.
+        users: all users, so that the owner of an idle session can be named.
     """
     own, names = {*ours, _MEMBER}, {_session_owner(user): user for user in users}
     deadline = time.monotonic() + seconds
@@ -49,7 +49,7 @@ def wait_for_writers(
     clean = 0
     while True:
         now = _everything(client)
-        left = {key: told for key, told in _writing(now, own) if key in operations}
+        left = {key: description for key, description in _writing(now, own) if key in operations}
         left |= dict(_transactions(now, own, names, since))
         clean = 0 if left else clean + 1
         if clean == LOOKS or (left and time.monotonic() > deadline):
@@ -61,11 +61,11 @@ def describe_lock_holders(client: MongoClient[Document], seconds: float) -> list
     """What prevents the server from taking the global lock: open transactions, and long operations.
 
     Args:
-        seconds: how long an operation outside a transaction has to have been running to be listed.
+        seconds: operations outside a transaction are listed if they have been running for longer.
     """
     operations = _everything(client)
-    found = [told for _, told in _transactions(operations, set(), {}, None)]
-    found += [
+    holders = [description for _, description in _transactions(operations, set(), {}, None)]
+    holders += [
         _describe(operation, _users(operation), f"at {_what(operation)} for {_running(operation):.0f} s")
         for operation in operations
         if "transaction" not in operation
@@ -73,11 +73,11 @@ def describe_lock_holders(client: MongoClient[Document], seconds: float) -> list
         and not operation.get("waitingForLock")
         and _running(operation) > seconds
     ]
-    return found
+    return holders
 
 
 def describe_index_builds(client: MongoClient[Document]) -> list[str]:
-    """The index builds that are under way. A write block would abort them, those of users who bypass it included."""
+    """The index builds that are running. A write block would abort them, including those of users who bypass it."""
     return [
         _describe(operation, _users(operation), f"at {_what(operation)} for {_running(operation):.0f} s")
         for operation in _everything(client)
@@ -86,7 +86,7 @@ def describe_index_builds(client: MongoClient[Document]) -> list[str]:
 
 
 def is_working(client: MongoClient[Document], users: Iterable[Name], commands: frozenset[str]) -> bool:
-    """Whether one of the commands is being executed for one of the users."""
+    """Whether the server is executing one of the commands for one of the users."""
     wanted = set(users)
     return any(
         next(iter(operation.get("command", {})), "") in commands and _users(operation) & wanted
@@ -122,7 +122,7 @@ def _transactions(
 
 
 def _may_write(operation: Document) -> bool:
-    """Whether it is not certain that an operation only reads. What has just begun does not say yet what it is."""
+    """Whether an operation may write. One that has just begun does not report its command yet, and counts."""
     command = operation.get("command", {})
     name = next(iter(command), "")
     if not name:
@@ -133,13 +133,15 @@ def _may_write(operation: Document) -> bool:
 
 
 def _originating(operation: Document) -> Document:
-    found: Document = operation.get("cursor", {}).get("originatingCommand") or operation.get("originatingCommand") or {}
-    return found
+    command: Document = (
+        operation.get("cursor", {}).get("originatingCommand") or operation.get("originatingCommand") or {}
+    )
+    return command
 
 
 def _has_output(command: Document) -> bool:
     stages = command.get("pipeline")
-    # A long command is cut short, and then is no list of stages.
+    # The server truncates a long command: then it is not a list of stages.
     return stages is not None and (
         not isinstance(stages, list)
         or any(not isinstance(stage, dict) or {"$out", "$merge"} & stage.keys() for stage in stages)
@@ -168,5 +170,5 @@ def _describe(operation: Document, users: set[Name], doing: str) -> str:
 
 
 def _session_owner(user: Name) -> bytes:
-    """How a session tells whose it is: `lsid.uid`."""
+    """The `lsid.uid` of a user's sessions."""
     return hashlib.sha256(str(user).encode()).digest()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from pymongo.errors import (
     ConfigurationError,
@@ -142,11 +142,6 @@ def _remedy(error: PyMongoError, whose: str) -> str:
 def _without_topology(error: PyMongoError) -> str:
     """The driver's message without its description of the whole deployment, which is of no use to an operator."""
     return str(error).split(", Timeout:")[0].split(", full error:")[0].rstrip(".")
-
-
-def codec_options() -> CodecOptions[Document]:
-    """How documents are decoded wherever the project looks inside them."""
-    return CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 def is_unauthorized(error: OperationFailure) -> bool:

@@ -1,8 +1,8 @@
 """The events that a swap, or its rollback, writes into the ledger together with the journal.
 
-A swap begins only if the ledger accepts its first event. Once it has begun, a ledger that refuses an event stops neither the
-swap nor its rollback: the journal keeps what it owes the ledger, and why, and the event is written later. Until then the
-ledger is wrong and the journal is right, so ask here which version the database conforms to.
+A swap begins only if the ledger accepts its first event. Once it has begun, a ledger that rejects an event stops neither the
+swap nor its rollback: the journal records which event it owes the ledger, and why, and the event is written later. Until then
+the ledger is wrong and the journal is right; `conforming_version` takes both into account.
 """
 
 from collections.abc import Set
@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.journal import (
     Journal,
     Owed,
@@ -26,102 +26,102 @@ from nmdc_release_ops.mongo.state.journal import (
 from nmdc_release_ops.mongo.state.lease import require_lease
 from nmdc_release_ops.mongo.state.ledger import Event, LedgerUnusable
 
-_VIEW_NOT_LOOKED_AT = Owed(event=None, why="Nobody has checked yet whether the ledger's view says the version.")
+_VIEW_NOT_CHECKED = Owed(event=None, why="The ledger's view has not been checked yet.")
 
 
 class LedgerChanged(MongoError):
     """Somebody else has migrated or rolled back the database since the release was planned."""
 
 
-def begin(origin: Database[Document], journal: Journal, run_id: str) -> Journal:
+def begin(database: Database[Document], journal: Journal, run_id: str) -> Journal:
     """Write the journal of a swap and its first event in the ledger, in one transaction that checks the lease.
 
     Returns:
-        The journal with its number, one more than the last: the number identifies the last swap, no clock does.
+        The journal with its number, one more than the last. The number, and not a clock, determines which swap is the last.
 
     Raises:
         LedgerUnusable: nothing was begun.
         LeaseLost: the origin was thawed meanwhile; nothing was begun.
     """
-    before = newest_journal(origin.client, origin.name)
+    before = newest_journal(database.client, database.name)
     if before is not None and before.owed is not None:
-        settle(origin, before)
-    ledger.ensure_view(origin)
+        settle(database, before)
+    ledger_view.ensure_view(database)
 
     def write(session: ClientSession) -> Journal:
-        require_lease(origin.client, journal.release_id, run_id, session)
-        _record(origin, Event.STARTED, journal, session)
-        last = newest_journal(origin.client, origin.name, session)
+        require_lease(database.client, journal.release_id, run_id, session)
+        _record(database, Event.STARTED, journal, session)
+        last = newest_journal(database.client, database.name, session)
         numbered = journal.model_copy(update={"number": ((last and last.number) or 0) + 1})
-        write_journal(origin.client, numbered, session)
+        write_journal(database.client, numbered, session)
         return numbered
 
-    with origin.client.start_session() as session:
+    with database.client.start_session() as session:
         begun = session.with_transaction(write)
     with suppress(LedgerUnusable):
-        ledger.ensure_view_says(origin, None)
+        ledger_view.ensure_view_shows(database, None)
     return begun
 
 
-def conclude(origin: Database[Document], done: Journal, event: Event, run_id: str) -> Journal:
+def conclude(database: Database[Document], done: Journal, event: Event, run_id: str) -> Journal:
     """Write the last event into the ledger and the last state into the journal, in one transaction that checks the lease.
 
-    Where the ledger refuses the event, the journal is written alone.
+    Where the ledger rejects the event, only the journal is written.
 
     Returns:
-        The journal as it was written: with what it owes the ledger, and the intruders that were found meanwhile.
+        The journal as it was written: with what it owes the ledger, and with intruders that were recorded in the meantime.
 
     Raises:
         LeaseLost: another run has taken over.
     """
 
     def write(session: ClientSession, owed: Owed) -> Journal:
-        require_lease(origin.client, done.release_id, run_id, session)
+        require_lease(database.client, done.release_id, run_id, session)
         if owed.event is None:
-            _record(origin, event, done, session)
-        current = read_journal(origin.client, done.release_id, session) or done
+            _record(database, event, done, session)
+        current = read_journal(database.client, done.release_id, session) or done
         written = done.model_copy(update={"owed": owed, "intruders": current.intruders})
-        write_journal(origin.client, written, session)
+        write_journal(database.client, written, session)
         return written
 
-    with origin.client.start_session() as session:
+    with database.client.start_session() as session:
         try:
-            written = session.with_transaction(lambda session: write(session, _VIEW_NOT_LOOKED_AT))
+            written = session.with_transaction(lambda session: write(session, _VIEW_NOT_CHECKED))
         except LedgerUnusable as refusal:
-            owed = Owed(event=event, why=str(refusal), newest=_newest_id(origin))
+            owed = Owed(event=event, why=str(refusal), newest=_newest_id(database))
             return session.with_transaction(lambda session: write(session, owed))
-    return _settle_view(origin, written)
+    return _settle_view(database, written)
 
 
-def settle(origin: Database[Document], journal: Journal) -> Journal:
-    """Write what a finished swap or rollback owes the ledger. Safe to call at any time, by anybody.
+def settle(database: Database[Document], journal: Journal) -> Journal:
+    """Write what a finished swap or rollback owes the ledger. Safe to call at any time, by any process.
 
     Returns:
-        The journal, which says what it still owes.
+        The journal, with what it still owes.
     """
     if journal.is_under_way:
         return journal
     try:
-        superseded = is_superseded(origin, journal)
+        superseded = is_superseded(database, journal)
 
         def write(session: ClientSession) -> Journal:
-            current = read_journal(origin.client, journal.release_id, session) or journal
+            current = read_journal(database.client, journal.release_id, session) or journal
             if current.state is not journal.state or current.owed is None or current.owed.event is None:
                 return current
             if not superseded:
-                _record(origin, current.owed.event, current, session)
-            paid = current.model_copy(update={"owed": _VIEW_NOT_LOOKED_AT})
-            write_journal(origin.client, paid, session)
+                _record(database, current.owed.event, current, session)
+            paid = current.model_copy(update={"owed": _VIEW_NOT_CHECKED})
+            write_journal(database.client, paid, session)
             return paid
 
-        with origin.client.start_session() as session:
+        with database.client.start_session() as session:
             current = session.with_transaction(write)
     except LedgerUnusable:
         return journal
-    return current if current.is_under_way else _settle_view(origin, current)
+    return current if current.is_under_way else _settle_view(database, current)
 
 
-def conforming_version(origin: Database[Document]) -> str | None:
+def conforming_version(database: Database[Document]) -> str | None:
     """The version that the database conforms to, by the ledger, or by the journal where it owes the ledger an event.
 
     None where neither has a version.
@@ -129,84 +129,84 @@ def conforming_version(origin: Database[Document]) -> str | None:
     Raises:
         LedgerUnusable: the ledger cannot be read, and the journal owes it nothing.
     """
-    journal = newest_journal(origin.client, origin.name)
-    if journal is not None and is_owed(origin, journal):
+    journal = newest_journal(database.client, database.name)
+    if journal is not None and is_owed(database, journal):
         return journal.version
-    return ledger.recorded_version(origin)
+    return ledger.recorded_version(database)
 
 
-def is_owed(origin: Database[Document], journal: Journal) -> bool:
-    """Whether the ledger lacks the last event of a release, and nobody has migrated the database since."""
-    return journal.owed is not None and journal.owed.event is not None and not is_superseded(origin, journal)
+def is_owed(database: Database[Document], journal: Journal) -> bool:
+    """Whether the ledger lacks the last event of a release, and no other migration was recorded since."""
+    return journal.owed is not None and journal.owed.event is not None and not is_superseded(database, journal)
 
 
-def require_conforming(origin: Database[Document], versions: Set[str | None]) -> None:
+def require_conforming(database: Database[Document], versions: Set[str | None]) -> None:
     """Check that the database is still at the version that a release was planned for.
 
     Args:
-        versions: that are acceptable; None stands for an unknown one.
+        versions: the acceptable ones; None stands for an unknown version.
 
     Raises:
-        LedgerChanged: it is at another one.
+        LedgerChanged: it is at another version.
         LedgerUnusable.
     """
-    found = conforming_version(origin)
-    if found not in versions:
+    version = conforming_version(database)
+    if version not in versions:
         raise LedgerChanged(
-            f"The ledger says that the database conforms to schema {found or 'unknown'} now. This release was planned when it "
-            f"was {' or '.join(sorted(version for version in versions if version))}: another release, a rollback or the "
+            f"The ledger says that the database conforms to schema {version or 'unknown'} now. This release was planned when it "
+            f"was {' or '.join(sorted(known for known in versions if known))}: another release, a rollback or the "
             "Runtime's own migration came in between. Nothing was written. Launch a new release instead of this run."
         )
 
 
-def _settle_view(origin: Database[Document], journal: Journal) -> Journal:
-    """Make the view agree with the ledger's newest event if that is this release's; note whether it does."""
+def _settle_view(database: Database[Document], journal: Journal) -> Journal:
+    """Make the view agree with the ledger's newest event if that is this release's; record whether it does."""
     owed = None
     try:
-        last = ledger.last_event(origin)
+        last = ledger.last_event(database)
         if last is not None and last.release_id == journal.release_id:
-            ledger.ensure_view_says(origin, journal.version)
+            ledger_view.ensure_view_shows(database, journal.version)
     except LedgerUnusable as refusal:
         owed = Owed(event=None, why=str(refusal))
     settled = journal.model_copy(update={"owed": owed})
-    journals(origin.client).update_one(
+    journals(database.client).update_one(
         {"_id": journal.release_id, "state": journal.state, "owed.event": None},
         {"$set": {"owed": owed.model_dump(mode="json") if owed else None}},
     )
     return settled
 
 
-def is_superseded(origin: Database[Document], journal: Journal) -> bool:
-    """Whether somebody has recorded a migration after the one whose event is owed: then it would come too late.
+def is_superseded(database: Database[Document], journal: Journal) -> bool:
+    """Whether a migration was recorded after the one whose event is owed: then that event would come too late.
 
-    By the moments of the events, never by what is missing: an administrator may have removed any of them.
+    Decided by the times of the events, never by what is missing: an administrator may have removed any of them.
     """
     if journal.owed is None or journal.owed.event is None:
         return False
     try:
-        last = ledger.last_event(origin)
+        last = ledger.last_event(database)
         if last is None or last.release_id == journal.release_id or last.id == journal.owed.newest:
             return False
-        moments = ledger.moments_of(origin, journal.release_id, journal.owed.newest)
+        moments = ledger.moments_of(database, journal.release_id, journal.owed.newest)
     except LedgerUnusable:
         return False
-    # Events of ours are later than all before them. Where none is left, the end of what is owed has to do.
+    # Each of our events is later than all before it. Where none of them is left, the end of the swap or rollback is used.
     ended = journal.rolled_back_at if journal.state is State.ROLLED_BACK else journal.swapped_at
     since = max(moments, default=ended)
     return since is not None and last.moment > since
 
 
-def _newest_id(origin: Database[Document]) -> str | None:
+def _newest_id(database: Database[Document]) -> str | None:
     try:
-        last = ledger.last_event(origin)
+        last = ledger.last_event(database)
     except LedgerUnusable:
         return None
     return last.id if last else None
 
 
-def _record(origin: Database[Document], event: Event, journal: Journal, session: ClientSession) -> None:
+def _record(database: Database[Document], event: Event, journal: Journal, session: ClientSession) -> None:
     ledger.record(
-        origin,
+        database,
         event,
         from_version=journal.from_version,
         to_version=journal.to_version,

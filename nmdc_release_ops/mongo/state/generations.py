@@ -1,4 +1,4 @@
-"""Names that a release gives to collections beside the live ones, and their maximum length."""
+"""The names that a release gives to collections that are not live, and their maximum length."""
 
 from collections.abc import Iterable
 from itertools import count
@@ -6,9 +6,9 @@ from itertools import count
 from nmdc_release_ops.mongo.server.renaming import ASIDE
 
 STAGED = "_release.staged."
-"""Written and verified, to become live."""
+"""The collection is written and verified, and will become live."""
 PREVIOUS = "_release.previous."
-"""What was live before the last swap."""
+"""The collection was live before the last swap."""
 INTRUDER = "_release.intruder."
 """A collection that somebody created under a name that a swap or a rollback needed: `_release.intruder.NUMBER.NAME`. No
 release drops it."""
@@ -32,7 +32,7 @@ def name_of_next_intruder(name: str, taken: Iterable[str]) -> str:
     Args:
         taken: names in use, including those of earlier intruders.
     """
-    numbers = {found.removeprefix(INTRUDER).partition(".")[0] for found in taken if found.startswith(INTRUDER)}
+    numbers = {used.removeprefix(INTRUDER).partition(".")[0] for used in taken if used.startswith(INTRUDER)}
     number = next(number for number in count(1) if str(number) not in numbers)
     return f"{INTRUDER}{number}.{name.removeprefix(STAGED).removeprefix(PREVIOUS)}"
 
@@ -41,7 +41,7 @@ def describe_too_long(database: str, names: Iterable[str], transformer: str = ""
     """A line for each of the live names that is too long to be given a release's prefix.
 
     Args:
-        transformer: name of the database that migrators work on; "" to leave it out of account.
+        transformer: name of the database that migrators work on; "" to ignore it.
     """
     longest = max(len(f"{database}.{_LONGEST_PREFIX}".encode()), len(f"{transformer}.".encode()))
     return [

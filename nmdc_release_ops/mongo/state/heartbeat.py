@@ -1,4 +1,4 @@
-"""The heartbeat of a lease: its holder says every few seconds that it goes on, also while a step works elsewhere."""
+"""The heartbeat of a lease: its holder updates it every few seconds, also while a step works on something else."""
 
 import threading
 from collections.abc import Callable
@@ -15,19 +15,19 @@ BEAT_SECONDS = 10
 
 
 def keep_beating(lease: Lease, connect: Callable[[], AbstractContextManager[MongoClient[Document]]]) -> None:
-    """Beat for this lease from a thread of its own, until the lease is given back or this process ends.
+    """Send heartbeats for this lease from a thread, until the lease is given back or this process ends.
 
-    Called again for a run that has a heartbeat already, it changes nothing.
+    A no-op for a run that already has a heartbeat in this process.
 
     Args:
-        connect: a connection to the origin for the thread, which outlives the caller's.
+        connect: opens a connection to the origin for the thread, which outlives the caller's.
     """
     if lease_of(lease.run_id) is None:
         _Heartbeat(lease, connect).start()
 
 
 def lease_of(run_id: str) -> Lease | None:
-    """The lease, as it was taken, whose heartbeat this process keeps for a run. Works while the origin is unreachable."""
+    """The lease of a run for which this process sends heartbeats, as it was taken. Works while the origin is unreachable."""
     beating = (thread for thread in threading.enumerate() if isinstance(thread, _Heartbeat))
     return next((thread.lease for thread in beating if thread.lease.run_id == run_id), None)
 
@@ -49,5 +49,5 @@ def _beat_until_over(lease: Lease, connect: Callable[[], AbstractContextManager[
                     pause.wait(BEAT_SECONDS)
                 return
         except (PyMongoError, MongoError):
-            # The origin cannot be reached just now. The steps that need it say so; this only tries again.
+            # The origin cannot be reached at the moment. The steps that need it fail with that; this only tries again.
             pause.wait(BEAT_SECONDS)

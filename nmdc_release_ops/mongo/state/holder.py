@@ -1,4 +1,4 @@
-"""The process that holds a lease: who it is, and whether it still runs."""
+"""The process that holds a lease, and whether it is still running."""
 
 import os
 import socket
@@ -9,17 +9,17 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 _FIELDS_BEFORE_STARTED = 19
-"""In Linux's /proc/PID/stat, between the name of the program and the moment it was started (proc(5))."""
+"""In Linux's /proc/PID/stat, between the name of the program and its start time (proc(5))."""
 
 
 class Holder(BaseModel):
     """A process on a machine.
 
     Attributes:
-        host: for people.
-        machine: the boot of the machine, and the container if it is one: what the number of a process is good for.
-        started: when it was started, in the kernel's own count; tells it from a later process with the same number.
-            None where the system does not say.
+        host: name of the machine, for messages.
+        machine: identifies the boot of the machine, and the container if there is one: process ids are unique within it.
+        started: its start time in the kernel's own unit, which distinguishes it from a later process with the same id.
+            None where the system does not report it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,7 +31,7 @@ class Holder(BaseModel):
 
     @classmethod
     def this_process(cls) -> Self:
-        # Once and for all: a host's name may change while the process runs.
+        # Cached: a host's name may change while the process runs.
         return cls(**_of(os.getpid()))
 
     @property
@@ -40,7 +40,7 @@ class Holder(BaseModel):
         return self.machine == _machine()
 
     def is_gone(self) -> bool:
-        """Whether the process has certainly ended. One on another machine may go on, for all we can tell."""
+        """Whether the process has certainly ended. One on another machine may still be running."""
         if not self.is_local:
             return False
         try:
@@ -62,7 +62,7 @@ def _of(pid: int) -> dict[str, Any]:
 
 @cache
 def _machine() -> str:
-    """Two machines, and two containers, may have the same name; no two have this in common."""
+    """Identifies the machine and the container. Their names would not: two may have the same one."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -75,6 +75,7 @@ def _started(pid: int) -> int | None:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The name may hold spaces and parentheses; it ends at the last one. What has exited but was not waited for is gone.
+    # The name may contain spaces and parentheses; it ends at the last one. A process that has exited but was not waited for
+    # (a zombie) is gone.
     fields = status.rpartition(")")[2].split()
     return None if fields[0] == "Z" else int(fields[_FIELDS_BEFORE_STARTED])

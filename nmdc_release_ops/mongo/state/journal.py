@@ -1,4 +1,4 @@
-"""The journal of a swap: every move, listed before the first is made, in the origin's state database.
+"""The journal of a swap: all its moves, recorded in the origin's state database before the first is made.
 
 A collection keeps its UUID when it is renamed, so that after a crash the UUIDs show which moves of the journal
 were made.
@@ -23,16 +23,16 @@ from nmdc_release_ops.mongo.state.ledger import LATEST_VERSION, Event
 from nmdc_release_ops.mongo.state.written import Written
 
 JOURNAL = "journal"
-# Those without a number are all older than those with one.
+# Journals without a number are older than those with one.
 _NEWEST_FIRST = [("number", DESCENDING), ("started_at", DESCENDING)]
 
 
 class SwapBlocked(MongoError):
-    """A move of a swap, or of its undoing, cannot be made."""
+    """A move of a swap or of a rollback cannot be made."""
 
 
 class SwapUnderWay(MongoError):
-    """A swap is half done: the origin stays frozen until it is finished or undone, so that nobody writes to it meanwhile."""
+    """A swap is half done: the origin stays frozen until the swap is finished or undone, so that nobody writes to it."""
 
     def __init__(self, journal: "Journal") -> None:
         if journal.state is State.ROLLING_BACK:
@@ -49,11 +49,11 @@ class SwapUnderWay(MongoError):
 
 
 class AlreadySwapped(MongoError):
-    """A step before the swap was to be repeated after it."""
+    """A step that comes before the swap was re-executed after it."""
 
 
 class State(StrEnum):
-    """How far a swap, or its undoing, is."""
+    """How far a swap, or its rollback, is."""
 
     SWAPPING = "swapping"
     SWAPPED = "swapped"
@@ -62,7 +62,7 @@ class State(StrEnum):
 
 
 class Move(BaseModel):
-    """What happens to the collection with this UUID: it goes from one name to another, or (target None) is dropped."""
+    """The collection with this UUID is renamed from `source` to `target`, or dropped if `target` is None."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,7 +72,7 @@ class Move(BaseModel):
 
     @property
     def brings_in(self) -> bool:
-        """Whether a staged collection becomes a live one by it."""
+        """Whether it makes a staged collection live."""
         return self.source.startswith(STAGED) and self.target is not None and not self.target.startswith(STAGED)
 
 
@@ -81,7 +81,7 @@ class Owed(BaseModel):
 
     Attributes:
         event: None where the ledger has the event and only its view is wrong.
-        why: in the server's words.
+        why: the server's message.
         newest: id of the ledger's newest event at that time; None where that is unknown.
     """
 
@@ -93,7 +93,7 @@ class Owed(BaseModel):
 
     def __str__(self) -> str:
         lacks = (
-            f"lacks the event {self.event}" if self.event else f"has it, and its view {LATEST_VERSION} does not say so"
+            f"lacks the event {self.event}" if self.event else f"has it, and its view {LATEST_VERSION} does not show it"
         )
         return (
             f"The ledger {lacks}: {self.why} Correct the cause; then frozen_origin_watchdog writes what is missing within half a "
@@ -105,8 +105,8 @@ class Intruder(BaseModel):
     """A collection that somebody created under a name that a swap or a rollback needed, and that was moved aside.
 
     Attributes:
-        name: that it had.
-        kept_as: its name from then on.
+        name: its name before.
+        kept_as: its name since.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -121,25 +121,25 @@ class Journal(BaseModel):
     """The swap of one release.
 
     Attributes:
-        number: counts the swaps of a database; None in journals of versions that did not number them.
+        number: counts the swaps of a database; None where an earlier version wrote the journal.
         moves: in the order in which they are made. Dropping the generation before the last comes first.
-        made: how many of them are known to have been made, for people; the origin itself shows what is left.
-        hashes: `dbHash` of every collection that was staged, by the name it is to have.
-        hashes_before: `dbHash` of every collection that is swapped out, by the name it had; empty where an earlier version wrote
-            it.
-        unchanged_since: a moment before the swap began at which they hashed so.
+        made: how many of them are known to have been made, for messages only: the origin itself shows which are left.
+        hashes: `dbHash` of every collection that was staged, by its name after the swap.
+        hashes_before: `dbHash` of every collection that is swapped out, by its name before the swap; empty where an earlier
+            version wrote the journal.
+        unchanged_since: a moment before the swap began at which they had these hashes.
         written_in_swap: collections that somebody who bypassed the freeze wrote to since then and before the swap was over; None
-            where nobody looked.
-        swapped_cluster_time: everything that was written since then came after the swap.
+            where that was not checked.
+        swapped_cluster_time: everything that was written later came after the swap.
         migrator_module: last module of the migration path, for the ledger.
         owed: what the ledger lacks; None where it lacks nothing.
-        managed: names of all collections of the release, as they are after it; empty in journals of versions that did not
-            record them.
+        managed: names of all collections of the release, as they are after it; empty where an earlier version wrote the
+            journal.
         intruders: in the order in which they were found, those of earlier attempts included.
-        written: what people had written since the swap, at the time of the rollback.
-        undetermined: why there may be more than that, for people; "" where that is all.
-        accepted_lost: names of collections that somebody dropped and a rollback goes back without; what the release brought
-            under these names stays live.
+        written: what users had written between the swap and the rollback.
+        undetermined: why there may be more, a message; "" where there is not.
+        accepted_lost: names of collections that somebody dropped and a rollback cannot restore; what the release brought under
+            these names stays live.
         candidate: name of the release candidate that was released; None for a published release.
         schema_source: where the candidate was built from.
     """
@@ -179,9 +179,9 @@ class Journal(BaseModel):
 
     @property
     def places(self) -> dict[UUID, str]:
-        """The name that each collection of the swap is to have, going forward or back as the state says.
+        """The name that each collection of the swap will have, after the swap or after its rollback, depending on the state.
 
-        Where a loss was accepted, what the release brought may stay live or be staged, and has no place.
+        Where a loss was accepted, what the release brought may stay live or be staged, and is left out.
         """
         places: dict[UUID, str] = {}
         for move in self.moves:
@@ -205,26 +205,26 @@ class Journal(BaseModel):
 
     @property
     def is_under_way(self) -> bool:
-        """Whether some moves may have been made and others not: then the origin has to stay frozen."""
+        """Whether some moves may have been made and others not, so that the origin has to stay frozen."""
         return self.state in (State.SWAPPING, State.ROLLING_BACK)
 
 
 def read_journal(
     client: MongoClient[Document], release_id: str, session: ClientSession | None = None
 ) -> Journal | None:
-    """The journal of a release, None where it has not come to its swap."""
-    found = journals(client).find_one({"_id": release_id}, session=session)
-    return None if found is None else _journal(found)
+    """The journal of a release, None where it has not reached its swap."""
+    document = journals(client).find_one({"_id": release_id}, session=session)
+    return None if document is None else _journal(document)
 
 
 def is_swap_under_way(client: MongoClient[Document], release_id: str) -> bool:
-    """Whether a swap of the release, or its undoing, was begun and is not finished."""
+    """Whether the swap of the release, or its rollback, was begun and is not finished."""
     journal = read_journal(client, release_id)
     return journal is not None and journal.is_under_way
 
 
 def refuse_if_swapped(client: MongoClient[Document], release_id: str) -> None:
-    """A release that came to its swap is not dumped again: its archive is what was there before.
+    """Refuse to dump a release again after its swap: its archive holds the data from before.
 
     Raises:
         SwapUnderWay, AlreadySwapped.
@@ -236,7 +236,7 @@ def refuse_if_swapped(client: MongoClient[Document], release_id: str) -> None:
         raise SwapUnderWay(journal)
     raise AlreadySwapped(
         f"Release {release_id} was swapped in at {journal.swapped_at:%Y-%m-%d %H:%M:%S} UTC; dumping now would overwrite the "
-        "archive of what was there before. Re-execute the run from `restore` or `unfreeze` if that is what is left to do, or "
+        "archive of the data from before. If `restore` or `unfreeze` is left to do, re-execute the run from there. Otherwise "
         "launch a new release."
     )
 
@@ -244,14 +244,14 @@ def refuse_if_swapped(client: MongoClient[Document], release_id: str) -> None:
 def newest_journal(
     client: MongoClient[Document], database: str, session: ClientSession | None = None
 ) -> Journal | None:
-    """The journal of the last release of a database that came to its swap; None where there was none."""
-    found = journals(client).find_one({"database": database}, sort=_NEWEST_FIRST, session=session)
-    return None if found is None else _journal(found)
+    """The journal of the last release of a database that reached its swap; None where there was none."""
+    document = journals(client).find_one({"database": database}, sort=_NEWEST_FIRST, session=session)
+    return None if document is None else _journal(document)
 
 
 def list_journals(client: MongoClient[Document], database: str) -> list[Journal]:
-    """The journals of all releases of a database that came to their swap, the newest first."""
-    return [_journal(found) for found in journals(client).find({"database": database}, sort=_NEWEST_FIRST)]
+    """The journals of all releases of a database that reached their swap, newest first."""
+    return [_journal(document) for document in journals(client).find({"database": database}, sort=_NEWEST_FIRST)]
 
 
 def journals_in_force(client: MongoClient[Document], database: str) -> list[Journal]:
@@ -260,7 +260,7 @@ def journals_in_force(client: MongoClient[Document], database: str) -> list[Jour
 
 
 def write_journal(client: MongoClient[Document], journal: Journal, session: ClientSession | None = None) -> None:
-    """Put the whole journal down."""
+    """Save the whole journal."""
     document = journal.model_dump(mode="json", exclude={"release_id"})
     journals(client).replace_one({"_id": journal.release_id}, document, upsert=True, session=session)
 
@@ -281,10 +281,10 @@ def note_intruder(client: MongoClient[Document], journal: Journal, intruder: Int
 
 
 def journals(client: MongoClient[Document]) -> Any:
-    """The collection that they are kept in, by release."""
+    """The collection of journals, by release."""
     return client[STATE_DATABASE][JOURNAL]
 
 
-def _journal(found: Document) -> Journal:
-    release_id = found.pop("_id")
-    return Journal.model_validate({"release_id": release_id, **found})
+def _journal(document: Document) -> Journal:
+    release_id = document.pop("_id")
+    return Journal.model_validate({"release_id": release_id, **document})

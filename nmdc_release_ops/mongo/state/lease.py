@@ -1,14 +1,14 @@
 """The freeze lease: the one document that says which release holds the origin frozen, since when, and how.
 
-It is taken before the origin is frozen and given back after it is thawed, so that whoever finds it knows that
-there may be something to undo. What a lease was is kept afterwards, one document per freeze.
+It is taken before the origin is frozen and given back after it is thawed: as long as there is one, there may be a freeze to
+undo. Each freeze that is over is kept as a document of its own.
 
-Its holder sends a heartbeat every few seconds (`heartbeat`), which distinguishes a working machine from a lost one.
-Everything that must not happen twice or too late (the swap, the thaw) first makes sure, in the same transaction, that
-the lease is still its own.
+The holder of the lease sends a heartbeat every few seconds (`heartbeat`), which distinguishes a working machine from a lost
+one. Everything that must not happen twice or too late (the swap, the thaw) first makes sure, in the same transaction, that the
+lease is still its own.
 
-All its moments are the server's: machines do not share a clock, and the time that writes were blocked must not depend on
-which of them froze and which thawed.
+All times are the server's: machines do not share a clock, and the time that writes were blocked must not depend on which
+machine froze the origin and which thawed it.
 """
 
 import time
@@ -30,9 +30,9 @@ from nmdc_release_ops.mongo.state.holder import Holder
 LEASE = "freeze_lease"
 FREEZES = "freezes"
 SILENT_SECONDS = 120
-"""A holder on another machine that has said nothing for so long is taken for lost; it beats every 10 seconds."""
+"""A holder on another machine that sent no heartbeat for this long is taken for lost; it sends one every 10 seconds."""
 WAIT_SECONDS = 15
-"""How long a run waits for a thaw that is under way, and for an earlier run of its release whose process is just ending."""
+"""How long a run waits for a thaw to finish, and for an earlier run of its release whose process is ending."""
 _ID = "origin"
 
 
@@ -41,33 +41,33 @@ class LeaseHeld(MongoError):
 
 
 class LeaseLost(MongoError):
-    """The lease was this run's and no longer is: the origin was thawed, or another run has taken over."""
+    """This run held the lease and no longer does: the origin was thawed, or another run has taken over."""
 
 
 class Strategy(StrEnum):
-    """How writes are kept out."""
+    """The recorded names of the ways to block writes; `freezing.choose` maps them to their implementations."""
 
     WRITE_BLOCK = "write_block"
     """`setUserWriteBlockMode`: users without the privilege to bypass it cannot write."""
     DEMOTE_ROLES = "demote_roles"
     """Every other user and role that can write is made read-only, and put back afterwards."""
     NONE = "none"
-    """Nobody is kept out. Only for servers without authorization, where a block keeps the release itself out too."""
+    """Nobody is blocked. Only for servers without authorization, where a block would refuse the release's own writes too."""
 
 
 class Lease(BaseModel):
-    """Who holds the origin.
+    """The lease on the origin.
 
     Attributes:
         release_id: of the release that holds it.
         run_id: of the Dagster run that took it.
-        holder: the process that executes the run, or the one that thaws.
-        beat_at: time of the holder's last heartbeat.
+        holder: the process that executes the run, or the one that thaws the origin.
+        beat_at: when the holder sent its last heartbeat.
         silent: how long ago that was when the lease was read.
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
         thawing: whether `holder` is about to allow writes again.
-        lifted: whether somebody who thawed an earlier freeze too late has lifted this one since `frozen_at`.
+        lifted: whether a delayed thaw of an earlier freeze has lifted this one since `frozen_at`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -86,7 +86,7 @@ class Lease(BaseModel):
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nobody is left who would give it back: its process has ended, or its machine is lost."""
+        """Whether its holder will not give it back: the process has ended, or its machine is lost."""
         return self.holder.is_gone() or (not self.holder.is_local and self.silent.total_seconds() > SILENT_SECONDS)
 
 
@@ -94,8 +94,8 @@ class Freeze(BaseModel):
     """A freeze that is over, as it is kept in the origin's state database.
 
     Attributes:
-        put_back: how many users and roles were made what they had been.
-        left: what somebody had changed in between, and was left as it was found; a line each.
+        put_back: number of users and roles that were put back.
+        left: a line for each account that was not, because somebody had changed it during the freeze.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -111,7 +111,7 @@ class Freeze(BaseModel):
 
     @property
     def seconds(self) -> float:
-        # Earlier versions recorded the clocks of two machines, which may disagree.
+        # Earlier versions recorded the times of two machines, whose clocks may disagree.
         return max(0.0, (self.thawed_at - self.frozen_at).total_seconds())
 
 
@@ -119,30 +119,30 @@ def current_lease(client: MongoClient[Document], session: ClientSession | None =
     """The lease on the origin, None where nobody holds one."""
     pipeline = [
         {"$match": {"_id": _ID}},
-        # Versions before there was a heartbeat kept none.
+        # Versions without a heartbeat recorded none.
         {"$set": {"beat_at": {"$ifNull": ["$beat_at", "$taken_at"]}}},
         {"$set": {"silent_ms": {"$subtract": ["$$NOW", "$beat_at"]}}},
         {"$unset": "_id"},
     ]
-    found = next(_leases(client).aggregate(pipeline, session=session), None)
-    if found is None:
+    document = next(_leases(client).aggregate(pipeline, session=session), None)
+    if document is None:
         return None
-    silent = timedelta(milliseconds=found.pop("silent_ms"))
-    return Lease.model_validate({**found, "silent": max(silent, timedelta())})
+    silent = timedelta(milliseconds=document.pop("silent_ms"))
+    return Lease.model_validate({**document, "silent": max(silent, timedelta())})
 
 
 def take_lease(client: MongoClient[Document], release_id: str, run_id: str, strategy: Strategy) -> Lease:
     """Take the lease, or take it over from an earlier run of the same release that is over.
 
     Raises:
-        LeaseHeld: saying who holds it.
+        LeaseHeld: another release or run holds it.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         ours = _take_free(client, release_id, run_id, strategy) or _take_over(client, release_id, run_id)
         if ours is not None:
             return ours
-        # It is being thawed, or has just been given back, or its run is ending: it will be free in a moment.
+        # The origin is being thawed, or the lease was given back since, or its run is ending: it will be free in a moment.
         held = current_lease(client)
         if held is not None and time.monotonic() > deadline:
             raise LeaseHeld(describe_holder(held))
@@ -163,7 +163,7 @@ def _take_free(client: MongoClient[Document], release_id: str, run_id: str, stra
     moments = {"_id": _ID, "taken_at": "$$NOW", "beat_at": "$$NOW"}
     try:
         taken = _leases(client).find_one_and_update(
-            # A lease always names its release, so none matches: the upsert inserts ours, or fails on the _id of an existing one.
+            # Every lease names its release, so none matches: the upsert inserts ours, or fails on the _id of an existing one.
             {"_id": _ID, "release_id": {"$exists": False}},
             [{"$replaceWith": {"$mergeObjects": [{"$literal": ours}, moments]}}],
             upsert=True,
@@ -175,7 +175,7 @@ def _take_free(client: MongoClient[Document], release_id: str, run_id: str, stra
 
 
 def _take_over(client: MongoClient[Document], release_id: str, run_id: str) -> Lease | None:
-    """The lease of an earlier run of the same release, made ours; None where it is worth another try.
+    """Take the lease over from an earlier run of the same release; None where the caller should try again.
 
     Raises:
         LeaseHeld: by another release.
@@ -192,9 +192,9 @@ def _take_over(client: MongoClient[Document], release_id: str, run_id: str) -> L
         raise LeaseHeld(describe_holder(held))
     seen: Document = {"_id": _ID, "release_id": release_id, "run_id": held.run_id, "holder": held.holder.model_dump()}
     if not held.holder.is_local:
-        # A holder that was taken for lost and has beaten again just now keeps it.
+        # A holder that was taken for lost and has sent a heartbeat since keeps it.
         seen["beat_at"] = held.beat_at
-    # A re-executed run goes on where the one before it died.
+    # A re-executed run continues where the one before it died.
     ours = {"run_id": run_id, "holder": holder.model_dump(), "thawing": False}
     taken = _leases(client).find_one_and_update(
         seen,
@@ -205,7 +205,7 @@ def _take_over(client: MongoClient[Document], release_id: str, run_id: str) -> L
 
 
 def beat(client: MongoClient[Document], lease: Lease) -> bool:
-    """Say that the holder goes on; tell whether the lease is still its own."""
+    """Send a heartbeat; return whether the lease is still this holder's."""
     beaten = _leases(client).update_one(
         {"_id": _ID, "run_id": lease.run_id, "holder": lease.holder.model_dump()}, [{"$set": {"beat_at": "$$NOW"}}]
     )
@@ -227,42 +227,43 @@ def require_lease(
     if not held.matched_count:
         raise LeaseLost(
             f"Run {run_id} does not hold the origin any more: it was thawed, or another run of release {release_id} "
-            "goes on in its place. Nothing more was done to the origin. Re-execute the run if no other one goes on."
+            "continued in its place. Nothing more was done to the origin. Re-execute the run if no other run of the release is "
+            "in progress."
         )
 
 
 def record_frozen(client: MongoClient[Document], lease: Lease, cluster_time: ClusterTime) -> Lease:
-    """Note in the lease that writes are blocked from now on.
+    """Record in the lease that writes are blocked from now on.
 
     Raises:
         LeaseLost: if somebody thawed the origin meanwhile.
     """
-    noted = _leases(client).find_one_and_update(
+    recorded = _leases(client).find_one_and_update(
         {"_id": _ID, "run_id": lease.run_id, "thawing": False},
         [{"$set": {"frozen_at": "$$NOW", "cluster_time": {"$literal": cluster_time.model_dump()}, "lifted": False}}],
         return_document=ReturnDocument.AFTER,
     )
-    if noted is None:
+    if recorded is None:
         raise LeaseLost(
             f"The origin was thawed while run {lease.run_id} was freezing it. Launch or re-execute the run again."
         )
-    return Lease.model_validate(noted)
+    return Lease.model_validate(recorded)
 
 
 def note_lifted(client: MongoClient[Document], lease: Lease) -> bool:
-    """Note in the lease of somebody else that its freeze was lifted; tell whether it is that one's still.
+    """Record in the lease of another run that its freeze was lifted; return whether that run still holds it.
 
-    Whoever holds it goes on only once it has frozen the origin anew.
+    The run then continues only after it has frozen the origin again.
     """
-    noted = _leases(client).update_one(
+    recorded = _leases(client).update_one(
         {"_id": _ID, "run_id": lease.run_id, "holder": lease.holder.model_dump(), "thawing": False},
         {"$set": {"lifted": True}},
     )
-    return bool(noted.matched_count)
+    return bool(recorded.matched_count)
 
 
 def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSession | None = None) -> Lease | None:
-    """Take the lease over for thawing: from now on its run cannot swap. None where it changed hands meanwhile."""
+    """Take the lease over for thawing: from now on its run cannot swap. None where another process has taken it over."""
     thawing = lease.model_copy(update={"holder": Holder.this_process(), "thawing": True})
     taken = _leases(client).update_one(
         {"_id": _ID, "release_id": lease.release_id, "run_id": lease.run_id, "holder": lease.holder.model_dump()},
@@ -275,7 +276,7 @@ def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSessi
 def release_lease(
     client: MongoClient[Document], lease: Lease, thawed_by: str, *, put_back: int = 0, left: tuple[str, ...] = ()
 ) -> None:
-    """Give the lease back and keep what it was."""
+    """Give the lease back, and record the freeze that it was for."""
     if lease.frozen_at:
         freeze = {
             **lease.model_dump(include=_OF_A_FREEZE),
@@ -283,8 +284,8 @@ def release_lease(
             "put_back": put_back,
             "left": list(left),
         }
-        # An earlier attempt may have recorded this and stopped before the next line: writes have been allowed since then. The
-        # thaw is never before the freeze: the primary, and so the clock, may have changed.
+        # An earlier attempt may have recorded this and stopped before it gave the lease back: writes have been allowed since
+        # then. The thaw is never recorded as before the freeze: the primary, and so the clock, may have changed.
         thawed_at = {"$ifNull": ["$thawed_at", {"$max": ["$$NOW", lease.frozen_at]}]}
         client[STATE_DATABASE][FREEZES].update_one(
             {"release_id": lease.release_id, "frozen_at": lease.frozen_at},
@@ -295,18 +296,18 @@ def release_lease(
 
 
 def freezes_of(client: MongoClient[Document], release_id: str) -> list[Freeze]:
-    """Every freeze that a release has had, oldest first."""
-    # By _id, in the order in which they ended: earlier versions recorded other machines' clocks in them.
-    found = client[STATE_DATABASE][FREEZES].find({"release_id": release_id}).sort("_id")
-    return [Freeze.model_validate(freeze) for freeze in found]
+    """All freezes of a release that are over, oldest first."""
+    # By _id, in the order in which they ended: the times that earlier versions recorded come from several clocks.
+    documents = client[STATE_DATABASE][FREEZES].find({"release_id": release_id}).sort("_id")
+    return [Freeze.model_validate(freeze) for freeze in documents]
 
 
 def describe_holder(lease: Lease) -> str:
-    """Who holds the origin and what to do about it, for errors."""
+    """Who holds the origin and what to do about it."""
     return (
         f"Release {lease.release_id} (run {lease.run_id}, {lease.holder}) has held the origin since "
-        f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Wait until it is done; if its run is over, launch the job `unfreeze`, "
-        "which says what it finds."
+        f"{lease.taken_at:%Y-%m-%d %H:%M:%S} UTC. Wait until it is done. If its run is over, launch the job `unfreeze`, "
+        "which reports the state of the origin and thaws it if that is safe."
     )
 
 
@@ -314,6 +315,6 @@ _OF_A_FREEZE = {"release_id", "run_id", "strategy", "frozen_at"}
 
 
 def _leases(client: MongoClient[Document]) -> Any:
-    # Aware datetimes: what is compared and printed must not depend on the machine's time zone.
+    # Timezone-aware datetimes: comparisons and messages must not depend on the machine's time zone.
     options = client.codec_options.with_options(tz_aware=True)
     return client[STATE_DATABASE].get_collection(LEASE, codec_options=options)

@@ -1,9 +1,8 @@
-"""The ledger: `_migration_events` and the view `_migration_latest_schema_version`, which say which version of the
-NMDC Schema the database conforms to.
+"""The ledger: `_migration_events`, the record of the versions of the NMDC Schema that the database conforms to.
 
-The shape of both is the NMDC Runtime's (its migrations' Bookkeeper), which reads and writes them too, as may other tools and
-people. So the moment of an event may be a string with any offset, a date, or missing; its name may be unknown; and its
-versions may be missing. All such events are read.
+Its format is the NMDC Runtime's (its migrations' Bookkeeper), which reads and writes it too, as other tools and people may. So
+the time of an event may be a string with any offset, a date, or missing; its name may be unknown; and its versions may be
+missing. All such events are read.
 """
 
 import json
@@ -14,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import DESCENDING
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -21,15 +21,14 @@ from pymongo.errors import OperationFailure, WriteConcernError
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import server_time
-from nmdc_release_ops.mongo.server.connection import Document, codec_options
+from nmdc_release_ops.mongo.server.connection import Document
 
 EVENTS = "_migration_events"
 LATEST_VERSION = "_migration_latest_schema_version"
-_NAMESPACE_EXISTS = 48
 _DETAILS_SHOWN = 500
 _FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
-"""From here on a date is a mistake, and no later one could be written."""
+"""This date and later ones are mistakes: no later date could be written."""
 _LAST_MOMENT = _NO_MOMENT - timedelta(microseconds=1)
 
 
@@ -38,7 +37,7 @@ class LedgerUnusable(MongoError):
 
 
 class Event(StrEnum):
-    """What can happen to a migration."""
+    """What the ledger records about a migration."""
 
     STARTED = "MIGRATION_STARTED"
     COMPLETED = "MIGRATION_COMPLETED"
@@ -58,7 +57,7 @@ def _if_type(value: str, kinds: list[str], then: Any, otherwise: Any) -> Documen
 
 
 NEWEST_FIRST: list[Document] = [
-    # Numbers are ignored: the server reads them as milliseconds, and people write seconds.
+    # Numbers are ignored: the server reads them as milliseconds, but people write seconds.
     {"$set": {"_moment": _if_type("$created_at", ["date", "string", "timestamp"], _as_date("$created_at"), None)}},
     # An ObjectId holds the time when its document was created.
     {
@@ -75,26 +74,7 @@ NEWEST_FIRST: list[Document] = [
     # Dates have milliseconds; strings may be more precise.
     {"$sort": {"_moment": DESCENDING, "created_at": DESCENDING, "_id": DESCENDING}},
 ]
-"""Sorts events by their moments (`_moment`), however these are written."""
-
-VIEW_PIPELINE: list[Document] = [
-    *NEWEST_FIRST,
-    {"$limit": 1},
-    {
-        "$project": {
-            "_id": 0,
-            "schema_version": {
-                "$switch": {
-                    "branches": [
-                        {"case": {"$eq": ["$event", Event.COMPLETED]}, "then": "$to_schema_version"},
-                        {"case": {"$eq": ["$event", Event.ROLLED_BACK]}, "then": "$from_schema_version"},
-                    ],
-                    "default": None,
-                }
-            },
-        }
-    },
-]
+"""Sorts events by their times (`_moment`), in whatever form these are written."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +84,7 @@ class Recorded:
     Attributes:
         id: its `_id`, as text.
         event: None where its name is unknown.
-        from_version: None where it is missing or not a string; the same holds for the following.
+        from_version, to_version, release_id: None where missing or not a string.
         created_at: as it is written.
         moment: when it happened, by `created_at` or by the document's own id.
     """
@@ -119,7 +99,7 @@ class Recorded:
 
     @property
     def version(self) -> str | None:
-        """The version that the database is at after it; None where the event does not say."""
+        """The version of the database after it; None where the event does not determine it."""
         match self.event:
             case Event.COMPLETED:
                 return self.to_version
@@ -138,38 +118,38 @@ def last_event(database: Database[Document], session: ClientSession | None = Non
     Raises:
         LedgerUnusable.
     """
-    with _naming_refusals(database):
-        found = next(_events(database).aggregate([*NEWEST_FIRST, {"$limit": 1}], session=session), None)
-    if found is None:
+    with naming_refusals(database):
+        document = next(_events(database).aggregate([*NEWEST_FIRST, {"$limit": 1}], session=session), None)
+    if document is None:
         return None
-    name = found.get("event")
+    name = document.get("event")
     return Recorded(
-        id=str(found["_id"]),
+        id=str(document["_id"]),
         event=Event(name) if isinstance(name, str) and name in set(Event) else None,
-        from_version=_text(found, "from_schema_version"),
-        to_version=_text(found, "to_schema_version"),
-        release_id=_text(found, "release_id"),
-        created_at=str(found.get("created_at")),
-        moment=found["_moment"],
+        from_version=_text(document, "from_schema_version"),
+        to_version=_text(document, "to_schema_version"),
+        release_id=_text(document, "release_id"),
+        created_at=str(document.get("created_at")),
+        moment=document["_moment"],
     )
 
 
 def moments_of(database: Database[Document], release_id: str, event_id: str | None) -> list[datetime]:
-    """The moments of the events of a release, and of the one with this id, as far as they are there.
+    """The times of the events of a release, and of the event with this id, as far as these exist.
 
     Raises:
         LedgerUnusable.
     """
     ours: Document = {"$or": [{"release_id": release_id}, {"$expr": {"$eq": [_as_text("$_id"), event_id]}}]}
-    with _naming_refusals(database):
-        return [found["_moment"] for found in _events(database).aggregate([{"$match": ours}, *NEWEST_FIRST])]
+    with naming_refusals(database):
+        return [document["_moment"] for document in _events(database).aggregate([{"$match": ours}, *NEWEST_FIRST])]
 
 
 def recorded_version(database: Database[Document]) -> str | None:
-    """The version that the database is at after the newest event.
+    """The version of the database after the newest event.
 
-    None where the ledger is empty, the newest event does not say, or a migration was started and neither completed nor
-    rolled back.
+    None where the ledger is empty, the newest event does not determine it, or a migration was started and neither completed
+    nor rolled back.
 
     Raises:
         LedgerUnusable.
@@ -188,7 +168,7 @@ def record(
     release_id: str,
     session: ClientSession | None = None,
 ) -> None:
-    """Add an event, unless this release has already recorded the same one last. It counts as the newest from now on.
+    """Add an event as the newest, unless the newest is already the same event of this release.
 
     Raises:
         LedgerUnusable.
@@ -196,7 +176,7 @@ def record(
     last = last_event(database, session)
     if last and last.event == event and last.release_id == release_id:
         return
-    with _naming_refusals(database):
+    with naming_refusals(database):
         written = database[EVENTS].insert_one(
             {
                 "created_at": _next_moment(database, last, session),
@@ -225,7 +205,7 @@ def try_events(
     """Try to write every event of a release and of its rollback, in a transaction that is then aborted.
 
     Raises:
-        LedgerUnusable: the server refuses one of them.
+        LedgerUnusable: the server rejects one of them.
     """
 
     def attempt(session: ClientSession) -> None:
@@ -245,53 +225,11 @@ def try_events(
         session.with_transaction(attempt)
 
 
-def ensure_view(database: Database[Document]) -> None:
-    """Create the view if there is none. An existing one is left as it is.
-
-    Raises:
-        LedgerUnusable.
-    """
-    with _naming_refusals(database):
-        if LATEST_VERSION in database.list_collection_names(filter={"name": LATEST_VERSION}):
-            return
-        try:
-            database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE, check_exists=False)
-        except OperationFailure as error:
-            if error.code != _NAMESPACE_EXISTS:
-                raise
-
-
-def ensure_view_says(database: Database[Document], version: str | None) -> None:
-    """Replace the view by ours if it does not say `version`, although the newest event does.
-
-    The view of the NMDC Runtime does not handle rollbacks: it says null after one. It also sorts an event with a date, or
-    with an offset from UTC, as newer than it is.
-
-    Raises:
-        LedgerUnusable: something else has the view's name, or the server refuses.
-    """
-    ensure_view(database)
-    if _view_says(database, version):
-        return
-    with _naming_refusals(database):
-        database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
-    if not _view_says(database, version):
-        raise LedgerUnusable(
-            f"The view {LATEST_VERSION} of {database.name} does not say {version or 'null'}, although it was replaced."
-        )
-
-
-def _view_says(database: Database[Document], version: str | None) -> bool:
-    with suppress(OperationFailure):
-        return bool(_decodable(database, LATEST_VERSION).find_one() == {"schema_version": version})
-    return False
-
-
 def _next_moment(database: Database[Document], last: Recorded | None, session: ClientSession | None) -> str:
-    """The present moment by the server's clock, but later than every event.
+    """The server's present time, or later: after every event.
 
     A view that compares the strings as they are written has to sort ours last too: an event of 14:00+02:00 happened at
-    12:00 UTC, and is the greater string until 14:00.
+    12:00 UTC, but its string is greater than ours until 14:00.
     """
     moment = server_time(database.client)
     if last:
@@ -300,7 +238,7 @@ def _next_moment(database: Database[Document], last: Recorded | None, session: C
     texts = _events(database).find(is_text, session=session)
     greatest = next(texts.sort("created_at", DESCENDING).limit(1), None)
     if greatest is not None and greatest["created_at"] >= _iso(moment):
-        # Not possible for every string. Then `ensure_view_says` replaces the view by ours, which sorts by moments.
+        # Not possible for every string. Then `ensure_view_shows` replaces the view by ours, which sorts by moments.
         with suppress(ValueError, OverflowError):
             later = datetime.fromisoformat(greatest["created_at"]).replace(tzinfo=UTC) + timedelta(milliseconds=1)
             if later < _NO_MOMENT and _iso(later) > greatest["created_at"]:
@@ -318,11 +256,11 @@ def _text(document: Document, field: str) -> str | None:
 
 
 @contextmanager
-def _naming_refusals(database: Database[Document]) -> Iterator[None]:
-    """Separate refusals from failures of the server, its set or a transaction, which are passed on.
+def naming_refusals(database: Database[Document]) -> Iterator[None]:
+    """Turn refusals into LedgerUnusable. Failures of the server, its set or a transaction are passed on.
 
     Raises:
-        LedgerUnusable: the server refused; with its words.
+        LedgerUnusable: the server refused; with its message.
     """
     try:
         yield
@@ -339,9 +277,10 @@ def _naming_refusals(database: Database[Document]) -> Iterator[None]:
 
 
 def _events(database: Database[Document]) -> Any:
-    return _decodable(database, EVENTS)
+    return decodable(database, EVENTS)
 
 
-def _decodable(database: Database[Document], name: str) -> Any:
-    # Decodes whatever somebody wrote there, including dates outside Python's range.
-    return database.get_collection(name, codec_options=codec_options().with_options(tz_aware=True))
+def decodable(database: Database[Document], name: str) -> Any:
+    # Anybody may have written there, dates outside Python's range included: the default decoder raises on them.
+    options: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO, tz_aware=True)
+    return database.get_collection(name, codec_options=options)

@@ -1,4 +1,4 @@
-"""What a rollback does with what was written since a release; kept in its journal."""
+"""What users wrote between a release and its rollback, and what the rollback does with it; kept in the journal."""
 
 from enum import StrEnum
 
@@ -8,21 +8,21 @@ from nmdc_release_ops.mongo.server.writes import Writes
 
 
 class Fate(StrEnum):
-    """What a rollback does with what was written since the release."""
+    """What a rollback does with a collection that was written to since the release."""
 
     SET_ASIDE = "set aside"
-    """It is in a collection that the release brought, which becomes staged again."""
+    """The release brought the collection, which becomes staged again."""
     MOVED_ASIDE = "moved aside"
-    """It is in a collection that somebody created under a name that an earlier one gets back."""
+    """Somebody created the collection under a name that an earlier collection gets back."""
     LEFT_IN_PLACE = "left in place"
-    """It is in a collection that the release did not touch, or only renamed."""
+    """The release did not touch the collection, or only renamed it."""
 
 
 class Written(BaseModel):
     """A collection that was written to since a release.
 
     Attributes:
-        writes: how much; None where that cannot be determined.
+        writes: number of writes by kind; None where they cannot be determined.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -3,8 +3,9 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.mongo.freezing.freeze import DRAIN_SECONDS
+from nmdc_release_ops.mongo.freezing.choose import CONFIGURABLE, strategy_of
 from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
+from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import FreezeLease
 from nmdc_release_ops.resources.origin import Origin, OriginResource
@@ -18,7 +19,7 @@ class FreezeConfig(dg.Config):
 
     strategy: str = Field(
         default=AUTOMATIC,
-        pattern=f"^({AUTOMATIC}|{Strategy.WRITE_BLOCK}|{Strategy.DEMOTE_ROLES})$",
+        pattern=f"^({'|'.join((AUTOMATIC, *CONFIGURABLE))})$",
         description="How writes are blocked: `write_block`, `demote_roles`, or `automatic` for the first that is possible.",
     )
     drain_timeout: int = Field(
@@ -78,6 +79,6 @@ def hold_frozen(
 
 
 def _describe_freeze(strategy: Strategy) -> str:
-    if strategy is Strategy.NONE:
+    if not strategy_of(strategy).blocks_writes:
         return "The lease is taken, but nobody is prevented from writing: the origin does not require authentication."
     return f"The origin is frozen ({strategy}): writes are refused, reads continue."

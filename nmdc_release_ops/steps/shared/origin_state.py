@@ -7,11 +7,12 @@ from functools import partial
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.freezing.choose import strategy_of
 from nmdc_release_ops.mongo.origin_state import OriginState, read_origin_state
 from nmdc_release_ops.mongo.server.connection import ServerUnreachable
 from nmdc_release_ops.mongo.state.heartbeat import lease_of
 from nmdc_release_ops.mongo.state.journal import Journal, State
-from nmdc_release_ops.mongo.state.lease import Lease, Strategy
+from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginResource
 
@@ -57,7 +58,7 @@ def describe_origin(state: OriginState, run_id: str) -> str:
         return _describe_unheld(state)
     sentences = [_describe_hold(state, state.lease, run_id), _describe_swap(state.journal)]
     if state.journal and state.journal.is_under_way:
-        if _is_frozen(state, state.lease):
+        if state.is_frozen:
             sentences += ["It stays frozen on purpose.", _advise(state.journal)]
         else:
             sentences += [_advise(state.journal), "Do it at once."]
@@ -76,17 +77,9 @@ def describe_own_lease(run_id: str) -> str:
 
 
 def _describe_unheld(state: OriginState) -> str:
-    if state.demoted_by is not None:
-        return (
-            f"Release {state.demoted_by} made users and roles read-only, and no longer holds a lease. Launch the job `unfreeze` "
-            "to put them back."
-        )
     frozen = "The origin is not frozen: no release holds it."
-    if state.is_write_blocked and state.about_to_block is not None:
-        frozen = (
-            f"Release {state.about_to_block} blocked writes to the origin after it released its lease. Launch the job "
-            "`unfreeze` to allow them again."
-        )
+    if state.leftovers:
+        frozen = " ".join(str(leftover) for leftover in state.leftovers)
     elif state.is_write_blocked:
         frozen = (
             "Writes to the origin are blocked, but no release holds it: somebody else blocked them, so releases do not lift the "
@@ -94,7 +87,8 @@ def _describe_unheld(state: OriginState) -> str:
         )
     if state.journal is None or not state.journal.is_under_way:
         return frozen
-    seen = "Users see the swap half done, and can write to it."
+    is_blocked = bool(state.leftovers or state.is_write_blocked)
+    seen = f"Users see the swap half done{'' if is_blocked else ', and can write to it'}."
     return f"{frozen} {_describe_swap(state.journal)} {seen} {_advise(state.journal)} Do it at once."
 
 
@@ -103,23 +97,13 @@ def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     held = f"The origin has been held by {who} since {_format_time(lease.taken_at)}"
     if lease.thawing:
         return f"{held}, and is being thawed."
-    if lease.strategy is Strategy.NONE:
+    if not strategy_of(lease.strategy).blocks_writes:
         return f"{held}; nobody is prevented from writing, because it does not require authentication."
     if lease.frozen_at is None:
         return f"{held}; freezing was begun and is not finished."
-    if not _is_frozen(state, lease):
+    if not state.is_frozen:
         return f"{held}, and somebody lifted the freeze: users can write to it."
     return f"The origin has been frozen by {who} since {_format_time(lease.frozen_at)}."
-
-
-def _is_frozen(state: OriginState, lease: Lease) -> bool:
-    match lease.strategy:
-        case Strategy.WRITE_BLOCK:
-            return lease.frozen_at is not None and state.is_write_blocked is not False
-        case Strategy.DEMOTE_ROLES:
-            return lease.frozen_at is not None and state.demoted_by == lease.release_id
-        case Strategy.NONE:
-            return False
 
 
 def _describe_swap(journal: Journal | None) -> str:

@@ -4,8 +4,7 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.demote_roles import put_back, read_header
-from nmdc_release_ops.mongo.freezing.freeze import lift_leftover, thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw, undo_leftover
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
@@ -69,16 +68,11 @@ def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
 
 def lift_leftover_freeze(origin: Origin) -> str:
     """Undo the freeze of a release that no longer holds the lease; return a message, empty if there was no such freeze."""
-    if (late := lift_leftover(origin.client, "leftover")) is not None:
-        return f"Release {late} had blocked writes after it released its lease. Writes are allowed again."
-    demoted = read_header(origin.client)
-    if demoted is None or current_lease(origin.client) is not None:
+    undone = undo_leftover(origin.client, "leftover")
+    if undone is None:
         return ""
-    undone = put_back(origin.client, demoted.release_id)
-    message = (
-        f"Release {demoted.release_id} had made users and roles read-only, and holds no lease. They were put back."
-    )
-    return "\n".join((message, *undone.left))
+    leftover, restored = undone
+    return "\n".join((f"Release {leftover.release_id} {leftover.effect}. {leftover.outcome}", *restored.left))
 
 
 def write_owed_event(origin: Origin) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from nmdc_release_ops.mongo.freezing.demote_roles import demote, put_back
+from nmdc_release_ops.mongo.freezing.demotion import demote, put_back
 
 CHANGES = ("insert", "update", "delete", "createRole", "updateRole", "dropRole", "updateUser")
 

@@ -1,4 +1,4 @@
-"""Demoting users and roles keeps everybody else from writing, takes no way to read, and is undone to the letter."""
+"""Demoting users and roles prevents all others from writing and nobody from reading, and is undone exactly."""
 
 import json
 import threading
@@ -12,20 +12,14 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from nmdc_release_ops.demo.origin import NMDC_ROLES
-from nmdc_release_ops.mongo.freezing import demote_roles as demotion
-from nmdc_release_ops.mongo.freezing import freeze as freezing
+from nmdc_release_ops.mongo.freezing import demote_roles, demotion
 from nmdc_release_ops.mongo.freezing.accounts import read_accounts
-from nmdc_release_ops.mongo.freezing.demote_roles import (
-    DemotionFailed,
-    demote,
-    is_in_force,
-    put_back,
-    read_header,
-    still_left,
-    who_can_write,
-)
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, LateThaw, freeze, require_frozen, thaw
+from nmdc_release_ops.mongo.freezing.demoted_accounts import LEFT, DemotionFailed, Phase, read_header
+from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back, still_left, who_can_write
+from nmdc_release_ops.mongo.freezing.freeze import freeze, require_frozen
 from nmdc_release_ops.mongo.freezing.readonly import who_could_undo_it
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
+from nmdc_release_ops.mongo.freezing.thaw import LateThaw, thaw
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
@@ -144,7 +138,7 @@ def operator(server: PrivateMongod, root: MongoClient[Any]) -> Iterator[MongoCli
         yield client
         put_back(client, RELEASE)
     assert accounts_of(root) == before
-    root[STATE_DATABASE][demotion.LEFT].drop()
+    root[STATE_DATABASE][LEFT].drop()
 
 
 def accounts_of(root: MongoClient[Any]) -> dict[str, list[Any]]:
@@ -252,7 +246,7 @@ def data(root: MongoClient[Any]) -> Any:
     return root[ORIGIN].command("dbHash")["md5"], sorted(root[ORIGIN].list_collection_names())
 
 
-def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_is_as_it_was(
+def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_accounts_are_as_before(
     operator: MongoClient[Any], root: MongoClient[Any], everybody: dict[str, MongoClient[Any]], server: PrivateMongod
 ) -> None:
     accounts, before = accounts_of(root), data(root)
@@ -267,9 +261,9 @@ def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_is_as_it
                 accepted = {write for write, act in WRITES.items() if outcome(act, client) == 0}
                 assert accepted == set(), (name, accepted)
         assert data(root) == before, name
-    # What is none of the origin's business goes on.
-    everybody["from_elsewhere"].elsewhere.things.insert_one({"_id": "goes on"})
-    everybody["writes_elsewhere"].elsewhere.things.delete_one({"_id": "goes on"})
+    # Writes to other databases continue.
+    everybody["from_elsewhere"].elsewhere.things.insert_one({"_id": "other"})
+    everybody["writes_elsewhere"].elsewhere.things.delete_one({"_id": "other"})
     assert put_back(operator, RELEASE).left == ()
     assert accounts_of(root) == accounts
     assert read_header(operator) is None and not is_in_force(operator, RELEASE)
@@ -277,7 +271,7 @@ def test_while_demoted_nobody_writes_everybody_reads_and_afterwards_all_is_as_it
     root[ORIGIN].jobs.delete_many({"new": 1})
 
 
-def test_root_is_kept_from_writing_too_and_reads_on(
+def test_root_cannot_write_either_and_can_still_read(
     operator: MongoClient[Any], root: MongoClient[Any], server: PrivateMongod
 ) -> None:
     with MongoClient[Any](server.uri) as administrator:
@@ -300,7 +294,7 @@ def test_users_who_could_make_themselves_able_to_write_are_known(operator: Mongo
     assert found == COULD_UNDO_IT
 
 
-def test_nobody_is_given_anything_that_it_did_not_have(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+def test_no_account_gains_a_privilege(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
     before = {name: allowed(root, database, name) for database, name in USERS}
     demote(operator, RELEASE, ORIGIN, 5)
     for database, name in USERS:
@@ -317,7 +311,7 @@ def allowed(root: MongoClient[Any], database: str, name: str) -> set[tuple[str, 
     }
 
 
-def test_the_operator_goes_on_writing(operator: MongoClient[Any]) -> None:
+def test_the_operator_can_still_write(operator: MongoClient[Any]) -> None:
     demote(operator, RELEASE, ORIGIN, 5)
     operator[ORIGIN].create_collection("_release.staged.jobs")
     operator[ORIGIN]["_release.staged.jobs"].insert_one({"_id": 1})
@@ -379,7 +373,7 @@ def test_a_transaction_begun_before_cannot_write_any_more(operator: MongoClient[
 
 def _is_demoting(client: MongoClient[Any]) -> bool:
     header = read_header(client)
-    return header is not None and header.phase is demotion.Phase.DEMOTING
+    return header is not None and header.phase is Phase.DEMOTING
 
 
 def slow_update(server: PrivateMongod, milliseconds: int) -> threading.Thread:
@@ -477,7 +471,7 @@ def test_a_thaw_that_comes_late_does_not_put_back_what_the_next_run_has_demoted(
     operator: MongoClient[Any], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Suspended before it puts anybody back, or in the middle of it; at most one account is put back, and that is noticed."""
-    module = {"put_back": freezing, "_define": demotion}[step]
+    module = {"put_back": demote_roles, "_define": demotion}[step]
     real = getattr(module, step)
 
     def suspended(*args: Any) -> Any:
@@ -522,14 +516,14 @@ def test_what_somebody_changed_in_between_is_left_reported_and_kept(
     root.admin.command("dropUser", "to_be_dropped")
     root.admin.command("createUser", "new", pwd=PASSWORD, roles=["read"])
     result = put_back(operator, RELEASE)
-    told = "\n".join(result.left)
-    assert "The user has_two@admin was changed while the origin was frozen, and was left as it is." in told
-    assert 'db.getSiblingDB("admin").updateUser("has_two", {"roles": [{"role": "' in told
-    assert "The role nmdc_scheduler@admin was changed" in told and '"actions": ["find", "insert"' in told
-    assert "The role to_be_dropped@admin was dropped" in told and "The user to_be_dropped@admin was dropped" in told
-    assert "The user new@admin was made while the origin was frozen" in told
+    report = "\n".join(result.left)
+    assert "The user has_two@admin was changed while the origin was frozen, and was left as it is." in report
+    assert 'db.getSiblingDB("admin").updateUser("has_two", {"roles": [{"role": "' in report
+    assert "The role nmdc_scheduler@admin was changed" in report and '"actions": ["find", "insert"' in report
+    assert "The role to_be_dropped@admin was dropped" in report and "The user to_be_dropped@admin was dropped" in report
+    assert "The user new@admin was created while the origin was frozen" in report
     assert len(result.left) == 5 and still_left(operator, RELEASE) == result.left[:4]
-    assert root[STATE_DATABASE][demotion.LEFT].count_documents({}) == 4
+    assert root[STATE_DATABASE][LEFT].count_documents({}) == 4
     (has_two,) = root.admin.command("usersInfo", "has_two")["users"]
     assert {role["role"] for role in has_two["roles"]} == {"read", "nmdc_reader", "hostManager"}
     # Everybody else is as before, and so are these once they are given back what they had, as the report says.
@@ -550,14 +544,16 @@ def test_a_stand_in_that_was_given_to_somebody_is_not_taken_away(
     (user,) = root.admin.command("usersInfo", "restores")["users"]
     (stand_in,) = user["roles"]
     root.admin.command("grantRolesToUser", "has_nothing", roles=[stand_in])
-    (told,) = put_back(operator, RELEASE).left
-    assert "stood in for another during the freeze" in told and "restore@admin" in told
+    (report,) = put_back(operator, RELEASE).left
+    assert "stood in for another during the freeze" in report and "restore@admin" in report
     root.admin.command("revokeRolesFromUser", "has_nothing", roles=[stand_in])
     root.admin.command("dropRole", stand_in["role"])
     assert still_left(operator, RELEASE) == ()
 
 
-def test_what_was_put_back_by_hand_is_in_order(operator: MongoClient[Any], root: MongoClient[Any]) -> None:
+def test_an_account_that_was_put_back_by_hand_is_not_reported(
+    operator: MongoClient[Any], root: MongoClient[Any]
+) -> None:
     demote(operator, RELEASE, ORIGIN, 5)
     root.admin.command("updateRole", "nmdc_runtime", **ROLES["nmdc_runtime"])
     assert who_can_write(operator) == ["role nmdc_runtime@admin"]

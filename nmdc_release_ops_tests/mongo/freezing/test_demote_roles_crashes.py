@@ -1,4 +1,4 @@
-"""Killed at any change of a demotion or of its undoing, the next process puts every account back to the letter."""
+"""After a kill at any change of a demotion or of its undoing, the next process puts every account back exactly."""
 
 import os
 import signal
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.freezing.demote_roles import ACCOUNTS, LEFT, demote, is_in_force, put_back, read_header
+from nmdc_release_ops.mongo.freezing.demoted_accounts import ACCOUNTS, LEFT, read_header
+from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of
@@ -42,7 +43,7 @@ def client(server: PrivateMongod) -> Iterator[MongoClient[Any]]:
 
 
 def killed(server: PrivateMongod, action: str, number: int, when: str) -> bool:
-    """Whether the process met its end: there are changes enough."""
+    """Whether the process was killed: the action has that many changes."""
     done = subprocess.run(
         [sys.executable, "-m", "nmdc_release_ops_tests.mongo.freezing.crashing_demotion", action, str(number), when],
         env={**os.environ, "NMDC_ORIGIN_URI": server.uri},
@@ -64,7 +65,7 @@ def points(server: PrivateMongod, action: str, when: str) -> Iterator[int]:
             assert number > 5
             return
         yield number
-    raise AssertionError("more changes than were thought of")
+    raise AssertionError(f"more than {MORE_THAN_THERE_ARE} changes")
 
 
 def assert_as_before(client: MongoClient[Any], accounts: Any) -> None:

@@ -1,4 +1,4 @@
-"""Blocking writes keeps nobody from reading, and can always be given up."""
+"""A write block delays no read, and can always be undone."""
 
 import multiprocessing
 import time
@@ -15,15 +15,18 @@ from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from nmdc_release_ops.mongo.freezing import write_block
 from nmdc_release_ops.mongo.freezing.choose import NotFreezable, choose_strategy
-from nmdc_release_ops.mongo.freezing.demote_roles import demote, put_back
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed, freeze, thaw
+from nmdc_release_ops.mongo.freezing.demotion import demote, put_back
+from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.sessions import describe_index_builds
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.freezing.write_block import BlockFailed, StillBlocked, allow_writes, block_writes
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.server.topology import describe_server, is_write_blocked
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease, take_lease
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 
 DATABASE = "nmdc"
 PASSWORD = "of the test"
@@ -68,7 +71,7 @@ def scientist(server: PrivateMongod, root: MongoClient[Any]) -> Iterator[MongoCl
 
 
 def _read_until(uri: str, over: Event, answer: Connection) -> None:
-    """Read all the time; answer with the longest time that a read took. And tell, once, that it has begun."""
+    """Read all the time. Send a first message when reading has begun, and at the end the longest time that a read took."""
     with MongoClient[Any](uri) as client:
         longest = 0.0
         list(client[DATABASE].jobs.find())
@@ -119,7 +122,7 @@ def test_nobody_waits_to_read_while_a_freeze_waits_for_a_transaction(
         open_transaction(scientist),
         pytest.raises(FreezeFailed, match="did not end within"),
     ):
-        freeze(operator, "a", "run", drain_timeout=4)
+        freeze_by_block(operator, "a", "run", drain_timeout=4)
     assert longest[0] < READ_SECONDS
     assert is_write_blocked(operator) is False and current_lease(operator) is None
 
@@ -139,7 +142,7 @@ def test_nobody_waits_to_write_for_long_while_a_freeze_waits_for_a_transaction(
     with pytest.MonkeyPatch.context() as patch, open_transaction(scientist):
         patch.setattr(write_block.time, "sleep", write_and_wait)
         with pytest.raises(FreezeFailed):
-            freeze(operator, "a", "run", drain_timeout=2)
+            freeze_by_block(operator, "a", "run", drain_timeout=2)
     assert len(waits) > 5 and max(waits) < READ_SECONDS
 
 
@@ -160,7 +163,7 @@ def test_a_freeze_succeeds_as_soon_as_the_transaction_has_ended(
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(write_block.time, "sleep", commit_then_sleep)
-            lease = freeze(operator, "a", "run", drain_timeout=60)
+            lease = freeze_by_block(operator, "a", "run", drain_timeout=60)
     assert time.monotonic() - ended[0] < 5
     assert is_write_blocked(operator) is True
     assert lease.cluster_time is not None
@@ -180,7 +183,7 @@ def test_a_freeze_gets_in_between_short_transactions(operator: MongoClient[Any],
         for _ in busy:
             assert ours.poll(60)
             ours.recv()
-        freeze(operator, "a", "run", drain_timeout=20)
+        freeze_by_block(operator, "a", "run", drain_timeout=20)
         assert is_write_blocked(operator) is True
     finally:
         over.set()
@@ -206,7 +209,7 @@ def _transact_until(uri: str, over: Event, answer: Connection) -> None:
 def test_nobody_waits_to_read_while_a_thaw_meets_a_transaction(
     server: PrivateMongod, operator: MongoClient[Any], root: MongoClient[Any], scientist: MongoClient[Any], writes: bool
 ) -> None:
-    freeze(operator, "a", "run")
+    freeze_by_block(operator, "a", "run")
     # While writes are blocked, only who bypasses the block has one that writes.
     with reading(server) as longest, open_transaction(root if writes else scientist, writes=writes):
         assert thaw(operator, "a", "run") is not None
@@ -231,7 +234,7 @@ def test_nobody_waits_to_read_while_users_are_demoted_or_put_back(
     assert longest[0] < READ_SECONDS
 
 
-def test_a_block_that_is_on_though_its_command_ran_out_of_time_is_taken_as_it_is(
+def test_a_block_that_took_effect_although_its_command_timed_out_counts(
     operator: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch = write_block._switch
@@ -247,10 +250,10 @@ def test_a_block_that_is_on_though_its_command_ran_out_of_time_is_taken_as_it_is
     assert is_write_blocked(operator) is False
 
 
-def test_a_server_that_refuses_to_allow_writes_keeps_the_lease_and_is_told(
+def test_the_lease_is_kept_where_the_server_refuses_to_allow_writes(
     operator: MongoClient[Any], root: MongoClient[Any]
 ) -> None:
-    freeze(operator, "a", "run")
+    freeze_by_block(operator, "a", "run")
     role = operator_role(DATABASE)
     for privilege in role["privileges"]:
         privilege["actions"] = [name for name in privilege["actions"] if name != "setUserWriteBlockMode"]
@@ -284,18 +287,18 @@ def test_plan_does_not_choose_a_write_block_where_the_features_of_6_0_are_off(
 @pytest.mark.usefixtures("older_features")
 def test_a_freeze_that_the_server_cannot_do_gives_the_lease_back(operator: MongoClient[Any]) -> None:
     with pytest.raises(FreezeFailed, match="The origin is not frozen"):
-        freeze(operator, "a", "run")
+        freeze_by_block(operator, "a", "run")
     assert current_lease(operator) is None
 
 
 @pytest.mark.usefixtures("older_features")
-def test_a_lease_of_a_freeze_that_never_was_can_be_given_back(operator: MongoClient[Any]) -> None:
+def test_a_lease_without_a_freeze_can_be_given_back(operator: MongoClient[Any]) -> None:
     take_lease(operator, "a", "run", Strategy.WRITE_BLOCK)
     assert thaw(operator, "a", "run") is not None
     assert current_lease(operator) is None
 
 
-def test_plan_says_when_it_may_not_look_at_the_feature_version(
+def test_plan_warns_when_it_may_not_read_the_feature_version(
     operator: MongoClient[Any], root: MongoClient[Any]
 ) -> None:
     described = describe_server(operator, DATABASE)

@@ -1,22 +1,26 @@
-"""One release at a time holds the origin, and whoever finds it held is told by whom."""
+"""One release at a time holds the origin, and another one is refused with the name of the holder."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any
 
 import pytest
 from pymongo import MongoClient, monitoring
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
-from nmdc_release_ops.mongo.freezing import freeze as freezing
-from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, FreezeFailed, LateThaw, freeze, require_frozen, thaw
+from nmdc_release_ops.mongo.freezing import thaw as thawing
+from nmdc_release_ops.mongo.freezing import write_block
+from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, freeze, require_frozen
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
+from nmdc_release_ops.mongo.freezing.thaw import LateThaw, thaw, undo_leftover
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server import clock
 from nmdc_release_ops.mongo.server.connection import connect
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state import lease as leases
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import (
     LEASE,
@@ -28,6 +32,7 @@ from nmdc_release_ops.mongo.state.lease import (
     take_lease,
 )
 from nmdc_release_ops.mongo.swapping.swap import prepare_swap
+from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 
 
 @pytest.fixture
@@ -52,20 +57,20 @@ def test_of_many_who_try_at_once_exactly_one_gets_the_lease(client: MongoClient[
     assert lease is not None and lease.release_id == won[0]
 
 
-def test_who_holds_the_origin_is_said_to_who_comes_second(client: MongoClient[Any]) -> None:
-    freeze(client, "first", "run-1")
+def test_a_second_release_is_refused_with_the_name_of_the_holder(client: MongoClient[Any]) -> None:
+    freeze_by_block(client, "first", "run-1")
     with pytest.raises(LeaseHeld, match="Release first \\(run run-1, process"):
-        freeze(client, "second", "run-2")
+        freeze_by_block(client, "second", "run-2")
     with pytest.raises(LeaseHeld, match="held by another release, and was left as it is"):
         thaw(client, "second", "run-2")
     assert is_write_blocked(client) is True
 
 
 def test_a_freeze_and_its_end_are_on_record(client: MongoClient[Any]) -> None:
-    lease = freeze(client, "a", "run-1")
+    lease = freeze_by_block(client, "a", "run-1")
     assert is_write_blocked(client) is True
     assert lease.cluster_time is not None
-    again = freeze(client, "a", "run-2")
+    again = freeze_by_block(client, "a", "run-2")
     assert (again.frozen_at, again.run_id) == (lease.frozen_at, "run-2")
     thaw(client, "a", "run-2")
     assert is_write_blocked(client) is False
@@ -151,7 +156,7 @@ def test_how_long_writes_were_blocked_does_not_depend_on_the_clocks_of_two_machi
     begun = datetime.now(UTC)
     with pytest.MonkeyPatch.context() as elsewhere:
         shift_our_clock(elsewhere, timedelta(hours=hours))
-        freeze(client, "a", "run-1")
+        freeze_by_block(client, "a", "run-1")
     thaw(client, "a", "run-2")
     (kept,) = freezes_of(client, "a")
     assert 0 <= kept.seconds <= (datetime.now(UTC) - begun).total_seconds()
@@ -159,7 +164,7 @@ def test_how_long_writes_were_blocked_does_not_depend_on_the_clocks_of_two_machi
 
 def test_a_freeze_that_is_given_back_twice_ended_the_first_time(client: MongoClient[Any]) -> None:
     """Its process died between the record of the freeze and the end of the lease."""
-    lease = freeze(client, "a", "run")
+    lease = freeze_by_block(client, "a", "run")
     leases.release_lease(client, lease, "the first")
     (first,) = freezes_of(client, "a")
     client[STATE_DATABASE][LEASE].insert_one({"_id": "origin", **lease.model_dump(exclude={"silent"})})
@@ -171,7 +176,7 @@ def test_a_freeze_that_is_given_back_twice_ended_the_first_time(client: MongoCli
 def test_a_write_block_of_somebody_else_is_not_taken_over(client: MongoClient[Any]) -> None:
     client.admin.command({"setUserWriteBlockMode": 1, "global": True})
     with pytest.raises(AlreadyFrozen):
-        freeze(client, "a", "run")
+        freeze_by_block(client, "a", "run")
     assert current_lease(client) is None
     assert is_write_blocked(client) is True
 
@@ -179,12 +184,12 @@ def test_a_write_block_of_somebody_else_is_not_taken_over(client: MongoClient[An
 def test_where_nothing_can_be_frozen_the_lease_is_still_one_release_s(scratch_mongod: PrivateMongod) -> None:
     """Without authorization a write block keeps us out too, as seen here on a real server."""
     with MongoClient[Any](scratch_mongod.uri) as open_client:
-        with pytest.raises(FreezeFailed, match="and ours with them"):
-            freeze(open_client, "a", "run")
+        with pytest.raises(FreezeFailed, match="the release's own writes too"):
+            freeze_by_block(open_client, "a", "run")
         assert is_write_blocked(open_client) is False and current_lease(open_client) is None
-        freeze(open_client, "a", "run", Strategy.NONE)
+        freeze(open_client, "a", "run", Strategy.NONE, database="nmdc")
         with pytest.raises(LeaseHeld):
-            freeze(open_client, "b", "run", Strategy.NONE)
+            freeze(open_client, "b", "run", Strategy.NONE, database="nmdc")
         assert is_write_blocked(open_client) is False
         thaw(open_client, "a", "run")
         assert current_lease(open_client) is None
@@ -201,7 +206,7 @@ def test_an_open_transaction_is_waited_for_and_then_named(
     ):
         writer.drain_test.things.insert_one({"_id": 1}, session=session)
         with pytest.raises(FreezeFailed, match=r"the-runtime from 127\.0\.0\.1"):
-            freeze(client, "a", "run", drain_timeout=1)
+            freeze_by_block(client, "a", "run", drain_timeout=1)
         # It has undone itself while the transaction is still open.
         assert is_write_blocked(client) is False
         assert current_lease(client) is None
@@ -215,20 +220,20 @@ def test_a_freeze_that_comes_after_its_thaw_is_undone(
     client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine slept after the lease was taken, and was taken for lost."""
-    block = freezing._block_writes
+    block = write_block.block_writes
 
     def thawed_meanwhile(*args: Any) -> Any:
         thaw(client, "a", "the watchdog")
         return block(*args)
 
-    monkeypatch.setattr(freezing, "_block_writes", thawed_meanwhile)
+    monkeypatch.setattr(write_block, "block_writes", thawed_meanwhile)
     with pytest.raises(FreezeFailed, match="was thawed while run run was freezing it"):
-        freeze(client, "a", "run")
+        freeze_by_block(client, "a", "run")
     assert is_write_blocked(client) is False and current_lease(client) is None
 
 
 def test_a_freeze_that_somebody_lifted_is_noticed(client: MongoClient[Any]) -> None:
-    freeze(client, "a", "run")
+    freeze_by_block(client, "a", "run")
     require_frozen(client, "a", "run")
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
     with pytest.raises(FreezeFailed, match="Somebody lifted the freeze"):
@@ -236,7 +241,7 @@ def test_a_freeze_that_somebody_lifted_is_noticed(client: MongoClient[Any]) -> N
 
 
 def test_a_run_that_was_taken_over_is_not_thawed_in_place_of_the_one_that_was_seen(client: MongoClient[Any]) -> None:
-    freeze(client, "a", "the run that goes on")
+    freeze_by_block(client, "a", "the run that continues")
     assert thaw(client, "a", "the watchdog", held_by="the run that is over") is None
     assert is_write_blocked(client) is True
 
@@ -244,16 +249,16 @@ def test_a_run_that_was_taken_over_is_not_thawed_in_place_of_the_one_that_was_se
 def test_what_is_read_comes_from_the_primary_whatever_the_address_says(guarded_mongod: PrivateMongod) -> None:
     uri = guarded_mongod.uri + "&readPreference=secondaryPreferred&readConcernLevel=majority&retryWrites=false"
     with connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
-        freeze(client, "a", "run")
+        freeze_by_block(client, "a", "run")
         assert thaw(client, "a", "run") is not None
         assert is_write_blocked(client) is False and current_lease(client) is None
 
 
-def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
+def test_a_freeze_that_fails_while_the_swap_is_half_done_keeps_the_lease(
     client: MongoClient[Any], guarded_mongod: PrivateMongod
 ) -> None:
     """Somebody lifted the block of a swap that stopped: no other release may come in between."""
-    freeze(client, "a", "run")
+    freeze_by_block(client, "a", "run")
     no_changes = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
     versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
     prepare_swap(client.drain_test, no_changes, release_id="a", run_id="run", staged=[], **versions)
@@ -265,7 +270,7 @@ def test_a_freeze_that_fails_on_half_a_swap_keeps_the_lease(
     ):
         writer.drain_test.things.insert_one({"_id": 3}, session=session)
         with pytest.raises(FreezeFailed, match="The swap is half done"):
-            freeze(client, "a", "run", drain_timeout=1)
+            freeze_by_block(client, "a", "run", drain_timeout=1)
         session.abort_transaction()
     lease = current_lease(client)
     assert lease is not None and lease.release_id == "a"
@@ -281,7 +286,7 @@ def test_the_ledger_s_newest_event_counts_even_when_another_clock_ran_ahead(clie
         }
     )
     try:
-        ledger.ensure_view(database)
+        ledger_view.ensure_view(database)
         ledger.record(
             database,
             ledger.Event.COMPLETED,
@@ -299,7 +304,7 @@ def test_the_ledger_s_newest_event_counts_even_when_another_clock_ran_ahead(clie
 def test_a_database_rolled_back_conforms_to_the_version_it_came_from(client: MongoClient[Any]) -> None:
     database = client.ledger_test
     try:
-        ledger.ensure_view(database)
+        ledger_view.ensure_view(database)
         for event in (ledger.Event.STARTED, ledger.Event.COMPLETED, ledger.Event.ROLLED_BACK):
             ledger.record(
                 database, event, from_version="1.0.0", to_version="2.0.0", migrator_module="m", release_id="r"
@@ -310,23 +315,23 @@ def test_a_database_rolled_back_conforms_to_the_version_it_came_from(client: Mon
         client.drop_database("ledger_test")
 
 
-def suspend_before(monkeypatch: pytest.MonkeyPatch, name: str, meanwhile: Any) -> None:
-    """The first who calls this function of `freeze` is suspended before it for as long as `meanwhile` takes."""
-    real = getattr(freezing, name)
+def suspend_before(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, meanwhile: Any) -> None:
+    """The first caller of this function is suspended before it for as long as `meanwhile` takes."""
+    real = getattr(module, name)
 
     def suspended(*args: Any) -> Any:
-        monkeypatch.setattr(freezing, name, real)
+        monkeypatch.setattr(module, name, real)
         meanwhile()
         return real(*args)
 
-    monkeypatch.setattr(freezing, name, suspended)
+    monkeypatch.setattr(module, name, suspended)
 
 
 def test_a_thaw_that_comes_late_does_not_leave_the_next_run_unfrozen(
     client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = freeze(client, "a", "the first")
-    suspend_before(monkeypatch, "allow_writes", lambda: freeze(client, "a", "the second"))
+    first = freeze_by_block(client, "a", "the first")
+    suspend_before(monkeypatch, write_block, "allow_writes", lambda: freeze_by_block(client, "a", "the second"))
     with pytest.raises(LateThaw, match=r"run the second of release a took the origin over.* Writes are blocked again"):
         thaw(client, "a", "the watchdog")
     assert is_write_blocked(client) is True
@@ -334,7 +339,7 @@ def test_a_thaw_that_comes_late_does_not_leave_the_next_run_unfrozen(
     assert lease is not None and lease.run_id == "the second"
     with pytest.raises(FreezeFailed, match="Somebody lifted the freeze"):
         require_frozen(client, "a", "the second")
-    again = freeze(client, "a", "the third")
+    again = freeze_by_block(client, "a", "the third")
     assert again.cluster_time and first.cluster_time
     assert again.cluster_time.timestamp() > first.cluster_time.timestamp()
     require_frozen(client, "a", "the third")
@@ -343,8 +348,8 @@ def test_a_thaw_that_comes_late_does_not_leave_the_next_run_unfrozen(
 def test_a_thaw_that_comes_after_another_thaw_leaves_nothing_frozen(
     client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    freeze(client, "a", "the first")
-    suspend_before(monkeypatch, "allow_writes", lambda: thaw(client, "a", "somebody else"))
+    freeze_by_block(client, "a", "the first")
+    suspend_before(monkeypatch, write_block, "allow_writes", lambda: thaw(client, "a", "somebody else"))
     assert thaw(client, "a", "the watchdog") is not None
     assert is_write_blocked(client) is False and current_lease(client) is None
 
@@ -352,15 +357,15 @@ def test_a_thaw_that_comes_after_another_thaw_leaves_nothing_frozen(
 def test_a_block_that_comes_back_for_a_run_that_ended_meanwhile_is_lifted(
     client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    freeze(client, "a", "the first")
-    suspend_before(monkeypatch, "allow_writes", lambda: freeze(client, "a", "the second"))
+    freeze_by_block(client, "a", "the first")
+    suspend_before(monkeypatch, write_block, "allow_writes", lambda: freeze_by_block(client, "a", "the second"))
 
     def end_the_second() -> None:
-        suspend_before(monkeypatch, "block_writes", lambda: thaw(client, "a", "somebody else"))
+        suspend_before(monkeypatch, write_block, "block_writes", lambda: thaw(client, "a", "somebody else"))
 
     # The second has blocked by then: the next block is the late thaw's.
-    suspend_before(monkeypatch, "_refreeze_for_the_next", end_the_second)
-    with pytest.raises(LateThaw, match="thawed by now"):
+    suspend_before(monkeypatch, thawing, "_freeze_again_for_next", end_the_second)
+    with pytest.raises(LateThaw, match="The origin has been thawed since"):
         thaw(client, "a", "the watchdog")
     assert is_write_blocked(client) is False and current_lease(client) is None
 
@@ -372,29 +377,29 @@ class Killed(BaseException):
 def test_a_block_that_comes_after_its_thaw_is_lifted_although_its_process_is_lost(
     client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = freezing.block_writes
+    real = write_block.block_writes
 
     def suspended(*args: Any) -> None:
-        monkeypatch.setattr(freezing, "block_writes", real)
+        monkeypatch.setattr(write_block, "block_writes", real)
         thaw(client, "a", "the watchdog")
         real(*args)
         raise Killed
 
-    for undo in (lambda: freezing.lift_leftover(client, "the watchdog"), lambda: freeze(client, "a", "again")):
-        monkeypatch.setattr(freezing, "block_writes", suspended)
+    for undo in (lambda: undo_leftover(client, "the watchdog"), lambda: freeze_by_block(client, "a", "again")):
+        monkeypatch.setattr(write_block, "block_writes", suspended)
         with pytest.raises(Killed):
-            freeze(client, "a", "run")
+            freeze_by_block(client, "a", "run")
         assert is_write_blocked(client) is True and current_lease(client) is None
         assert undo() is not None
         thaw(client, "a", "the test")
         assert is_write_blocked(client) is False and current_lease(client) is None
 
 
-def test_a_freeze_that_ends_leaves_no_note_by_which_the_block_of_somebody_else_is_lifted(
+def test_a_freeze_that_ends_leaves_no_record_by_which_a_foreign_block_is_lifted(
     client: MongoClient[Any],
 ) -> None:
-    freeze(client, "a", "run")
+    freeze_by_block(client, "a", "run")
     thaw(client, "a", "run")
     client.admin.command({"setUserWriteBlockMode": 1, "global": True})
-    assert freezing.lift_leftover(client, "the watchdog") is None
+    assert undo_leftover(client, "the watchdog") is None
     assert is_write_blocked(client) is True

@@ -10,10 +10,10 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, compare, snapshot
-from nmdc_release_ops.mongo.freezing.freeze import thaw
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.preflight import inspect_ledger
 from nmdc_release_ops.mongo.state import journal as journal_module
-from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.bookkeeping import LedgerChanged, conforming_version, require_conforming, settle
 from nmdc_release_ops.mongo.state.journal import Move, State, journals, newest_journal, read_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
@@ -125,7 +125,7 @@ ODD_EVENTS = {
 
 
 @pytest.mark.parametrize("odd", ODD_EVENTS.values(), ids=[name.replace(" ", "-") for name in ODD_EVENTS])
-def test_a_release_and_its_rollback_come_to_their_end_whatever_the_newest_event_looks_like(
+def test_a_release_and_its_rollback_are_finished_whatever_the_newest_event_looks_like(
     origin: Any, transformer: Any, odd: dict[str, Any]
 ) -> None:
     origin[EVENTS].insert_one(dict(odd))
@@ -160,11 +160,11 @@ def test_events_are_ordered_by_the_moments_that_they_mean(
 ) -> None:
     origin[EVENTS].insert_many([dict(one) for one in ([newer, older] if newer_first else [older, newer])])
     assert ledger.recorded_version(origin) == "2.0.0"
-    ledger.ensure_view(origin)
+    ledger_view.ensure_view(origin)
     assert viewed(origin) == {"schema_version": "2.0.0"}
 
 
-def test_an_event_that_does_not_say_the_version_is_none(origin: Any) -> None:
+def test_an_event_that_does_not_determine_the_version_yields_none(origin: Any) -> None:
     for odd in (event(NOON, to=11.2), event(NOON, to=None), event(NOON, name=["MIGRATION_COMPLETED"])):
         origin[EVENTS].insert_one(odd)
         assert ledger.recorded_version(origin) is None
@@ -225,20 +225,20 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
 }
 refusals = pytest.mark.parametrize(
-    ("refusing", "said"), REFUSALS.values(), ids=[name.replace(" ", "-") for name in REFUSALS]
+    ("refusing", "message"), REFUSALS.values(), ids=[name.replace(" ", "-") for name in REFUSALS]
 )
 SHAPE = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": "m", "release_id": "a-release"}
 
 
 @refusals
-def test_that_the_ledger_refuses_an_event_is_found_out_without_writing_one(
-    origin: Any, refusing: Callable[[Any], Any], said: str
+def test_a_ledger_that_rejects_an_event_is_detected_without_writing_one(
+    origin: Any, refusing: Callable[[Any], Any], message: str
 ) -> None:
     origin[EVENTS].insert_one(event(NOON.isoformat()))
     with refusing(origin):
-        with pytest.raises(LedgerUnusable, match=said):
+        with pytest.raises(LedgerUnusable, match=message):
             ledger.try_events(origin, **SHAPE)
-        with pytest.raises(LedgerUnusable, match=said):
+        with pytest.raises(LedgerUnusable, match=message):
             ledger.try_events(origin, **SHAPE)
     ledger.try_events(origin, **SHAPE)
     assert origin[EVENTS].count_documents({}) == 1
@@ -260,8 +260,8 @@ def test_a_ledger_that_refuses_the_first_event_keeps_the_swap_from_beginning(ori
 
 
 @refusals
-def test_a_swap_that_has_begun_comes_to_its_end_whatever_the_ledger_refuses(
-    origin: Any, transformer: Any, refusing: Callable[[Any], Any], said: str
+def test_a_swap_that_has_begun_is_finished_whatever_the_ledger_rejects(
+    origin: Any, transformer: Any, refusing: Callable[[Any], Any], message: str
 ) -> None:
     journal = begin_release(origin, transformer)
     with refusing(origin):
@@ -269,7 +269,7 @@ def test_a_swap_that_has_begun_comes_to_its_end_whatever_the_ledger_refuses(
         assert done.state is State.SWAPPED
         assert origin.some_set.find_one()["version"] == 2
         assert done.owed is not None and done.owed.event is ledger.Event.COMPLETED
-        assert said in str(done.owed)
+        assert message in str(done.owed)
         # The journal's word is right, the ledger's is not.
         assert conforming_version(origin) == "2.0.0"
         require_conforming(origin, {"2.0.0"})
@@ -290,12 +290,12 @@ def test_a_swap_that_has_begun_comes_to_its_end_whatever_the_ledger_refuses(
 
 @refusals
 @pytest.mark.parametrize("swapped", [True, False], ids=["after the swap", "in the swap"])
-def test_a_rollback_comes_to_its_end_whatever_the_ledger_refuses(
+def test_a_rollback_is_finished_whatever_the_ledger_rejects(
     origin: Any,
     transformer: Any,
     monkeypatch: pytest.MonkeyPatch,
     refusing: Callable[[Any], Any],
-    said: str,
+    message: str,
     swapped: bool,
 ) -> None:
     journal = begin_release(origin, transformer)
@@ -424,7 +424,7 @@ def test_a_plain_collection_in_the_view_s_place_stops_neither_swap_nor_rollback(
     with view_replaced(origin):
         done = swap.perform_swap(origin, journal, RUN)
         assert done.state is State.SWAPPED and ledger.recorded_version(origin) == "2.0.0"
-        assert done.owed is not None and f"its view {LATEST_VERSION} does not say so" in str(done.owed)
+        assert done.owed is not None and f"its view {LATEST_VERSION} does not show it" in str(done.owed)
         undone = roll_back(origin)
         assert undone.state is State.ROLLED_BACK and ledger.recorded_version(origin) == "1.0.0"
         assert undone.owed is not None and undone.owed.event is None
@@ -440,7 +440,7 @@ def test_a_view_of_something_else_is_made_the_ledger_s(origin: Any, transformer:
         assert viewed(origin) == {"schema_version": "2.0.0"}
 
 
-def test_while_a_swap_is_under_way_the_view_says_no_version(origin: Any, transformer: Any) -> None:
+def test_while_a_swap_is_under_way_the_view_shows_no_version(origin: Any, transformer: Any) -> None:
     origin[EVENTS].insert_one(event(NOON))
     origin.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=RUNTIME_S_VIEW)
     begin_release(origin, transformer)
@@ -448,7 +448,7 @@ def test_while_a_swap_is_under_way_the_view_says_no_version(origin: Any, transfo
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         (EVENTS, {"capped": True, "size": 4096}, "is a collection with the option capped, and no event"),
         (EVENTS, {"timeseries": {"timeField": "created_at"}}, "is a timeseries, and no event"),
@@ -459,16 +459,16 @@ def test_while_a_swap_is_under_way_the_view_says_no_version(origin: Any, transfo
         (EVENTS, {}, None),
     ],
 )
-def test_a_ledger_and_a_view_that_are_none_are_named(
-    origin: Any, name: str, options: dict[str, Any], said: str | None
+def test_a_ledger_or_view_of_the_wrong_kind_is_named(
+    origin: Any, name: str, options: dict[str, Any], message: str | None
 ) -> None:
     origin.create_collection(name, **options)
     problems = inspect_ledger(origin)
-    if said is None:
+    if message is None:
         assert problems == []
     else:
         (problem,) = problems
-        assert said in problem
+        assert message in problem
 
 
 def test_the_last_swap_is_the_last_one_whatever_the_clocks_of_the_machines_say(

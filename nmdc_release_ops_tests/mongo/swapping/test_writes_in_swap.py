@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.freezing.freeze import FreezeFailed
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked, read_journal
