@@ -21,7 +21,7 @@ from nmdc_release_ops.mongo.state.journal import (
     read_journal,
 )
 from nmdc_release_ops.mongo.state.lease import require_lease
-from nmdc_release_ops.mongo.swapping.moves import drop_staged, require_placed
+from nmdc_release_ops.mongo.swapping.displaced import drop_staged, require_placed
 from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
 from nmdc_release_ops.mongo.swapping.unchanged import require_unchanged

@@ -10,9 +10,8 @@ from nmdc_release_ops.mongo.server.writes import Writes
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
-from nmdc_release_ops.mongo.swapping.moves import find_displaced
+from nmdc_release_ops.mongo.swapping.displaced import find_displaced
 from nmdc_release_ops.mongo.swapping.rollback import (
-    describe_accepted,
     perform_rollback,
     prepare_rollback,
     put_displaced_back,
@@ -24,6 +23,7 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     describe_written,
 )
+from nmdc_release_ops.mongo.swapping.undoing import describe_accepted
 from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.steps.freeze import FreezeConfig, choose_freezing, hold_frozen
 from nmdc_release_ops.steps.shared.display import duration, table

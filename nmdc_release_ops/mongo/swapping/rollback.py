@@ -4,8 +4,7 @@ What the release had swapped in becomes staged again and stays there until the n
 what was written to it since is lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from uuid import UUID
+from collections.abc import Sequence
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -28,15 +27,9 @@ from nmdc_release_ops.mongo.state.journal import (
 )
 from nmdc_release_ops.mongo.state.lease import require_lease
 from nmdc_release_ops.mongo.state.written import Fate, Written
-from nmdc_release_ops.mongo.swapping.moves import (
-    Tell,
-    carry_out,
-    drop_staged,
-    find_displaced,
-    find_remaining,
-    ignore,
-    make,
-)
+from nmdc_release_ops.mongo.swapping.carry_out import carry_out
+from nmdc_release_ops.mongo.swapping.displaced import drop_staged, find_displaced
+from nmdc_release_ops.mongo.swapping.moves import Tell, find_remaining, ignore, make
 from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     find_written,
@@ -44,14 +37,11 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     refuse_unless_allowed,
 )
 from nmdc_release_ops.mongo.swapping.unchanged import find_differing
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, accept, state_left, undoings
 
 
 class NothingToRollBack(MongoError):
     """There is no swap that could be undone."""
-
-
-class RollbackImpossible(MongoError):
-    """The generation before the release is not what it was."""
 
 
 def release_to_roll_back(origin: Database[Document], release_id: str | None) -> Journal:
@@ -113,10 +103,10 @@ def prepare_rollback(
     # A later release that failed before its swap may have left staged collections; nobody needs them now.
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     names = find_names(origin)
-    accepted = _accept(journal, names, accept_lost)
+    accepted = accept(journal, names, accept_lost)
     left = undoings(accepted, names)
     if unrenamable := describe_unrenamable(list_collections(origin), (move.target for move in left if move.target)):
-        raise SwapBlocked(f"{' '.join(unrenamable)} {_state_left(journal)} Then launch `rollback` again.")
+        raise SwapBlocked(f"{' '.join(unrenamable)} {state_left(journal)} Then launch `rollback` again.")
     if journal.state is State.ROLLING_BACK:
         since = _without(find_written_again(origin, journal), accepted.accepted_lost)
     else:
@@ -206,119 +196,9 @@ def put_displaced_back(
     return displaced
 
 
-def undoings(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
-    """The renames that are left, in order, given the collections' names. Each of them is possible.
-
-    A drop is not undone: it concerned an even earlier release. The collections that the release brought, or was to bring,
-    are not needed for a rollback: they may be gone.
-
-    Raises:
-        RollbackImpossible: with everything that stands in the way.
-    """
-    brought = {move.uuid for move in journal.moves if move.brings_in}
-    lost = _find_lost(journal, names)
-    kept = _brought_to_keep(journal, names)
-    skipped = {
-        *(uuid for uuid in brought if uuid not in names),
-        *(uuid for uuid, name in lost.items() if name in journal.accepted_lost),
-        *(move.uuid for move in journal.moves if move.brings_in and move.target in journal.accepted_lost),
-    }
-    backwards = [
-        Move(uuid=move.uuid, source=move.target, target=move.source)
-        for move in reversed(journal.moves)
-        if move.target is not None and move.uuid not in skipped
-    ]
-    found, problems = find_remaining([*backwards, *kept], names)
-    if problems:
-        raise RollbackImpossible(_describe_problems(journal, problems, lost))
-    return found
-
-
-def _find_lost(journal: Journal, names: Mapping[UUID, str]) -> dict[UUID, str]:
-    """Collections that were there before the release and are nowhere any more, by the name that they had."""
-    before: dict[UUID, str] = {}
-    for move in journal.moves:
-        if move.target is not None:
-            before.setdefault(move.uuid, move.source)
-    return {uuid: name for uuid, name in before.items() if uuid not in names and not name.startswith(STAGED)}
-
-
-def _brought_to_keep(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
-    """The moves that make live what the release brought under names that were accepted as lost.
-
-    It may be the only copy, and what is staged is dropped by the next release. What somebody loaded by hand goes first.
-    """
-    taken = set(names.values())
-    return [
-        move
-        for move in journal.moves
-        if move.brings_in and move.target in journal.accepted_lost and move.uuid in names and move.target not in taken
-    ]
-
-
-def _accept(journal: Journal, names: Mapping[UUID, str], accept_lost: Sequence[str]) -> Journal:
-    """The journal with these names accepted as lost, besides those that an earlier attempt accepted.
-
-    Raises:
-        RollbackImpossible: one of them is not lost.
-    """
-    lost = set(_find_lost(journal, names).values())
-    if there := sorted(set(accept_lost) - lost - set(journal.accepted_lost)):
-        raise RollbackImpossible(
-            f"accept_lost names {', '.join(there)}, and no such collection of release {journal.release_id} was dropped"
-            f"{f' (but {_listed(lost)} was)' if lost else ''}. Nothing was renamed. Launch `rollback` without that name."
-        )
-    return journal.model_copy(update={"accepted_lost": sorted({*journal.accepted_lost, *accept_lost})})
-
-
-def _describe_problems(journal: Journal, problems: Sequence[Move], lost: Mapping[UUID, str]) -> str:
-    described = "; ".join(f"{move.source} is not the collection that it was after the swap" for move in problems)
-    text = f"Release {journal.release_id} cannot be rolled back: {described}. {_state_left(journal)}"
-    if any(move.uuid not in lost for move in problems):
-        text += " Put back under its name what was renamed, and launch `rollback` again."
-    if dropped := {lost[move.uuid] for move in problems if move.uuid in lost}:
-        accepted = _listed({*journal.accepted_lost, *dropped})
-        text += (
-            f" Somebody dropped what {_listed(dropped)} was before the release. To go back without it, launch `rollback` with "
-            f"release_id: {journal.release_id}, accept_lost: [{accepted}]. What stands under that name then stays, or else what "
-            f"the release brought, in the form of schema {journal.to_version}; load the documents from the release's archive by "
-            "hand."
-        )
-    return text
-
-
-def _state_left(journal: Journal) -> str:
-    return "The origin stays frozen." if journal.is_under_way else "Nothing was renamed."
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
-
-
 def _without(since: WrittenSince, names: Sequence[str]) -> WrittenSince:
     """Leave out what was written under names whose collections stay as they are."""
     return WrittenSince([one for one in since.written if one.name not in names], since.undetermined)
-
-
-def describe_accepted(origin: Database[Document], journal: Journal) -> list[str]:
-    """A line for each collection that a rollback went back without, saying what stands under its name."""
-    occupants = {name: uuid for uuid, name in find_names(origin).items()}
-    brought = {move.uuid for move in journal.moves if move.brings_in}
-
-    def describe(name: str) -> str:
-        if name not in occupants:
-            return f"nothing stands under its name. What the release brought in its place, if anything, is in {STAGED}NAME."
-        if occupants[name] in brought:
-            return f"what the release brought stands under its name, in the form of schema {journal.to_version}."
-        return (
-            f"what somebody made under its name since was left there. Check it against schema {journal.from_version}."
-        )
-
-    return [
-        f"{name} was dropped by somebody, and the rollback went back without it: {describe(name)} The release's archive has its "
-        "documents."
-        for name in journal.accepted_lost
-    ]
 
 
 def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:

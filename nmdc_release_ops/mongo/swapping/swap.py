@@ -26,14 +26,9 @@ from nmdc_release_ops.mongo.state.journal import (
     read_journal,
 )
 from nmdc_release_ops.mongo.state.ledger import Event
-from nmdc_release_ops.mongo.swapping.moves import (
-    Tell,
-    carry_out,
-    find_remaining,
-    ignore,
-    make,
-    require_placed,
-)
+from nmdc_release_ops.mongo.swapping.carry_out import carry_out
+from nmdc_release_ops.mongo.swapping.displaced import require_placed
+from nmdc_release_ops.mongo.swapping.moves import Tell, find_remaining, ignore, make
 from nmdc_release_ops.mongo.swapping.previous import find_superseded
 from nmdc_release_ops.mongo.swapping.writes_in_swap import find_written_in_swap, refuse_if_written
 from nmdc_release_ops.mongo.transfer.stage import Staged

@@ -9,8 +9,9 @@ from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, Move, State, SwapBlocked
 from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import rollback, swap
-from nmdc_release_ops.mongo.swapping.moves import find_displaced
-from nmdc_release_ops.mongo.swapping.rollback import RollbackImpossible, describe_accepted, prepare_rollback
+from nmdc_release_ops.mongo.swapping.displaced import find_displaced
+from nmdc_release_ops.mongo.swapping.rollback import prepare_rollback
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, describe_accepted
 from nmdc_release_ops_tests.mongo.swapping.test_rollback import Stopped, release, state_of
 from nmdc_release_ops_tests.mongo.swapping.test_swap import (
     RUN,
