@@ -45,8 +45,11 @@ def writing(path: Path | None = None) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
     """Write a file durably and atomically: afterwards the path holds all of it, or what was there before.
+
+    Args:
+        private: whether only the owner may read it, from the moment it exists.
 
     Raises:
         FileNotWritten
@@ -54,6 +57,9 @@ def write_whole(path: Path, text: str) -> None:
     aside = path.with_name(f"{path.name}.partial")
     with writing(path):
         try:
+            if private:
+                aside.unlink(missing_ok=True)
+                aside.touch(mode=0o600, exist_ok=False)
             with aside.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.programs.environment import environment_without_secrets
 from nmdc_release_ops.mongo.programs.guard import SHUTDOWN_SECONDS
-from nmdc_release_ops.mongo.programs.private_mongod import environment_without_secrets
 from nmdc_release_ops.mongo.programs.tool_address import address_for_tools, secrets_in
 
 MONGODUMP = "mongodump"

@@ -12,12 +12,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from nmdc_release_ops.mongo.programs.mongod import MongodNotFound, find_mongod
 from nmdc_release_ops.mongo.programs.private_mongod import (
     FolderInUse,
     MongodFailedToStart,
-    MongodNotFound,
     PrivateMongod,
-    find_mongod,
     private_mongod,
 )
 
@@ -104,6 +103,6 @@ def test_a_missing_mongod_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, t
         find_mongod()
     monkeypatch.delenv("MONGOD")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("nmdc_release_ops.mongo.programs.private_mongod.find_spec", lambda name: None)
+    monkeypatch.setattr("nmdc_release_ops.mongo.programs.mongod.find_spec", lambda name: None)
     with pytest.raises(MongodNotFound, match="embedded"):
         find_mongod()

@@ -12,7 +12,8 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.freezing.freeze import freeze, thaw
-from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, find_mongod
+from nmdc_release_ops.mongo.programs.mongod import find_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server import clock
 from nmdc_release_ops.mongo.server.clock import ClusterTimeUnavailable, cluster_time
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
