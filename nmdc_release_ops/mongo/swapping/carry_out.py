@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.freeze import require_frozen
 from nmdc_release_ops.mongo.freezing.sessions import LOOKS, describe_lock_holders
 from nmdc_release_ops.mongo.server.clock import now
-from nmdc_release_ops.mongo.server.collections import collection_size, find_names
+from nmdc_release_ops.mongo.server.collections import collection_size, find_names, uuid_of
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.renaming import ASIDE, Busy, NameTaken, NotThere
 from nmdc_release_ops.mongo.state.generations import name_of_next_intruder
@@ -238,12 +238,12 @@ class _Work:
         found = next(iter(self._origin.list_collections(filter={"name": name})), None)
         if found is None:
             return
-        if "uuid" not in found["info"]:
+        uuid = uuid_of(found)
+        if uuid is None:
             raise SwapBlocked(
                 f"Somebody created a {found['type']} under the name {name}, which cannot be renamed. The origin stays frozen. "
                 "Save what it holds, drop it, and try again."
             )
-        uuid = UUID(bytes=bytes(found["info"]["uuid"]))
         self.require_lease()
         if uuid in self._own:
             # A collection of this swap under the wrong name: its own move finds it again.
