@@ -47,10 +47,6 @@ class ChangeSet(BaseModel):
         """Names of all collections that there are after the migration."""
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed), *self.untouched])
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.changed or self.created or self.renamed or self.deleted)
-
     def describe(self) -> str:
         """One line for people."""
         parts = [

@@ -127,9 +127,6 @@ class PrivateMongod:
         login = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         return f"mongodb://{login}127.0.0.1:{self.port}/{database}?directConnection=true&authSource=admin"
 
-    def is_running(self) -> bool:
-        return self._guard.poll() is None
-
     def stop(self) -> None:
         """Shut mongod down cleanly and wait for its end. Safe to call twice."""
         if self._guard.stdin and not self._guard.stdin.closed:

@@ -1,7 +1,7 @@
 """Documents as the bytes they are: read, split and written without being decoded."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -25,8 +25,14 @@ RAW = CodecOptions(
     unicode_decode_error_handler="replace",
 )
 """How to look into a document: whatever it holds, that must not fail."""
+# The most that a server accepts (BSONObjMaxInternalSize). Anything longer is not collected in memory.
+_LONGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
 _NINE_ZEROS = bytes(9)
 _EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
+
+
+class BrokenBson(ValueError):
+    """Bytes are not a series of whole documents; the message says why, without its subject."""
 
 
 def read_raw(collection: MongoCollection[Document], **find: Any) -> Iterator[bytes]:
@@ -42,7 +48,7 @@ def count_documents(run: bytes) -> int:
     """How many documents a run of concatenated BSON holds.
 
     Raises:
-        ValueError: if it does not end where a document does.
+        BrokenBson: it does not end where a document does.
     """
     count = position = 0
     length = len(run)
@@ -50,18 +56,37 @@ def count_documents(run: bytes) -> int:
         position += int.from_bytes(run[position : position + 4], "little")
         count += 1
     if position != length:
-        raise ValueError("the bytes end in the middle of a document")
+        raise BrokenBson("ends in the middle of a document")
     return count
 
 
 def split(run: bytes) -> Iterator[bytes]:
-    """Each document of a run of concatenated BSON."""
-    position = 0
-    length = len(run)
-    while position < length:
-        end = position + int.from_bytes(run[position : position + 4], "little")
-        yield run[position:end]
-        position = end
+    """Each document of a run of concatenated BSON that ends where a document does."""
+    return split_stream([run])
+
+
+def split_stream(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Each document of concatenated BSON that comes in chunks, wherever they were cut.
+
+    Raises:
+        BrokenBson: after the documents that are whole.
+    """
+    rest = b""
+    for chunk in chunks:
+        run = rest + chunk if rest else chunk
+        position = 0
+        length = len(run)
+        while length - position >= 4:
+            end = position + int.from_bytes(run[position : position + 4], "little")
+            if end > length or end <= position:
+                break
+            yield run[position:end]
+            position = end
+        rest = run[position:]
+        if len(rest) > _LONGEST_DOCUMENT:
+            raise BrokenBson("holds something longer than any document")
+    if rest:
+        raise BrokenBson("ends in the middle of a document")
 
 
 def has_empty_timestamp(document: bytes) -> bool:

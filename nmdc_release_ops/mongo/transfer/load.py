@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.server.collections import (
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
-from nmdc_release_ops.mongo.server.raw import RawWriter, may_hold_empty_timestamp
+from nmdc_release_ops.mongo.server.raw import BrokenBson, RawWriter, may_hold_empty_timestamp, split_stream
 from nmdc_release_ops.mongo.transfer.archive import (
     ArchiveDamaged,
     ArchivedCollection,
@@ -30,8 +30,6 @@ from nmdc_release_ops.mongo.transfer.archive import (
 _READ_BYTES = 4 * 1024 * 1024
 # The library's stubs take its exception for an instance of one.
 _NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
-# What a server takes at most (BSONObjMaxInternalSize); a longer "document" is none, and not to be collected in memory.
-_LONGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
 # Decided by the server when it makes the collection, or only true of the server it came from.
 _INDEX_PLACE = ("ns",)
 
@@ -146,22 +144,10 @@ def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:
     Raises:
         ArchiveDamaged: if it is not gzipped, or ends within a document.
     """
-    rest = b""
-    for chunk in _uncompress(file, path):
-        run = rest + chunk if rest else chunk
-        position = 0
-        length = len(run)
-        while length - position >= 4:
-            end = position + int.from_bytes(run[position : position + 4], "little")
-            if end > length or end <= position:
-                break
-            yield run[position:end]
-            position = end
-        rest = run[position:]
-        if len(rest) > _LONGEST_DOCUMENT:
-            raise ArchiveDamaged(f"{path} holds something longer than any document. Dump again.")
-    if rest:
-        raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")
+    try:
+        yield from split_stream(_uncompress(file, path))
+    except BrokenBson as error:
+        raise ArchiveDamaged(f"{path} {error}. Dump again.") from error
 
 
 def file_may_hold_empty_timestamp(path: Path) -> bool:
