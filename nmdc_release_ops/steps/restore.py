@@ -85,7 +85,7 @@ def restore(
                             validation.hashes[name],
                             folder=home.release(plan),
                             report=_after(hold, progress),
-                            tell=_after(hold, context.log.info),
+                            log=_after(hold, context.log.info),
                         )
                     )
                     context.log.info(f"Staged {name}: {staged[-1].documents:,} documents, hash {staged[-1].hash}.")
@@ -112,7 +112,7 @@ def restore(
             )
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
-        journal = perform_swap(connected.database, journal, context.run_id, tell=context.log.warning)
+        journal = perform_swap(connected.database, journal, context.run_id, log=context.log.warning)
         if journal.owed:
             context.log.warning(f"Swapped: the database conforms to schema {plan.to_version}. {journal.owed}")
         else:

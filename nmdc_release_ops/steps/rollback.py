@@ -140,7 +140,7 @@ def _undo_swap(context: dg.OpExecutionContext, config: RollbackConfig, origin: O
         context.log.warning(f"Written since the release: {line}")
     context.log.info(f"Undoing {len(journal.moves)} moves.")
     require_frozen(origin.client, journal.release_id, context.run_id)
-    done = perform_rollback(origin.database, journal, context.run_id, tell=context.log.warning)
+    done = perform_rollback(origin.database, journal, context.run_id, log=context.log.warning)
     for line in describe_accepted(origin.database, done):
         context.log.warning(line)
     return done
@@ -155,7 +155,7 @@ def _put_displaced_back(
         journal,
         context.run_id,
         allow_writes_set_aside=config.allow_writes_set_aside,
-        tell=context.log.warning,
+        log=context.log.warning,
     )
     for move in put_back:
         context.log.warning(f"{move.source}, which a run had renamed late, was renamed back to {move.target}.")

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.programs.environment import environment_without_secrets
 from nmdc_release_ops.mongo.programs.guard import SHUTDOWN_SECONDS
 from nmdc_release_ops.mongo.programs.tool_address import address_for_tools, secrets_in
+from nmdc_release_ops.mongo.server.progress import Log
 
 MONGODUMP = "mongodump"
 MONGORESTORE = "mongorestore"
@@ -35,9 +36,6 @@ SILENT_SECONDS = 60 * 60.0
 """A tool that logs nothing for so long hangs. It logs every three seconds, except while the server builds indexes."""
 _VERSION_SECONDS = 30
 _READ_BYTES = 65_536
-
-Tell = Callable[[str], None]
-"""Takes a line for people."""
 
 
 class ToolsMissing(MongoError):
@@ -89,31 +87,31 @@ def find_tools() -> str:
     return versions[MONGODUMP]
 
 
-def run(*invocations: Invocation, folder: Path, tell: Tell, silent_seconds: float = SILENT_SECONDS) -> None:
+def run(*invocations: Invocation, folder: Path, log: Log, silent_seconds: float = SILENT_SECONDS) -> None:
     """Run a tool to its end, or several with each one's output as the next one's input.
 
     Args:
         folder: where the files with the connection strings may be for as long as it lasts; readable by its owner only.
-        tell: gets what the tools log: what is done with a collection, and how far it is every few seconds.
-
+        log: gets what the tools log: what is done with a collection, and how far it is every few seconds.
         silent_seconds: how long they may log nothing.
 
     Raises:
         ToolFailed: with the last lines of the log.
         ToolHung: they were ended.
     """
-    log = _Log(tell, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
+    tool_log = _ToolLog(log, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
     with (
         tempfile.TemporaryDirectory(prefix=".mongo-tools-", dir=folder) as private,
         _started(invocations, Path(private)) as (logged, guards),
     ):
         try:
             for line in _read_lines(logged, silent_seconds):
-                log.add(line)
+                tool_log.add(line)
         except TimeoutError:
             names = " and ".join(invocation.tool for invocation in invocations)
             raise ToolHung(
-                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was ended. The end of its log:\n{log.end()}"
+                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was ended. The end of its log:\n"
+                f"{tool_log.end()}"
             ) from None
         codes = [guard.wait() for guard in guards]
     if any(codes):
@@ -121,7 +119,7 @@ def run(*invocations: Invocation, folder: Path, tell: Tell, silent_seconds: floa
             f"{invocation.tool} ended with exit code {code}"
             for invocation, code in zip(invocations, codes, strict=True)
         )
-        raise ToolFailed(f"{ends}. The end of its log:\n{log.end()}")
+        raise ToolFailed(f"{ends}. The end of its log:\n{tool_log.end()}")
 
 
 @contextmanager
@@ -205,14 +203,14 @@ def _wait_until_ended(guard: subprocess.Popen[bytes]) -> None:
         guard.wait()
 
 
-class _Log:
+class _ToolLog:
     """What tools log, on its way to people: without what may not be seen, and no faster than it can be read."""
 
     # What is worth a line of its own; the rest is how far they are.
     _EVENTS = re.compile(r"done dumping|finished restoring|failed|error|warning", re.IGNORECASE)
 
-    def __init__(self, tell: Tell, secrets: Sequence[str]) -> None:
-        self._tell = tell
+    def __init__(self, log: Log, secrets: Sequence[str]) -> None:
+        self._log = log
         self._secrets = secrets
         self._last: deque[str] = deque(maxlen=LINES_IN_ERRORS)
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
@@ -227,7 +225,7 @@ class _Log:
         self._last.append(line)
         if self._EVENTS.search(line) or time.monotonic() >= self._next:
             self._next = time.monotonic() + SECONDS_BETWEEN_LINES
-            self._tell(line)
+            self._log(line)
 
     def end(self) -> str:
         return "\n".join(self._last)

@@ -20,6 +20,7 @@ from nmdc_release_ops.mongo.freezing.sessions import LOOKS, describe_lock_holder
 from nmdc_release_ops.mongo.server.clock import now
 from nmdc_release_ops.mongo.server.collections import collection_size, find_names, uuid_of
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log, unlogged
 from nmdc_release_ops.mongo.server.renaming import ASIDE, Busy, NameTaken, NotThere
 from nmdc_release_ops.mongo.state.generations import name_of_next_intruder
 from nmdc_release_ops.mongo.state.journal import (
@@ -32,7 +33,7 @@ from nmdc_release_ops.mongo.state.journal import (
 )
 from nmdc_release_ops.mongo.state.lease import LeaseLost, require_lease
 from nmdc_release_ops.mongo.swapping.displaced import put_back_if_late
-from nmdc_release_ops.mongo.swapping.moves import TRIES, Make, Tell, ignore, make, rename_if_there
+from nmdc_release_ops.mongo.swapping.moves import TRIES, Make, make, rename_if_there
 
 BUSY_SECONDS = 120
 """How long transactions and index builds of others are waited for at each rename."""
@@ -57,7 +58,7 @@ def carry_out(
     *,
     look: Callable[[Move], None] = lambda _: None,
     note: Callable[[int], None] = lambda _: None,
-    tell: Tell = ignore,
+    log: Log = unlogged,
 ) -> None:
     """Make moves until none is left. Checks the freeze at the end.
 
@@ -66,7 +67,7 @@ def carry_out(
         make_one: `make`.
         look: is called before each move, but not between the two of a pair, and may raise to stop there.
         note: called after each move with the number that is left.
-        tell: gets messages for the operator: which collections were moved aside.
+        log: gets messages for the operator: which collections were moved aside.
 
     Raises:
         SwapBlocked: a name cannot be freed. What `find_moves` raises.
@@ -74,7 +75,7 @@ def carry_out(
         LeaseLost: another run has taken over.
         LateRename: another run has taken over, and this one made a move after that.
     """
-    work = _Work(origin, journal, run_id, make_one, tell)
+    work = _Work(origin, journal, run_id, make_one, log)
     try:
         for _ in range(TRIES):
             moves = find_moves(find_names(origin))
@@ -117,12 +118,12 @@ class _Work:
         unconfirmed: renames since the lease was last confirmed; they may be late.
     """
 
-    def __init__(self, origin: Database[Document], journal: Journal, run_id: str, make_one: Make, tell: Tell) -> None:
+    def __init__(self, origin: Database[Document], journal: Journal, run_id: str, make_one: Make, log: Log) -> None:
         self._origin = origin
         self._journal = journal
         self._run_id = run_id
         self._make_one = make_one
-        self._tell = tell
+        self._log = log
         self._own = {move.uuid for move in journal.moves}
         self.unconfirmed: list[Move] = []
 
@@ -157,7 +158,7 @@ class _Work:
                 if time.monotonic() > started + BUSY_SECONDS:
                     raise self._blocked(move, busy) from busy
                 if not is_told:
-                    self._tell(
+                    self._log(
                         f"{move.source} cannot be renamed yet: {busy}. It is tried for up to {BUSY_SECONDS:g} seconds."
                     )
                 is_told = True
@@ -260,7 +261,7 @@ class _Work:
         note_intruder(self._origin.client, self._journal, intruder)
         if rename_if_there(self._origin, uuid, name, intruder.kept_as):
             documents = collection_size(self._origin, intruder.kept_as).documents
-            self._tell(
+            self._log(
                 f"A collection {name} is not part of the release, and its name was needed. It was moved aside to "
                 f"{intruder.kept_as}, with {documents:,} documents. If it was created while the origin was frozen, somebody "
                 "bypasses the block. Decide whether to keep its documents; no release drops it."

@@ -15,11 +15,6 @@ TRIES = 20
 """How often to free a name for one move, to undo a late move, and to check all moves again."""
 
 Make = Callable[[Database[Document], Move], None]
-Tell = Callable[[str], None]
-
-
-def ignore(_: str) -> None:
-    """Tell nobody."""
 
 
 def make(origin: Database[Document], move: Move) -> None:

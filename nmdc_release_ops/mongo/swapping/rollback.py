@@ -13,6 +13,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.mongo.server.collections import describe_unrenamable, find_names, list_collections
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log, unlogged
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.bookkeeping import conclude, is_owed, settle
 from nmdc_release_ops.mongo.state.generations import STAGED
@@ -29,7 +30,7 @@ from nmdc_release_ops.mongo.state.lease import require_lease
 from nmdc_release_ops.mongo.state.written import Fate, Written
 from nmdc_release_ops.mongo.swapping.carry_out import carry_out
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged, find_displaced
-from nmdc_release_ops.mongo.swapping.moves import Tell, find_remaining, ignore, make
+from nmdc_release_ops.mongo.swapping.moves import find_remaining, make
 from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     find_written,
@@ -134,13 +135,13 @@ def prepare_rollback(
         return session.with_transaction(write)
 
 
-def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
+def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, *, log: Log = unlogged) -> Journal:
     """Undo the moves of a journal, last first, and record in the ledger that the database is at the earlier version.
 
     A collection that somebody created under a name that an earlier collection gets back is moved aside.
 
     Args:
-        tell: gets messages for the operator: which collections were moved aside.
+        log: gets messages for the operator: which collections were moved aside.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
@@ -152,7 +153,7 @@ def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, 
     """
     if journal.state is State.ROLLED_BACK:
         return settle(origin, journal)
-    carry_out(origin, journal, run_id, lambda names: undoings(journal, names), make, tell=tell)
+    carry_out(origin, journal, run_id, lambda names: undoings(journal, names), make, log=log)
     moment = server_time(origin.client)
     done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": moment, "made": 0, "owed": None})
     return conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
@@ -164,7 +165,7 @@ def put_displaced_back(
     run_id: str,
     *,
     allow_writes_set_aside: bool = False,
-    tell: Tell = ignore,
+    log: Log = unlogged,
 ) -> list[Move]:
     """Put back collections that a run renamed after it had lost its lease; return the renames.
 
@@ -192,7 +193,7 @@ def put_displaced_back(
     ]
     since = WrittenSince([Written(name=name, fate=fate, writes=None) for name, fate in fates], "")
     refuse_unless_allowed(journal, since, set_aside=allow_writes_set_aside, left_in_place=False)
-    carry_out(origin, journal, run_id, lambda names: find_remaining(displaced, names)[0], make, tell=tell)
+    carry_out(origin, journal, run_id, lambda names: find_remaining(displaced, names)[0], make, log=log)
     return displaced
 
 

@@ -14,6 +14,7 @@ from nmdc_release_ops.mongo.server.collections import (
     list_collections,
 )
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log, unlogged
 from nmdc_release_ops.mongo.state.bookkeeping import begin, conclude, settle
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED, describe_too_long, is_ours
 from nmdc_release_ops.mongo.state.journal import (
@@ -28,7 +29,7 @@ from nmdc_release_ops.mongo.state.journal import (
 from nmdc_release_ops.mongo.state.ledger import Event
 from nmdc_release_ops.mongo.swapping.carry_out import carry_out
 from nmdc_release_ops.mongo.swapping.displaced import require_placed
-from nmdc_release_ops.mongo.swapping.moves import Tell, find_remaining, ignore, make
+from nmdc_release_ops.mongo.swapping.moves import find_remaining, make
 from nmdc_release_ops.mongo.swapping.previous import find_superseded
 from nmdc_release_ops.mongo.swapping.writes_in_swap import find_written_in_swap, refuse_if_written
 from nmdc_release_ops.mongo.transfer.stage import Staged
@@ -101,7 +102,7 @@ def prepare_swap(
     )
 
 
-def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
+def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, log: Log = unlogged) -> Journal:
     """Make the moves of a journal that have not been made yet, and record the version in the ledger.
 
     The origin shows how far an earlier attempt came, by the collections' UUIDs. A collection that somebody who bypasses the
@@ -109,7 +110,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
     dumped; what is written between that look and the rename is reported.
 
     Args:
-        tell: gets messages for the operator: which collections were moved aside, or written to.
+        log: gets messages for the operator: which collections were moved aside, or written to.
 
     Returns:
         The journal, which says what the ledger lacks, if anything.
@@ -131,11 +132,11 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
         origin,
         journal,
         run_id,
-        lambda names: _find_moves(under_way, names, tell),
+        lambda names: _find_moves(under_way, names, log),
         make,
         look=lambda move: refuse_if_written(origin, under_way, move),
         note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
-        tell=tell,
+        log=log,
     )
     moment = cluster_time(origin.client)
     done = journal.model_copy(
@@ -143,20 +144,20 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
             "state": State.SWAPPED,
             "swapped_at": server_time(origin.client),
             "swapped_cluster_time": moment,
-            "written_in_swap": find_written_in_swap(origin, journal, tell),
+            "written_in_swap": find_written_in_swap(origin, journal, log),
             "made": len(journal.moves),
         }
     )
     return conclude(origin, done, Event.COMPLETED, run_id)
 
 
-def _find_moves(journal: Journal, names: Mapping[UUID, str], tell: Tell) -> list[Move]:
+def _find_moves(journal: Journal, names: Mapping[UUID, str], log: Log) -> list[Move]:
     """The moves of a swap that are left, given the collections' names.
 
     A collection that was only to be kept as a previous one is not needed to go on: it may have been dropped.
 
     Args:
-        tell: gets which of those were dropped, once no move is left.
+        log: gets which of those were dropped, once no move is left.
 
     Raises:
         SwapBlocked: one of them cannot be made.
@@ -179,7 +180,7 @@ def _find_moves(journal: Journal, names: Mapping[UUID, str], tell: Tell) -> list
         )
     if not moves:
         for name in dropped.values():
-            tell(
+            log(
                 f"{name.removeprefix(PREVIOUS)}, which the release replaced or removed, was dropped by somebody while the origin "
                 f"was frozen, so that there is no {name}. The release is complete without it, but can be rolled back only with "
                 "accept_lost. The release's archive has its documents."

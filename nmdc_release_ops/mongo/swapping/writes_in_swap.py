@@ -3,9 +3,9 @@
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.server.writes import count_writes
 from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked
-from nmdc_release_ops.mongo.swapping.moves import Tell
 from nmdc_release_ops.mongo.swapping.unchanged import MANY_EVENTS, changed_since, find_differing
 
 
@@ -26,13 +26,13 @@ def refuse_if_written(origin: Database[Document], journal: Journal, move: Move) 
         )
 
 
-def find_written_in_swap(origin: Database[Document], journal: Journal, tell: Tell) -> list[str]:
+def find_written_in_swap(origin: Database[Document], journal: Journal, log: Log) -> list[str]:
     """The collections, by their names after the swap, that were written to since the swap was prepared, in order.
 
     Every move has been made. Only what the release replaced or brought is looked at; the hash decides.
 
     Args:
-        tell: gets a sentence for each, with what to do about it.
+        log: gets a sentence for each, with what to do about it.
     """
     expected = {
         previous: (name, journal.hashes_before[name])
@@ -51,7 +51,7 @@ def find_written_in_swap(origin: Database[Document], journal: Journal, tell: Tel
     for name in found:
         live = expected[name][0]
         what = f" It is not in {live}: bring it there by hand." if name != live else ""
-        tell(
+        log(
             f"{name} was written to while the swap was going on: somebody lifted the freeze or bypasses it. What was written is "
             f"kept in {name}, and nobody has validated it.{what}"
         )

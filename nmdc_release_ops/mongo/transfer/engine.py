@@ -6,10 +6,10 @@ from typing import Protocol
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.programs.database_tools import Tell, find_tools
+from nmdc_release_ops.mongo.programs.database_tools import find_tools
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.progress import Report
+from nmdc_release_ops.mongo.server.progress import Log, Report
 from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
 from nmdc_release_ops.mongo.transfer.load import load as load_natively
@@ -41,19 +41,19 @@ def require_engine(engine: Engine) -> str:
     return f"{engine.value} (Database Tools {find_tools()})"
 
 
-def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, tell: Tell) -> None:
+def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, log: Log) -> None:
     """Check that the engine's tools can dump from a server and restore to it; nothing is read or written.
 
     Args:
         whose: what to call the server in errors.
         folder: of the release.
-        tell: gets what the tools log.
+        log: gets what the tools log.
 
     Raises:
         ToolUnusable, AddressUnresolved: see `try_tools`.
     """
     if engine is Engine.MONGO_TOOLS:
-        try_tools(server.uri, server.database.name, whose=whose, folder=folder, tell=tell)
+        try_tools(server.uri, server.database.name, whose=whose, folder=folder, log=log)
 
 
 def dump(
@@ -65,13 +65,13 @@ def dump(
     release_id: str,
     cluster_time: ClusterTime,
     report: Report,
-    tell: Tell,
+    log: Log,
 ) -> Manifest:
     """Write collections of a frozen database to the new folder `folder`.
 
     Args:
         report: gets the driver's progress.
-        tell: gets what the tools log.
+        log: gets what the tools log.
 
     Raises:
         DumpFailed, HashUnavailable: see `mongo.dump.dump`.
@@ -81,13 +81,11 @@ def dump(
             origin.database, names, folder, release_id=release_id, cluster_time=cluster_time, report=report
         )
     return dump_with_mongodump(
-        origin.database, origin.uri, names, folder, release_id=release_id, cluster_time=cluster_time, tell=tell
+        origin.database, origin.uri, names, folder, release_id=release_id, cluster_time=cluster_time, log=log
     )
 
 
-def load(
-    engine: Engine, folder: Path, manifest: Manifest, transformer: Connected, *, report: Report, tell: Tell
-) -> None:
+def load(engine: Engine, folder: Path, manifest: Manifest, transformer: Connected, *, report: Report, log: Log) -> None:
     """Load a whole archive, whichever engine wrote it, into the emptied transformer, and prove that it is the same.
 
     Raises:
@@ -96,7 +94,7 @@ def load(
     if engine is Engine.NATIVE:
         load_natively(folder, manifest, transformer.database, report=report)
     else:
-        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, tell=tell)
+        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, log=log)
 
 
 def stage(
@@ -108,7 +106,7 @@ def stage(
     *,
     folder: Path,
     report: Report,
-    tell: Tell,
+    log: Log,
 ) -> Staged:
     """Copy a collection of the transformer into the origin under its staged name, and verify it.
 
@@ -130,5 +128,5 @@ def stage(
         expected_hash,
         folder=folder,
         report=report,
-        tell=tell,
+        log=log,
     )

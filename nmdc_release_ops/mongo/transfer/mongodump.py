@@ -7,10 +7,11 @@ from pathlib import Path
 from pymongo.database import Database
 
 from nmdc_release_ops.files import MAKE_ROOM
-from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, Invocation, Tell, ToolFailed, run
+from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.transfer.adopt import Dumped, list_dumped, survey
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest, to_extended_json
 from nmdc_release_ops.mongo.transfer.dump import DumpFailed, write_archive
@@ -24,13 +25,13 @@ def dump_with_mongodump(
     *,
     release_id: str,
     cluster_time: ClusterTime,
-    tell: Tell,
+    log: Log,
 ) -> Manifest:
     """Write the collections `names` of a frozen database to the new folder `folder`, with `mongodump`.
 
     Args:
         uri: of the server that `database` is on.
-        tell: gets what `mongodump` logs.
+        log: gets what `mongodump` logs.
         cluster_time: a moment since which nothing has been written.
 
     Raises:
@@ -44,7 +45,7 @@ def dump_with_mongodump(
             run(
                 Invocation(MONGODUMP, dump_arguments(database.name, others, aside), uri),
                 folder=folder.parent,
-                tell=tell,
+                log=log,
             )
         except ToolFailed as error:
             raise DumpFailed(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
+from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.progress import Report, silent
+from nmdc_release_ops.mongo.server.progress import Log, Report, silent
 from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp, read_raw
 from nmdc_release_ops.mongo.transfer.archive import Manifest, verify
 from nmdc_release_ops.mongo.transfer.file_names import reads_back
@@ -25,7 +25,7 @@ EXACTLY = [
 
 
 def load_with_mongorestore(
-    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, report: Report = silent, tell: Tell
+    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, report: Report = silent, log: Log
 ) -> None:
     """Load a whole archive into `database`, which is emptied first, with `mongorestore`, and prove that it is the same.
 
@@ -35,14 +35,14 @@ def load_with_mongorestore(
     Args:
         uri: of the server that `database` is on.
         report: gets the driver's progress.
-        tell: gets what `mongorestore` logs.
+        log: gets what `mongorestore` logs.
 
     Raises:
         ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then.
         LoadFailed: `mongorestore` failed, or counts, hashes, options or indexes differ after loading.
     """
     if misread := [one.name for one in manifest.collections if not reads_back(one.metadata_file, one.name)]:
-        tell(
+        log(
             f"The archive is loaded with the driver: mongorestore would restore {', '.join(misread)} under other names, because "
             "of the names of their files."
         )
@@ -54,14 +54,14 @@ def load_with_mongorestore(
     if len(for_driver) < len(manifest.collections):
         arguments = load_arguments(manifest.database, database.name, [one.name for one in for_driver], folder)
         try:
-            run(Invocation(MONGORESTORE, arguments, uri), folder=folder.parent, tell=tell)
+            run(Invocation(MONGORESTORE, arguments, uri), folder=folder.parent, log=log)
         except ToolFailed as error:
             raise LoadFailed(
                 f"The archive {folder} could not be loaded: {error}\nCorrect the cause and re-execute the run from "
                 "`migrate`."
             ) from error
     for one in for_driver:
-        tell(f"{one.name} is loaded with the driver: {_EMPTY_TIMESTAMP}.")
+        log(f"{one.name} is loaded with the driver: {_EMPTY_TIMESTAMP}.")
         load_collection(folder, one, database, report=report)
     prove(folder, manifest, database)
 
@@ -99,7 +99,7 @@ def stage_with_mongorestore(
     *,
     folder: Path,
     report: Report,
-    tell: Tell,
+    log: Log,
 ) -> Staged:
     """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
 
@@ -111,14 +111,14 @@ def stage_with_mongorestore(
         expected_hash: `dbHash` of the collection that was validated.
         folder: where the files with the connection strings may be for as long as it lasts.
         report: gets the driver's progress.
-        tell: gets what both log.
+        log: gets what both log.
 
     Raises:
         StagingFailed: a tool failed, or counts, hash, options or indexes differ.
     """
 
     if any(may_hold_empty_timestamp(run) for run in read_raw(transformer[name])):
-        tell(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
+        log(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
         return stage(transformer, origin, name, expected_hash, report=report)
 
     def copy(source: Collection, staged_name: str) -> None:
@@ -127,7 +127,7 @@ def stage_with_mongorestore(
             Invocation(MONGODUMP, take, transformer_uri),
             Invocation(MONGORESTORE, put, origin_uri),
             folder=folder,
-            tell=tell,
+            log=log,
         )
 
     return stage_with(copy, transformer, origin, name, expected_hash)

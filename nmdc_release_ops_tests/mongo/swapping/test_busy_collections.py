@@ -21,17 +21,17 @@ __all__ = ["client", "origin", "transformer"]  # fixtures
 
 def test_a_swap_waits_until_no_transaction_is_open_and_tells(origin: Any, transformer: Any) -> None:
     journal = begin_swap(origin, transformer)
-    told: list[str] = []
+    logged: list[str] = []
     with origin.client.start_session() as session, session.start_transaction():
         origin.changed_set.find_one(session=session)
-        swapping = threading.Thread(target=lambda: swap.perform_swap(origin, journal, RUN, tell=told.append))
+        swapping = threading.Thread(target=lambda: swap.perform_swap(origin, journal, RUN, log=logged.append))
         swapping.start()
         time.sleep(1)
         assert swapping.is_alive()
         assert origin.changed_set.find_one()["version"] == 1
     swapping.join()
     assert origin.changed_set.find_one()["version"] == 2
-    assert "changed_set cannot be renamed yet: transactions are open: " in told[0]
+    assert "changed_set cannot be renamed yet: transactions are open: " in logged[0]
 
 
 def test_a_swap_that_waited_too_long_names_the_transactions_and_can_be_undone(
@@ -103,10 +103,10 @@ def test_a_swap_waits_for_an_index_build(origin: Any, transformer: Any) -> None:
     building.start()
     while not any("createIndexes" in one.get("command", {}) for one in operations(origin)):
         time.sleep(0.01)
-    told: list[str] = []
-    swap.perform_swap(origin, journal, RUN, tell=told.append)
+    logged: list[str] = []
+    swap.perform_swap(origin, journal, RUN, log=logged.append)
     building.join()
-    assert any("changed_set cannot be renamed yet" in said for said in told)
+    assert any("changed_set cannot be renamed yet" in said for said in logged)
     assert origin.changed_set.find_one()["version"] == 2
 
 

@@ -64,11 +64,11 @@ def test_a_swap_goes_on_without_a_collection_that_was_only_to_be_kept(
 ) -> None:
     journal = stop_swap(origin, transformer, monkeypatch, moves)
     origin[victim].drop()
-    told: list[str] = []
-    done = swap.perform_swap(origin, journal, RUN, tell=told.append)
+    logged: list[str] = []
+    done = swap.perform_swap(origin, journal, RUN, log=logged.append)
     assert done.state is State.SWAPPED
     assert origin.changed_set.find_one()["version"] == 2
-    (line,) = told
+    (line,) = logged
     assert line.startswith("changed_set, which the release replaced or removed, was dropped by somebody")
     assert "accept_lost" in line
 

@@ -75,7 +75,7 @@ def test_where_the_oplog_does_not_reach_back_it_cannot_be_determined(
 ) -> None:
     release(origin, transformer)
     origin.changed_set.insert_one({"_id": "new"})
-    # A server that has lost its oplog takes hours to make; how it refuses is told the same way as in test_unchanged.
+    # Making a server lose its oplog takes hours; its refusal is simulated as in test_unchanged.
     monkeypatch.setattr(since_release, "count_writes", lambda *_: None)
     with pytest.raises(WritesSinceRelease) as refused:
         roll_back(origin, allow_writes_set_aside=True)
