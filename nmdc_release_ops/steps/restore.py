@@ -23,7 +23,7 @@ from nmdc_release_ops.mongo.state.journal import (
 from nmdc_release_ops.mongo.state.lease import require_lease
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged, require_placed
 from nmdc_release_ops.mongo.swapping.released import require_in_force
-from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
+from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, prepare_swap
 from nmdc_release_ops.mongo.swapping.unchanged import require_unchanged
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
@@ -98,17 +98,19 @@ def restore(
             journal = prepare_swap(
                 connected.database,
                 migrated.changes,
-                release_id=plan.release_id,
-                run_id=context.run_id,
-                from_version=plan.from_version,
-                to_version=plan.to_version,
-                migrator_module=plan.last_migrator_module,
+                SwappedRelease(
+                    release_id=plan.release_id,
+                    from_version=plan.from_version,
+                    to_version=plan.to_version,
+                    migrator_module=plan.last_migrator_module,
+                    candidate=plan.candidate,
+                    schema_source=plan.schema_source,
+                ),
+                context.run_id,
                 staged=staged,
                 managed=plan.managed,
                 hashes_before={one.name: one.hash for one in archive.collections},
                 unchanged_since=moment,
-                candidate=plan.candidate,
-                schema_source=plan.schema_source,
             )
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")

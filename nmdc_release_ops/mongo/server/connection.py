@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -41,6 +42,16 @@ class LoginRefused(MongoError):
 
 class ServerFailed(MongoError):
     """A server that had answered stopped doing so, or answered with an error that nobody had foreseen."""
+
+
+class Connected(Protocol):
+    """A database and how to reach it: the driver works with the first, programs need the second."""
+
+    @property
+    def database(self) -> Database[Document]: ...
+
+    @property
+    def uri(self) -> str: ...
 
 
 def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:

@@ -1,9 +1,9 @@
-"""Making the moves of a swap, or of its rollback, whatever else happens to the collections meanwhile.
+"""Making the moves of a swap or of its rollback, whatever else happens to the collections at the same time.
 
 Three things can interfere. Somebody who bypasses the freeze creates a collection under a name that a move needs: that
 collection is moved aside and kept. A suspended holder makes a move after another run has taken over: the lease is checked
-after each move, and a late move is undone. A process is killed: the origin itself shows what is left to do, by the UUIDs of
-its collections.
+after each move, and a late move is undone. A process is killed: the UUIDs of the collections on the
+origin show what is left to do.
 """
 
 import math
@@ -36,7 +36,7 @@ from nmdc_release_ops.mongo.swapping.displaced import put_back_if_late
 from nmdc_release_ops.mongo.swapping.moves import TRIES, Make, make, rename_if_there
 
 BUSY_SECONDS = 120
-"""How long transactions and index builds of others are waited for at each rename."""
+"""How long each rename waits for transactions and index builds of others."""
 QUIET_SECONDS = 10
 """How long to wait for a moment without any open transaction before the first rename of a pair."""
 _PAUSE_SECONDS = 0.3
@@ -66,8 +66,8 @@ def carry_out(
         run_id: of the run that holds the lease.
         make_one: `make`.
         look: is called before each move, but not between the two of a pair, and may raise to stop there.
-        note: called after each move with the number that is left.
-        log: gets messages for the operator: which collections were moved aside.
+        note: called after each move with the number of moves left.
+        log: receives messages for the operator: which collections were moved aside.
 
     Raises:
         SwapBlocked: a name cannot be freed. What `find_moves` raises.
@@ -80,7 +80,7 @@ def carry_out(
         for _ in range(TRIES):
             moves = find_moves(find_names(origin))
             for number, move in enumerate(moves, start=1):
-                # While a collection is missing for readers, there is no time to look at anything but the lease.
+                # Between the two, readers do not find the collection: nothing but the lease is checked.
                 if number > 1 and _are_pair(moves[number - 2], move):
                     work.make_second(moves[number - 2], move)
                 else:
@@ -93,7 +93,7 @@ def carry_out(
             if not moves:
                 return
     except LeaseLost as lost:
-        if late := [said for move in reversed(work.unconfirmed) if (said := put_back_if_late(origin, move))]:
+        if late := [alarm for move in reversed(work.unconfirmed) if (alarm := put_back_if_late(origin, move))]:
             raise LateRename(" ".join(late)) from lost
         raise
     raise SwapBlocked(
@@ -138,15 +138,15 @@ class _Work:
         """Make a move, waiting for transactions and index builds of others for up to `BUSY_SECONDS`.
 
         Args:
-            is_first: whether its name is free until the next move. A transaction that reads the free name holds it, and nothing
-                gets the name until it ends: so a moment without open transactions is waited for, for up to `QUIET_SECONDS`.
-                On a server that is never without one, the swap goes on.
+            is_first: whether its name is free until the next move. A transaction that reads a free name locks it until the
+                transaction ends. So this waits up to `QUIET_SECONDS` for a moment without open transactions, and then renames
+                in any case.
 
         Raises:
             SwapBlocked: naming what was in the way. The move was not made.
             LeaseLost.
         """
-        started, is_told = time.monotonic(), False
+        started, is_logged = time.monotonic(), False
         while True:
             try:
                 is_to_be_quiet = is_first and time.monotonic() < started + QUIET_SECONDS
@@ -157,16 +157,16 @@ class _Work:
             except Busy as busy:
                 if time.monotonic() > started + BUSY_SECONDS:
                     raise self._blocked(move, busy) from busy
-                if not is_told:
+                if not is_logged:
                     self._log(
-                        f"{move.source} cannot be renamed yet: {busy}. It is tried for up to {BUSY_SECONDS:g} seconds."
+                        f"{move.source} cannot be renamed yet: {busy}. Retrying for up to {BUSY_SECONDS:g} seconds."
                     )
-                is_told = True
+                is_logged = True
                 time.sleep(_PAUSE_SECONDS)
 
     def make_second(self, first: Move, second: Move) -> None:
-        """Make the second move of a pair. Readers do not find the collection until then: so where it has to wait, the first
-        move is undone, if that is possible at once, and both are made again.
+        """Make the second move of a pair. Readers do not find the collection until then: if the move has to wait, the first
+        one is undone, where that is possible at once, and both are made again.
 
         Raises:
             SwapBlocked, LeaseLost: as `make_patiently`.
@@ -197,13 +197,13 @@ class _Work:
 
     def _list_transactions(self) -> list[str]:
         try:
-            # One look may miss a transaction that just changes from idle to active.
+            # One look can miss a transaction that is just changing from idle to active.
             found = [
-                told for _ in range(LOOKS) for told in describe_lock_holders(self._origin.client, seconds=math.inf)
+                line for _ in range(LOOKS) for line in describe_lock_holders(self._origin.client, seconds=math.inf)
             ]
             return list(dict.fromkeys(found))
         except OperationFailure:
-            # Without the privilege to look, the limit of time on each rename is all there is.
+            # Without the privilege to list transactions, only the time limit of each rename protects readers.
             return []
 
     def _blocked(self, move: Move, busy: Busy) -> SwapBlocked:
@@ -215,7 +215,7 @@ class _Work:
         )
 
     def make_with_room(self, move: Move) -> None:
-        """Make a move, after freeing its name if that is taken. The caller checks whether it was made.
+        """Make a move, after freeing its name if it is taken. The caller checks whether the move was made.
 
         Raises:
             SwapBlocked, LeaseLost, Busy.
@@ -231,7 +231,7 @@ class _Work:
             except NameTaken:
                 self._make_room(str(move.target))
         raise SwapBlocked(
-            f"Somebody who bypasses the block keeps creating a collection {move.target}, a name that is needed. The origin stays "
+            f"Somebody who bypasses the block keeps creating a collection {move.target}, whose name is needed. The origin stays "
             "frozen. Stop them, and try again."
         )
 

@@ -18,7 +18,7 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
     """Collections that should be live but have one of a release's names, or the other way round, each with the move that puts
     it back.
 
-    A run leaves them so if it renamed them after it had lost its lease, and was killed before it could check. Swaps that
+    A run that renamed them after it had lost its lease, and was killed before it could check, leaves them there. Swaps that
     are under way are left out.
     """
     names = find_names(origin)
@@ -33,7 +33,7 @@ def find_displaced(origin: Database[Document]) -> list[Move]:
         place, journal = places[uuid]
         if is_ours(name):
             return not is_ours(place)
-        # A name that is not in the journal, or that its own collection is gone from, was given by hand, on purpose.
+        # A name that is not in the journal, or that its own collection has left, was given by hand, on purpose.
         known = {name for move in journal.moves if move.uuid == uuid for name in (move.source, move.target)}
         return is_ours(place) and name in known and name not in wanted
 
@@ -64,7 +64,7 @@ def require_placed(origin: Database[Document]) -> None:
 
 
 def describe_displaced(displaced: Sequence[Move]) -> list[str]:
-    """A line for each, with the action to take."""
+    """A line for each, with what to do."""
     return [
         f"The collection {move.target} is called {move.source}: a run renamed it after it had lost its lease. Launch the job "
         f"`rollback`, which puts it back (and does nothing else, if the last release is rolled back already); or, while "
@@ -90,16 +90,16 @@ def drop_staged(origin: Database[Document], keep: frozenset[UUID] = frozenset())
 
 
 def put_back_if_late(origin: Database[Document], move: Move) -> str:
-    """Undo a rename that this run made after it had lost its lease; return what to tell the operator, or "".
+    """Undo a rename that this run made after it had lost its lease; return the message for the operator, or "".
 
     Another run may be working at the same time: it finds each collection by its UUID.
     """
-    said = ""
+    message = ""
     for _ in range(TRIES):
-        is_there = find_names(origin).get(move.uuid) == move.target
-        if move.target is None or not is_there or find_place(origin, move.uuid) != move.source:
-            return said
-        said = (
+        is_renamed = find_names(origin).get(move.uuid) == move.target
+        if move.target is None or not is_renamed or find_place(origin, move.uuid) != move.source:
+            return message
+        message = (
             f"This run renamed {move.source} to {move.target} after it had lost its lease and another run had taken over. The "
             "rename was undone. In between, readers did not find the collection."
         )

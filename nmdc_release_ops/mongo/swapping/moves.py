@@ -23,7 +23,7 @@ def make(origin: Database[Document], move: Move) -> None:
     Raises:
         NameTaken: by another collection.
         NotThere: the collection has another name than the move expects.
-        Busy: something keeps the server from renaming.
+        Busy: a transaction or an index build blocks the rename.
     """
     name = find_names(origin).get(move.uuid)
     if name == move.target:
@@ -37,7 +37,7 @@ def make(origin: Database[Document], move: Move) -> None:
 
 
 def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[list[Move], list[Move]]:
-    """Those of `moves`, in order, that are left, each from the collection's present name; and those that cannot be made.
+    """The moves that are left, in order, each from the collection's present name; and the moves that cannot be made.
 
     Args:
         names: present names of the collections.
@@ -53,7 +53,7 @@ def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[li
             left.append(Move(uuid=move.uuid, source=name, target=move.target))
         elif move.target is not None:
             problems.append(move)
-        # Also after a problem, so that its consequences are not reported as problems of their own.
+        # Also after a problem, so that its consequences are not reported as further problems.
         where[move.uuid] = move.target
     return left, problems
 

@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.state.journal import Journal, journals_in_force
 def candidate_release(origin: Database[Document], version: str) -> Journal | None:
     """The release that brought the data to `version`, if it was of a release candidate; else None.
 
-    The ledger cannot say: in it, a candidate and the official release of the same version look the same.
+    The ledger does not show it: there, a candidate and the official release of a version look the same.
 
     Args:
         version: the one that the database conforms to, in three numbers.
@@ -21,7 +21,7 @@ def candidate_release(origin: Database[Document], version: str) -> Journal | Non
     if journal is None or journal.candidate is None:
         return None
     last = None if is_owed(origin, journal) else ledger.last_event(origin)
-    # Another tool, such as the Runtime's own migration, may have brought them there since.
+    # Another tool, such as the Runtime's own migration, may have migrated the data to this version since.
     by_others = last is not None and last.event is ledger.Event.COMPLETED and last.release_id != journal.release_id
     return None if by_others else journal
 
@@ -34,7 +34,7 @@ def release_in_force(origin: Database[Document]) -> str | None:
 
 def require_in_force(origin: Database[Document], planned: str | None, release_id: str) -> None:
     """Make sure that the data are still those of the release that was in force when this one was planned. Their version alone
-    does not tell: a candidate and the official release have the same.
+    does not show it: a candidate and the official release have the same.
 
     Args:
         planned: the release that was in force then.
@@ -46,7 +46,7 @@ def require_in_force(origin: Database[Document], planned: str | None, release_id
     found = release_in_force(origin)
     if found not in (planned, release_id):
         raise LedgerChanged(
-            f"The data are those of {_name(found)} now, and this release was planned when they were those of {_name(planned)}. "
+            f"The data are now those of {_name(found)}, and this release was planned when they were those of {_name(planned)}. "
             "Nothing was written. Launch a new release instead of this run."
         )
 

@@ -38,7 +38,7 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     refuse_unless_allowed,
 )
 from nmdc_release_ops.mongo.swapping.unchanged import find_differing
-from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, accept, state_left, undoings
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, accept_losses, find_undoing_moves, state_left
 
 
 class NothingToRollBack(MongoError):
@@ -46,20 +46,20 @@ class NothingToRollBack(MongoError):
 
 
 def release_to_roll_back(origin: Database[Document], release_id: str | None) -> Journal:
-    """The journal of the last release that came to its swap, which may have been rolled back already.
+    """The journal of the last release that reached its swap, which may have been rolled back already.
 
     Args:
         release_id: the release that is meant; the last one where None.
 
     Raises:
-        NothingToRollBack: no release came to its swap, or `release_id` is not the last one that did.
+        NothingToRollBack: no release reached its swap, or `release_id` is not the last one that did.
     """
     journal = newest_journal(origin.client, origin.name)
     if journal is None:
         raise NothingToRollBack(f"No release has swapped anything into {origin.name}. There is nothing to roll back.")
     if release_id is not None and release_id != journal.release_id:
         raise NothingToRollBack(
-            f"Only the last release that came to its swap can be rolled back, and that is {journal.release_id}, not "
+            f"Only the last release that reached its swap can be rolled back, and that is {journal.release_id}, not "
             f"{release_id}. Launch `rollback` without release_id, or with that one."
         )
     return journal
@@ -76,22 +76,22 @@ def prepare_rollback(
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
-    The release holds the origin frozen. A rollback that was begun before is continued, whatever was written since it began;
-    that is noted.
+    The release holds the origin frozen. A rollback that has begun already continues, whatever was written since it began;
+    what was written is recorded.
 
     Args:
         run_id: of the run that holds the lease.
-        allow_writes_set_aside: go on where people have written to what the release brought.
-        allow_writes_left_in_place: go on where people have written to other collections of the release, or where that cannot
+        allow_writes_set_aside: continue where people have written to what the release brought.
+        allow_writes_left_in_place: continue where people have written to other collections of the release, or where that cannot
             be determined.
-        accept_lost: names of collections that were dropped, to go back without. What stands under these names stays there;
-            where nothing does, what the release brought.
+        accept_lost: names of collections that were dropped, to roll back without. A collection that has such a name now
+            stays there; if there is none, the one that the release brought.
 
     Returns:
         the journal, with what was written since the swap.
 
     Raises:
-        SwapBlocked: a view or a time series has a name that is needed; nothing was changed.
+        SwapBlocked: a view or a time series occupies a name that is needed; nothing was changed.
         RollbackImpossible: collections of the generation before are gone, or `accept_lost` names one that is not; nothing was
             changed.
         WritesSinceRelease: naming the collections; nothing was changed.
@@ -101,11 +101,11 @@ def prepare_rollback(
         return journal
     require_lease(origin.client, journal.release_id, run_id)
     _refuse_if_superseded(origin, journal)
-    # A later release that failed before its swap may have left staged collections; nobody needs them now.
+    # A later release that failed before its swap may have left staged collections. Nobody needs them.
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     names = find_names(origin)
-    accepted = accept(journal, names, accept_lost)
-    left = undoings(accepted, names)
+    accepted = accept_losses(journal, names, accept_lost)
+    left = find_undoing_moves(accepted, names)
     if unrenamable := describe_unrenamable(list_collections(origin), (move.target for move in left if move.target)):
         raise SwapBlocked(f"{' '.join(unrenamable)} {state_left(journal)} Then launch `rollback` again.")
     if journal.state is State.ROLLING_BACK:
@@ -141,19 +141,19 @@ def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, 
     A collection that somebody created under a name that an earlier collection gets back is moved aside.
 
     Args:
-        log: gets messages for the operator: which collections were moved aside.
+        log: receives messages for the operator: which collections were moved aside.
 
     Returns:
-        The journal, which says what the ledger lacks, if anything.
+        The journal, which records what the ledger lacks, if anything.
 
     Raises:
-        RollbackImpossible: a collection is not where the journal knows it to be.
+        RollbackImpossible: a collection is not where the journal expects it.
         SwapBlocked: a name cannot be freed.
         LeaseLost, LateRename: another run has taken over.
     """
     if journal.state is State.ROLLED_BACK:
         return settle(origin, journal)
-    carry_out(origin, journal, run_id, lambda names: undoings(journal, names), make, log=log)
+    carry_out(origin, journal, run_id, lambda names: find_undoing_moves(journal, names), make, log=log)
     moment = server_time(origin.client)
     done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": moment, "made": 0, "owed": None})
     return conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
@@ -172,11 +172,11 @@ def put_displaced_back(
     The release holds the origin frozen.
 
     Args:
-        allow_writes_set_aside: go on where people have created collections under their names since: these are moved aside; or
+        allow_writes_set_aside: continue where people have created collections under their names since: these are moved aside; or
             have written to one that should not be live: it is staged again.
 
     Raises:
-        WritesSinceRelease: people have; nothing was changed.
+        WritesSinceRelease: they have, and that is not allowed; nothing was changed.
         And as `perform_rollback`.
     """
     displaced = find_displaced(origin)
@@ -206,14 +206,14 @@ def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
     """After its swap, a release can be rolled back only while nobody has migrated the database further.
 
     Raises:
-        RollbackImpossible: the ledger's newest event is another one's.
+        RollbackImpossible: the ledger's newest event belongs to another migration.
     """
     if journal.state is not State.SWAPPED or is_owed(origin, journal):
         return
     try:
         last = ledger.last_event(origin)
     except ledger.LedgerUnusable:
-        # Then nobody can have recorded anything. Whether data changed is checked separately.
+        # Then nobody can have recorded an event. Whether data changed is checked separately.
         return
     if last is not None and last.release_id != journal.release_id:
         raise RollbackImpossible(

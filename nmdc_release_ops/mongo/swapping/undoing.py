@@ -17,14 +17,14 @@ class RollbackImpossible(MongoError):
     """The generation before the release is not what it was."""
 
 
-def undoings(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
+def find_undoing_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
     """The renames that are left, in order, given the collections' names. Each of them is possible.
 
     A drop is not undone: it concerned an even earlier release. The collections that the release brought, or was to bring,
     are not needed for a rollback: they may be gone.
 
     Raises:
-        RollbackImpossible: with everything that stands in the way.
+        RollbackImpossible: naming every problem.
     """
     brought = {move.uuid for move in journal.moves if move.brings_in}
     lost = _find_lost(journal, names)
@@ -46,7 +46,7 @@ def undoings(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
 
 
 def _find_lost(journal: Journal, names: Mapping[UUID, str]) -> dict[UUID, str]:
-    """Collections that were there before the release and are nowhere any more, by the name that they had."""
+    """The collections from before the release that no longer exist, with the names that they had."""
     before: dict[UUID, str] = {}
     for move in journal.moves:
         if move.target is not None:
@@ -57,7 +57,8 @@ def _find_lost(journal: Journal, names: Mapping[UUID, str]) -> dict[UUID, str]:
 def _brought_to_keep(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
     """The moves that make live what the release brought under names that were accepted as lost.
 
-    It may be the only copy, and what is staged is dropped by the next release. What somebody loaded by hand goes first.
+    Each may be the only copy, and the next release drops what is staged. A collection that somebody loaded by hand under the
+    name takes precedence.
     """
     taken = set(names.values())
     return [
@@ -67,16 +68,16 @@ def _brought_to_keep(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
     ]
 
 
-def accept(journal: Journal, names: Mapping[UUID, str], accept_lost: Sequence[str]) -> Journal:
+def accept_losses(journal: Journal, names: Mapping[UUID, str], accept_lost: Sequence[str]) -> Journal:
     """The journal with these names accepted as lost, besides those that an earlier attempt accepted.
 
     Raises:
         RollbackImpossible: one of them is not lost.
     """
     lost = set(_find_lost(journal, names).values())
-    if there := sorted(set(accept_lost) - lost - set(journal.accepted_lost)):
+    if not_lost := sorted(set(accept_lost) - lost - set(journal.accepted_lost)):
         raise RollbackImpossible(
-            f"accept_lost names {', '.join(there)}, and no such collection of release {journal.release_id} was dropped"
+            f"accept_lost names {', '.join(not_lost)}, and no such collection of release {journal.release_id} was dropped"
             f"{f' (but {_listed(lost)} was)' if lost else ''}. Nothing was renamed. Launch `rollback` without that name."
         )
     return journal.model_copy(update={"accepted_lost": sorted({*journal.accepted_lost, *accept_lost})})
@@ -86,14 +87,14 @@ def _describe_problems(journal: Journal, problems: Sequence[Move], lost: Mapping
     described = "; ".join(f"{move.source} is not the collection that it was after the swap" for move in problems)
     text = f"Release {journal.release_id} cannot be rolled back: {described}. {state_left(journal)}"
     if any(move.uuid not in lost for move in problems):
-        text += " Put back under its name what was renamed, and launch `rollback` again."
+        text += " Rename back what was renamed, and launch `rollback` again."
     if dropped := {lost[move.uuid] for move in problems if move.uuid in lost}:
         accepted = _listed({*journal.accepted_lost, *dropped})
         text += (
-            f" Somebody dropped what {_listed(dropped)} was before the release. To go back without it, launch `rollback` with "
-            f"release_id: {journal.release_id}, accept_lost: [{accepted}]. What stands under that name then stays, or else what "
-            f"the release brought, in the form of schema {journal.to_version}; load the documents from the release's archive by "
-            "hand."
+            f" Somebody dropped what {_listed(dropped)} was before the release. To roll back without it, launch `rollback` with "
+            f"release_id: {journal.release_id}, accept_lost: [{accepted}]. A collection that has that name now then stays live, "
+            "otherwise the one that the release brought, in the form of schema "
+            f"{journal.to_version}; load the documents from the release's archive by hand."
         )
     return text
 
@@ -107,21 +108,21 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def describe_accepted(origin: Database[Document], journal: Journal) -> list[str]:
-    """A line for each collection that a rollback went back without, saying what stands under its name."""
+    """A line for each collection that a rollback did without: which collection has its name now."""
     occupants = {name: uuid for uuid, name in find_names(origin).items()}
     brought = {move.uuid for move in journal.moves if move.brings_in}
 
     def describe(name: str) -> str:
         if name not in occupants:
-            return f"nothing stands under its name. What the release brought in its place, if anything, is in {STAGED}NAME."
+            return (
+                f"no collection has its name. What the release brought in its place, if anything, is in {STAGED}NAME."
+            )
         if occupants[name] in brought:
-            return f"what the release brought stands under its name, in the form of schema {journal.to_version}."
-        return (
-            f"what somebody made under its name since was left there. Check it against schema {journal.from_version}."
-        )
+            return f"the collection that the release brought has its name, in the form of schema {journal.to_version}."
+        return f"a collection that somebody created since has its name. Check it against schema {journal.from_version}."
 
     return [
-        f"{name} was dropped by somebody, and the rollback went back without it: {describe(name)} The release's archive has its "
+        f"Somebody dropped {name}, and the rollback did without it: {describe(name)} The release's archive has its "
         "documents."
         for name in journal.accepted_lost
     ]

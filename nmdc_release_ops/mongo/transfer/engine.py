@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
-
-from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.database_tools import find_tools
 from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.connection import Connected
 from nmdc_release_ops.mongo.server.progress import Log, Report
 from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
@@ -18,16 +15,6 @@ from nmdc_release_ops.mongo.transfer.mongorestore import load_with_mongorestore,
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.mongo.transfer.stage import stage as stage_natively
 from nmdc_release_ops.mongo.transfer.tool_trial import try_tools
-
-
-class Connected(Protocol):
-    """A database and how to reach it: the native engine works with the first, the tools need the second."""
-
-    @property
-    def database(self) -> Database[Document]: ...
-
-    @property
-    def uri(self) -> str: ...
 
 
 def require_engine(engine: Engine) -> str:
@@ -119,14 +106,4 @@ def stage(
     """
     if engine is Engine.NATIVE:
         return stage_natively(transformer.database, origin.database, name, expected_hash, report=report)
-    return stage_with_mongorestore(
-        transformer.database,
-        transformer.uri,
-        origin.database,
-        origin.uri,
-        name,
-        expected_hash,
-        folder=folder,
-        report=report,
-        log=log,
-    )
+    return stage_with_mongorestore(transformer, origin, name, expected_hash, folder=folder, report=report, log=log)

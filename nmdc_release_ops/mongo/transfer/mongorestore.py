@@ -7,7 +7,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.collections import Collection
-from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.connection import Connected, Document
 from nmdc_release_ops.mongo.server.progress import Log, Report, silent
 from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp, read_raw
 from nmdc_release_ops.mongo.transfer.archive import Manifest, verify
@@ -90,10 +90,8 @@ def load_arguments(source: str, target: str, without: Iterable[str], folder: Pat
 
 
 def stage_with_mongorestore(
-    transformer: Database[Document],
-    transformer_uri: str,
-    origin: Database[Document],
-    origin_uri: str,
+    transformer: Connected,
+    origin: Connected,
     name: str,
     expected_hash: str,
     *,
@@ -117,20 +115,20 @@ def stage_with_mongorestore(
         StagingFailed: a tool failed, or counts, hash, options or indexes differ.
     """
 
-    if any(may_hold_empty_timestamp(run) for run in read_raw(transformer[name])):
+    if any(may_hold_empty_timestamp(run) for run in read_raw(transformer.database[name])):
         log(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
-        return stage(transformer, origin, name, expected_hash, report=report)
+        return stage(transformer.database, origin.database, name, expected_hash, report=report)
 
     def copy(source: Collection, staged_name: str) -> None:
-        take, put = copy_arguments(transformer.name, source.name, origin.name, staged_name)
+        take, put = copy_arguments(transformer.database.name, source.name, origin.database.name, staged_name)
         run(
-            Invocation(MONGODUMP, take, transformer_uri),
-            Invocation(MONGORESTORE, put, origin_uri),
+            Invocation(MONGODUMP, take, transformer.uri),
+            Invocation(MONGORESTORE, put, origin.uri),
             folder=folder,
             log=log,
         )
 
-    return stage_with(copy, transformer, origin, name, expected_hash)
+    return stage_with(copy, transformer.database, origin.database, name, expected_hash)
 
 
 def copy_arguments(source: str, name: str, target: str, new_name: str) -> tuple[list[str], list[str]]:

@@ -106,7 +106,7 @@ def test_a_swap_waits_for_an_index_build(origin: Any, transformer: Any) -> None:
     logged: list[str] = []
     swap.perform_swap(origin, journal, RUN, log=logged.append)
     building.join()
-    assert any("changed_set cannot be renamed yet" in said for said in logged)
+    assert any("changed_set cannot be renamed yet" in line for line in logged)
     assert origin.changed_set.find_one()["version"] == 2
 
 

@@ -69,7 +69,7 @@ def test_a_swap_goes_on_without_a_collection_that_was_only_to_be_kept(
     assert done.state is State.SWAPPED
     assert origin.changed_set.find_one()["version"] == 2
     (line,) = logged
-    assert line.startswith("changed_set, which the release replaced or removed, was dropped by somebody")
+    assert line.startswith("Somebody dropped changed_set, which the release replaced or removed")
     assert "accept_lost" in line
 
 
@@ -95,7 +95,7 @@ def test_a_swap_is_undone_without_a_collection_that_was_dropped(
     (found,) = origin.changed_set.find()
     assert found["version"] == (1 if loaded_by_hand else 2)
     (line,) = describe_accepted(origin, done)
-    assert ("somebody made" if loaded_by_hand else "in the form of schema 2.0.0") in line
+    assert ("somebody created" if loaded_by_hand else "in the form of schema 2.0.0") in line
     assert not any("intruder" in name for name in origin.list_collection_names())
     assert find_displaced(origin) == []
 
@@ -126,7 +126,7 @@ def test_a_rollback_that_accepted_a_loss_and_stopped_is_finished_without_naming_
     stop_after(monkeypatch, rollback, 1, lambda: rollback.perform_rollback(origin, undoing, RUN))
     done = roll_back(origin, undoing)
     assert done.accepted_lost == ["gone_set"]
-    assert "nothing stands under its name" in describe_accepted(origin, done)[0]
+    assert "no collection has its name" in describe_accepted(origin, done)[0]
     assert origin.changed_set.find_one()["version"] == 1
 
 

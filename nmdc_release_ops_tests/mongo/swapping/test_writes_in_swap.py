@@ -83,8 +83,8 @@ def test_a_write_just_before_the_rename_is_told_when_the_swap_is_over(
     logged: list[str] = []
     done = swap.perform_swap(origin, journal, RUN, log=logged.append)
     assert origin[PREVIOUS + "changed_set"].find_one("acknowledged") is not None
-    (said,) = logged
-    assert said.startswith(f"{PREVIOUS}changed_set was written to while the swap was going on")
+    (line,) = logged
+    assert line.startswith(f"{PREVIOUS}changed_set was written to while the swap was running")
     assert done.written_in_swap == [f"{PREVIOUS}changed_set"]
 
 
@@ -126,7 +126,7 @@ def test_a_rollback_asks_about_what_was_written_in_the_middle_of_the_swap(origin
     origin.changed_set.insert_one({"_id": "acknowledged", "version": 2})
     logged: list[str] = []
     swap.perform_swap(origin, journal, RUN, log=logged.append)
-    assert "changed_set was written to while the swap was going on" in logged[0]
+    assert "changed_set was written to while the swap was running" in logged[0]
     with pytest.raises(WritesSinceRelease, match=r"changed_set .*set aside"):
         roll_back(origin)
     done = roll_back(origin, allow_writes_set_aside=True)
