@@ -16,12 +16,12 @@ def find_mongod() -> Path:
     """Path of the mongod to run: `MONGOD`, else the one on PATH, else the one of the `embedded` extra.
 
     Raises:
-        MongodNotFound: where there is none, or `MONGOD` names something that cannot be executed.
+        MongodNotFound: there is none, or `MONGOD` names something that cannot be executed.
     """
     named = os.environ.get("MONGOD")
     if named:
         if not os.access(named, os.X_OK) or not Path(named).is_file():
-            raise MongodNotFound(f"MONGOD is set to {named}, which is no executable file. Correct or unset it.")
+            raise MongodNotFound(f"MONGOD is set to {named}, which is not an executable file. Correct or unset it.")
         return Path(named)
     on_path = shutil.which("mongod")
     if on_path:

@@ -1,4 +1,4 @@
-"""The three things that an engine does, whichever it is: dump, load and stage."""
+"""What every engine does: dump, load and stage."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.transfer.tool_trial import try_tools
 
 
 def require_engine(engine: Engine) -> str:
-    """The engine for people, with the version of what it runs.
+    """Describe the engine for people, with the version of the tools that it runs.
 
     Raises:
         ToolsMissing: the Database Tools are not installed, or too old.
@@ -34,7 +34,7 @@ def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, l
     Args:
         whose: what to call the server in errors.
         folder: of the release.
-        log: gets what the tools log.
+        log: receives what the tools log.
 
     Raises:
         ToolUnusable, AddressUnresolved: see `try_tools`.
@@ -57,11 +57,11 @@ def dump(
     """Write collections of a frozen database to the new folder `folder`.
 
     Args:
-        report: gets the driver's progress.
-        log: gets what the tools log.
+        report: receives the driver's progress.
+        log: receives what the tools log.
 
     Raises:
-        DumpFailed, HashUnavailable: see `mongo.dump.dump`.
+        DumpFailed, HashUnavailable: see `mongo.transfer.dump.dump`.
     """
     if engine is Engine.NATIVE:
         return dump_natively(
@@ -76,7 +76,7 @@ def load(engine: Engine, folder: Path, manifest: Manifest, transformer: Connecte
     """Load a whole archive, whichever engine wrote it, into the emptied transformer, and prove that it is the same.
 
     Raises:
-        ArchiveDamaged, LoadFailed: see `mongo.load.load`.
+        ArchiveDamaged, LoadFailed: see `mongo.transfer.load.load`.
     """
     if engine is Engine.NATIVE:
         load_natively(folder, manifest, transformer.database, report=report)
@@ -102,7 +102,7 @@ def stage(
         folder: of the release.
 
     Raises:
-        StagingFailed: see `mongo.staging.stage`.
+        StagingFailed: see `mongo.transfer.stage.stage`.
     """
     if engine is Engine.NATIVE:
         return stage_natively(transformer.database, origin.database, name, expected_hash, report=report)

@@ -25,11 +25,11 @@ def try_tools(uri: str, database: str, *, whose: str, folder: Path, log: Log) ->
     Args:
         uri: of a server that the driver is connected to.
         whose: what to call the server in errors.
-        folder: for the file with the connection string, while the trial runs.
-        log: gets what both log.
+        folder: for the files with the connection string, while the tools run.
+        log: receives what both log.
 
     Raises:
-        ToolUnusable: with the tool's own words.
+        ToolUnusable: with the tool's own message.
         AddressUnresolved: see `address_for_tools`.
     """
     with TemporaryDirectory(prefix=".trial-", dir=folder) as scratch:

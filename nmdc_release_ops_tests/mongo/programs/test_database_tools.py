@@ -105,9 +105,10 @@ sys.exit(3)
     logged: list[str] = []
     with pytest.raises(ToolFailed, match="mongorestore ended with exit code 3") as failure:
         run(Invocation(MONGORESTORE, [], URI), folder=release, log=logged.append)
-    said = str(failure.value)
-    assert "line 49" in said and "line 20" not in said and "Failed: cannot connect to *** with ***" in said
-    for text in (said, "\n".join(logged), repr(Invocation(MONGORESTORE, [], URI))):
+    message = str(failure.value)
+    assert "line 49" in message and "line 20" not in message
+    assert "Failed: cannot connect to *** with ***" in message
+    for text in (message, "\n".join(logged), repr(Invocation(MONGORESTORE, [], URI))):
         assert "s3cret" not in text
 
 
