@@ -43,7 +43,7 @@ def address_for_tools(uri: str) -> str:
 
 
 def secrets_in(uri: str) -> list[str]:
-    """The secrets in a connection string, in every spelling that a tool may log, longest first."""
+    """The secrets in a connection string, in every spelling that a tool may log, the longest first."""
     _, login, _, _, query = _parts(uri)
     password = login.partition(":")[2]
     values = [password, *(value for name, value in parse_qsl(query) if name.lower() in _SECRET_OPTIONS)]

@@ -156,10 +156,10 @@ def _without_topology(error: PyMongoError) -> str:
 
 
 def codec_options() -> CodecOptions[Document]:
-    """How the project decodes documents."""
+    """How documents are decoded wherever the project looks inside them."""
     return CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 def is_unauthorized(error: OperationFailure) -> bool:
-    """Whether the server refused because a privilege is missing."""
+    """Whether the server refused for want of a privilege."""
     return error.code == _UNAUTHORIZED

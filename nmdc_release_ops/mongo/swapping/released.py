@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.state.journal import Journal, journals_in_force
 def candidate_release(origin: Database[Document], version: str) -> Journal | None:
     """The release that brought the data to `version`, if it was of a release candidate; else None.
 
-    The ledger does not show it: there, a candidate and the official release of a version look the same.
+    The ledger cannot say: in it, a candidate and the official release of the same version look the same.
 
     Args:
         version: the one that the database conforms to, in three numbers.
@@ -21,7 +21,7 @@ def candidate_release(origin: Database[Document], version: str) -> Journal | Non
     if journal is None or journal.candidate is None:
         return None
     last = None if is_owed(origin, journal) else ledger.last_event(origin)
-    # Another tool, such as the Runtime's own migration, may have migrated the data to this version since.
+    # Another tool, such as the Runtime's own migration, may have brought them there since.
     by_others = last is not None and last.event is ledger.Event.COMPLETED and last.release_id != journal.release_id
     return None if by_others else journal
 

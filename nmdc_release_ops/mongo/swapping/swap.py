@@ -88,7 +88,7 @@ def prepare_swap(
     verified = {one.name: one for one in staged}
     _refuse_if_replaced(collections, verified)
     require_placed(origin)
-    moves = _moves(changes, collections)
+    moves = _plan_moves(changes, collections)
     _refuse_if_names_do_not_fit(origin.name, moves, collections)
     before = read_journal(origin.client, release.release_id)
     journal = Journal(
@@ -228,7 +228,7 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
         )
 
 
-def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:
+def _plan_moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:
     """The renames of a swap. A changed collection is replaced by two in a row, so that it is missing for as short as
     possible. Names that move are first vacated and then taken, so that two collections may even swap names."""
 
