@@ -19,7 +19,7 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from nmdc_release_ops.mongo.programs.private_mongod import find_mongod
+from nmdc_release_ops.mongo.programs.mongod import find_mongod
 
 NAME = "three"
 MEMBERS = 3

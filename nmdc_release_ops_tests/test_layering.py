@@ -73,8 +73,9 @@ ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
     # The latter is not read, but set for SQLite.
     (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),
     ("schema/", None),
-    # Besides its own variable, it picks those that the mongod it starts may see.
-    ("mongo/programs/private_mongod.py", {"MONGOD", CHOSEN}),
+    ("mongo/programs/mongod.py", {"MONGOD"}),
+    # It picks the variables that a program may see.
+    ("mongo/programs/environment.py", {CHOSEN}),
 ]
 
 
@@ -252,9 +253,9 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("steps/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
         ("steps/made_up.py", "import os\nuri = os.getenv('NMDC_ORIGIN_URI')"),
         ("steps/made_up.py", "from os import environ"),
-        ("mongo/programs/private_mongod.py", "import os\npath = os.environ.get('NMDC_ORIGIN_URI')"),
-        ("mongo/programs/private_mongod.py", "import os\ncopy = dict(os.environ)"),
-        ("mongo/programs/private_mongod.py", "import os\ncopy = os.environ.copy()"),
+        ("mongo/programs/mongod.py", "import os\npath = os.environ.get('NMDC_ORIGIN_URI')"),
+        ("mongo/programs/environment.py", "import os\ncopy = dict(os.environ)"),
+        ("mongo/programs/environment.py", "import os\ncopy = os.environ.copy()"),
         ("mongo/made_up.py", "import os\nname = 'MONGOD'\npath = os.environ[name]"),
         ("schema/worker/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
     ],

@@ -19,7 +19,7 @@ from nmdc_release_ops.mongo.state.generations import INTRUDER, OURS, PREVIOUS, S
 from nmdc_release_ops.mongo.state.journal import newest_journal
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.mongo.swapping.moves import describe_displaced, find_displaced
+from nmdc_release_ops.mongo.swapping.displaced import describe_displaced, find_displaced
 from nmdc_release_ops.mongo.swapping.previous import find_kept
 
 OLDEST_RELEASE = (4, 4)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nmdc_release_ops.mongo.preflight import Origin as OriginCollections
+from nmdc_release_ops.mongo.preflight import OriginFindings as OriginCollections
 from nmdc_release_ops.mongo.preflight import inspect_origin as inspect_collections
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.transfer.archive import Engine

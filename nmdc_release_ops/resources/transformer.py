@@ -15,7 +15,8 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.preflight import require_scratch_database
-from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
+from nmdc_release_ops.mongo.programs.mongod import find_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import private_mongod
 from nmdc_release_ops.mongo.server.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.server.identity import (
     ServerIdentity,

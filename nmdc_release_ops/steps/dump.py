@@ -51,7 +51,7 @@ def dump(
             release_id=plan.release_id,
             cluster_time=lease.cluster_time,
             report=log_progress(context, "dumped", plan.documents),
-            tell=context.log.info,
+            log=context.log.info,
         )
     context.log.info(
         f"Dumped {manifest.documents:,} documents, {size(manifest.bytes)} ({size(manifest.file_bytes)} on disk), to {folder}."

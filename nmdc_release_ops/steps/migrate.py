@@ -61,7 +61,7 @@ def migrate(
             )
         context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
         report = log_progress(context, "loaded", manifest.documents)
-        engine.load(plan.engine, archive.path, manifest, scratch, report=report, tell=context.log.info)
+        engine.load(plan.engine, archive.path, manifest, scratch, report=report, log=context.log.info)
         context.log.info(f"Loaded {manifest.documents:,} documents; counts and hashes are the origin's.")
         before = snapshot(scratch.database)
         outcomes = _run_migrators(context, plan, scratch, home, schema, worker)

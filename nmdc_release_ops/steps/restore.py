@@ -21,9 +21,9 @@ from nmdc_release_ops.mongo.state.journal import (
     read_journal,
 )
 from nmdc_release_ops.mongo.state.lease import require_lease
-from nmdc_release_ops.mongo.swapping.moves import drop_staged, require_placed
+from nmdc_release_ops.mongo.swapping.displaced import drop_staged, require_placed
 from nmdc_release_ops.mongo.swapping.released import require_in_force
-from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
+from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, prepare_swap
 from nmdc_release_ops.mongo.swapping.unchanged import require_unchanged
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
@@ -74,7 +74,7 @@ def restore(
             journal = _prepare_swap(context, plan, archive, migrated, connected, staged)
         if journal.is_under_way:
             context.log.info(f"Swapping by {len(journal.moves)} moves: {migrated.changes.describe()}.")
-        journal = perform_swap(connected.database, journal, context.run_id, tell=context.log.warning)
+        journal = perform_swap(connected.database, journal, context.run_id, log=context.log.warning)
         if journal.owed:
             context.log.warning(f"Swapped: the database conforms to schema {plan.to_version}. {journal.owed}")
         else:
@@ -122,7 +122,7 @@ def _stage(
             validation.hashes[name],
             folder=home.release(plan),
             report=_check_then_report(check, progress),
-            tell=_check_then_report(check, context.log.info),
+            log=_check_then_report(check, context.log.info),
         )
         context.log.info(f"Staged {name}: {one.documents:,} documents, hash {one.hash}.")
         staged.append(one)
@@ -147,17 +147,19 @@ def _prepare_swap(
     return prepare_swap(
         origin.database,
         migrated.changes,
-        release_id=plan.release_id,
-        run_id=context.run_id,
-        from_version=plan.from_version,
-        to_version=plan.to_version,
-        migrator_module=plan.last_migrator_module,
+        SwappedRelease(
+            release_id=plan.release_id,
+            from_version=plan.from_version,
+            to_version=plan.to_version,
+            migrator_module=plan.last_migrator_module,
+            candidate=plan.candidate,
+            schema_source=plan.schema_source,
+        ),
+        context.run_id,
         staged=staged,
         managed=plan.managed,
         hashes_before={one.name: one.hash for one in archive.collections},
         unchanged_since=moment,
-        candidate=plan.candidate,
-        schema_source=plan.schema_source,
     )
 
 

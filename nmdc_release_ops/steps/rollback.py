@@ -11,9 +11,8 @@ from nmdc_release_ops.mongo.server.writes import Writes
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
-from nmdc_release_ops.mongo.swapping.moves import find_displaced
+from nmdc_release_ops.mongo.swapping.displaced import find_displaced
 from nmdc_release_ops.mongo.swapping.rollback import (
-    describe_accepted,
     perform_rollback,
     prepare_rollback,
     put_displaced_back,
@@ -25,6 +24,7 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     describe_written,
 )
+from nmdc_release_ops.mongo.swapping.undoing import describe_accepted
 from nmdc_release_ops.planning.origin import choose_freezing
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import Origin, OriginResource
@@ -145,7 +145,7 @@ def _undo_swap(context: dg.OpExecutionContext, config: RollbackConfig, origin: O
         context.log.warning(f"Written since the release: {line}")
     context.log.info(f"Undoing {len(journal.moves)} moves.")
     require_frozen(origin.client, journal.release_id, context.run_id)
-    done = perform_rollback(origin.database, journal, context.run_id, tell=context.log.warning)
+    done = perform_rollback(origin.database, journal, context.run_id, log=context.log.warning)
     for line in describe_accepted(origin.database, done):
         context.log.warning(line)
     return done
@@ -160,7 +160,7 @@ def _put_displaced_back(
         journal,
         context.run_id,
         allow_writes_set_aside=config.allow_writes_set_aside,
-        tell=context.log.warning,
+        log=context.log.warning,
     )
     for move in put_back:
         context.log.warning(

@@ -24,7 +24,7 @@ from nmdc_release_ops.mongo.state.holder import Holder
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, journals
 from nmdc_release_ops.mongo.state.lease import SILENT_SECONDS, LeaseHeld, current_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
+from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, prepare_swap
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
@@ -69,7 +69,7 @@ def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
     with MongoClient[Any](workplace.origin.uri()) as operator:
         freeze_by_block(operator, "a-release", "a-run")
         begun = prepare_swap(
-            operator[DATABASE], NO_CHANGES, release_id="a-release", run_id="a-run", staged=[], **VERSIONS
+            operator[DATABASE], NO_CHANGES, SwappedRelease("a-release", **VERSIONS), "a-run", staged=[]
         )
         database.command("collMod", EVENTS, validator={"author": {"$exists": True}})
         assert perform_swap(operator[DATABASE], begun, "a-run").owed is not None
@@ -149,11 +149,8 @@ def half_a_swap(workplace: Workplace, client: MongoClient[Any], run_id: str) -> 
     prepare_swap(
         client[DATABASE],
         NO_CHANGES,
-        release_id="a-release",
-        run_id=run_id,
-        from_version="1.0.0",
-        to_version="2.0.0",
-        migrator_module="",
+        SwappedRelease("a-release", from_version="1.0.0", to_version="2.0.0", migrator_module=""),
+        run_id,
         staged=[],
     )
 

@@ -14,7 +14,8 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.thaw import thaw
-from nmdc_release_ops.mongo.programs.private_mongod import find_mongod, private_mongod
+from nmdc_release_ops.mongo.programs.mongod import find_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import private_mongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched

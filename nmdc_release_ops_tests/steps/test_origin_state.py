@@ -15,7 +15,7 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, privat
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import State, note_made, read_journal, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
-from nmdc_release_ops.mongo.swapping.swap import prepare_swap
+from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, prepare_swap
 from nmdc_release_ops.mongo.transfer.stage import STAGED, Staged
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.failures import explain_failures
@@ -54,11 +54,8 @@ def begin_swap(client: MongoClient[Any]) -> None:
     prepare_swap(
         database,
         ChangeSet(changed=["study_set"], created=[], renamed=[], deleted=[], untouched=[]),
-        release_id=RELEASE,
-        run_id=RUN,
-        from_version="1.0.0",
-        to_version="2.0.0",
-        migrator_module="",
+        SwappedRelease(RELEASE, from_version="1.0.0", to_version="2.0.0", migrator_module=""),
+        RUN,
         staged=[staged],
     )
 

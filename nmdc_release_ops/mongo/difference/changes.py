@@ -1,4 +1,4 @@
-"""What a migration did to a database: which collections it changed, created, renamed, deleted or left alone."""
+"""What a migration did to a database: which collections it changed, created, renamed, deleted or did not touch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,12 +44,8 @@ class ChangeSet(BaseModel):
 
     @property
     def names_after(self) -> list[str]:
-        """Names of all collections that there are after the migration."""
+        """Names of all collections after the migration."""
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed), *self.untouched])
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.changed or self.created or self.renamed or self.deleted)
 
     def describe(self) -> str:
         """One line for people."""
@@ -87,7 +83,7 @@ def snapshot(database: Database[Document]) -> Snapshot:
 
 
 class TransformerChanged(MongoError):
-    """The transformer does not hold what the migrators left there."""
+    """The transformer has changed since the migrators ended."""
 
 
 def require_snapshot(database: Database[Document], hashes: Mapping[str, str], definitions: Mapping[str, str]) -> None:
@@ -128,8 +124,8 @@ def _refuse_if_changed(names: Iterable[str]) -> None:
 def compare(before: Snapshot, after: Snapshot) -> ChangeSet:
     """What happened between two snapshots of the same database.
 
-    A collection keeps its UUID when it is renamed: that, and not what a migrator says of itself, tells a rename from
-    a deletion and a creation.
+    A collection keeps its UUID when it is renamed. That, and not what a migrator reports, distinguishes a rename from a
+    deletion and a creation.
     """
     name_before = {collection.uuid: name for name, collection in before.collections.items()}
     renamed = [

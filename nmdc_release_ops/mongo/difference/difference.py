@@ -1,4 +1,4 @@
-"""What a migration did to the documents: how many were added, removed and changed, at which paths, and some of them.
+"""What a migration did to the documents: how many were added, removed and changed, at which paths, with samples.
 
 The state before is an archive, the state after a database that was loaded from it and migrated. Everything streams, and
 the origin is frozen meanwhile: only collections that changed are read.
@@ -23,15 +23,15 @@ from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, ArchivedColl
 from nmdc_release_ops.mongo.transfer.load import read_documents
 
 MOST_PATHS = 200
-"""Changes that are counted apart, per collection. Where keys are data there is no end to them."""
+"""Changes that are counted separately, per collection. Where keys are data their number is unlimited."""
 _REPORT_EVERY = 10_000
 
 ReadBefore = Callable[[], Iterable[bytes]]
-"""Gives the documents of a collection's earlier state, each time from the start."""
+"""Returns the documents of a collection's earlier state, each time from the start."""
 
 
 class CollectionCounts(BaseModel):
-    """How many documents of a collection were added, removed, changed, and left to the last byte as they were.
+    """How many documents of a collection were added, removed, changed, and left unchanged to the last byte.
 
     Attributes:
         before: its name before the migration; None where it was created.
@@ -56,7 +56,7 @@ class CollectionCounts(BaseModel):
 
     @property
     def fate(self) -> str:
-        """What became of the collection, for people."""
+        """What happened to the collection, for people."""
         if self.before is None:
             return "created"
         if self.after is None:
@@ -72,7 +72,7 @@ class CollectionCounts(BaseModel):
 
 
 class ChangedPath(BaseModel):
-    """A change, and the number of documents in which it happened once or more often. Attributes as `Change`."""
+    """A change, and the number of documents in which it happened at least once. Attributes as `Change`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,8 +91,8 @@ class CollectionDifference(BaseModel):
 
     Attributes:
         paths: most frequent first, at most `MOST_PATHS`.
-        elsewhere: documents that changed, or changed also, at paths that are not listed.
-        changed, added, removed: samples. Of added documents there may be none although some were added.
+        elsewhere: documents with changes at paths that are not listed.
+        changed, added, removed: samples. There may be no sample of added documents although some were added.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,8 +116,8 @@ class Difference(BaseModel):
     """A whole database before and after.
 
     Attributes:
-        renamed: collections of which nothing but the name changed, as (before, after).
-        untouched: collections that are as they were.
+        renamed: collections of which only the name changed, as (before, after).
+        untouched: collections that did not change.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -139,7 +139,7 @@ def find_difference(
 
     Args:
         folder: of the archive.
-        change_set: what is known of the collections; those that it calls untouched are not read.
+        change_set: which collections changed; untouched ones are not read.
 
     Raises:
         ArchiveDamaged: a file of the archive is not what was loaded.
@@ -202,16 +202,16 @@ def _compare(
             changed=changed,
             unchanged=done - gone - changed,
         ),
-        paths=paths.listed(),
+        paths=paths.list_changes(),
         elsewhere=paths.elsewhere,
-        changed=samples.chosen(),
+        changed=samples.choose(),
         added=[added_sample(now) for now in matching.added(MOST_SAMPLES, before)] if added else [],
         removed=removed,
     )
 
 
 class _Paths:
-    """Counts in how many documents each change happened, of at most `MOST_PATHS` different ones.
+    """Counts in how many documents each change happened, for at most `MOST_PATHS` different changes.
 
     Attributes:
         elsewhere: documents with a change that is not among those.
@@ -228,8 +228,8 @@ class _Paths:
         self._documents.update([*known, *new])
         self.elsewhere += len(known) + len(new) < len(found)
 
-    def listed(self) -> list[ChangedPath]:
-        """Most frequent first, and the outer before the inner."""
+    def list_changes(self) -> list[ChangedPath]:
+        """Most frequent first, and outer paths before inner ones."""
 
         def rank(item: tuple[Change, int]) -> tuple[int, int, Change]:
             return -item[1], item[0].path.count("."), item[0]
@@ -241,7 +241,7 @@ class _Paths:
 
 
 def _documents(folder: Path, archived: ArchivedCollection) -> Iterator[bytes]:
-    """The documents of a collection of an archive; that they are those that were dumped is known when all were read."""
+    """The documents of a collection of an archive. Only after the last is it known that all are those that were dumped."""
     path = folder / archived.file
     with path.open("rb") as opened:
         file = HashedFile(opened)

@@ -1,8 +1,8 @@
-"""Finding for each document of an archive the one that it has become, by its `_id`, in memory that does not grow.
+"""Finding for each document of an archive its present counterpart, by its `_id`, in bounded memory.
 
-A database that was loaded from an archive gives its documents in the archive's order, apart from what was written since.
-So both are read in step, and a document whose counterpart does not come up in time is asked for. Measured with a
-million small documents: 2.7 s in step, 8.8 s by asking alone.
+A database that was loaded from an archive returns its documents in the archive's order, except what was written since. So
+both are read in step, and a document whose counterpart does not appear in time is queried. Measured with a million small
+documents: 2.7 s in step, 8.8 s by queries alone.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, ValuesView
@@ -18,38 +18,38 @@ from pymongo.collection import Collection as MongoCollection
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.raw import RAW, read_raw, split
 
-# What is held of either side at most, but for one document more.
+# The most that is held of either side, plus one document.
 _WINDOW_DOCUMENTS = 1_000
 _WINDOW_BYTES = 16_000_000
 _NAME = b"_id\0"
 _VALUE = 9
 _OBJECT_ID_NAME = b"\x07_id\0"
 _OBJECT_ID_END = 21
-# Lengths of values by their type's byte (https://bsonspec.org/spec.html): fixed, or said by their first four bytes, which
-# in a document count themselves and in a string or in binary data do not.
+# Lengths of values by their type's byte (https://bsonspec.org/spec.html): fixed, or given by their first four bytes, which
+# count themselves in a document, but not in a string or in binary data.
 _FIXED = {0x01: 8, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
 _PREFIXED = {0x02: 4, 0x0D: 4, 0x0E: 4, 0x03: 0, 0x0F: 0, 0x05: 5}
 _LENGTHS = _FIXED.keys() | _PREFIXED.keys()
-# Equal for a server where their bytes are not: numbers, and what may hold some.
+# Values that can be equal for a server although their bytes differ: numbers, and what may hold some.
 _NEED_DECODING = (0x01, 0x10, 0x12, 0x13, 0x03)
 _STRING, _SYMBOL = b"\x02", b"\x0e"
 
 
 class Matching:
-    """The documents of `collection`, as they are matched with those of an earlier state of it."""
+    """Matches the documents of `collection` with those of an earlier state of it."""
 
     def __init__(self, collection: MongoCollection[Document]) -> None:
         self._collection = collection
         self._after = (document for run in read_raw(collection) for document in split(run))
         self._waiting = _Window()
         self._unmatched = _Window()
-        self._found_by_asking = False
+        self._found_by_query = False
         self._hits = 0
 
     def pairs(self, before: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
-        """Each document of `before` once, in any order, and what has become of it: None where it is gone."""
+        """Each document of `before` once, in any order, with its present counterpart; None if it is gone."""
         for was in before:
-            # What was read ahead comes first: after a document that is gone, the two are in step again.
+            # First what was read ahead: after a document that is gone, the two sides are in step again.
             if self._unmatched.documents and (later := self._unmatched.pop(key_of(was))) is not None:
                 self._hits += 1
                 yield was, later
@@ -67,25 +67,25 @@ class Matching:
             if now is not None and (earlier := self._meet(now)) is not None:
                 yield earlier, now
             if self._waiting.is_full:
-                yield from self._ask()
+                yield from self._query_waiting()
         while self._waiting.documents and not self._unmatched.is_full:
             now = next(self._after, None)
             if now is None:
                 break
             if (earlier := self._meet(now)) is not None:
                 yield earlier, now
-        yield from self._ask()
+        yield from self._query_waiting()
 
     def added(self, count: int, before: Callable[[], Iterable[bytes]]) -> list[bytes]:
-        """Up to `count` documents that were not there before, for use when all pairs have been given; none if none is found.
+        """Up to `count` documents that did not exist before, after `pairs` has ended; none if none is found.
 
         Args:
-            before: gives the documents of the earlier state again.
+            before: returns the documents of the earlier state again.
         """
-        if not self._found_by_asking:
-            # All that was there before has met its counterpart: what has not is new.
+        if not self._found_by_query:
+            # Every earlier document has met its counterpart: the rest is new.
             return [*islice(self._unmatched.documents, count), *islice(self._after, count)][:count]
-        # Those that met none may be new; and new ones are at the end, unless the server orders documents itself.
+        # Documents without a counterpart may be new; and new ones are at the end, unless the server orders documents itself.
         newest = _Window()
         for run in read_raw(self._collection, sort=[("$natural", -1)], limit=_WINDOW_DOCUMENTS):
             for document in split(run):
@@ -98,7 +98,7 @@ class Matching:
         return list(islice(chain(newest.documents, self._unmatched.documents), count))
 
     def _meet(self, now: bytes) -> bytes | None:
-        """The counterpart of a document, if it waits; else the document is kept, since its counterpart may come."""
+        """The counterpart of a document, if it is waiting; if not, the document is kept, since its counterpart may come."""
         key = key_of(now)
         earlier = self._waiting.pop(key)
         if earlier is None:
@@ -107,8 +107,8 @@ class Matching:
             self._hits += 1
         return earlier
 
-    def _ask(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Ask the server for the counterparts of all that wait."""
+    def _query_waiting(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Ask the server for the counterparts of all waiting documents."""
         waiting, self._waiting = self._waiting, _Window()
         found = False
         if waiting.documents:
@@ -121,9 +121,9 @@ class Matching:
         for was in waiting.documents:
             yield was, None
         if found:
-            self._found_by_asking = True
+            self._found_by_query = True
             if not self._hits:
-                # The two are far out of step: what has been read ahead is of no use, and keeps the rest from being read.
+                # The two sides are far out of step: what was read ahead is useless, and blocks reading the rest.
                 self._unmatched = _Window()
         self._hits = 0
 
@@ -155,9 +155,9 @@ class _Window:
 
 
 def key_of(document: bytes) -> Hashable:
-    """The same for every `_id` that is equal for a server, which makes no difference between `1` and `1.0`.
+    """The same for all `_id`s that are equal for a server, which does not distinguish `1` from `1.0`.
 
-    A collation of the collection does not count.
+    The collection's collation is ignored.
     """
     if document[4:_VALUE] == _OBJECT_ID_NAME:
         return document[4:_OBJECT_ID_END]
@@ -183,7 +183,7 @@ def _canonical(value: Any) -> Hashable:
 def _identifier(document: bytes) -> tuple[bytes, bytes]:
     """Type and value of a document's `_id`, as BSON."""
     if document[5:_VALUE] != _NAME or document[4] not in _LENGTHS:
-        # A server puts it first; whoever wrote the file need not have been one.
+        # A server puts it first, but the file may not come from a server.
         document = bson.encode({"_id": RawBSONDocument(document, RAW).get("_id")}, codec_options=RAW)
     kind = document[4]
     length = _FIXED.get(kind)
@@ -193,7 +193,7 @@ def _identifier(document: bytes) -> tuple[bytes, bytes]:
 
 
 def _one_of(documents: Iterable[bytes]) -> RawBSONDocument:
-    """The condition that an `_id` is that of one of the documents; byte by byte, since not every `_id` survives decoding."""
+    """The condition that matches the `_id`s of the documents. Made of raw bytes, since not every `_id` survives decoding."""
     elements = []
     for number, document in enumerate(documents):
         kind, value = _identifier(document)

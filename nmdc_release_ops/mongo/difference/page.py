@@ -1,6 +1,6 @@
-"""The difference for people and programs: `difference.html`, a page that can be sent on by itself, and `difference.json`.
+"""The difference for people and programs: `difference.html`, a self-contained page, and `difference.json`.
 
-Everything on the page comes out of a database, and is escaped.
+Everything on the page comes from a database, and is escaped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from nmdc_release_ops.page import whole_page
 
 PAGE = "difference.html"
 DATA = "difference.json"
-# Lines that are shown around a changed one.
+# Lines that are shown around a changed line.
 _CONTEXT = 4
 _FIRST_LINES = 6
 
@@ -25,7 +25,7 @@ def write_difference(folder: Path, difference: Difference, title: str, subtitle:
     """Write `difference.json` and `difference.html` into `folder`, in place of earlier ones; return the page.
 
     Raises:
-        FileNotWritten: no room. Nothing half written stays.
+        FileNotWritten: the disk is full. No partial file is left.
     """
     texts = {DATA: difference.model_dump_json(indent=2), PAGE: page(difference, title, subtitle)}
     for name, text in texts.items():
@@ -34,7 +34,7 @@ def write_difference(folder: Path, difference: Difference, title: str, subtitle:
 
 
 def page(difference: Difference, title: str, subtitle: str = "") -> str:
-    """The whole page, as HTML that needs nothing else."""
+    """The whole page, as self-contained HTML."""
     return whole_page(title, _parts(difference, subtitle), _STYLE)
 
 
@@ -46,9 +46,9 @@ def _parts(difference: Difference, subtitle: str) -> Iterator[str]:
         yield "<p>No document changed.</p>\n"
     if difference.renamed:
         names = ", ".join(f"{before} → {after}" for before, after in difference.renamed)
-        yield f"<p><b>Renamed, and else as they were:</b> {escape(names)}</p>\n"
+        yield f"<p><b>Renamed, otherwise unchanged:</b> {escape(names)}</p>\n"
     if difference.untouched:
-        yield f'<p class="quiet"><b>As they were:</b> {escape(", ".join(difference.untouched))}</p>\n'
+        yield f'<p class="quiet"><b>Unchanged:</b> {escape(", ".join(difference.untouched))}</p>\n'
     for number, collection in enumerate(difference.collections):
         yield from _collection(number, collection)
 
@@ -90,7 +90,7 @@ def _collection(number: int, collection: CollectionDifference) -> Iterator[str]:
         for position, sample in enumerate(samples, start=1):
             yield from _sample(f"{heading} document {position} of {len(samples)} shown", sample, position == 1)
     if counts.added and not collection.added:
-        yield "<p>None of the added documents was found to be shown here.</p>\n"
+        yield "<p>No added document was found to show here.</p>\n"
 
 
 def _paths(collection: CollectionDifference) -> str:
@@ -109,7 +109,7 @@ def _sample(heading: str, sample: Sample, is_open: bool) -> Iterator[str]:
     if sample.changes:
         yield f'<p class="path">{"<br>".join(map(escape, sample.changes))}</p>\n'
     if sample.excerpt:
-        yield '<p class="quiet">The document is long: fields that are the same in both are left out.</p>\n'
+        yield '<p class="quiet">The document is long: fields that did not change are left out.</p>\n'
     if sample.before is not None and sample.after is not None:
         yield '<table class="sides"><tr><th>before</th><th>after</th></tr>\n'
         yield from _side_by_side(sample.before.split("\n"), sample.after.split("\n"))
@@ -133,7 +133,7 @@ def _side_by_side(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
 
 
 def _equal(lines: Sequence[tuple[str, str]], *, at_start: bool, at_end: bool) -> Iterator[str]:
-    """Lines that are the same on both sides; of many, those near a change, and the first, which say which document it is."""
+    """Lines that are the same on both sides; of many, those near a change, and the first, which identify the document."""
     first = _FIRST_LINES if at_start else _CONTEXT
     last = len(lines) - (1 if at_end else _CONTEXT)
     for number, (was, now) in enumerate(lines):

@@ -1,7 +1,7 @@
 """What changed within a document: at which paths, and how.
 
-`deepdiff` does this for any Python objects and takes ten to thirty times as long, while the origin is frozen. The
-tests hold the paths found here against those that it finds.
+`deepdiff` does this for any Python objects, but takes ten to thirty times as long, while the origin is frozen. The tests
+compare the paths found here with those that it finds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ from bson.raw_bson import RawBSONDocument
 from nmdc_release_ops.mongo.server.raw import RAW
 
 _LONGEST_PATH = 200
-# Every object that went is held against every one that came: only where they are few.
+# Every removed object is compared with every added one: only if they are few.
 _FEW_PAIRS = 400
-# Values of these types that are equal are so to the last byte.
+# Equal values of these types are equal to the last byte.
 _PLAIN = {str, int, bool, type(None), bson.Int64, bson.ObjectId}
-# Types as MongoDB calls them (`$type`), where they go by another name in Python.
+# Types by their names in MongoDB (`$type`), where Python has another name.
 _TYPE_NAMES = {
     "str": "string",
     "bool": "bool",
@@ -41,18 +41,18 @@ _TYPE_NAMES = {
 
 
 class Kind(StrEnum):
-    """What became of the value at a path."""
+    """What happened to the value at a path."""
 
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
     TYPE = "type"
-    """It has another type; also a number that is equal."""
+    """It has another type, even if it is an equal number."""
     RENAMED = "renamed"
-    """Its value, or an object much like it, has another key in the same object."""
+    """Its value, or a similar object, has another key in the same object."""
     ORDER = "order of keys"
     ENCODING = "encoding"
-    """The bytes differ in what decoding does not show, such as a key that is there twice."""
+    """The bytes differ in what decoding does not show, such as a duplicate key."""
 
 
 class Change(NamedTuple):
@@ -83,11 +83,10 @@ class Change(NamedTuple):
 
 
 def changes(was: bytes, now: bytes) -> set[Change]:
-    """Every change from one document to another, both as BSON; none where they are the same to the last byte.
+    """Every change from one document to another, both as BSON; none if they are the same to the last byte.
 
-    What was added or removed is one change, whatever is in it. What changed within a renamed object has the path that it has
-    now. Of an array that became longer or shorter, equal elements
-    at its start and end are set aside before the rest is compared one by one.
+    A value that was added or removed is one change, whatever is in it. A change within a renamed object has the new path. If
+    an array became longer or shorter, equal elements at its start and end are skipped before the rest is compared one by one.
     """
     if was == now:
         return set()
@@ -120,7 +119,7 @@ def _of_objects(path: str, before: RawBSONDocument, after: RawBSONDocument) -> I
 
 
 def _renames(removed: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, str]:
-    """The new key of each value that was removed under one key and added under another: the same, or an object much like it."""
+    """The new key of each value that was removed under one key and added, the same or similar, under another."""
     if not removed or not added:
         return {}
     waiting: dict[bytes, list[str]] = {}
@@ -141,9 +140,10 @@ def _renames(removed: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, 
 
 
 def _alike(was: Any, now: Any, *, alone: bool) -> bool:
-    """Whether two objects have half of their values in common, under whatever keys.
+    """Whether two objects have half of their values in common, under any keys.
 
-    alone: there is no other that it could be; then a third of the smaller object's values is enough.
+    Args:
+        alone: there is no other candidate; then a third of the smaller object's values is enough.
     """
     if not (_is_object(was) and _is_object(now)):
         return False

@@ -1,4 +1,4 @@
-"""A few documents, before and after, that show between them what changed; as text of bounded length."""
+"""A few documents, before and after, that together show what changed; as text of bounded length."""
 
 from collections.abc import Set
 
@@ -13,7 +13,7 @@ from nmdc_release_ops.mongo.server.connection import Document
 MOST_SAMPLES = 5
 LONGEST_TEXT = 20_000
 """Characters of each side of a sample."""
-# Of samples that show nothing that another does not; one more of the same tells whether they are all alike.
+# Samples that show nothing new: a second one shows whether they are all alike.
 _MOST_ALIKE = 2
 _MOST_CHANGES = 30
 _CODEC: CodecOptions[Document] = CodecOptions(
@@ -24,13 +24,13 @@ _CANONICAL = json_util.CANONICAL_JSON_OPTIONS.with_options(datetime_conversion=D
 
 
 class Sample(BaseModel):
-    """One document, as indented Extended JSON, which is cut where it is too long.
+    """One document, as indented Extended JSON, which is truncated if it is too long.
 
     Attributes:
-        changes: for people, the first ones of many.
+        changes: for people; of many, the first ones.
         before: None where it was added.
         after: None where it was removed.
-        excerpt: fields that are the same on both sides are left out, because the whole would be too long.
+        excerpt: whether fields that are the same on both sides were left out, because the whole would be too long.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,25 +46,25 @@ class Samples:
 
     def __init__(self) -> None:
         self._shown: set[Change] = set()
-        self._telling: list[Sample] = []
+        self._distinct: list[Sample] = []
         self._alike: list[Sample] = []
 
     def consider(self, was: bytes, now: bytes, changes: Set[Change]) -> None:
-        """Take a changed document if it shows something that none so far does, or for want of others."""
-        if len(self._telling) < MOST_SAMPLES and not changes <= self._shown:
+        """Keep a changed document if it shows a change that none so far does, or if there are too few others."""
+        if len(self._distinct) < MOST_SAMPLES and not changes <= self._shown:
             self._shown |= changes
-            self._telling.append(changed_sample(was, now, changes))
-        elif len(self._telling) + len(self._alike) < _MOST_ALIKE:
+            self._distinct.append(changed_sample(was, now, changes))
+        elif len(self._distinct) + len(self._alike) < _MOST_ALIKE:
             self._alike.append(changed_sample(was, now, changes))
 
-    def chosen(self) -> list[Sample]:
-        return [*self._telling, *self._alike][:MOST_SAMPLES]
+    def choose(self) -> list[Sample]:
+        return [*self._distinct, *self._alike][:MOST_SAMPLES]
 
 
 def changed_sample(was: bytes, now: bytes, changes: Set[Change]) -> Sample:
     """Both sides of a changed document, in the form of Extended JSON that shows the difference."""
     before, after = bson.decode(was, _CODEC), bson.decode(now, _CODEC)
-    # Relaxed Extended JSON is better to read, and shows no difference between a long and an int.
+    # Relaxed Extended JSON is easier to read, but does not distinguish a long from an int.
     options = _CANONICAL if any(change.kind is Kind.TYPE for change in changes) else _RELAXED
     texts = [_text(before, options), _text(after, options)]
     if texts[0] == texts[1]:
@@ -88,7 +88,7 @@ def added_sample(now: bytes) -> Sample:
 
 
 def _differing(before: Document, after: Document) -> tuple[Document, Document]:
-    """What is at the top of the two documents and not the same, and the `_id`."""
+    """The top-level fields that differ between the two documents, and the `_id`."""
 
     def unless_in(document: Document, other: Document) -> Document:
         return {

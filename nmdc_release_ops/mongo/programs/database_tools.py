@@ -1,8 +1,7 @@
 """MongoDB's Database Tools: where they are, and how they are run.
 
-A tool is given its connection string in a file that only we can read, and which is removed when the tool has ended: the
-arguments of a process can be read by every user of the machine. It never outlives the process that started it: `guard`
-sees to that.
+A tool gets its connection string in a file that only we can read and that is removed when the tool has ended: every user of
+the machine can read the arguments of a process. `guard` ends a tool when the process that started it is gone.
 """
 
 import json
@@ -15,15 +14,16 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.programs.environment import environment_without_secrets
 from nmdc_release_ops.mongo.programs.guard import SHUTDOWN_SECONDS
-from nmdc_release_ops.mongo.programs.private_mongod import environment_without_secrets
 from nmdc_release_ops.mongo.programs.tool_address import address_for_tools, secrets_in
+from nmdc_release_ops.mongo.server.progress import Log
 
 MONGODUMP = "mongodump"
 MONGORESTORE = "mongorestore"
@@ -32,12 +32,9 @@ OLDEST_VERSION = (100, 3)
 SECONDS_BETWEEN_LINES = 5.0
 LINES_IN_ERRORS = 10
 SILENT_SECONDS = 60 * 60.0
-"""A tool that logs nothing for so long hangs. It logs every three seconds, except while the server builds indexes."""
+"""A tool that logs nothing for so long hangs. Tools log every three seconds, except while the server builds indexes."""
 _VERSION_SECONDS = 30
 _READ_BYTES = 65_536
-
-Tell = Callable[[str], None]
-"""Takes a line for people."""
 
 
 class ToolsMissing(MongoError):
@@ -54,7 +51,7 @@ class ToolHung(ToolFailed):
 
 @dataclass(frozen=True)
 class Invocation:
-    """One tool and what it is to do.
+    """One call of a tool.
 
     Attributes:
         arguments: without a secret.
@@ -70,7 +67,7 @@ def find_tools() -> str:
     """The version of the Database Tools that are on PATH, as they spell it.
 
     Raises:
-        ToolsMissing: one of them is not there, does not run, or cannot read its connection string from a file.
+        ToolsMissing: one of them is missing, does not run, or cannot read its connection string from a file.
     """
     missing = [tool for tool in (MONGODUMP, MONGORESTORE) if shutil.which(tool) is None]
     if missing:
@@ -89,31 +86,31 @@ def find_tools() -> str:
     return versions[MONGODUMP]
 
 
-def run(*invocations: Invocation, folder: Path, tell: Tell, silent_seconds: float = SILENT_SECONDS) -> None:
-    """Run a tool to its end, or several with each one's output as the next one's input.
+def run(*invocations: Invocation, folder: Path, log: Log, silent_seconds: float = SILENT_SECONDS) -> None:
+    """Run a tool to its end, or several in a pipeline: each one's output is the next one's input.
 
     Args:
-        folder: where the files with the connection strings may be for as long as it lasts; readable by its owner only.
-        tell: gets what the tools log: what is done with a collection, and how far it is every few seconds.
-
+        folder: for the files with the connection strings, while the tools run; only its owner may read it.
+        log: receives what the tools log: what they finish, and every few seconds their progress.
         silent_seconds: how long they may log nothing.
 
     Raises:
         ToolFailed: with the last lines of the log.
-        ToolHung: they were ended.
+        ToolHung: they logged nothing for too long, and were ended.
     """
-    log = _Log(tell, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
+    tool_log = _ToolLog(log, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
     with (
         tempfile.TemporaryDirectory(prefix=".mongo-tools-", dir=folder) as private,
         _started(invocations, Path(private)) as (logged, guards),
     ):
         try:
             for line in _read_lines(logged, silent_seconds):
-                log.add(line)
+                tool_log.add(line)
         except TimeoutError:
             names = " and ".join(invocation.tool for invocation in invocations)
             raise ToolHung(
-                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was ended. The end of its log:\n{log.end()}"
+                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was ended. The end of its log:\n"
+                f"{tool_log.end()}"
             ) from None
         codes = [guard.wait() for guard in guards]
     if any(codes):
@@ -121,16 +118,16 @@ def run(*invocations: Invocation, folder: Path, tell: Tell, silent_seconds: floa
             f"{invocation.tool} ended with exit code {code}"
             for invocation, code in zip(invocations, codes, strict=True)
         )
-        raise ToolFailed(f"{ends}. The end of its log:\n{log.end()}")
+        raise ToolFailed(f"{ends}. The end of its log:\n{tool_log.end()}")
 
 
 @contextmanager
 def _started(invocations: Sequence[Invocation], private: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
-    """The file descriptor of what the tools log, and the guards that they run under. Leaving the block ends those that
-    still run.
+    """Yield the file descriptor of the tools' log and the guards that they run under. Leaving the block ends the tools that
+    are still running.
     """
     guards: list[subprocess.Popen[bytes]] = []
-    # Nothing is ever written to the lifeline: the guards see it end when we close it, or are gone.
+    # Nothing is ever written to the lifeline: the guards see its end when we close it or our process ends.
     lifeline, our_end = os.pipe()
     log, logged = os.pipe()
     links = [os.pipe() for _ in invocations[1:]]
@@ -153,10 +150,10 @@ def _started(invocations: Sequence[Invocation], private: Path) -> Iterator[tuple
 
 
 def _read_lines(log: int, silent_seconds: float) -> Iterator[str]:
-    """Each line of a pipe, until its other end is closed.
+    """Yield each line of a pipe until its other end is closed.
 
     Raises:
-        TimeoutError: nothing came for so long.
+        TimeoutError: nothing came for `silent_seconds`.
     """
     rest = b""
     while True:
@@ -175,7 +172,7 @@ def _start(
     invocation: Invocation, config: Path, lifeline: int, source: int, target: int, log: int
 ) -> subprocess.Popen[bytes]:
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        # JSON is YAML, and needs no thought about what has to be quoted.
+        # JSON is valid YAML, and quotes everything.
         json.dump({"uri": address_for_tools(invocation.uri)}, file)
     guard = [
         sys.executable,
@@ -191,7 +188,7 @@ def _start(
         stdout=target,
         stderr=log,
         pass_fds=[lifeline],
-        # An interrupt in the terminal is for us, who end the tools.
+        # Ctrl-C in the terminal interrupts only us; we end the tools.
         start_new_session=True,
         env=environment_without_secrets(),
     )
@@ -205,14 +202,14 @@ def _wait_until_ended(guard: subprocess.Popen[bytes]) -> None:
         guard.wait()
 
 
-class _Log:
-    """What tools log, on its way to people: without what may not be seen, and no faster than it can be read."""
+class _ToolLog:
+    """Passes on what tools log, without secrets, and no faster than people can read."""
 
-    # What is worth a line of its own; the rest is how far they are.
+    # Always passed on; the rest is progress.
     _EVENTS = re.compile(r"done dumping|finished restoring|failed|error|warning", re.IGNORECASE)
 
-    def __init__(self, tell: Tell, secrets: Sequence[str]) -> None:
-        self._tell = tell
+    def __init__(self, log: Log, secrets: Sequence[str]) -> None:
+        self._log = log
         self._secrets = secrets
         self._last: deque[str] = deque(maxlen=LINES_IN_ERRORS)
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
@@ -227,7 +224,7 @@ class _Log:
         self._last.append(line)
         if self._EVENTS.search(line) or time.monotonic() >= self._next:
             self._next = time.monotonic() + SECONDS_BETWEEN_LINES
-            self._tell(line)
+            self._log(line)
 
     def end(self) -> str:
         return "\n".join(self._last)

@@ -1,9 +1,9 @@
-"""Runs one program and ends it when the process that asked for it is gone, however it went.
+"""Runs one program, and ends it when the process that started the guard is gone for any reason.
 
-`python -m nmdc_release_ops.mongo.programs.guard [--lifeline FD] [--remove FILE] PROGRAM ARGUMENT...`: the asking process
+`python -m nmdc_release_ops.mongo.programs.guard [--lifeline FD] [--remove FILE] PROGRAM ARGUMENT...`: the starting process
 holds the other end of a pipe, our standard input or the file descriptor FD. When that end closes, because it was closed or
-because its process was killed, the program is asked to shut down cleanly. On Linux the kernel also ends it should this
-guard itself be killed.
+because its process was killed, the guard asks the program to shut down cleanly. On Linux the kernel also ends the program if
+the guard itself is killed.
 """
 
 import argparse
@@ -20,14 +20,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _end_with_the_guard() -> None:
-    # What the guard ignores would be ignored by its program as well.
+    # A program inherits the signals that the guard ignores.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> int:
-    """Run a program until it ends or the lifeline does; return its exit code."""
+    """Run a program until it or the lifeline ends; return its exit code."""
     options = _parse(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -40,8 +40,8 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="guard")
-    parser.add_argument("--lifeline", type=int, default=0, help="standard input where it is not given")
-    parser.add_argument("--remove", type=Path, help="a file of the program's own, of no use when it has ended")
+    parser.add_argument("--lifeline", type=int, default=0, help="file descriptor; standard input if not given")
+    parser.add_argument("--remove", type=Path, help="a file that only the program needs; removed when it has ended")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)
 
@@ -52,12 +52,12 @@ def _run(command: list[str], lifeline: int) -> int:
         stdin=subprocess.DEVNULL if lifeline == 0 else None,
         preexec_fn=_end_with_the_guard,
     )
-    # The asking process writes nothing: a read only ever returns at the end of its life.
+    # The starting process writes nothing: a read returns only when it has ended or closed the pipe.
     while program.poll() is None and not _has_ended(lifeline, seconds=0.1):
         pass
     if program.poll() is None:
         program.terminate()
-        # One that is suspended could not heed that.
+        # A suspended program would not react.
         program.send_signal(signal.SIGCONT)
         try:
             program.wait(timeout=SHUTDOWN_SECONDS)

@@ -1,20 +1,18 @@
-"""A private mongod: one node, a replica set (migrators use transactions), on this machine only.
+"""A private mongod: a replica set of one node (migrators use transactions), reachable from this machine only.
 
-Everything it needs lives in one folder, so that a later process, even after a reboot, can start it again from
-there and find its data. It never outlives the process that started it: `guard` sees to that.
+Everything it needs is in one folder. A later process, even after a reboot, can start it again from there with its data.
+`guard` ends it when the process that started it is gone.
 """
 
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -23,7 +21,10 @@ from urllib.parse import quote
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.programs.environment import environment_without_secrets
+from nmdc_release_ops.mongo.programs.mongod import find_mongod
 
 REPLICA_SET = "private"
 ADMINISTRATOR = "administrator"
@@ -31,46 +32,15 @@ START_SECONDS = 60
 STOP_SECONDS = 75
 LOCK_SECONDS = 30
 LOG_LINES_IN_ERRORS = 15
-
-
-class MongodNotFound(MongoError):
-    """There is no mongod to run."""
+_USER_EXISTS = 51003
 
 
 class MongodFailedToStart(MongoError):
-    """A mongod was started and died, or never became writable."""
+    """A mongod ended while it was starting, or did not become writable in time."""
 
 
 class FolderInUse(MongoError):
     """Another mongod is running on the folder."""
-
-
-def find_mongod() -> Path:
-    """Path of the mongod to run: `MONGOD`, else the one on PATH, else the one of the `embedded` extra.
-
-    Raises:
-        MongodNotFound: where there is none, or `MONGOD` names something that cannot be executed.
-    """
-    named = os.environ.get("MONGOD")
-    if named:
-        if not os.access(named, os.X_OK) or not Path(named).is_file():
-            raise MongodNotFound(f"MONGOD is set to {named}, which is no executable file. Correct or unset it.")
-        return Path(named)
-    on_path = shutil.which("mongod")
-    if on_path:
-        return Path(on_path)
-    spec = find_spec("fiftyone")
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        embedded = Path(location) / "db" / "bin" / "mongod"
-        if embedded.is_file():
-            # pip does not set the executable bit of package data; uv does.
-            if not os.access(embedded, os.X_OK):
-                embedded.chmod(0o755)
-            return embedded
-    raise MongodNotFound(
-        "No mongod was found. Install MongoDB 6.0 or later and put mongod on PATH, or set MONGOD to its path, or "
-        "(Linux x86_64) install this project with its `embedded` extra: uv sync --extra embedded."
-    )
 
 
 class PrivateMongod:
@@ -100,15 +70,15 @@ class PrivateMongod:
         port: int | None = None,
         parameters: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
-        """Start the mongod of `folder`, making it on the first call, and wait until it is writable.
+        """Start the mongod of `folder`, creating it on the first call, and wait until it is writable.
 
         Args:
-            folder: made where it does not exist; its data are kept where it does.
-            authentication: whether clients must log in. Has to be the same each time for one folder.
-            cache_gigabytes: WiredTiger's cache; mongod's own default where None.
-            oplog_megabytes: size of the oplog; 990 is the least that mongod takes by itself.
+            folder: created if missing; existing data are kept.
+            authentication: whether clients must log in. Must be the same each time for one folder.
+            cache_gigabytes: WiredTiger's cache; None for mongod's default.
+            oplog_megabytes: size of the oplog; 990 is the minimum of mongod's default.
             transaction_seconds: `transactionLifetimeLimitSeconds`; mongod's default is 60.
-            port: where to listen; a free one is found where None.
+            port: where to listen; None for any free one.
             parameters: further server parameters by name.
 
         Raises:
@@ -119,37 +89,24 @@ class PrivateMongod:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         _wait_until_free(data)
-        key_file = folder / "key"
-        if authentication and not key_file.exists():
-            _write_private(key_file, secrets.token_hex(256))
+        key_file = folder / "key" if authentication else None
+        if key_file and not key_file.exists():
+            write_whole(key_file, secrets.token_hex(256), private=True)
         port = port or _free_port()
         command = [
             str(mongod),
             *("--dbpath", str(data), "--logpath", str(folder / "mongod.log"), "--logappend"),
             *("--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
             *("--replSet", REPLICA_SET, "--oplogSize", str(oplog_megabytes)),
-            *("--setParameter", f"transactionLifetimeLimitSeconds={transaction_seconds}"),
-            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            f"--setParameter=transactionLifetimeLimitSeconds={transaction_seconds}",
+            "--setParameter=diagnosticDataCollectionEnabled=false",
+            *(f"--setParameter={name}={value}" for name, value in parameters.items()),
+            *(("--keyFile", str(key_file)) if key_file else ()),
+            *(("--wiredTigerCacheSizeGB", str(cache_gigabytes)) if cache_gigabytes is not None else ()),
         ]
-        for name, value in parameters.items():
-            command += ["--setParameter", f"{name}={value}"]
-        if authentication:
-            command += ["--keyFile", str(key_file)]
-        if cache_gigabytes is not None:
-            command += ["--wiredTigerCacheSizeGB", str(cache_gigabytes)]
-        with (folder / "mongod.out").open("ab") as output:
-            guard = subprocess.Popen(
-                [sys.executable, "-m", "nmdc_release_ops.mongo.programs.guard", *command],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # An interrupt in the terminal is for us; mongod is stopped when we have tidied up.
-                start_new_session=True,
-                env=environment_without_secrets(),
-            )
-        server = cls(folder, port, None, guard)
+        server = cls(folder, port, None, _start_with_guard(command, folder / "mongod.out"))
         try:
-            server._become_writable(key_file if authentication else None)
+            server._become_writable(key_file)
         except BaseException:
             server.stop()
             raise
@@ -170,11 +127,8 @@ class PrivateMongod:
         login = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         return f"mongodb://{login}127.0.0.1:{self.port}/{database}?directConnection=true&authSource=admin"
 
-    def is_running(self) -> bool:
-        return self._guard.poll() is None
-
     def stop(self) -> None:
-        """End mongod cleanly and wait until it is gone. Safe to call twice."""
+        """Shut mongod down cleanly and wait for its end. Safe to call twice."""
         if self._guard.stdin and not self._guard.stdin.closed:
             self._guard.stdin.close()
         try:
@@ -186,8 +140,8 @@ class PrivateMongod:
     def _become_writable(self, key_file: Path | None) -> None:
         deadline = time.monotonic() + START_SECONDS
         self._wait_for_answer(deadline)
-        # `__system` is the member of the set that the key file stands for: it may do anything, so it can set
-        # up a server that has no users yet, and move one to another port.
+        # The key file authenticates as `__system`, which may do anything: set up a server that has no users yet, and
+        # reconfigure one for another port.
         login: dict[str, Any] = {}
         if key_file:
             login = {"username": "__system", "password": key_file.read_text(), "authSource": "local"}
@@ -230,7 +184,7 @@ class PrivateMongod:
             client.admin.command("replSetReconfig", config, force=True)
 
     def _administrator_password(self, client: MongoClient[dict[str, Any]]) -> str:
-        """The password of the administrator, who is made where there is none yet."""
+        """The password of the administrator, who is created if missing."""
         stored = self.folder / "administrator.json"
         if stored.exists():
             return str(json.loads(stored.read_text())["password"])
@@ -240,9 +194,9 @@ class PrivateMongod:
         except OperationFailure as error:
             if error.code != _USER_EXISTS:
                 raise
-            # A start was cut short between making the user and writing the file.
+            # An earlier start was interrupted after it created the user and before it wrote the file.
             client.admin.command("updateUser", ADMINISTRATOR, pwd=password)
-        _write_private(stored, json.dumps({"user": ADMINISTRATOR, "password": password}))
+        write_whole(stored, json.dumps({"user": ADMINISTRATOR, "password": password}), private=True)
         return password
 
     def _fail_unless_alive(self, deadline: float) -> None:
@@ -262,9 +216,6 @@ class PrivateMongod:
         return MongodFailedToStart(
             f"{what} Its folder is {self.folder}. Correct the cause and run the step again. The end of its log:\n{end}"
         )
-
-
-_USER_EXISTS = 51003
 
 
 @contextmanager
@@ -288,18 +239,32 @@ def private_mongod(
         server.stop()
 
 
+def _start_with_guard(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that the guard ends when this process is gone; return the guard."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "nmdc_release_ops.mongo.programs.guard", *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C in the terminal interrupts only us; we stop mongod after cleaning up.
+            start_new_session=True,
+            env=environment_without_secrets(),
+        )
+
+
 def _wait_until_free(data: Path) -> None:
-    """Wait while the mongod of a process that has just gone shuts down.
+    """Wait while a mongod whose owner has just ended shuts down.
 
     Raises:
-        FolderInUse: if it still runs after half a minute: then somebody uses it.
+        FolderInUse: it still runs after `LOCK_SECONDS`: another process uses it.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     lock = data / "mongod.lock"
     while (pid := _pid_in(lock)) and _runs_mongod(pid):
         if time.monotonic() > deadline:
             raise FolderInUse(
-                f"A mongod (process {pid}) already runs on {data}. Wait for the release or demo that uses it, or "
+                f"A mongod (process {pid}) already runs on {data}. Wait until the release or demo that uses it has ended, or "
                 "stop it, and try again."
             )
         time.sleep(0.1)
@@ -330,18 +295,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, complete or not at all."""
-    aside = path.with_name(path.name + ".new")
-    aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    aside.rename(path)
-
-
-def environment_without_secrets() -> dict[str, str]:
-    """What a program that is started may see of our environment."""
-    kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
-    return {name: os.environ[name] for name in kept if name in os.environ}

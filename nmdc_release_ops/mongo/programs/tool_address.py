@@ -17,15 +17,15 @@ _SECRET_OPTIONS = ("tlscertificatekeyfilepassword", "authmechanismproperties")
 
 
 class AddressUnresolved(MongoError):
-    """DNS could not be asked for what a mongodb+srv:// connection string stands for."""
+    """DNS does not resolve a mongodb+srv:// connection string."""
 
 
 def address_for_tools(uri: str) -> str:
     """A connection string with which a tool connects and logs in where the driver does with `uri`.
 
     It names no database, because a tool would work on that one only. It always names the authentication database:
-    without that a tool takes the one of its `--db` (`GetAuthenticationDatabase` in common/options/options.go of the
-    Database Tools), where the driver takes `admin`.
+    without it a tool uses the one of its `--db` (`GetAuthenticationDatabase` in common/options/options.go of the
+    Database Tools), whereas the driver uses `admin`.
 
     Raises:
         AddressUnresolved: the string begins with mongodb+srv:// and DNS does not answer.
@@ -54,7 +54,7 @@ def secrets_in(uri: str) -> list[str]:
 
 
 def _parts(uri: str) -> tuple[str, str, str, str, str]:
-    """Scheme, user and password, hosts, database and options of a connection string, as they are spelled in it."""
+    """Scheme, user and password, hosts, database and options of a connection string, as spelled in it."""
     scheme, _, rest = uri.partition("://")
     address, _, query = rest.partition("?")
     authority, _, database = address.partition("/")

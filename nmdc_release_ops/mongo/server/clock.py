@@ -42,10 +42,10 @@ class ClusterTime(BaseModel):
 def cluster_time(client: MongoClient[Document]) -> ClusterTime:
     """The present moment of the server's logical clock.
 
-    For a while after it has started, its replies carry none; so it is polled.
+    The replies of a server that has just started carry none, so it is polled.
 
     Raises:
-        ClusterTimeUnavailable: after half a minute.
+        ClusterTimeUnavailable: after `CLUSTER_TIME_SECONDS`.
     """
     deadline = time.monotonic() + CLUSTER_TIME_SECONDS
     while (moment := client.admin.command("ping").get("operationTime")) is None:

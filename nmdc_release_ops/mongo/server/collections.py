@@ -15,7 +15,7 @@ _NAMESPACE_NOT_FOUND = 26
 
 
 class HashUnavailable(MongoError):
-    """The server has no `dbHash` (a `mongos`), or does not let us use it."""
+    """The server has no `dbHash` (a `mongos`), or does not allow us to use it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Collection:
 
 
 def list_collections(database: Database[Document], names: Iterable[str] | None = None) -> dict[str, Collection]:
-    """Every collection and view of a database, or those of `names` that exist, by name; the server's own aside."""
+    """Every collection and view of a database, or those of `names` that exist, by name, except the server's own."""
     wanted = None if names is None else set(names)
     found = {}
     for listed in database.list_collections():
@@ -45,11 +45,10 @@ def list_collections(database: Database[Document], names: Iterable[str] | None =
         if name.startswith("system.") or (wanted is not None and name not in wanted):
             continue
         is_view = listed["type"] == "view"
-        uuid = listed["info"].get("uuid")
         found[name] = Collection(
             name=name,
             kind=listed["type"],
-            uuid=None if uuid is None else UUID(bytes=bytes(uuid)),
+            uuid=uuid_of(listed),
             options=dict(listed["options"]),
             indexes=() if is_view else tuple(dict(index) for index in database[name].list_indexes()),
         )
@@ -58,11 +57,13 @@ def list_collections(database: Database[Document], names: Iterable[str] | None =
 
 def find_names(database: Database[Document]) -> dict[UUID, str]:
     """The name of each collection of a database by its UUID; views and time series have none."""
-    return {
-        UUID(bytes=bytes(listed["info"]["uuid"])): listed["name"]
-        for listed in database.list_collections()
-        if "uuid" in listed["info"]
-    }
+    return {uuid: listed["name"] for listed in database.list_collections() if (uuid := uuid_of(listed))}
+
+
+def uuid_of(listed: Mapping[str, Any]) -> UUID | None:
+    """The UUID in an entry of `listCollections`; None for a view and for a time series."""
+    uuid = listed["info"].get("uuid")
+    return None if uuid is None else UUID(bytes=bytes(uuid))
 
 
 def describe_unrenamable(found: Mapping[str, Collection], names: Iterable[str]) -> list[str]:
@@ -76,14 +77,14 @@ def describe_unrenamable(found: Mapping[str, Collection], names: Iterable[str]) 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a collection holds: documents (from its metadata, so near enough) and bytes of BSON."""
+    """How much a collection holds: documents (from its metadata, so approximate) and bytes of BSON."""
 
     documents: int
     bytes: int
 
 
 def collection_size(database: Database[Document], name: str) -> Size:
-    """Size of a collection, (0, 0) for one that is not there."""
+    """Size of a collection; (0, 0) where it does not exist."""
     try:
         statistics = next(database[name].aggregate([{"$collStats": {"storageStats": {}, "count": {}}}]), None)
     except OperationFailure as error:
@@ -98,7 +99,7 @@ def collection_size(database: Database[Document], name: str) -> Size:
 def collection_hashes(database: Database[Document], names: Iterable[str]) -> dict[str, str]:
     """The server's own md5 of each collection's documents (`dbHash`), by name.
 
-    It does not depend on the collection's name, options or indexes. A collection that is not there is left out.
+    It does not depend on the collection's name, options or indexes. A collection that does not exist is left out.
 
     Raises:
         HashUnavailable: on a `mongos`, or without the privilege.

@@ -21,8 +21,8 @@ class State:
     """A collection at one moment.
 
     Attributes:
-        documents: how many; None where that is not to be compared.
-        hash: the server's `dbHash` of it; None where that is not to be compared.
+        documents: how many; None to skip the comparison.
+        hash: the server's `dbHash` of it; None to skip the comparison.
     """
 
     collection: Collection
@@ -59,7 +59,7 @@ class Difference:
 
 
 def compare_collections(expected: State, found: State, *, same_uuid: bool = False) -> tuple[Difference, ...]:
-    """All differences between two collections, their names aside.
+    """All differences between two collections, except their names.
 
     Fields of documents within a definition (the key of an index, a filter, a validator) are compared in order, because
     order matters there. Numbers are compared by value: an integer 1 equals a double 1. What is None in either state is not
@@ -86,7 +86,7 @@ def compare_collections(expected: State, found: State, *, same_uuid: bool = Fals
 
 
 def digest_definition(collection: Collection) -> str:
-    """sha256 of what makes it this very collection, its documents aside: UUID, kind, options and indexes."""
+    """sha256 of what identifies and defines the collection, except its documents: UUID, kind, options and indexes."""
     definition = (
         str(collection.uuid),
         collection.kind,

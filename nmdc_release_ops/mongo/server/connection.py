@@ -1,11 +1,12 @@
-"""Connecting to a server, and saying plainly why it cannot be done."""
+"""Connecting to a server, and describing plainly why a connection failed."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -28,7 +29,7 @@ _UNAUTHORIZED = 13
 
 
 class InvalidConnectionString(MongoError):
-    """A connection string that is none."""
+    """A setting is not a connection string."""
 
 
 class ServerUnreachable(MongoError):
@@ -36,18 +37,28 @@ class ServerUnreachable(MongoError):
 
 
 class LoginRefused(MongoError):
-    """The server does not know the user, or not with that password."""
+    """The server refused the user or the password."""
 
 
 class ServerFailed(MongoError):
-    """A server that had answered stopped doing so, or answered with an error that nobody had foreseen."""
+    """A server stopped answering, or answered with an unexpected error."""
+
+
+class Connected(Protocol):
+    """A database and how to reach it: the driver works with the first, programs need the second."""
+
+    @property
+    def database(self) -> Database[Document]: ...
+
+    @property
+    def uri(self) -> str: ...
 
 
 def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
-    """A client whose server has answered.
+    """Connect a client, and make sure that its server answers.
 
     Args:
-        uri: the connection string; never part of an error's text, since it holds a password.
+        uri: the connection string. It holds a password, so errors never contain it.
         whose: what to call the server in errors: "origin" or "transformer".
         variable: the environment variable that the string came from.
 
@@ -62,7 +73,7 @@ def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
             serverSelectionTimeoutMS=SELECTION_SECONDS * 1000,
             connectTimeoutMS=SELECTION_SECONDS * 1000,
             w="majority",
-            # What is read decides about what is written: never from a member that lags behind, whatever the string says.
+            # What is read decides what is written: never read from a member that lags behind, whatever the string says.
             readPreference="primary",
             readConcernLevel="local",
             retryWrites=True,
@@ -89,7 +100,7 @@ def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
         client.close()
         raise ServerUnreachable(
             f"The {whose} at {nodes} did not answer within {SELECTION_SECONDS} seconds: {_without_topology(error)}. "
-            f"Check that it runs, that {variable} names it, and that this machine may reach it."
+            f"Check that it runs, that {variable} names it, and that this machine can reach it."
         ) from None
     return client
 
@@ -101,12 +112,12 @@ def nodes_of(uri: str) -> list[str]:
 
 @contextmanager
 def naming_failures(whose: str, addresses: Collection[str] = ()) -> Iterator[None]:
-    """Say of what the driver raises in the block which server it was, and what to do.
+    """Name the server, and what to do, in errors that the driver raises in the block.
 
     Args:
         whose: what to call the server.
-        addresses: HOST:PORT of its nodes; then only errors that name one of them are turned into ours, as is needed where
-            two servers are at work in the block. Any error where there are none.
+        addresses: HOST:PORT of its nodes. Only errors that name one of them are converted; needed if the block uses two
+            servers. If empty, every error is converted.
 
     Raises:
         ServerFailed: in place of the driver's error.
@@ -140,7 +151,7 @@ def _remedy(error: PyMongoError, whose: str) -> str:
 
 
 def _without_topology(error: PyMongoError) -> str:
-    """The driver's message without its description of the whole deployment, which is of no use to an operator."""
+    """The driver's message without its description of the whole deployment, which does not help an operator."""
     return str(error).split(", Timeout:")[0].split(", full error:")[0].rstrip(".")
 
 

@@ -1,7 +1,7 @@
 """Which servers a connection reaches, whatever address was used.
 
-An address proves little: one server has many (names, tunnels, options of a connection string). A replica set keeps one id for
-life, and each mongod generates an id when it starts and reports it to anybody who asks (`hello`).
+An address proves little: one server has many (names, tunnels, options of a connection string). A replica set keeps its id for
+life, and each mongod generates an id when it starts and reports it to every client (`hello`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -57,15 +57,7 @@ class ServerIdentity(BaseModel):
 
 def identify_set(client: MongoClient[Document]) -> ServerIdentity:
     """What the connected server reports about itself and its replica set; no other member is asked."""
-    hello = _hello(client)
-    if hello.get("msg") == "isdbgrid":
-        return ServerIdentity(set_name="", set_id=None, processes=_processes([hello]), is_sharded=True)
-    return ServerIdentity(
-        set_name=str(hello.get("setName", "")),
-        set_id=_set_id(client, hello),
-        members=_members(hello),
-        processes=_processes([hello]),
-    )
+    return _identity_in(client, _hello(client))
 
 
 def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
@@ -75,21 +67,28 @@ def identify_server(client: MongoClient[Document], uri: str) -> ServerIdentity:
         uri: the client's connection string, for its TLS settings; members are asked without logging in.
     """
     hello = _hello(client)
+    own = _identity_in(client, hello)
+    if own.is_sharded:
+        return own
+    others = [member for member in own.members if member != hello.get("me")]
+    seeds = nodes_of(uri)
+    replies = _ask_each(sorted({*others, *seeds}), uri)
+    members = {member: replies[member] for member in others if member in replies and _is_of(own, replies[member])}
+    # Also the servers that the connection string names besides this one: the next client may choose one of them.
+    reached = [hello, *members.values(), *(replies[seed] for seed in seeds if seed in replies)]
+    unreached = tuple(member for member in others if member not in members)
+    return own.model_copy(update={"processes": _processes(reached), "unreached": unreached})
+
+
+def _identity_in(client: MongoClient[Document], hello: Document) -> ServerIdentity:
+    """What a server's reply says about it and its replica set, and the set's id, for which it may have to be asked."""
     if hello.get("msg") == "isdbgrid":
         return ServerIdentity(set_name="", set_id=None, processes=_processes([hello]), is_sharded=True)
-    set_name, set_id = str(hello.get("setName", "")), _set_id(client, hello)
-    members = _members(hello)
-    others = [member for member in members if member != hello.get("me")]
-    seeds = nodes_of(uri)
-    said = _ask_each(sorted({*others, *seeds}), uri)
-    answers = {member: said[member] for member in others if member in said and _is_of(set_name, set_id, said[member])}
     return ServerIdentity(
-        set_name=set_name,
-        set_id=set_id,
-        members=members,
-        # Also of servers that the address names beside this one: the next client may choose one of those.
-        processes=_processes([hello, *answers.values(), *(said[seed] for seed in seeds if seed in said)]),
-        unreached=tuple(member for member in others if member not in answers),
+        set_name=str(hello.get("setName", "")),
+        set_id=_set_id(client, hello),
+        members=_members(hello),
+        processes=_processes([hello]),
     )
 
 
@@ -157,18 +156,18 @@ def _hello(client: MongoClient[Any]) -> Document:
 
 
 def _set_id(client: MongoClient[Document], hello: Document) -> str | None:
-    told = hello.get("$replData", {}).get("replicaSetId")
-    if told is None and hello.get("setName"):
+    set_id = hello.get("$replData", {}).get("replicaSetId")
+    if set_id is None and hello.get("setName"):
         try:
             config = client.admin.command("replSetGetConfig")["config"]
         except OperationFailure:
             return None
-        told = config.get("settings", {}).get("replicaSetId")
-    return None if told is None else str(told)
+        set_id = config.get("settings", {}).get("replicaSetId")
+    return None if set_id is None else str(set_id)
 
 
 def _ask_each(members: Sequence[str], uri: str) -> dict[str, Document]:
-    """The answer of each member that gave one."""
+    """The reply of each member that gave one."""
     if not members:
         return {}
     options = parse_uri(uri, validate=False)["options"]
@@ -190,20 +189,20 @@ def _ask_each(members: Sequence[str], uri: str) -> dict[str, Document]:
             return None
 
     with ThreadPoolExecutor(_MEMBERS_AT_ONCE) as pool:
-        said = dict(zip(members, pool.map(ask, members), strict=True))
-    return {member: answer for member, answer in said.items() if answer is not None}
+        replies = dict(zip(members, pool.map(ask, members), strict=True))
+    return {member: reply for member, reply in replies.items() if reply is not None}
 
 
 def _members(hello: Document) -> tuple[str, ...]:
     return tuple(sorted({*hello.get("hosts", ()), *hello.get("passives", ()), *hello.get("arbiters", ())}))
 
 
-def _is_of(set_name: str, set_id: str | None, answer: Document) -> bool:
-    """Whether a member's answer came from the set: from this machine its name may resolve to another server."""
-    told = answer.get("$replData", {}).get("replicaSetId")
-    is_other = told is not None and set_id is not None and str(told) != set_id
-    return answer.get("setName") == set_name and not is_other
+def _is_of(identity: ServerIdentity, reply: Document) -> bool:
+    """Whether a reply came from a member of this set: from this machine its name may resolve to another server."""
+    set_id = reply.get("$replData", {}).get("replicaSetId")
+    is_other = set_id is not None and identity.set_id is not None and str(set_id) != identity.set_id
+    return reply.get("setName") == identity.set_name and not is_other
 
 
-def _processes(answers: Iterable[Document]) -> tuple[str, ...]:
-    return tuple(sorted({str(said["topologyVersion"]["processId"]) for said in answers if "topologyVersion" in said}))
+def _processes(replies: Iterable[Document]) -> tuple[str, ...]:
+    return tuple(sorted({str(one["topologyVersion"]["processId"]) for one in replies if "topologyVersion" in one}))

@@ -15,7 +15,7 @@ class Needed:
     Attributes:
         database: name, "" for all databases, or None for the cluster as a whole.
         actions: MongoDB's names of them.
-        purpose: what for, in the operator's words.
+        purpose: what they are needed for, in the operator's words.
     """
 
     database: str | None
@@ -28,9 +28,9 @@ NOT_AMONG_ALL = ("config", "local")
 
 
 def missing_privileges(client: MongoClient[Document], all_needed: Iterable[Needed]) -> list[str]:
-    """What the logged-in user lacks, one line each; empty where nothing is.
+    """What the logged-in user lacks, one line each.
 
-    A privilege on one collection does not count: a release meets collections that nobody knows yet.
+    A privilege on one collection does not count: a release works on collections that are not known in advance.
     """
     status = client.admin.command("connectionStatus", showPrivileges=True)
     granted = status["authInfo"].get("authenticatedUserPrivileges", [])

@@ -1,4 +1,4 @@
-"""How long work tells how far it has come."""
+"""How long work reports its progress, and logs what an operator should know."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """So many documents of so many, of one collection."""
+    """How many documents of a collection are done, of how many."""
 
     collection: str
     done: int
@@ -14,7 +14,13 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Log = Callable[[str], None]
+"""Receives a message for the operator."""
 
 
 def silent(progress: Progress) -> None:
-    """For callers who do not want to know."""
+    """No-op callback."""
+
+
+def unlogged(message: str) -> None:
+    """No-op callback."""

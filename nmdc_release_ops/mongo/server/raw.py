@@ -1,7 +1,7 @@
-"""Documents as the bytes they are: read, split and written without being decoded."""
+"""Documents as raw bytes: read, split and written without being decoded."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -15,7 +15,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
 
 READ_BATCH = 10_000
-"""Documents asked for at a time; the server sends at most 16 MB whatever is asked."""
+"""Documents per request; the server sends at most 16 MB in any case."""
 WRITE_BATCH_BYTES = 16_000_000
 WRITE_BATCH_DOCUMENTS = 20_000
 
@@ -24,13 +24,19 @@ RAW = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     unicode_decode_error_handler="replace",
 )
-"""How to look into a document: whatever it holds, that must not fail."""
+"""How to decode a document so that it never fails, whatever the document holds."""
+# The most that a server accepts (BSONObjMaxInternalSize). Anything longer is not collected in memory.
+_LONGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
 _NINE_ZEROS = bytes(9)
 _EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
 
 
+class BrokenBson(ValueError):
+    """Bytes are not a series of whole documents; the message says why, without its subject."""
+
+
 def read_raw(collection: MongoCollection[Document], **find: Any) -> Iterator[bytes]:
-    """The documents of a collection, in its natural order unless told otherwise, as runs of concatenated BSON.
+    """The documents of a collection, in its natural order by default, as runs of concatenated BSON.
 
     Args:
         find: what `find` takes: a filter, a sort, a limit.
@@ -42,7 +48,7 @@ def count_documents(run: bytes) -> int:
     """How many documents a run of concatenated BSON holds.
 
     Raises:
-        ValueError: if it does not end where a document does.
+        BrokenBson: it does not end where a document does.
     """
     count = position = 0
     length = len(run)
@@ -50,26 +56,45 @@ def count_documents(run: bytes) -> int:
         position += int.from_bytes(run[position : position + 4], "little")
         count += 1
     if position != length:
-        raise ValueError("the bytes end in the middle of a document")
+        raise BrokenBson("ends in the middle of a document")
     return count
 
 
 def split(run: bytes) -> Iterator[bytes]:
-    """Each document of a run of concatenated BSON."""
-    position = 0
-    length = len(run)
-    while position < length:
-        end = position + int.from_bytes(run[position : position + 4], "little")
-        yield run[position:end]
-        position = end
+    """Each document of a run of concatenated BSON that ends where a document does."""
+    return split_stream([run])
+
+
+def split_stream(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Each document of concatenated BSON that comes in chunks, wherever they were cut.
+
+    Raises:
+        BrokenBson: after the documents that are whole.
+    """
+    rest = b""
+    for chunk in chunks:
+        run = rest + chunk if rest else chunk
+        position = 0
+        length = len(run)
+        while length - position >= 4:
+            end = position + int.from_bytes(run[position : position + 4], "little")
+            if end > length or end <= position:
+                break
+            yield run[position:end]
+            position = end
+        rest = run[position:]
+        if len(rest) > _LONGEST_DOCUMENT:
+            raise BrokenBson("holds something longer than any document")
+    if rest:
+        raise BrokenBson("ends in the middle of a document")
 
 
 def has_empty_timestamp(document: bytes) -> bool:
     """Whether a field of the document itself, not of one within it, is `Timestamp(0, 0)`.
 
-    A server that inserts a document puts the present moment in the place of such a timestamp, unless it is the `_id`.
+    A server that inserts a document replaces such a timestamp with the present moment, unless it is the `_id`.
     """
-    # Cheap looks first, for nearly every document is done with them: a name's end and eight zeros, after the type's byte.
+    # Cheap checks first; nearly every document fails them: a name's end and eight zeros, after the type's byte.
     if not may_hold_empty_timestamp(document):
         return False
     fields = RawBSONDocument(document, RAW).items()
@@ -85,14 +110,14 @@ def may_hold_empty_timestamp(bson: bytes) -> bool:
 
 
 class UpdateNotAllowed(MongoError):
-    """A document cannot be written as it is without a privilege that the user lacks."""
+    """A document cannot be written unchanged without a privilege that the user lacks."""
 
 
 class RawWriter:
     """Inserts raw documents into a collection in their order, in batches bounded in number and bytes.
 
-    Validation by the collection's own rules is bypassed: what is written has been in such a collection before. A document
-    with an empty timestamp is written by an update, which keeps it as it is; the user needs the privilege to.
+    Validation by the collection's own rules is bypassed: every document was in such a collection before. A document with an
+    empty timestamp is written by an update, which keeps it unchanged; the user needs the privilege to update.
     """
 
     def __init__(self, database: Database[Any], name: str) -> None:
@@ -102,7 +127,7 @@ class RawWriter:
         self.written = 0
 
     def add(self, document: bytes) -> bool:
-        """Take one document; tell whether a batch was written with it.
+        """Add one document; return whether a batch was written.
 
         Raises:
             UpdateNotAllowed: for a document with an empty timestamp.
@@ -119,7 +144,7 @@ class RawWriter:
         return False
 
     def flush(self) -> None:
-        """Write what is waiting.
+        """Write the pending batch.
 
         Raises:
             pymongo.errors.BulkWriteError: naming the first document that was refused.

@@ -1,6 +1,6 @@
 """Renaming and dropping a collection by its UUID, not only by its name.
 
-A process can be suspended for any time between looking and renaming, and another collection can have the name by then.
+A process can be suspended for any time between looking and renaming, and then another collection can have the name.
 Servers from 6.0 on compare the UUID as they rename or drop; with older ones we check it afterwards.
 """
 
@@ -15,9 +15,9 @@ from nmdc_release_ops.mongo.server.collections import find_names
 from nmdc_release_ops.mongo.server.connection import Document
 
 ASIDE = "_release.aside."
-"""A collection that is moved out of the way for a moment has a name that begins so; its UUID follows."""
+"""Prefix of the name of a collection that is moved out of the way for a moment; its UUID follows."""
 TRY_SECONDS = 0.2
-"""How long one try to rename may wait for a lock: operations of others queue behind it."""
+"""How long one attempt to rename may wait for a lock: operations of others queue behind it."""
 _BUSY = (50, 262, 12587)  # MaxTimeMSExpired, ExceededTimeLimit, BackgroundOperationInProgressForNamespace
 _NAMESPACE_NOT_FOUND = 26
 _NAMESPACE_EXISTS = 48
@@ -35,20 +35,20 @@ class NotThere(Exception):
 
 
 class Busy(Exception):
-    """A transaction or an index build keeps the server from renaming. The try may still have succeeded."""
+    """A transaction or an index build blocks the rename. The attempt may still have succeeded."""
 
 
 def rename_collection(
     database: Database[Document], uuid: UUID, source: str, target: str, seconds: float | None = TRY_SECONDS
 ) -> None:
-    """Rename the collection with this UUID, unless that has to wait for others.
+    """Rename the collection with this UUID, unless the rename has to wait for others.
 
     Args:
-        seconds: how long it may wait; None for as long as it takes.
+        seconds: how long it may wait; None for no limit.
 
     Raises:
         NameTaken, NotThere: it was not renamed.
-        Busy: look whether it was.
+        Busy: check whether it was renamed.
     """
     old, new = f"{database.name}.{source}", f"{database.name}.{target}"
     command: Document = {"renameCollection": old, "to": new}
@@ -69,7 +69,7 @@ def drop_collection(database: Database[Document], uuid: UUID, name: str) -> None
     with suppress(NotThere):
         if _run_comparing(database, {"drop": name}, uuid):
             return
-        # Renamed to a name that no other collection gets, it can be checked before it is dropped.
+        # Under a name that no other collection gets, it can be checked before it is dropped.
         aside = ASIDE + uuid.hex
         if name != aside:
             rename_collection(database, uuid, name, aside, seconds=None)

@@ -1,4 +1,4 @@
-"""What kind of server it is, and what is on it."""
+"""What kind of server it is, and which features it has enabled."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,14 +20,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Server:
-    """What a server says of itself.
+    """What a server reports about itself.
 
     Attributes:
         version: as the server spells it, "8.0.4".
         kind: how it is arranged.
         name: of the replica set, else empty.
-        guarded: whether strangers are refused: see `requires_authorization`.
-        free_bytes: room on the disk that holds the data, or None where that is not told.
+        guarded: whether it requires authentication: see `requires_authorization`.
+        free_bytes: free space on the disk that holds the data; None if the server does not report it.
     """
 
     version: str
@@ -47,7 +47,7 @@ class Server:
 
 
 def describe_server(client: MongoClient[Document], database: str) -> Server:
-    """Ask a server what it is. `database` is the one whose disk is asked for."""
+    """Ask a server what it is, and for the free space on the disk of `database`."""
     hello = client.admin.command("hello")
     if hello.get("msg") == "isdbgrid":
         kind = Kind.SHARDED
@@ -65,7 +65,7 @@ def describe_server(client: MongoClient[Document], database: str) -> Server:
 
 
 def is_write_blocked(client: MongoClient[Document]) -> bool | None:
-    """Whether user writes are blocked now; None where the server does not tell (before 6.0, or `mongos`)."""
+    """Whether user writes are blocked now; None where the server does not report it (before 6.0, or `mongos`)."""
     try:
         status = client.admin.command("serverStatus", repl=1, metrics=0, wiredTiger=0, tcmalloc=0)
     except OperationFailure:
@@ -87,9 +87,9 @@ def feature_compatibility(client: MongoClient[Document]) -> tuple[int, int] | No
 
 
 def requires_authorization(client: MongoClient[Document], database: str) -> bool:
-    """Whether a stranger, who connects without logging in, is refused.
+    """Whether the server refuses clients that have not logged in.
 
-    On a server without authorization everybody bypasses a write block, so that it protects nothing.
+    On a server without authorization every client bypasses a write block, so it protects nothing.
     """
     host, port = client.address or ("127.0.0.1", 27017)
     options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 5000}

@@ -14,7 +14,7 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Document
 
 MARKER = "_release.staged._release.marker"
-"""Written to find the present. By its name it is dropped with what is staged, and is no collection of a release."""
+"""Written to find the end of the stream. Its name marks it as staged: it is dropped with the rest, and never released."""
 _WAIT_MILLISECONDS = 500
 _EMPTY_ANSWERS = 20
 
@@ -23,7 +23,7 @@ class Writes(BaseModel):
     """How many documents were written in a collection; a document that was written twice counts twice.
 
     Attributes:
-        other: how often the collection itself was dropped or renamed, or another one was renamed to it.
+        other: how often the collection itself was dropped or renamed, or another one was renamed to its name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +38,7 @@ class Writes(BaseModel):
         return self.inserted + self.updated + self.deleted
 
     def with_one(self, operation: str) -> "Writes":
-        """These and one more.
+        """A copy with one more.
 
         Args:
             operation: an `operationType` of change streams.
@@ -61,7 +61,7 @@ class Account:
     """What was written to each collection that was written to at all.
 
     Attributes:
-        is_complete: whether these are all; false where there was too much to count.
+        is_complete: false if there were too many events to read.
     """
 
     writes: Mapping[str, Writes]
@@ -69,12 +69,12 @@ class Account:
 
 
 def count_writes(database: Database[Document], cluster_time: ClusterTime, names: Set[str], most: int) -> Account | None:
-    """What was written to these collections since; None where the oplog does not reach back so far, or may not be read.
+    """What was written to these collections since then; None where the oplog does not reach back so far or may not be read.
 
     A marker document is written; when the stream shows it, the stream has reached the present.
 
     Args:
-        most: how many events to read at most.
+        most: the maximum number of events to read.
     """
     writes: dict[str, Writes] = {}
     marker = ObjectId()
@@ -102,7 +102,7 @@ def count_writes(database: Database[Document], cluster_time: ClusterTime, names:
 def _events(
     database: Database[Document], cluster_time: ClusterTime, names: Set[str], marker: ObjectId
 ) -> Iterator[Document]:
-    """The events of these collections and of the marker, which is written first; ends when no more come."""
+    """Write the marker, and yield the events of these collections and of the marker until no more come."""
     pipeline: list[Document] = [
         {
             "$match": {
@@ -115,7 +115,7 @@ def _events(
         },
         {"$project": {"operationType": 1, "ns": 1, "to": 1, "documentKey._id": 1}},
     ]
-    # Change streams take no other read concern, and the connection of a release has another one.
+    # Change streams accept only this read concern, and the connection of a release has another one.
     majority = database.with_options(read_concern=ReadConcern("majority"))
     with majority.watch(
         pipeline, start_at_operation_time=cluster_time.timestamp(), max_await_time_ms=_WAIT_MILLISECONDS

@@ -1,60 +1,20 @@
-"""Making the moves of a swap, or of its rollback, whatever else happens to the collections meanwhile.
+"""The single moves of a swap or of its rollback: making one, and finding out which are left."""
 
-Three things can interfere. Somebody who bypasses the freeze creates a collection under a name that a move needs: that
-collection is moved aside and kept. A suspended holder makes a move after another run has taken over: the lease is checked
-after each move, and a late move is undone. A process is killed: the origin itself shows what is left to do, by the UUIDs of
-its collections.
-"""
-
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from uuid import UUID
 
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
 
-from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.freezing.freeze import require_frozen
-from nmdc_release_ops.mongo.freezing.sessions import LOOKS, describe_lock_holders
-from nmdc_release_ops.mongo.server.clock import now
-from nmdc_release_ops.mongo.server.collections import collection_size, find_names
+from nmdc_release_ops.mongo.server.collections import find_names
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.renaming import ASIDE, Busy, NameTaken, NotThere, drop_collection, rename_collection
-from nmdc_release_ops.mongo.state.generations import STAGED, is_ours, name_of_next_intruder
-from nmdc_release_ops.mongo.state.journal import (
-    Intruder,
-    Journal,
-    Move,
-    SwapBlocked,
-    list_journals,
-    note_intruder,
-    read_journal,
-)
-from nmdc_release_ops.mongo.state.lease import LeaseLost, require_lease
+from nmdc_release_ops.mongo.server.renaming import NameTaken, NotThere, drop_collection, rename_collection
+from nmdc_release_ops.mongo.state.generations import is_ours
+from nmdc_release_ops.mongo.state.journal import Move
 
-_TRIES = 20
-"""How often to free a name for one move, and how often to check all moves again."""
-
-BUSY_SECONDS = 120
-"""How long transactions and index builds of others are waited for at each rename."""
-QUIET_SECONDS = 10
-"""How long to wait for a moment without any open transaction before the first rename of a pair."""
-_PAUSE_SECONDS = 0.3
+TRIES = 20
+"""How often to free a name for one move, to undo a late move, and to check all moves again."""
 
 Make = Callable[[Database[Document], Move], None]
-Tell = Callable[[str], None]
-FindMoves = Callable[[Mapping[UUID, str]], Sequence[Move]]
-"""Returns the moves that are left, given the collections' names."""
-
-
-class LateRename(MongoError):
-    """A run renamed a collection after it had lost the lease and another run had taken over."""
-
-
-def ignore(_: str) -> None:
-    """Tell nobody."""
 
 
 def make(origin: Database[Document], move: Move) -> None:
@@ -63,7 +23,7 @@ def make(origin: Database[Document], move: Move) -> None:
     Raises:
         NameTaken: by another collection.
         NotThere: the collection has another name than the move expects.
-        Busy: something keeps the server from renaming.
+        Busy: a transaction or an index build blocks the rename.
     """
     name = find_names(origin).get(move.uuid)
     if name == move.target:
@@ -77,7 +37,7 @@ def make(origin: Database[Document], move: Move) -> None:
 
 
 def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[list[Move], list[Move]]:
-    """Those of `moves`, in order, that are left, each from the collection's present name; and those that cannot be made.
+    """The moves that are left, in order, each from the collection's present name; and the moves that cannot be made.
 
     Args:
         names: present names of the collections.
@@ -93,329 +53,12 @@ def find_remaining(moves: Sequence[Move], names: Mapping[UUID, str]) -> tuple[li
             left.append(Move(uuid=move.uuid, source=name, target=move.target))
         elif move.target is not None:
             problems.append(move)
-        # Also after a problem, so that its consequences are not reported as problems of their own.
+        # Also after a problem, so that its consequences are not reported as further problems.
         where[move.uuid] = move.target
     return left, problems
 
 
-def carry_out(
-    origin: Database[Document],
-    journal: Journal,
-    run_id: str,
-    find_moves: FindMoves,
-    make_one: Make,
-    *,
-    look: Callable[[Move], None] = lambda _: None,
-    note: Callable[[int], None] = lambda _: None,
-    tell: Tell = ignore,
-) -> None:
-    """Make moves until none is left. Checks the freeze at the end.
-
-    Args:
-        run_id: of the run that holds the lease.
-        make_one: `make`.
-        look: is called before each move, but not between the two of a pair, and may raise to stop there.
-        note: called after each move with the number that is left.
-        tell: gets messages for the operator: which collections were moved aside.
-
-    Raises:
-        SwapBlocked: a name cannot be freed. What `find_moves` raises.
-        FreezeFailed: somebody lifted the freeze.
-        LeaseLost: another run has taken over.
-        LateRename: another run has taken over, and this one made a move after that.
-    """
-    work = _Work(origin, journal, run_id, make_one, tell)
-    try:
-        for _ in range(_TRIES):
-            moves = find_moves(find_names(origin))
-            for number, move in enumerate(moves, start=1):
-                # While a collection is missing for readers, there is no time to look at anything but the lease.
-                if number > 1 and _are_pair(moves[number - 2], move):
-                    work.make_second(moves[number - 2], move)
-                else:
-                    work.require_frozen()
-                    look(move)
-                    work.make_patiently(move, is_first=_begins_pair(moves, number))
-                note(len(moves) - number)
-            work.require_lease()
-            work.require_frozen()
-            if not moves:
-                return
-    except LeaseLost as lost:
-        if late := [said for move in reversed(work.unconfirmed) if (said := put_back_if_late(origin, move))]:
-            raise LateRename(" ".join(late)) from lost
-        raise
-    raise SwapBlocked(
-        f"Somebody who bypasses the block keeps renaming collections of release {journal.release_id}. The origin stays frozen. "
-        "Stop them, and try again."
-    )
-
-
-def _are_pair(first: Move, second: Move) -> bool:
-    """Whether one collection takes another one's place by these moves, so that its name is free in between."""
-    return second.target == first.source
-
-
-def _begins_pair(moves: Sequence[Move], number: int) -> bool:
-    return number < len(moves) and _are_pair(moves[number - 1], moves[number])
-
-
-def find_displaced(origin: Database[Document]) -> list[Move]:
-    """Collections that should be live but have one of a release's names, or the other way round, each with the move that puts
-    it back.
-
-    A run leaves them so if it renamed them after it had lost its lease, and was killed before it could check. Swaps that
-    are under way are left out.
-    """
-    names = find_names(origin)
-    occupants = {name: uuid for uuid, name in names.items()}
-    places: dict[UUID, tuple[str, Journal]] = {}
-    for journal in list_journals(origin.client, origin.name):
-        for uuid, place in journal.places.items():
-            places.setdefault(uuid, (place, journal))
-    wanted = {place for place, _ in places.values()}
-
-    def is_misnamed(uuid: UUID, name: str) -> bool:
-        place, journal = places[uuid]
-        if is_ours(name):
-            return not is_ours(place)
-        # A name that is not in the journal, or that its own collection is gone from, was given by hand, on purpose.
-        known = {name for move in journal.moves if move.uuid == uuid for name in (move.source, move.target)}
-        return is_ours(place) and name in known and name not in wanted
-
-    def is_occupied_rightly(place: str) -> bool:
-        # Journals without a number are in the order of other machines' clocks, which may be wrong.
-        occupant = occupants.get(place)
-        return occupant in places and places[occupant][0] == place
-
-    return [
-        Move(uuid=uuid, source=names[uuid], target=place)
-        for uuid, (place, journal) in places.items()
-        if uuid in names
-        and names[uuid] != place
-        and is_misnamed(uuid, names[uuid])
-        and not journal.is_under_way
-        and not is_occupied_rightly(place)
-    ]
-
-
-def require_placed(origin: Database[Document]) -> None:
-    """Check that every collection is where the last swap, or its rollback, put it.
-
-    Raises:
-        SwapBlocked: naming those that are not.
-    """
-    if displaced := find_displaced(origin):
-        raise SwapBlocked(f"{' '.join(describe_displaced(displaced))} Nothing was swapped.")
-
-
-def describe_displaced(displaced: Sequence[Move]) -> list[str]:
-    """A line for each, with the action to take."""
-    return [
-        f"The collection {move.target} is called {move.source}: a run renamed it after it had lost its lease. Launch the job "
-        f"`rollback`, which puts it back (and does nothing else, if the last release is rolled back already); or, while "
-        f'{move.target} is free, rename it by hand: db.getCollection("{move.source}").renameCollection("{move.target}").'
-        for move in displaced
-    ]
-
-
-def find_place(origin: Database[Document], uuid: UUID) -> str | None:
-    """The name that a collection should have by the newest swap that it was part of; None where there is none."""
-    for journal in list_journals(origin.client, origin.name):
-        if uuid in journal.places:
-            return journal.places[uuid]
-    return None
-
-
-def drop_staged(origin: Database[Document], keep: frozenset[UUID] = frozenset()) -> None:
-    """Drop every staged collection except those to `keep`, and except one that should be live and was renamed late."""
-    misplaced = {move.uuid for move in find_displaced(origin)}
-    for uuid, name in find_names(origin).items():
-        if name.startswith(STAGED) and uuid not in keep | misplaced:
-            drop_collection(origin, uuid, name)
-
-
-def put_back_if_late(origin: Database[Document], move: Move) -> str:
-    """Undo a rename that this run made after it had lost its lease; return what to tell the operator, or "".
-
-    Another run may be working at the same time: it finds each collection by its UUID.
-    """
-    said = ""
-    for _ in range(_TRIES):
-        is_there = find_names(origin).get(move.uuid) == move.target
-        if move.target is None or not is_there or find_place(origin, move.uuid) != move.source:
-            return said
-        said = (
-            f"This run renamed {move.source} to {move.target} after it had lost its lease and another run had taken over. The "
-            "rename was undone. In between, readers did not find the collection."
-        )
-        with suppress(Busy):
-            _rename_if_there(origin, move.uuid, move.target, move.source)
-    return (
-        f"This run had lost its lease when it renamed {move.source} to {move.target}, and it cannot be undone: another "
-        f"collection is called {move.source} now, or a transaction or an index build is in the way. Nothing is lost. Launch the "
-        "job `rollback`, which puts it back."
-    )
-
-
-class _Work:
-    """The moves that one process makes under its lease.
-
-    Attributes:
-        unconfirmed: renames since the lease was last confirmed; they may be late.
-    """
-
-    def __init__(self, origin: Database[Document], journal: Journal, run_id: str, make_one: Make, tell: Tell) -> None:
-        self._origin = origin
-        self._journal = journal
-        self._run_id = run_id
-        self._make_one = make_one
-        self._tell = tell
-        self._own = {move.uuid for move in journal.moves}
-        self.unconfirmed: list[Move] = []
-
-    def require_lease(self) -> None:
-        require_lease(self._origin.client, self._journal.release_id, self._run_id)
-        self.unconfirmed.clear()
-
-    def require_frozen(self) -> None:
-        require_frozen(self._origin.client, self._journal.release_id, self._run_id)
-
-    def make_patiently(self, move: Move, *, is_first: bool = False) -> None:
-        """Make a move, waiting for transactions and index builds of others for up to `BUSY_SECONDS`.
-
-        Args:
-            is_first: whether its name is free until the next move. A transaction that reads the free name holds it, and nothing
-                gets the name until it ends: so a moment without open transactions is waited for, for up to `QUIET_SECONDS`.
-                On a server that is never without one, the swap goes on.
-
-        Raises:
-            SwapBlocked: naming what was in the way. The move was not made.
-            LeaseLost.
-        """
-        started, is_told = time.monotonic(), False
-        while True:
-            try:
-                is_to_be_quiet = is_first and time.monotonic() < started + QUIET_SECONDS
-                if is_to_be_quiet and (open_ones := self._list_transactions()):
-                    raise Busy(f"transactions are open: {'; '.join(open_ones)}")
-                self.make_with_room(move)
-                return
-            except Busy as busy:
-                if time.monotonic() > started + BUSY_SECONDS:
-                    raise self._blocked(move, busy) from busy
-                if not is_told:
-                    self._tell(
-                        f"{move.source} cannot be renamed yet: {busy}. It is tried for up to {BUSY_SECONDS:g} seconds."
-                    )
-                is_told = True
-                time.sleep(_PAUSE_SECONDS)
-
-    def make_second(self, first: Move, second: Move) -> None:
-        """Make the second move of a pair. Readers do not find the collection until then: so where it has to wait, the first
-        move is undone, if that is possible at once, and both are made again.
-
-        Raises:
-            SwapBlocked, LeaseLost: as `make_patiently`.
-        """
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self.make_with_room(second)
-                return
-            except Busy as busy:
-                is_undone = self._undo(first)
-                if time.monotonic() > deadline:
-                    raise self._blocked(second, busy) from busy
-                if is_undone:
-                    time.sleep(_PAUSE_SECONDS)
-                    self.require_frozen()
-                    self.make_patiently(first, is_first=True)
-
-    def _undo(self, first: Move) -> bool:
-        back = Move(uuid=first.uuid, source=str(first.target), target=first.source)
-        self.require_lease()
-        self.unconfirmed.append(back)
-        try:
-            make(self._origin, back)
-        except (Busy, NameTaken, NotThere):
-            return False
-        return True
-
-    def _list_transactions(self) -> list[str]:
-        try:
-            # One look may miss a transaction that just changes from idle to active.
-            found = [
-                told for _ in range(LOOKS) for told in describe_lock_holders(self._origin.client, seconds=math.inf)
-            ]
-            return list(dict.fromkeys(found))
-        except OperationFailure:
-            # Without the privilege to look, the limit of time on each rename is all there is.
-            return []
-
-    def _blocked(self, move: Move, busy: Busy) -> SwapBlocked:
-        holders = "; ".join(self._list_transactions()) or "none that can be seen"
-        return SwapBlocked(
-            f"{move.source} could not be renamed to {move.target} within {BUSY_SECONDS:g} seconds: {busy}. Open transactions: "
-            f"{holders}. The origin stays frozen. End them (killSessions, killOp), or wait until they or the index build are "
-            "over, and re-execute the run from the failed step, or launch `rollback`."
-        )
-
-    def make_with_room(self, move: Move) -> None:
-        """Make a move, after freeing its name if that is taken. The caller checks whether it was made.
-
-        Raises:
-            SwapBlocked, LeaseLost, Busy.
-        """
-        for _ in range(_TRIES):
-            self.require_lease()
-            self.unconfirmed.append(move)
-            try:
-                self._make_one(self._origin, move)
-                return
-            except NotThere:
-                return
-            except NameTaken:
-                self._make_room(str(move.target))
-        raise SwapBlocked(
-            f"Somebody who bypasses the block keeps creating a collection {move.target}, a name that is needed. The origin stays "
-            "frozen. Stop them, and try again."
-        )
-
-    def _make_room(self, name: str) -> None:
-        found = next(iter(self._origin.list_collections(filter={"name": name})), None)
-        if found is None:
-            return
-        if "uuid" not in found["info"]:
-            raise SwapBlocked(
-                f"Somebody created a {found['type']} under the name {name}, which cannot be renamed. The origin stays frozen. "
-                "Save what it holds, drop it, and try again."
-            )
-        uuid = UUID(bytes=bytes(found["info"]["uuid"]))
-        self.require_lease()
-        if uuid in self._own:
-            # A collection of this swap under the wrong name: its own move finds it again.
-            self.unconfirmed.append(Move(uuid=uuid, source=name, target=ASIDE + uuid.hex))
-            _rename_if_there(self._origin, uuid, name, ASIDE + uuid.hex)
-        else:
-            self._move_aside(uuid, name)
-
-    def _move_aside(self, uuid: UUID, name: str) -> None:
-        """Rename the collection that somebody created under `name`; the journal records it first."""
-        current = read_journal(self._origin.client, self._journal.release_id) or self._journal
-        names = [*find_names(self._origin).values(), *(intruder.kept_as for intruder in current.intruders)]
-        intruder = Intruder(uuid=uuid, name=name, kept_as=name_of_next_intruder(name, names), found_at=now())
-        note_intruder(self._origin.client, self._journal, intruder)
-        if _rename_if_there(self._origin, uuid, name, intruder.kept_as):
-            documents = collection_size(self._origin, intruder.kept_as).documents
-            self._tell(
-                f"A collection {name} is not part of the release, and its name was needed. It was moved aside to "
-                f"{intruder.kept_as}, with {documents:,} documents. If it was created while the origin was frozen, somebody "
-                "bypasses the block. Decide whether to keep its documents; no release drops it."
-            )
-
-
-def _rename_if_there(origin: Database[Document], uuid: UUID, name: str, new: str) -> bool:
+def rename_if_there(origin: Database[Document], uuid: UUID, name: str, new: str) -> bool:
     try:
         rename_collection(origin, uuid, name, new)
     except (NameTaken, NotThere):

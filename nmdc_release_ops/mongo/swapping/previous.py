@@ -31,9 +31,9 @@ def find_kept(origin: Database[Document]) -> list[str]:
 
 
 def _is_superseded(uuid: UUID, name: str, journals: Sequence[Journal], names: Mapping[UUID, str]) -> bool:
-    """Whether a release swapped the collection out, and the very collections that it brought are live still.
+    """Whether a release swapped the collection out, and the very collections that it brought are still live.
 
-    A collection of the same name is not enough: an application makes an empty one as it creates its indexes.
+    A collection of the same name is not enough: an application makes an empty one when it creates its indexes.
 
     Args:
         journals: newest first.

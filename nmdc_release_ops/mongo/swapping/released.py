@@ -15,7 +15,7 @@ def release_in_force(origin: Database[Document]) -> str | None:
 
 def require_in_force(origin: Database[Document], planned: str | None, release_id: str) -> None:
     """Make sure that the data are still those of the release that was in force when this one was planned. Their version alone
-    does not tell: a candidate and the official release have the same.
+    does not show it: a candidate and the official release have the same.
 
     Args:
         planned: the release that was in force then.
@@ -27,7 +27,7 @@ def require_in_force(origin: Database[Document], planned: str | None, release_id
     found = release_in_force(origin)
     if found not in (planned, release_id):
         raise LedgerChanged(
-            f"The data are those of {_name(found)} now, and this release was planned when they were those of {_name(planned)}. "
+            f"The data are now those of {_name(found)}, and this release was planned when they were those of {_name(planned)}. "
             "Nothing was written. Launch a new release instead of this run."
         )
 

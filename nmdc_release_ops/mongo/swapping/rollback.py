@@ -4,8 +4,7 @@ What the release had swapped in becomes staged again and stays there until the n
 what was written to it since is lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from uuid import UUID
+from collections.abc import Sequence
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -14,6 +13,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.mongo.server.collections import describe_unrenamable, find_names, list_collections
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log, unlogged
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.bookkeeping import conclude, is_owed, settle
 from nmdc_release_ops.mongo.state.generations import STAGED
@@ -28,15 +28,9 @@ from nmdc_release_ops.mongo.state.journal import (
 )
 from nmdc_release_ops.mongo.state.lease import require_lease
 from nmdc_release_ops.mongo.state.written import Fate, Written
-from nmdc_release_ops.mongo.swapping.moves import (
-    Tell,
-    carry_out,
-    drop_staged,
-    find_displaced,
-    find_remaining,
-    ignore,
-    make,
-)
+from nmdc_release_ops.mongo.swapping.carry_out import carry_out
+from nmdc_release_ops.mongo.swapping.displaced import drop_staged, find_displaced
+from nmdc_release_ops.mongo.swapping.moves import find_remaining, make
 from nmdc_release_ops.mongo.swapping.since_release import (
     WrittenSince,
     find_written,
@@ -44,31 +38,28 @@ from nmdc_release_ops.mongo.swapping.since_release import (
     refuse_unless_allowed,
 )
 from nmdc_release_ops.mongo.swapping.unchanged import find_differing
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, accept_losses, find_undoing_moves, state_left
 
 
 class NothingToRollBack(MongoError):
     """There is no swap that could be undone."""
 
 
-class RollbackImpossible(MongoError):
-    """The generation before the release is not what it was."""
-
-
 def release_to_roll_back(origin: Database[Document], release_id: str | None) -> Journal:
-    """The journal of the last release that came to its swap, which may have been rolled back already.
+    """The journal of the last release that reached its swap, which may have been rolled back already.
 
     Args:
         release_id: the release that is meant; the last one where None.
 
     Raises:
-        NothingToRollBack: no release came to its swap, or `release_id` is not the last one that did.
+        NothingToRollBack: no release reached its swap, or `release_id` is not the last one that did.
     """
     journal = newest_journal(origin.client, origin.name)
     if journal is None:
         raise NothingToRollBack(f"No release has swapped anything into {origin.name}. There is nothing to roll back.")
     if release_id is not None and release_id != journal.release_id:
         raise NothingToRollBack(
-            f"Only the last release that came to its swap can be rolled back, and that is {journal.release_id}, not "
+            f"Only the last release that reached its swap can be rolled back, and that is {journal.release_id}, not "
             f"{release_id}. Launch `rollback` without release_id, or with that one."
         )
     return journal
@@ -85,22 +76,22 @@ def prepare_rollback(
 ) -> Journal:
     """Check that the swap can be undone without losing anything, and note in the journal that it is being undone.
 
-    The release holds the origin frozen. A rollback that was begun before is continued, whatever was written since it began;
-    that is noted.
+    The release holds the origin frozen. A rollback that has begun already continues, whatever was written since it began;
+    what was written is recorded.
 
     Args:
         run_id: of the run that holds the lease.
-        allow_writes_set_aside: go on where people have written to what the release brought.
-        allow_writes_left_in_place: go on where people have written to other collections of the release, or where that cannot
+        allow_writes_set_aside: continue where people have written to what the release brought.
+        allow_writes_left_in_place: continue where people have written to other collections of the release, or where that cannot
             be determined.
-        accept_lost: names of collections that were dropped, to go back without. What stands under these names stays there;
-            where nothing does, what the release brought.
+        accept_lost: names of collections that were dropped, to roll back without. A collection that has such a name now
+            stays there; if there is none, the one that the release brought.
 
     Returns:
         the journal, with what was written since the swap.
 
     Raises:
-        SwapBlocked: a view or a time series has a name that is needed; nothing was changed.
+        SwapBlocked: a view or a time series occupies a name that is needed; nothing was changed.
         RollbackImpossible: collections of the generation before are gone, or `accept_lost` names one that is not; nothing was
             changed.
         WritesSinceRelease: naming the collections; nothing was changed.
@@ -110,13 +101,13 @@ def prepare_rollback(
         return journal
     require_lease(origin.client, journal.release_id, run_id)
     _refuse_if_superseded(origin, journal)
-    # A later release that failed before its swap may have left staged collections; nobody needs them now.
+    # A later release that failed before its swap may have left staged collections. Nobody needs them.
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     names = find_names(origin)
-    accepted = _accept(journal, names, accept_lost)
-    left = undoings(accepted, names)
+    accepted = accept_losses(journal, names, accept_lost)
+    left = find_undoing_moves(accepted, names)
     if unrenamable := describe_unrenamable(list_collections(origin), (move.target for move in left if move.target)):
-        raise SwapBlocked(f"{' '.join(unrenamable)} {_state_left(journal)} Then launch `rollback` again.")
+        raise SwapBlocked(f"{' '.join(unrenamable)} {state_left(journal)} Then launch `rollback` again.")
     if journal.state is State.ROLLING_BACK:
         since = _without(find_written_again(origin, journal), accepted.accepted_lost)
     else:
@@ -144,25 +135,25 @@ def prepare_rollback(
         return session.with_transaction(write)
 
 
-def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
+def perform_rollback(origin: Database[Document], journal: Journal, run_id: str, *, log: Log = unlogged) -> Journal:
     """Undo the moves of a journal, last first, and record in the ledger that the database is at the earlier version.
 
     A collection that somebody created under a name that an earlier collection gets back is moved aside.
 
     Args:
-        tell: gets messages for the operator: which collections were moved aside.
+        log: receives messages for the operator: which collections were moved aside.
 
     Returns:
-        The journal, which says what the ledger lacks, if anything.
+        The journal, which records what the ledger lacks, if anything.
 
     Raises:
-        RollbackImpossible: a collection is not where the journal knows it to be.
+        RollbackImpossible: a collection is not where the journal expects it.
         SwapBlocked: a name cannot be freed.
         LeaseLost, LateRename: another run has taken over.
     """
     if journal.state is State.ROLLED_BACK:
         return settle(origin, journal)
-    carry_out(origin, journal, run_id, lambda names: undoings(journal, names), make, tell=tell)
+    carry_out(origin, journal, run_id, lambda names: find_undoing_moves(journal, names), make, log=log)
     moment = server_time(origin.client)
     done = journal.model_copy(update={"state": State.ROLLED_BACK, "rolled_back_at": moment, "made": 0, "owed": None})
     return conclude(origin, done, ledger.Event.ROLLED_BACK, run_id)
@@ -174,18 +165,18 @@ def put_displaced_back(
     run_id: str,
     *,
     allow_writes_set_aside: bool = False,
-    tell: Tell = ignore,
+    log: Log = unlogged,
 ) -> list[Move]:
     """Put back collections that a run renamed after it had lost its lease; return the renames.
 
     The release holds the origin frozen.
 
     Args:
-        allow_writes_set_aside: go on where people have created collections under their names since: these are moved aside; or
+        allow_writes_set_aside: continue where people have created collections under their names since: these are moved aside; or
             have written to one that should not be live: it is staged again.
 
     Raises:
-        WritesSinceRelease: people have; nothing was changed.
+        WritesSinceRelease: they have, and that is not allowed; nothing was changed.
         And as `perform_rollback`.
     """
     displaced = find_displaced(origin)
@@ -202,97 +193,8 @@ def put_displaced_back(
     ]
     since = WrittenSince([Written(name=name, fate=fate, writes=None) for name, fate in fates], "")
     refuse_unless_allowed(journal, since, set_aside=allow_writes_set_aside, left_in_place=False)
-    carry_out(origin, journal, run_id, lambda names: find_remaining(displaced, names)[0], make, tell=tell)
+    carry_out(origin, journal, run_id, lambda names: find_remaining(displaced, names)[0], make, log=log)
     return displaced
-
-
-def undoings(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
-    """The renames that are left, in order, given the collections' names. Each of them is possible.
-
-    A drop is not undone: it concerned an even earlier release. The collections that the release brought, or was to bring,
-    are not needed for a rollback: they may be gone.
-
-    Raises:
-        RollbackImpossible: with everything that stands in the way.
-    """
-    brought = {move.uuid for move in journal.moves if move.brings_in}
-    lost = _find_lost(journal, names)
-    kept = _brought_to_keep(journal, names)
-    skipped = {
-        *(uuid for uuid in brought if uuid not in names),
-        *(uuid for uuid, name in lost.items() if name in journal.accepted_lost),
-        *(move.uuid for move in journal.moves if move.brings_in and move.target in journal.accepted_lost),
-    }
-    backwards = [
-        Move(uuid=move.uuid, source=move.target, target=move.source)
-        for move in reversed(journal.moves)
-        if move.target is not None and move.uuid not in skipped
-    ]
-    found, problems = find_remaining([*backwards, *kept], names)
-    if problems:
-        raise RollbackImpossible(_describe_problems(journal, problems, lost))
-    return found
-
-
-def _find_lost(journal: Journal, names: Mapping[UUID, str]) -> dict[UUID, str]:
-    """Collections that were there before the release and are nowhere any more, by the name that they had."""
-    before: dict[UUID, str] = {}
-    for move in journal.moves:
-        if move.target is not None:
-            before.setdefault(move.uuid, move.source)
-    return {uuid: name for uuid, name in before.items() if uuid not in names and not name.startswith(STAGED)}
-
-
-def _brought_to_keep(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
-    """The moves that make live what the release brought under names that were accepted as lost.
-
-    It may be the only copy, and what is staged is dropped by the next release. What somebody loaded by hand goes first.
-    """
-    taken = set(names.values())
-    return [
-        move
-        for move in journal.moves
-        if move.brings_in and move.target in journal.accepted_lost and move.uuid in names and move.target not in taken
-    ]
-
-
-def _accept(journal: Journal, names: Mapping[UUID, str], accept_lost: Sequence[str]) -> Journal:
-    """The journal with these names accepted as lost, besides those that an earlier attempt accepted.
-
-    Raises:
-        RollbackImpossible: one of them is not lost.
-    """
-    lost = set(_find_lost(journal, names).values())
-    if there := sorted(set(accept_lost) - lost - set(journal.accepted_lost)):
-        raise RollbackImpossible(
-            f"accept_lost names {', '.join(there)}, and no such collection of release {journal.release_id} was dropped"
-            f"{f' (but {_listed(lost)} was)' if lost else ''}. Nothing was renamed. Launch `rollback` without that name."
-        )
-    return journal.model_copy(update={"accepted_lost": sorted({*journal.accepted_lost, *accept_lost})})
-
-
-def _describe_problems(journal: Journal, problems: Sequence[Move], lost: Mapping[UUID, str]) -> str:
-    described = "; ".join(f"{move.source} is not the collection that it was after the swap" for move in problems)
-    text = f"Release {journal.release_id} cannot be rolled back: {described}. {_state_left(journal)}"
-    if any(move.uuid not in lost for move in problems):
-        text += " Put back under its name what was renamed, and launch `rollback` again."
-    if dropped := {lost[move.uuid] for move in problems if move.uuid in lost}:
-        accepted = _listed({*journal.accepted_lost, *dropped})
-        text += (
-            f" Somebody dropped what {_listed(dropped)} was before the release. To go back without it, launch `rollback` with "
-            f"release_id: {journal.release_id}, accept_lost: [{accepted}]. What stands under that name then stays, or else what "
-            f"the release brought, in the form of schema {journal.to_version}; load the documents from the release's archive by "
-            "hand."
-        )
-    return text
-
-
-def _state_left(journal: Journal) -> str:
-    return "The origin stays frozen." if journal.is_under_way else "Nothing was renamed."
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def _without(since: WrittenSince, names: Sequence[str]) -> WrittenSince:
@@ -300,39 +202,18 @@ def _without(since: WrittenSince, names: Sequence[str]) -> WrittenSince:
     return WrittenSince([one for one in since.written if one.name not in names], since.undetermined)
 
 
-def describe_accepted(origin: Database[Document], journal: Journal) -> list[str]:
-    """A line for each collection that a rollback went back without, saying what stands under its name."""
-    occupants = {name: uuid for uuid, name in find_names(origin).items()}
-    brought = {move.uuid for move in journal.moves if move.brings_in}
-
-    def describe(name: str) -> str:
-        if name not in occupants:
-            return f"nothing stands under its name. What the release brought in its place, if anything, is in {STAGED}NAME."
-        if occupants[name] in brought:
-            return f"what the release brought stands under its name, in the form of schema {journal.to_version}."
-        return (
-            f"what somebody made under its name since was left there. Check it against schema {journal.from_version}."
-        )
-
-    return [
-        f"{name} was dropped by somebody, and the rollback went back without it: {describe(name)} The release's archive has its "
-        "documents."
-        for name in journal.accepted_lost
-    ]
-
-
 def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
     """After its swap, a release can be rolled back only while nobody has migrated the database further.
 
     Raises:
-        RollbackImpossible: the ledger's newest event is another one's.
+        RollbackImpossible: the ledger's newest event belongs to another migration.
     """
     if journal.state is not State.SWAPPED or is_owed(origin, journal):
         return
     try:
         last = ledger.last_event(origin)
     except ledger.LedgerUnusable:
-        # Then nobody can have recorded anything. Whether data changed is checked separately.
+        # Then nobody can have recorded an event. Whether data changed is checked separately.
         return
     if last is not None and last.release_id != journal.release_id:
         raise RollbackImpossible(

@@ -41,8 +41,8 @@ class WrittenSince:
 def find_written(origin: Database[Document], journal: Journal) -> WrittenSince:
     """What was written to the collections that a release managed since its swap. The origin is frozen.
 
-    Collections that the release brought are compared by their hashes, so that a write that was undone does not count. For the
-    others the change stream is read; it has no answer where the oplog does not reach back to the swap.
+    Collections that the release brought are compared by their hashes, so a write that was undone does not count. For the
+    others the change stream is read; it cannot answer where the oplog does not reach back to the swap.
     """
     names = find_names(origin)
     live = {name: uuid for uuid, name in names.items()}
@@ -74,9 +74,9 @@ def find_written(origin: Database[Document], journal: Journal) -> WrittenSince:
 
 
 def find_written_again(origin: Database[Document], journal: Journal) -> WrittenSince:
-    """What was written since the swap, once more, when a rollback that was begun is resumed.
+    """What was written since the swap, determined again when an interrupted rollback resumes.
 
-    Somebody who bypasses the freeze may have written since it began. What was brought has its place or is staged again.
+    Somebody who bypasses the freeze may have written since it began. What the release brought is in its place or staged again.
     """
     names = find_names(origin)
     brought = {uuid: name for uuid, name in _places_after(journal).items() if name in journal.hashes and uuid in names}
@@ -101,15 +101,15 @@ def find_written_again(origin: Database[Document], journal: Journal) -> WrittenS
 def refuse_unless_allowed(journal: Journal, since: WrittenSince, *, set_aside: bool, left_in_place: bool) -> None:
     """Check that the operator has allowed what the rollback does with what was written.
 
-    In the middle of a swap the origin is frozen. Collections that somebody created nevertheless do not stop the rollback: they
-    are moved aside.
+    While a swap is half done the origin is frozen. Collections that somebody created nevertheless do not stop the rollback:
+    they are moved aside.
 
     Args:
         set_aside: whether `allow_writes_set_aside` is given.
         left_in_place: whether `allow_writes_left_in_place` is.
 
     Raises:
-        WritesSinceRelease: saying what was written, what the rollback does with it, and which option allows that.
+        WritesSinceRelease: with what was written, what the rollback does with it, and which option allows that.
     """
     # In both of these states people could write.
     is_over = journal.state in (State.SWAPPED, State.ROLLED_BACK)

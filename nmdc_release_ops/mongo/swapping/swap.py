@@ -1,6 +1,7 @@
 """The swap: live collections become previous ones, and staged ones live, by renames alone."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from pymongo.database import Database
@@ -14,6 +15,7 @@ from nmdc_release_ops.mongo.server.collections import (
     list_collections,
 )
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log, unlogged
 from nmdc_release_ops.mongo.state.bookkeeping import begin, conclude, settle
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED, describe_too_long, is_ours
 from nmdc_release_ops.mongo.state.journal import (
@@ -26,48 +28,54 @@ from nmdc_release_ops.mongo.state.journal import (
     read_journal,
 )
 from nmdc_release_ops.mongo.state.ledger import Event
-from nmdc_release_ops.mongo.swapping.moves import (
-    Tell,
-    carry_out,
-    find_remaining,
-    ignore,
-    make,
-    require_placed,
-)
+from nmdc_release_ops.mongo.swapping.carry_out import carry_out
+from nmdc_release_ops.mongo.swapping.displaced import require_placed
+from nmdc_release_ops.mongo.swapping.moves import find_remaining, make
 from nmdc_release_ops.mongo.swapping.previous import find_superseded
 from nmdc_release_ops.mongo.swapping.writes_in_swap import find_written_in_swap, refuse_if_written
 from nmdc_release_ops.mongo.transfer.stage import Staged
 
 
+@dataclass(frozen=True)
+class SwappedRelease:
+    """The release that a swap makes live.
+
+    Attributes:
+        migrator_module: last module of the migration path, for the ledger.
+        candidate: name of the release candidate, if the data were migrated by one.
+        schema_source: where the candidate was built from.
+    """
+
+    release_id: str
+    from_version: str
+    to_version: str
+    migrator_module: str
+    candidate: str | None = None
+    schema_source: str | None = None
+
+
 def prepare_swap(
     origin: Database[Document],
     changes: ChangeSet,
-    *,
-    release_id: str,
+    release: SwappedRelease,
     run_id: str,
-    from_version: str,
-    to_version: str,
-    migrator_module: str,
+    *,
     staged: Iterable[Staged],
     managed: Iterable[str] = (),
     hashes_before: Mapping[str, str] | None = None,
     unchanged_since: ClusterTime | None = None,
-    candidate: str | None = None,
-    schema_source: str | None = None,
 ) -> Journal:
     """Write the journal of a swap. Everything to be swapped in has been staged.
 
-    The previous generation of the release before this one is to be dropped by it, but for what may be the only copy: that is
-    moved aside where its name is needed.
+    The swap first drops the previous generation that the release before this one left, except what may be the only copy: that
+    is moved aside if its name is needed.
 
     Args:
         run_id: of the run that holds the lease.
         staged: every collection that was staged and verified.
         managed: names of all collections of the release, whether they exist or not.
-        hashes_before: `dbHash` of every collection that is swapped out; the server is asked where it is not known.
+        hashes_before: `dbHash` of every collection that is swapped out; None to ask the server.
         unchanged_since: a moment after which the origin was seen to hash so.
-        candidate: name of the release candidate, if the data were migrated by one.
-        schema_source: where that was built from.
 
     Raises:
         SwapBlocked: a target name is too long, or taken by a collection that is not part of the release; a staged collection is
@@ -80,17 +88,12 @@ def prepare_swap(
     verified = {one.name: one for one in staged}
     _refuse_if_replaced(collections, verified)
     require_placed(origin)
-    moves = _moves(changes, collections)
+    moves = _plan_moves(changes, collections)
     _refuse_if_names_do_not_fit(origin.name, moves, collections)
-    before = read_journal(origin.client, release_id)
+    before = read_journal(origin.client, release.release_id)
     journal = Journal(
-        release_id=release_id,
+        **asdict(release),
         database=origin.name,
-        from_version=from_version,
-        to_version=to_version,
-        migrator_module=migrator_module,
-        candidate=candidate,
-        schema_source=schema_source,
         state=State.SWAPPING,
         started_at=server_time(origin.client),
         moves=[*find_superseded(origin), *moves],
@@ -106,24 +109,24 @@ def prepare_swap(
     )
 
 
-def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, tell: Tell = ignore) -> Journal:
+def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, log: Log = unlogged) -> Journal:
     """Make the moves of a journal that have not been made yet, and record the version in the ledger.
 
-    The origin shows how far an earlier attempt came, by the collections' UUIDs. A collection that somebody who bypasses the
+    The collections' UUIDs on the origin show how far an earlier attempt got. A collection that somebody who bypasses the
     freeze creates under a name that is needed is moved aside. Every attempt compares what it is about to swap out with what was
-    dumped; what is written between that look and the rename is reported.
+    dumped; what is written between that check and the rename is reported.
 
     Args:
-        tell: gets messages for the operator: which collections were moved aside, or written to.
+        log: receives messages for the operator: which collections were moved aside, or written to.
 
     Returns:
-        The journal, which says what the ledger lacks, if anything.
+        The journal, which records what the ledger lacks, if anything.
 
     Raises:
         SwapBlocked: a collection is not where the journal expects it, a name cannot be freed, or somebody wrote to a
             collection that is to be swapped out.
         FreezeFailed: somebody lifted the freeze.
-        SwapUnderWay: undoing this swap was begun.
+        SwapUnderWay: a rollback of this swap has begun.
         LeaseLost, LateRename: another run has taken over.
     """
     journal = read_journal(origin.client, journal.release_id) or journal
@@ -136,11 +139,11 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
         origin,
         journal,
         run_id,
-        lambda names: _find_moves(under_way, names, tell),
+        lambda names: _find_moves(under_way, names, log),
         make,
         look=lambda move: refuse_if_written(origin, under_way, move),
         note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
-        tell=tell,
+        log=log,
     )
     moment = cluster_time(origin.client)
     done = journal.model_copy(
@@ -148,20 +151,20 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, t
             "state": State.SWAPPED,
             "swapped_at": server_time(origin.client),
             "swapped_cluster_time": moment,
-            "written_in_swap": find_written_in_swap(origin, journal, tell),
+            "written_in_swap": find_written_in_swap(origin, journal, log),
             "made": len(journal.moves),
         }
     )
     return conclude(origin, done, Event.COMPLETED, run_id)
 
 
-def _find_moves(journal: Journal, names: Mapping[UUID, str], tell: Tell) -> list[Move]:
+def _find_moves(journal: Journal, names: Mapping[UUID, str], log: Log) -> list[Move]:
     """The moves of a swap that are left, given the collections' names.
 
-    A collection that was only to be kept as a previous one is not needed to go on: it may have been dropped.
+    The swap can continue without a collection that was only to be kept as a previous one: it may have been dropped.
 
     Args:
-        tell: gets which of those were dropped, once no move is left.
+        log: receives which of those were dropped, once no move is left.
 
     Raises:
         SwapBlocked: one of them cannot be made.
@@ -177,16 +180,16 @@ def _find_moves(journal: Journal, names: Mapping[UUID, str], tell: Tell) -> list
             for move in problems
         )
         raise SwapBlocked(
-            f"The swap of release {journal.release_id} cannot go on: {described}. Somebody bypassed the freeze. The origin "
+            f"The swap of release {journal.release_id} cannot continue: {described}. Somebody bypassed the freeze. The origin "
             f"stays frozen; what was swapped out is under {PREVIOUS}NAME. Rename back what was renamed and re-execute the run "
-            "from `restore`. If it was dropped, launch `rollback`; where it cannot go back without that collection, it says so, "
-            "and goes on with its option accept_lost."
+            "from `restore`. If one was dropped, launch `rollback`; if that needs the collection, its error names the option "
+            "accept_lost, which does without it."
         )
     if not moves:
         for name in dropped.values():
-            tell(
-                f"{name.removeprefix(PREVIOUS)}, which the release replaced or removed, was dropped by somebody while the origin "
-                f"was frozen, so that there is no {name}. The release is complete without it, but can be rolled back only with "
+            log(
+                f"Somebody dropped {name.removeprefix(PREVIOUS)}, which the release replaced or removed, while the origin was "
+                f"frozen: there is no {name}. The release is complete without it, but can be rolled back only with "
                 "accept_lost. The release's archive has its documents."
             )
     return moves
@@ -207,7 +210,7 @@ def _refuse_if_names_do_not_fit(database: str, moves: Iterable[Move], collection
     )
     if taken:
         raise SwapBlocked(
-            f"The origin already has a collection {', '.join(taken)} that is no part of this release. Nothing was "
+            f"The origin already has a collection {', '.join(taken)} that is not part of this release. Nothing was "
             "swapped. Rename or drop it, and re-execute the run from `restore`."
         )
 
@@ -220,23 +223,23 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
     ]
     if replaced:
         raise SwapBlocked(
-            f"What stands under the staged name of {', '.join(replaced)} is not what was verified: somebody else staged or "
-            "dropped collections meanwhile. Nothing was swapped. Re-execute the run from `restore`."
+            f"What has the staged name of {', '.join(replaced)} is not what was verified: somebody else staged or dropped "
+            "collections at the same time. Nothing was swapped. Re-execute the run from `restore`."
         )
 
 
-def _moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:
-    """The renames of a swap. A changed collection is replaced by two in a row, to be missing as short as possible;
-    names that wander are first vacated and then taken, so that they may even change places."""
+def _plan_moves(changes: ChangeSet, collections: Mapping[str, Collection]) -> list[Move]:
+    """The renames of a swap. A changed collection is replaced by two in a row, so that it is missing for as short as
+    possible. Names that move are first vacated and then taken, so that two collections may even swap names."""
 
     def move(source: str, target: str, original: str | None = None) -> Move:
-        found = collections.get(original or source)
-        if found is None or found.uuid is None:
+        collection = collections.get(original or source)
+        if collection is None or collection.uuid is None:
             raise SwapBlocked(
-                f"{source} is {'not there any more' if found is None else 'a view'}. Nothing was swapped. Re-execute the run "
+                f"{source} is {'gone' if collection is None else 'a view'}. Nothing was swapped. Re-execute the run "
                 "from `restore`; if that does not help, launch a new release."
             )
-        return Move(uuid=found.uuid, source=source, target=target)
+        return Move(uuid=collection.uuid, source=source, target=target)
 
     replaced = [step for name in changes.changed for step in (move(name, PREVIOUS + name), move(STAGED + name, name))]
     vacated = [move(name, PREVIOUS + name) for name in changes.deleted]

@@ -1,4 +1,4 @@
-"""Whether a database is still what it was at a moment of the past."""
+"""Whether a database has changed since a moment in the past."""
 
 from collections.abc import Iterable, Mapping, Set
 
@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.writes import count_writes
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
 
-# Beyond so many, hashing the collections is the faster way to know.
+# With more events than this, hashing the collections is faster than reading the events.
 MANY_EVENTS = 100_000
 
 
@@ -31,7 +31,7 @@ def require_unchanged(
     Args:
         archived: the collections as they were dumped.
         cluster_time: of the dump.
-        managed: names of collections that were to be dumped if they existed.
+        managed: names of the collections that were to be dumped, whether they existed or not.
 
     Raises:
         OriginChanged: naming the collections, and what differs.
@@ -50,8 +50,8 @@ def require_unchanged(
     if changed:
         details = "; ".join(f"{name}: {', '.join(found)}" for name, found in sorted(changed.items()))
         raise OriginChanged(
-            f"{', '.join(sorted(changed))} of the origin changed since it was dumped ({details}), so that swapping would lose "
-            "what was written. Re-execute this run from `dump`, or launch a new release."
+            f"{', '.join(sorted(changed))} of the origin changed since it was dumped ({details}), so swapping would lose what "
+            "was written. Re-execute this run from `dump`, or launch a new release."
         )
 
 
@@ -60,11 +60,11 @@ def changed_since(
 ) -> list[str]:
     """Names of the collections that do not hold what they held, in order.
 
-    A change stream tells in milliseconds which collections were written to at all, and only those are hashed. Where there
-    is none, or the oplog does not reach back so far, all are.
+    A change stream shows in milliseconds which collections were written to at all, and only those are hashed. Where there
+    is none, or the oplog does not reach back so far, all are hashed.
 
     Args:
-        cluster_time: the moment at which the collections hashed so; None where it is not known.
+        cluster_time: the moment at which the collections had these hashes; None where it is not known.
         hashes: `dbHash` of each collection then.
 
     Raises:

@@ -1,11 +1,11 @@
-"""What somebody who bypasses the freeze writes while a swap is going on, or while it has stopped half way."""
+"""What somebody who bypasses the freeze writes while a swap is running or half done."""
 
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.server.writes import count_writes
 from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked
-from nmdc_release_ops.mongo.swapping.moves import Tell
 from nmdc_release_ops.mongo.swapping.unchanged import MANY_EVENTS, changed_since, find_differing
 
 
@@ -13,7 +13,7 @@ def refuse_if_written(origin: Database[Document], journal: Journal, move: Move) 
     """Make sure that a collection which is about to be swapped out still holds what was dumped.
 
     Raises:
-        SwapBlocked: it does not, so that swapping would lose what was written.
+        SwapBlocked: it does not: swapping would lose what was written.
     """
     name, previous = journal.swapped_out.get(move.uuid, ("", ""))
     if move.target != previous or name not in journal.hashes_before:
@@ -21,18 +21,18 @@ def refuse_if_written(origin: Database[Document], journal: Journal, move: Move) 
     if changed_since(origin, journal.unchanged_since, {move.source: journal.hashes_before[name]}):
         raise SwapBlocked(
             f"{move.source} was written to since the swap of release {journal.release_id} began: somebody lifted the freeze or "
-            "bypasses it. Going on would lose what was written, so it was not renamed. The origin stays frozen. Find out who "
-            "writes, launch `rollback`, which keeps what was written, and launch a new release then."
+            "bypasses it. Continuing would lose what was written, so it was not renamed. The origin stays frozen. Find out who "
+            "writes, launch `rollback`, which keeps what was written, and then launch a new release."
         )
 
 
-def find_written_in_swap(origin: Database[Document], journal: Journal, tell: Tell) -> list[str]:
+def find_written_in_swap(origin: Database[Document], journal: Journal, log: Log) -> list[str]:
     """The collections, by their names after the swap, that were written to since the swap was prepared, in order.
 
-    Every move has been made. Only what the release replaced or brought is looked at; the hash decides.
+    Every move has been made. Only what the release replaced or brought is checked; the hash decides.
 
     Args:
-        tell: gets a sentence for each, with what to do about it.
+        log: receives a sentence for each, with what to do about it.
     """
     expected = {
         previous: (name, journal.hashes_before[name])
@@ -51,8 +51,8 @@ def find_written_in_swap(origin: Database[Document], journal: Journal, tell: Tel
     for name in found:
         live = expected[name][0]
         what = f" It is not in {live}: bring it there by hand." if name != live else ""
-        tell(
-            f"{name} was written to while the swap was going on: somebody lifted the freeze or bypasses it. What was written is "
+        log(
+            f"{name} was written to while the swap was running: somebody lifted the freeze or bypasses it. What was written is "
             f"kept in {name}, and nobody has validated it.{what}"
         )
     return found

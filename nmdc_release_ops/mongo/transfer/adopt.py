@@ -1,4 +1,4 @@
-"""Taking stock of a folder that `mongodump --gzip` wrote: it makes no manifest of its own."""
+"""Writing the manifest of a folder that `mongodump --gzip` wrote: the tool does not write one."""
 
 import gzip
 import json
@@ -46,10 +46,10 @@ class Dumped:
 
 
 def adopt(folder: Path, database: str) -> Manifest:
-    """Make an archive of a folder that `mongodump --gzip --db=DATABASE` wrote, by writing the manifest that it lacks.
+    """Turn a folder that `mongodump --gzip --db=DATABASE` wrote into an archive, by writing the manifest that it lacks.
 
-    The manifest says what is there now: whatever happens to a file afterwards is noticed, and nothing that happened
-    before. When the documents were dumped, and their server-side hashes, are not known. Views are not loaded.
+    The manifest describes the files as they are now: a later change to a file is noticed, an earlier one is not. The time of
+    the dump and the server's hashes are unknown. Views are not loaded.
 
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.
@@ -73,11 +73,11 @@ def adopt(folder: Path, database: str) -> Manifest:
 
 
 def list_dumped(folder: Path, database: str) -> dict[str, Dumped]:
-    """What `mongodump --gzip` wrote of a database, by the collections' names. These are read from the files, because versions of
-    `mongodump` spell the files' names differently.
+    """What `mongodump --gzip` wrote of a database, by the collections' names. The names are read from the files' contents,
+    because versions of `mongodump` spell file names differently.
 
     Raises:
-        ArchiveDamaged: a file cannot be read, or two claim the same collection.
+        ArchiveDamaged: a file cannot be read, or two files belong to the same collection.
     """
     found: dict[str, Dumped] = {}
     for path in sorted((folder / database).glob(f"*.{METADATA}.gz")):
@@ -97,7 +97,7 @@ def list_dumped(folder: Path, database: str) -> dict[str, Dumped]:
 
 
 def survey(folder: Path, dumped: Dumped) -> ArchivedCollection:
-    """Describe the files of one collection, by reading them through, and sync them to the disk.
+    """Describe the files of one collection after reading them completely, and sync them to the disk.
 
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.

@@ -5,8 +5,8 @@
     FOLDER/DATABASE/COLLECTION.bson.gz
     FOLDER/DATABASE/COLLECTION.metadata.json.gz
 
-People can restore one with plain `mongorestore --gzip`; loading it with this project also proves that it is whole:
-the manifest holds the sha256 of every other file, and `manifest.json.sha256` that of the manifest.
+People can restore one with plain `mongorestore --gzip`. Loading it with this project also proves that it is complete and
+unchanged: the manifest holds the sha256 of every other file, and `manifest.json.sha256` that of the manifest.
 """
 
 import gzip
@@ -35,14 +35,14 @@ _EXTENDED_JSON = json_util.CANONICAL_JSON_OPTIONS.with_options(datetime_conversi
 
 
 class ArchiveDamaged(MongoError):
-    """A file of an archive is missing, too many, or other than the manifest says."""
+    """A file of an archive is missing, changed, or not listed in the manifest."""
 
 
 class Engine(StrEnum):
-    """What reads and writes the documents."""
+    """The program that reads and writes the documents."""
 
     NATIVE = "native"
-    """The driver, with documents as the bytes they are."""
+    """The driver, with documents as raw bytes."""
     MONGO_TOOLS = "mongo-tools"
     """`mongodump` and `mongorestore`."""
 
@@ -79,7 +79,7 @@ class ArchivedCollection(BaseModel):
     indexes: list[dict[str, Any]]
 
     def describe(self) -> Collection:
-        """The collection as it was, to be made again."""
+        """The collection as it was, to create it again."""
         return Collection(
             name=self.name,
             kind="collection",
@@ -93,8 +93,8 @@ class Manifest(BaseModel):
     """What an archive holds, and where it came from.
 
     Attributes:
-        other_files: sha256 of files that nothing is loaded from, by path within the archive. There are some only where
-            somebody else dumped it: `mongodump` describes views, and newer versions of it themselves.
+        other_files: sha256 of files that are not loaded, by path within the archive. There are some only where somebody else
+            dumped it: `mongodump` writes files about views, and newer versions also about themselves.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -111,7 +111,7 @@ class Manifest(BaseModel):
 
     @property
     def digests(self) -> dict[str, str]:
-        """The sha256 of every file of the archive but the manifest and its own digest, by path within it."""
+        """The sha256 of every file of the archive except the manifest and its digest, by path within it."""
         return {
             **{collection.file: collection.sha256 for collection in self.collections},
             **{collection.metadata_file: collection.metadata_sha256 for collection in self.collections},
@@ -132,7 +132,7 @@ class Manifest(BaseModel):
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of an archive and its digest, durably. The archive's other files are there."""
+    """Write the manifest of an archive and its digest, durably. The archive's other files exist already."""
     content = manifest.model_dump_json(indent=2).encode()
     digest = hashlib.sha256(content).hexdigest()
     for name, text in ((MANIFEST, content), (MANIFEST_DIGEST, f"{digest}  {MANIFEST}\n".encode())):
@@ -144,18 +144,18 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an archive.
 
     Raises:
-        ArchiveDamaged: if it is missing, or is not the one that was written.
+        ArchiveDamaged: it is missing, or is not the one that was written.
     """
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
-        said = (folder / MANIFEST_DIGEST).read_bytes()
+        recorded = (folder / MANIFEST_DIGEST).read_bytes()
     except FileNotFoundError as error:
-        raise ArchiveDamaged(f"{error.filename} is missing: {folder} is no complete archive. Dump again.") from None
+        raise ArchiveDamaged(f"{error.filename} is missing: {folder} is not a complete archive. Dump again.") from None
     digest = hashlib.sha256(content).hexdigest()
-    if said != f"{digest}  {MANIFEST}\n".encode():
+    if recorded != f"{digest}  {MANIFEST}\n".encode():
         raise ArchiveDamaged(
-            f"{path} is not what was written when the archive was made, or {MANIFEST_DIGEST} beside it is not: the sha256 is "
+            f"{path}, or {MANIFEST_DIGEST} beside it, changed since the archive was made: the manifest's sha256 is now "
             f"{digest}. Nothing was loaded. Dump again."
         )
     try:
@@ -167,26 +167,26 @@ def read_manifest(folder: Path) -> Manifest:
 def verify(folder: Path, manifest: Manifest) -> None:
     """Check that the archive consists of the files that were dumped and no others, by their sha256.
 
-    A file that was added is no harm to a load by this project; but `mongorestore` would restore it too.
+    A file that was added does not affect a load by this project, but `mongorestore` would restore it too.
 
     Raises:
-        ArchiveDamaged: naming the first file that is missing, too many, or other than it was.
+        ArchiveDamaged: naming the first file that is missing, changed, or was added.
     """
-    there = set(files_of(folder))
+    present = set(files_of(folder))
     expected = manifest.digests.keys() | {MANIFEST, MANIFEST_DIGEST}
-    for name in sorted(expected - there):
+    for name in sorted(expected - present):
         raise ArchiveDamaged(f"{folder / name} is missing. Nothing was loaded. Dump again.")
-    for name in sorted(there - expected):
+    for name in sorted(present - expected):
         raise ArchiveDamaged(
-            f"{folder / name} is no part of the archive: the manifest does not list it. Nothing was loaded. Find out where "
+            f"{folder / name} is not part of the archive: the manifest does not list it. Nothing was loaded. Find out where "
             "it comes from, remove it, and re-execute the run from this step."
         )
-    for name, said in manifest.digests.items():
+    for name, expected_digest in manifest.digests.items():
         digest = sha256_of(folder / name)
-        if digest != said:
+        if digest != expected_digest:
             raise ArchiveDamaged(
-                f"{folder / name} is not what was dumped: its sha256 is {digest}, not {said}. Nothing was loaded. Dump "
-                "again."
+                f"{folder / name} is not what was dumped: its sha256 is {digest}, not {expected_digest}. Nothing was "
+                "loaded. Dump again."
             )
 
 
@@ -200,7 +200,7 @@ def sha256_of(path: Path) -> str:
 
 
 class HashedFile:
-    """A file that knows the sha256 and the size of what was read from it, or written to it, from start to end."""
+    """A file with the sha256 and the size of all that was read from it or written to it."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
@@ -223,7 +223,7 @@ class HashedFile:
         self._file.flush()
 
     def read_on(self) -> None:
-        """Read what is left, so that the sha256 is that of the whole file."""
+        """Read the rest, so that the sha256 is that of the whole file."""
         while self.read(_READ_BYTES):
             pass
 
@@ -234,7 +234,7 @@ class HashedFile:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
+    """Wait until a file, or the entries of a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

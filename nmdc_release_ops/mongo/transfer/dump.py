@@ -1,4 +1,4 @@
-"""Making an archive, and the `native` engine's dump: raw BSON from the driver, compressed and hashed on its way to disk."""
+"""Making an archive, and the `native` engine's dump: raw BSON from the driver, compressed and hashed on the way to disk."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ WriteFiles = Callable[[Mapping[str, Collection], Path], Iterable[ArchivedCollect
 
 
 class DumpFailed(MongoError):
-    """The archive could not be written, or the data changed while it was."""
+    """The archive could not be written, or the data changed during the dump."""
 
 
 def dump(
@@ -85,14 +85,14 @@ def write_archive(
 ) -> Manifest:
     """Make an archive of the collections `names` of a frozen database in the new folder `folder`.
 
-    The folder appears under its name only when it is complete, and on the disk.
+    The folder gets its name only when it is complete and on disk.
 
     Args:
         write: writes the files.
         cluster_time: a moment since which nothing has been written.
 
     Raises:
-        DumpFailed: no room, or a collection that changed while it was read.
+        DumpFailed: the disk is full, or a collection changed during the dump.
         HashUnavailable: see `collection_hashes`.
     """
     aside = folder.with_name(folder.name + ".partial")
@@ -133,20 +133,20 @@ def write_archive(
 def _write_files(
     database: Database[Document], report: Report, described: Mapping[str, Collection], folder: Path
 ) -> list[ArchivedCollection]:
-    # The largest first, so that no thread is left alone with it at the end.
+    # The largest first, so that at the end no single thread is still busy with it.
     sizes = {name: collection_size(database, name) for name in described}
     order = sorted(described, key=lambda name: -sizes[name].bytes)
-    unwanted = Event()
+    stopped = Event()
 
-    def report_unless_unwanted(progress: Progress) -> None:
-        if unwanted.is_set():
+    def report_unless_stopped(progress: Progress) -> None:
+        if stopped.is_set():
             raise CancelledError
         report(progress)
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="dump") as pool:
         dumps = [
             pool.submit(
-                _dump_collection, database, described[name], folder, sizes[name].documents, report_unless_unwanted
+                _dump_collection, database, described[name], folder, sizes[name].documents, report_unless_stopped
             )
             for name in order
         ]
@@ -155,8 +155,8 @@ def _write_files(
                 ended.result()
             return [one.result() for one in dumps]
         except BaseException:
-            # Leaving the pool waits for its threads: when one failed or the run is cancelled, the others need not end.
-            unwanted.set()
+            # Leaving the pool waits for its threads: when one failed or the run is cancelled, the others stop early.
+            stopped.set()
             for one in dumps:
                 one.cancel()
             raise
@@ -196,10 +196,10 @@ def _dump_collection(
 
 
 def _refuse_if_changed(database: Database[Document], before: dict[str, Collection], documents: dict[str, int]) -> None:
-    """A frozen database cannot change; a user who bypasses the block can still make it.
+    """Compare the collections with what was dumped: a user who bypasses the block can change a frozen database.
 
     Raises:
-        DumpFailed: naming the collections.
+        DumpFailed: naming the collections that differ.
     """
     after = list_collections(database, before)
     changed = {name: ["is gone"] for name in before if name not in after}

@@ -1,15 +1,12 @@
-"""The three things that an engine does, whichever it is: dump, load and stage."""
+"""What every engine does: dump, load and stage."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
-from pymongo.database import Database
-
-from nmdc_release_ops.mongo.programs.database_tools import Tell, find_tools
+from nmdc_release_ops.mongo.programs.database_tools import find_tools
 from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.progress import Report
+from nmdc_release_ops.mongo.server.connection import Connected
+from nmdc_release_ops.mongo.server.progress import Log, Report
 from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
 from nmdc_release_ops.mongo.transfer.load import load as load_natively
@@ -20,18 +17,8 @@ from nmdc_release_ops.mongo.transfer.stage import stage as stage_natively
 from nmdc_release_ops.mongo.transfer.tool_trial import try_tools
 
 
-class Connected(Protocol):
-    """A database and how to reach it: the native engine works with the first, the tools need the second."""
-
-    @property
-    def database(self) -> Database[Document]: ...
-
-    @property
-    def uri(self) -> str: ...
-
-
 def require_engine(engine: Engine) -> str:
-    """The engine for people, with the version of what it runs.
+    """Describe the engine for people, with the version of the tools that it runs.
 
     Raises:
         ToolsMissing: the Database Tools are not installed, or too old.
@@ -41,19 +28,19 @@ def require_engine(engine: Engine) -> str:
     return f"{engine.value} (Database Tools {find_tools()})"
 
 
-def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, tell: Tell) -> None:
+def try_engine(engine: Engine, server: Connected, *, whose: str, folder: Path, log: Log) -> None:
     """Check that the engine's tools can dump from a server and restore to it; nothing is read or written.
 
     Args:
         whose: what to call the server in errors.
         folder: of the release.
-        tell: gets what the tools log.
+        log: receives what the tools log.
 
     Raises:
         ToolUnusable, AddressUnresolved: see `try_tools`.
     """
     if engine is Engine.MONGO_TOOLS:
-        try_tools(server.uri, server.database.name, whose=whose, folder=folder, tell=tell)
+        try_tools(server.uri, server.database.name, whose=whose, folder=folder, log=log)
 
 
 def dump(
@@ -65,38 +52,36 @@ def dump(
     release_id: str,
     cluster_time: ClusterTime,
     report: Report,
-    tell: Tell,
+    log: Log,
 ) -> Manifest:
     """Write collections of a frozen database to the new folder `folder`.
 
     Args:
-        report: gets the driver's progress.
-        tell: gets what the tools log.
+        report: receives the driver's progress.
+        log: receives what the tools log.
 
     Raises:
-        DumpFailed, HashUnavailable: see `mongo.dump.dump`.
+        DumpFailed, HashUnavailable: see `mongo.transfer.dump.dump`.
     """
     if engine is Engine.NATIVE:
         return dump_natively(
             origin.database, names, folder, release_id=release_id, cluster_time=cluster_time, report=report
         )
     return dump_with_mongodump(
-        origin.database, origin.uri, names, folder, release_id=release_id, cluster_time=cluster_time, tell=tell
+        origin.database, origin.uri, names, folder, release_id=release_id, cluster_time=cluster_time, log=log
     )
 
 
-def load(
-    engine: Engine, folder: Path, manifest: Manifest, transformer: Connected, *, report: Report, tell: Tell
-) -> None:
+def load(engine: Engine, folder: Path, manifest: Manifest, transformer: Connected, *, report: Report, log: Log) -> None:
     """Load a whole archive, whichever engine wrote it, into the emptied transformer, and prove that it is the same.
 
     Raises:
-        ArchiveDamaged, LoadFailed: see `mongo.load.load`.
+        ArchiveDamaged, LoadFailed: see `mongo.transfer.load.load`.
     """
     if engine is Engine.NATIVE:
         load_natively(folder, manifest, transformer.database, report=report)
     else:
-        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, tell=tell)
+        load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, log=log)
 
 
 def stage(
@@ -108,7 +93,7 @@ def stage(
     *,
     folder: Path,
     report: Report,
-    tell: Tell,
+    log: Log,
 ) -> Staged:
     """Copy a collection of the transformer into the origin under its staged name, and verify it.
 
@@ -117,18 +102,8 @@ def stage(
         folder: of the release.
 
     Raises:
-        StagingFailed: see `mongo.staging.stage`.
+        StagingFailed: see `mongo.transfer.stage.stage`.
     """
     if engine is Engine.NATIVE:
         return stage_natively(transformer.database, origin.database, name, expected_hash, report=report)
-    return stage_with_mongorestore(
-        transformer.database,
-        transformer.uri,
-        origin.database,
-        origin.uri,
-        name,
-        expected_hash,
-        folder=folder,
-        report=report,
-        tell=tell,
-    )
+    return stage_with_mongorestore(transformer, origin, name, expected_hash, folder=folder, report=report, log=log)

@@ -19,9 +19,9 @@ _BEFORE_DIGEST = "%24"
 def file_name(database: str, collection: str, ending: str) -> str:
     """Path within an archive of a collection's documents (`DOCUMENTS`) or options and indexes (`METADATA`).
 
-    It is the one that `mongodump --gzip` chooses, with one exception. `mongodump` truncates a name that is too long, and
-    `mongorestore` then takes it from the metadata, where it reads a plus as a space and fails at a percent sign. We escape
-    a long name with either as little as possible instead, which keeps it short enough for every collection that can be
+    It is the path that `mongodump --gzip` chooses, with one exception. `mongodump` truncates a name that is too long, and
+    `mongorestore` then takes the name from the metadata, where it reads a plus as a space and fails at a percent sign. So a
+    long name with either is escaped as little as possible, which keeps it short enough for every collection that can be
     released.
     """
     escaped = quote_plus(collection, safe="")
@@ -48,8 +48,8 @@ def documents_beside(metadata_file: str) -> str:
 def reads_back(metadata_file: str, collection: str) -> bool:
     """Whether `mongorestore` derives the right collection from the file's name.
 
-    It does not where an old `mongodump`, or an old version of this project, left a plus unescaped, or where `mongodump`
-    truncated a name with a plus or a percent sign.
+    It does not if an old `mongodump`, or an old version of this project, left a plus unescaped, or if `mongodump` truncated
+    a name with a plus or a percent sign.
     """
     escaped = _escaped_name(PurePath(metadata_file))
     if len(escaped) == _LONGEST and _BEFORE_DIGEST in escaped:

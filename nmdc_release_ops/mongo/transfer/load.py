@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.server.collections import (
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
-from nmdc_release_ops.mongo.server.raw import RawWriter, may_hold_empty_timestamp
+from nmdc_release_ops.mongo.server.raw import BrokenBson, RawWriter, may_hold_empty_timestamp, split_stream
 from nmdc_release_ops.mongo.transfer.archive import (
     ArchiveDamaged,
     ArchivedCollection,
@@ -28,24 +28,21 @@ from nmdc_release_ops.mongo.transfer.archive import (
 )
 
 _READ_BYTES = 4 * 1024 * 1024
-# The library's stubs take its exception for an instance of one.
+# The library's stubs declare its exception class as an instance.
 _NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
-# What a server takes at most (BSONObjMaxInternalSize); a longer "document" is none, and not to be collected in memory.
-_LONGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
-# Decided by the server when it makes the collection, or only true of the server it came from.
+# Only valid on the server that the index came from.
 _INDEX_PLACE = ("ns",)
 
 
 class LoadFailed(MongoError):
-    """What was loaded is not what the archive holds."""
+    """The loaded collections differ from the archive."""
 
 
 def load(folder: Path, manifest: Manifest, database: Database[Document], *, report: Report = silent) -> None:
-    """Load a whole archive into `database`, which is emptied first, with the driver, and prove that it is the same.
+    """Load a whole archive into `database`, which is emptied first, with the driver, and verify the result.
 
     Raises:
-        ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then, unless the file
-            changed in between.
+        ArchiveDamaged: a file is not what was dumped. Nothing was loaded, unless the file changed after it was verified.
         LoadFailed: counts, hashes, options or indexes differ after loading.
     """
     verify(folder, manifest)
@@ -68,7 +65,7 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
         if archived.name not in made:
             differing.append(f"{archived.name} is missing")
             continue
-        # An archive that somebody else dumped has no hashes.
+        # An archive that somebody else dumped holds no hashes.
         was = State(archived.describe(), archived.documents, archived.hash or None)
         documents = database[archived.name].count_documents({})
         loaded = State(made[archived.name], documents, hashes.get(archived.name))
@@ -78,27 +75,27 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
     ]
     if differing:
         raise LoadFailed(
-            f"The archive {folder} was loaded, and what came out is not what was dumped: {'; '.join(differing)}. Re-execute "
+            f"The archive {folder} was loaded, and the result is not what was dumped: {'; '.join(differing)}. Re-execute "
             "the run from `dump`."
         )
 
 
 def create(database: Database[Document], collection: Collection, name: str | None = None) -> None:
-    """Make an empty collection with the options of `collection`, called `name` where that is given.
+    """Create an empty collection with the options of `collection`, named `name` if given.
 
-    Its indexes are for `create_indexes`, once the documents are in.
+    `create_indexes` adds its indexes after the documents.
     """
     database.command("create", name or collection.name, **dict(collection.options))
 
 
 def create_indexes(database: Database[Document], collection: Collection, name: str | None = None) -> None:
-    """Make the indexes of `collection` on the collection `name`, all in one scan."""
-    # An index that compares by bytes is listed without a collation; made so, it would take the collection's own.
+    """Create the indexes of `collection` on the collection `name`, all in one scan."""
+    # An index that compares by bytes is listed without a collation; created so, it would inherit the collection's.
     collation = {"collation": {"locale": "simple"}} if "collation" in collection.options else {}
     indexes = [
         {**collation, **{key: value for key, value in index.items() if key not in _INDEX_PLACE}}
         for index in collection.indexes
-        # Both are made with the collection.
+        # The server creates both with the collection.
         if index["name"] != "_id_" and not index.get("clustered")
     ]
     if indexes:
@@ -108,7 +105,7 @@ def create_indexes(database: Database[Document], collection: Collection, name: s
 def load_collection(
     folder: Path, archived: ArchivedCollection, database: Database[Document], *, report: Report = silent
 ) -> None:
-    """Load one collection of an archive into a database that does not have it, with the driver, without comparing it.
+    """Load one collection of an archive into a database that does not have it, with the driver, without verifying the result.
 
     Raises:
         ArchiveDamaged: its file changed after it was verified, or cannot be read.
@@ -141,34 +138,22 @@ def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:
 
     Args:
         file: at its start, gzipped.
-        path: where it is, for errors.
+        path: for errors.
 
     Raises:
-        ArchiveDamaged: if it is not gzipped, or ends within a document.
+        ArchiveDamaged: it is not gzipped, or ends within a document.
     """
-    rest = b""
-    for chunk in _uncompress(file, path):
-        run = rest + chunk if rest else chunk
-        position = 0
-        length = len(run)
-        while length - position >= 4:
-            end = position + int.from_bytes(run[position : position + 4], "little")
-            if end > length or end <= position:
-                break
-            yield run[position:end]
-            position = end
-        rest = run[position:]
-        if len(rest) > _LONGEST_DOCUMENT:
-            raise ArchiveDamaged(f"{path} holds something longer than any document. Dump again.")
-    if rest:
-        raise ArchiveDamaged(f"{path} ends in the middle of a document. Dump again.")
+    try:
+        yield from split_stream(_uncompress(file, path))
+    except BrokenBson as error:
+        raise ArchiveDamaged(f"{path} {error}. Dump again.") from error
 
 
 def file_may_hold_empty_timestamp(path: Path) -> bool:
     """`may_hold_empty_timestamp` of a file of an archive.
 
     Raises:
-        ArchiveDamaged: if it is not gzipped.
+        ArchiveDamaged: it is not gzipped.
     """
     rest = b""
     with path.open("rb") as opened:
@@ -176,7 +161,7 @@ def file_may_hold_empty_timestamp(path: Path) -> bool:
             run = rest + chunk
             if may_hold_empty_timestamp(run):
                 return True
-            # Keep what could be the beginning of one: a field's name holds no zeros, and they follow it.
+            # Keep what could be the start of one: the zeros follow a field's name, which holds none.
             rest = run[run.rstrip(b"\0").rfind(b"\0") + 1 :]
     return False
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from pymongo.database import Database
 
 from nmdc_release_ops.files import MAKE_ROOM
-from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, Invocation, Tell, ToolFailed, run
+from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.transfer.adopt import Dumped, list_dumped, survey
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest, to_extended_json
 from nmdc_release_ops.mongo.transfer.dump import DumpFailed, write_archive
@@ -24,17 +25,17 @@ def dump_with_mongodump(
     *,
     release_id: str,
     cluster_time: ClusterTime,
-    tell: Tell,
+    log: Log,
 ) -> Manifest:
     """Write the collections `names` of a frozen database to the new folder `folder`, with `mongodump`.
 
     Args:
         uri: of the server that `database` is on.
-        tell: gets what `mongodump` logs.
+        log: receives what `mongodump` logs.
         cluster_time: a moment since which nothing has been written.
 
     Raises:
-        DumpFailed: `mongodump` failed, or a collection changed while it was read.
+        DumpFailed: `mongodump` failed, or a collection changed during the dump.
         HashUnavailable: see `collection_hashes`.
     """
 
@@ -44,7 +45,7 @@ def dump_with_mongodump(
             run(
                 Invocation(MONGODUMP, dump_arguments(database.name, others, aside), uri),
                 folder=folder.parent,
-                tell=tell,
+                log=log,
             )
         except ToolFailed as error:
             raise DumpFailed(
@@ -59,9 +60,9 @@ def dump_with_mongodump(
                 f"mongodump wrote nothing of {', '.join(missing)}, and reported no error. Re-execute the run from this "
                 "step, or launch with engine: native."
             )
-        asked = [_described_by_us(dumped[name], collection) for name, collection in described.items()]
-        _remove_what_was_not_asked_for(asked, aside)
-        return [survey(aside, one) for one in asked]
+        wanted = [_with_listed_definition(dumped[name], collection) for name, collection in described.items()]
+        _remove_other_files(wanted, aside)
+        return [survey(aside, one) for one in wanted]
 
     return write_archive(
         database,
@@ -75,9 +76,9 @@ def dump_with_mongodump(
 
 
 def dump_arguments(database: str, others: Iterable[str], folder: Path) -> list[str]:
-    """What to tell `mongodump` to dump a database without the collections `others`.
+    """Arguments of `mongodump` that dump a database without the collections `others`.
 
-    It takes either a single collection or all but some.
+    `mongodump` accepts either a single collection or a list of exclusions.
     """
     return [
         f"--db={database}",
@@ -87,8 +88,8 @@ def dump_arguments(database: str, others: Iterable[str], folder: Path) -> list[s
     ]
 
 
-def _described_by_us(dumped: Dumped, collection: Collection) -> Dumped:
-    """What `mongodump` wrote, with options and indexes as the server listed them: these are compared afterwards."""
+def _with_listed_definition(dumped: Dumped, collection: Collection) -> Dumped:
+    """What `mongodump` wrote, with options and indexes as the server listed them: these are compared later."""
     return replace(
         dumped,
         options=to_extended_json(dict(collection.options)),
@@ -96,9 +97,9 @@ def _described_by_us(dumped: Dumped, collection: Collection) -> Dumped:
     )
 
 
-def _remove_what_was_not_asked_for(asked: Iterable[Dumped], folder: Path) -> None:
-    """Newer versions of `mongodump` write a file about themselves, which nothing of ours needs or looks after."""
-    kept = {folder / file for one in asked for file in (one.file, one.metadata_file)}
+def _remove_other_files(wanted: Iterable[Dumped], folder: Path) -> None:
+    """Newer versions of `mongodump` write a file about themselves, which this project does not need."""
+    kept = {folder / file for one in wanted for file in (one.file, one.metadata_file)}
     for path in folder.rglob("*"):
         if path.is_file() and path not in kept:
             path.unlink()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
+from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.collections import Collection
-from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.progress import Report, silent
+from nmdc_release_ops.mongo.server.connection import Connected, Document
+from nmdc_release_ops.mongo.server.progress import Log, Report, silent
 from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp, read_raw
 from nmdc_release_ops.mongo.transfer.archive import Manifest, verify
 from nmdc_release_ops.mongo.transfer.file_names import reads_back
@@ -16,35 +16,35 @@ from nmdc_release_ops.mongo.transfer.load import LoadFailed, file_may_hold_empty
 from nmdc_release_ops.mongo.transfer.stage import Staged, stage, stage_with
 
 EXACTLY = [
-    # In the order in which they were dumped, as capped collections need it, and no further after the first error.
+    # In the dumped order, which capped collections need; stops at the first error.
     "--maintainInsertionOrder",
-    # What is written has been in such a collection before, whatever its rules say now.
+    # Every document was in such a collection before, whatever its rules say now.
     "--bypassDocumentValidation",
 ]
 """Options that restore exactly what was dumped, or fail."""
 
 
 def load_with_mongorestore(
-    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, report: Report = silent, tell: Tell
+    folder: Path, manifest: Manifest, database: Database[Document], uri: str, *, report: Report = silent, log: Log
 ) -> None:
-    """Load a whole archive into `database`, which is emptied first, with `mongorestore`, and prove that it is the same.
+    """Load a whole archive into `database`, which is emptied first, with `mongorestore`, and verify the result.
 
-    What `mongorestore` would not restore exactly is loaded with the driver. If a file changes between its verification and
-    the moment when `mongorestore` reads it, counts and hashes differ.
+    The driver loads what `mongorestore` would not restore exactly. If a file changes after it was verified and before
+    `mongorestore` reads it, counts and hashes differ.
 
     Args:
         uri: of the server that `database` is on.
-        report: gets the driver's progress.
-        tell: gets what `mongorestore` logs.
+        report: receives the driver's progress.
+        log: receives what `mongorestore` logs.
 
     Raises:
-        ArchiveDamaged: a file is not what was dumped; nothing of the archive has been loaded then.
+        ArchiveDamaged: a file is not what was dumped. Nothing was loaded.
         LoadFailed: `mongorestore` failed, or counts, hashes, options or indexes differ after loading.
     """
     if misread := [one.name for one in manifest.collections if not reads_back(one.metadata_file, one.name)]:
-        tell(
+        log(
             f"The archive is loaded with the driver: mongorestore would restore {', '.join(misread)} under other names, because "
-            "of the names of their files."
+            "of their file names."
         )
         load(folder, manifest, database, report=report)
         return
@@ -54,21 +54,21 @@ def load_with_mongorestore(
     if len(for_driver) < len(manifest.collections):
         arguments = load_arguments(manifest.database, database.name, [one.name for one in for_driver], folder)
         try:
-            run(Invocation(MONGORESTORE, arguments, uri), folder=folder.parent, tell=tell)
+            run(Invocation(MONGORESTORE, arguments, uri), folder=folder.parent, log=log)
         except ToolFailed as error:
             raise LoadFailed(
                 f"The archive {folder} could not be loaded: {error}\nCorrect the cause and re-execute the run from "
                 "`migrate`."
             ) from error
     for one in for_driver:
-        tell(f"{one.name} is loaded with the driver: {_EMPTY_TIMESTAMP}.")
+        log(f"{one.name} is loaded with the driver: {_EMPTY_TIMESTAMP}.")
         load_collection(folder, one, database, report=report)
     prove(folder, manifest, database)
 
 
-# Servers before 6.0.17, 7.0.13 and 8.0 have no option to keep them. There `mongorestore` inserts each such document by
-# itself, before others that precede it and without bypassing validation, and updates it afterwards. Versions of
-# `mongorestore` before 100.12 let the server replace them by the present moment.
+# Servers before 6.0.17, 7.0.13 and 8.0 have no option to keep them. There `mongorestore` inserts each such document
+# separately, out of order and without bypassing validation, and updates it afterwards. Versions of `mongorestore` before
+# 100.12 let the server replace them with the present moment.
 _EMPTY_TIMESTAMP = "it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not restore exactly"
 
 
@@ -80,73 +80,71 @@ def load_arguments(source: str, target: str, without: Iterable[str], folder: Pat
     """
     return [
         *EXACTLY,
-        f"--nsInclude={escaped(source)}.*",
-        f"--nsFrom={escaped(source)}.*",
-        f"--nsTo={escaped(target)}.*",
-        *(f"--nsExclude={escaped(source)}.{escaped(name)}" for name in without),
+        f"--nsInclude={escape(source)}.*",
+        f"--nsFrom={escape(source)}.*",
+        f"--nsTo={escape(target)}.*",
+        *(f"--nsExclude={escape(source)}.{escape(name)}" for name in without),
         "--gzip",
         f"--dir={folder}",
     ]
 
 
 def stage_with_mongorestore(
-    transformer: Database[Document],
-    transformer_uri: str,
-    origin: Database[Document],
-    origin_uri: str,
+    transformer: Connected,
+    origin: Connected,
     name: str,
     expected_hash: str,
     *,
     folder: Path,
     report: Report,
-    tell: Tell,
+    log: Log,
 ) -> Staged:
     """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
 
-    `mongodump` writes to `mongorestore` through a pipe: nothing is kept on disk, and in memory no more than the two
-    hold anyway. A temporary folder would take the room of the largest collection, and the time to write and read it.
-    A collection that `mongorestore` would not restore exactly is copied with the driver.
+    `mongodump` writes to `mongorestore` through a pipe: nothing is kept on disk, and no more memory is used than the two
+    need anyway. A temporary folder would need space for the largest collection, and time to write and read it. The driver
+    copies a collection that `mongorestore` would not restore exactly.
 
     Args:
         expected_hash: `dbHash` of the collection that was validated.
-        folder: where the files with the connection strings may be for as long as it lasts.
-        report: gets the driver's progress.
-        tell: gets what both log.
+        folder: for the files with the connection strings, while the tools run.
+        report: receives the driver's progress.
+        log: receives what both log.
 
     Raises:
         StagingFailed: a tool failed, or counts, hash, options or indexes differ.
     """
 
-    if any(may_hold_empty_timestamp(run) for run in read_raw(transformer[name])):
-        tell(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
-        return stage(transformer, origin, name, expected_hash, report=report)
+    if any(may_hold_empty_timestamp(run) for run in read_raw(transformer.database[name])):
+        log(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
+        return stage(transformer.database, origin.database, name, expected_hash, report=report)
 
     def copy(source: Collection, staged_name: str) -> None:
-        take, put = copy_arguments(transformer.name, source.name, origin.name, staged_name)
+        take, put = copy_arguments(transformer.database.name, source.name, origin.database.name, staged_name)
         run(
-            Invocation(MONGODUMP, take, transformer_uri),
-            Invocation(MONGORESTORE, put, origin_uri),
+            Invocation(MONGODUMP, take, transformer.uri),
+            Invocation(MONGORESTORE, put, origin.uri),
             folder=folder,
-            tell=tell,
+            log=log,
         )
 
-    return stage_with(copy, transformer, origin, name, expected_hash)
+    return stage_with(copy, transformer.database, origin.database, name, expected_hash)
 
 
 def copy_arguments(source: str, name: str, target: str, new_name: str) -> tuple[list[str], list[str]]:
-    """What to tell `mongodump` and `mongorestore` to copy one collection to another database under another name."""
+    """Arguments of `mongodump` and `mongorestore` that copy one collection to another database under another name."""
     return (
         [f"--db={source}", f"--collection={name}", "--archive"],
         [
             *EXACTLY,
-            f"--nsInclude={escaped(source)}.{escaped(name)}",
-            f"--nsFrom={escaped(source)}.{escaped(name)}",
-            f"--nsTo={escaped(target)}.{escaped(new_name)}",
+            f"--nsInclude={escape(source)}.{escape(name)}",
+            f"--nsFrom={escape(source)}.{escape(name)}",
+            f"--nsTo={escape(target)}.{escape(new_name)}",
             "--archive",
         ],
     )
 
 
-def escaped(name: str) -> str:
-    """A name as it is written in a pattern of `mongorestore`, where an asterisk stands for anything."""
+def escape(name: str) -> str:
+    """A name as a pattern of `mongorestore` that matches only it: there an asterisk matches anything."""
     return name.replace("\\", "\\\\").replace("*", "\\*")

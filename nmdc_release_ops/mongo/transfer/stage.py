@@ -1,4 +1,4 @@
-"""Staging: a collection is written beside the live one and proved to be what was validated, before any swap."""
+"""Staging: a collection is written beside the live one, and verified to be what was validated, before any swap."""
 
 from typing import Protocol
 from uuid import UUID
@@ -25,11 +25,11 @@ from nmdc_release_ops.mongo.transfer.load import create, create_indexes
 
 
 class StagingFailed(MongoError):
-    """What was staged is not what was validated."""
+    """A staged collection is not the one that was validated, or could not be written."""
 
 
 class Staged(BaseModel):
-    """A collection that stands beside the live one, ready to take its place.
+    """A collection beside the live one, ready to take its place.
 
     Attributes:
         uuid: of the collection that was verified; only that one is swapped in.
@@ -83,11 +83,13 @@ def stage(
 def stage_with(
     copy: Copy, transformer: Database[Document], origin: Database[Document], name: str, expected_hash: str
 ) -> Staged:
-    """Have the collection `name` of the transformer copied into the origin under its staged name, and verify it.
+    """Copy the collection `name` of the transformer into the origin under its staged name, and verify it.
 
-    Whatever an earlier attempt left under that name is dropped first.
+
+    A collection that an earlier attempt left under that name is dropped first.
 
     Args:
+        copy: copies the documents and indexes.
         expected_hash: `dbHash` of the collection that was validated.
 
     Raises:
@@ -96,7 +98,7 @@ def stage_with(
     staged_name = STAGED + name
     source = list_collections(transformer, [name]).get(name)
     if source is None:
-        raise StagingFailed(f"The transformer has no collection {name} any more. Re-execute the run from `migrate`.")
+        raise StagingFailed(f"The transformer no longer has a collection {name}. Re-execute the run from `migrate`.")
     total = transformer[name].count_documents({})
     try:
         for left in list_collections(origin, [staged_name]).values():
@@ -107,21 +109,21 @@ def stage_with(
         raise
     except (PyMongoError, MongoError) as error:
         raise StagingFailed(
-            f"{name} could not be staged on the origin: {error}. Its collections are as they were. Correct the cause "
+            f"{name} could not be staged on the origin: {error}. Its live collections are unchanged. Correct the cause "
             "and re-execute the run from `restore`."
         ) from error
-    made = list_collections(origin, [staged_name]).get(staged_name)
-    if made is None or made.uuid is None:
+    created = list_collections(origin, [staged_name]).get(staged_name)
+    if created is None or created.uuid is None:
         raise StagingFailed(
-            f"{name} was staged, and is not there as {staged_name}. The origin's collections are as they were. Re-execute "
+            f"{name} was staged, but the origin has no collection {staged_name}. Its live collections are unchanged. Re-execute "
             "the run from `restore`."
         )
     found_hash = collection_hashes(origin, [staged_name])[staged_name]
     documents = origin[staged_name].count_documents({})
-    differences = compare_collections(State(source, total, expected_hash), State(made, documents, found_hash))
+    differences = compare_collections(State(source, total, expected_hash), State(created, documents, found_hash))
     if differences:
         found = "; ".join(
             f"{name} was validated with {one.what} {one.before} and staged with {one.now}" for one in differences
         )
-        raise StagingFailed(f"{found}. The origin's collections are as they were. Re-execute the run from `migrate`.")
-    return Staged(name=name, uuid=made.uuid, documents=documents, indexes=len(made.indexes), hash=found_hash)
+        raise StagingFailed(f"{found}. The origin's live collections are unchanged. Re-execute the run from `migrate`.")
+    return Staged(name=name, uuid=created.uuid, documents=documents, indexes=len(created.indexes), hash=found_hash)

@@ -6,8 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, Tell, ToolFailed, run
+from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.connection import nodes_of
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.transfer.mongorestore import EXACTLY
 
 # No collection has this name: a release names its own collections `_release.`, staged, previous, intruder or aside.
@@ -18,17 +19,17 @@ class ToolUnusable(MongoError):
     """A tool cannot work with a server that the driver works with."""
 
 
-def try_tools(uri: str, database: str, *, whose: str, folder: Path, tell: Tell) -> None:
+def try_tools(uri: str, database: str, *, whose: str, folder: Path, log: Log) -> None:
     """Run `mongodump` and `mongorestore` against a server: both connect and log in; nothing is read or written.
 
     Args:
         uri: of a server that the driver is connected to.
         whose: what to call the server in errors.
-        folder: for the file with the connection string, while the trial runs.
-        tell: gets what both log.
+        folder: for the files with the connection string, while the tools run.
+        log: receives what both log.
 
     Raises:
-        ToolUnusable: with the tool's own words.
+        ToolUnusable: with the tool's own message.
         AddressUnresolved: see `address_for_tools`.
     """
     with TemporaryDirectory(prefix=".trial-", dir=folder) as scratch:
@@ -39,7 +40,7 @@ def try_tools(uri: str, database: str, *, whose: str, folder: Path, tell: Tell) 
             (MONGORESTORE, [*EXACTLY, "--dryRun", "--gzip", f"--dir={nothing}"]),
         ):
             with _naming(tool, uri, whose):
-                run(Invocation(tool, arguments, uri), folder=folder, tell=tell)
+                run(Invocation(tool, arguments, uri), folder=folder, log=log)
 
 
 @contextmanager

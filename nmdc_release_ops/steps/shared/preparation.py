@@ -64,9 +64,9 @@ def try_tools(
         return
     folder = home.release(plan)
     try:
-        try_engine(plan.engine, origin, whose="origin", folder=folder, tell=context.log.info)
+        try_engine(plan.engine, origin, whose="origin", folder=folder, log=context.log.info)
         with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
-            try_engine(plan.engine, scratch, whose="transformer", folder=folder, tell=context.log.info)
+            try_engine(plan.engine, scratch, whose="transformer", folder=folder, log=context.log.info)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

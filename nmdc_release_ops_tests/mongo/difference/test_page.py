@@ -129,7 +129,7 @@ def test_counts_and_paths_are_in_the_tables() -> None:
     assert "a[].b → crenamed1,204" in seen.text
     assert "other paths17" in seen.text
     assert "3,000 changed, 1 added, 2 removed, 4 unchanged" in seen.text
-    assert "None of the added documents was found to be shown here." in seen.text
+    assert "No added document was found to show here." in seen.text
     assert "x → y" in seen.text
 
 

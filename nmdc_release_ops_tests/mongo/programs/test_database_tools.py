@@ -79,7 +79,7 @@ def test_the_password_is_in_a_file_of_ours_alone_that_does_not_outlive_the_tool(
     stand_in(MONGODUMP, f"{WRITE_WHAT_IS_SEEN}\nsys.exit({code})")
     answer = tmp_path / "answer"
     try:
-        run(Invocation(MONGODUMP, ["--gzip", str(answer)], URI), folder=release, tell=lambda line: None)
+        run(Invocation(MONGODUMP, ["--gzip", str(answer)], URI), folder=release, log=lambda line: None)
     except ToolFailed:
         assert code == 1
     seen = json.loads(answer.read_text())
@@ -102,12 +102,13 @@ print("2026-01-01T00:00:00.000+0000\\tFailed: cannot connect to {URI} with {PASS
 sys.exit(3)
 """,
     )
-    told: list[str] = []
+    logged: list[str] = []
     with pytest.raises(ToolFailed, match="mongorestore ended with exit code 3") as failure:
-        run(Invocation(MONGORESTORE, [], URI), folder=release, tell=told.append)
-    said = str(failure.value)
-    assert "line 49" in said and "line 20" not in said and "Failed: cannot connect to *** with ***" in said
-    for text in (said, "\n".join(told), repr(Invocation(MONGORESTORE, [], URI))):
+        run(Invocation(MONGORESTORE, [], URI), folder=release, log=logged.append)
+    message = str(failure.value)
+    assert "line 49" in message and "line 20" not in message
+    assert "Failed: cannot connect to *** with ***" in message
+    for text in (message, "\n".join(logged), repr(Invocation(MONGORESTORE, [], URI))):
         assert "s3cret" not in text
 
 
@@ -124,14 +125,14 @@ for number in range(20):
 print("2026-01-01T00:00:00.000+0000\\tdone dumping nmdc.a_set (20 documents)", file=sys.stderr)
 """,
     )
-    told: list[tuple[float, str]] = []
+    logged: list[tuple[float, str]] = []
     started = time.monotonic()
     run(
         Invocation(MONGODUMP, [], URI),
         folder=release,
-        tell=lambda line: told.append((time.monotonic() - started, line)),
+        log=lambda line: logged.append((time.monotonic() - started, line)),
     )
-    *progress, last = told
+    *progress, last = logged
     assert last[1] == "done dumping nmdc.a_set (20 documents)"
     assert 2 <= len(progress) <= 6
     assert progress[0][0] < last[0] - 0.8
@@ -146,7 +147,7 @@ def test_what_one_tool_writes_the_next_one_reads(stand_in: StandIn, release: Pat
         Invocation(MONGODUMP, [], URI),
         Invocation(MONGORESTORE, [str(answer)], URI),
         folder=release,
-        tell=lambda line: None,
+        log=lambda line: None,
     )
     assert answer.read_bytes() == bytes(range(256)) * 4096 * 16
 
@@ -160,7 +161,7 @@ def test_when_one_of_two_fails_the_other_does_not_wait_for_it(
     stand_in(MONGODUMP, "sys.exit(1)" if first else writes)
     stand_in(MONGORESTORE, "sys.exit(1)" if second else "sys.stdin.buffer.read()")
     with pytest.raises(ToolFailed, match=r"mongodump ended with exit code \d+ and mongorestore ended with exit code"):
-        run(Invocation(MONGODUMP, [], URI), Invocation(MONGORESTORE, [], URI), folder=release, tell=lambda line: None)
+        run(Invocation(MONGODUMP, [], URI), Invocation(MONGORESTORE, [], URI), folder=release, log=lambda line: None)
 
 
 GOES_ON = """
@@ -201,7 +202,7 @@ def test_a_run_that_is_cancelled_ends_its_tools(stand_in: StandIn, release: Path
             Invocation(MONGODUMP, [str(tmp_path / "first")], URI),
             Invocation(MONGORESTORE, [str(tmp_path / "second")], URI),
             folder=release,
-            tell=cancel,
+            log=cancel,
         )
     wait_until_gone([*processes(tmp_path / "first"), *processes(tmp_path / "second")])
     assert list(release.iterdir()) == []
@@ -215,7 +216,7 @@ def test_a_tool_does_not_outlive_the_process_that_started_it_however_that_ends(
     answer = tmp_path / "answer"
     program = (
         "import sys; from pathlib import Path; from nmdc_release_ops.mongo.programs.database_tools import Invocation, run;"
-        "run(Invocation('mongodump', [sys.argv[1]], sys.argv[3]), folder=Path(sys.argv[2]), tell=print)"
+        "run(Invocation('mongodump', [sys.argv[1]], sys.argv[3]), folder=Path(sys.argv[2]), log=print)"
     )
     started = subprocess.Popen(
         [sys.executable, "-c", program, str(answer), str(release), "mongodb://u:p@127.0.0.1/"],
@@ -305,7 +306,7 @@ def test_a_tool_that_logs_nothing_for_long_is_ended_and_the_step_fails(
         f"open({str(pid)!r}, 'w').write(str(os.getpid()))\nprint('begun', file=sys.stderr, flush=True)\n{hang}",
     )
     with pytest.raises(ToolHung, match=r"mongodump logged nothing for 0 minutes and was ended[^$]*begun"):
-        run(Invocation(MONGODUMP, [], URI), folder=release, tell=lambda line: None, silent_seconds=2)
+        run(Invocation(MONGODUMP, [], URI), folder=release, log=lambda line: None, silent_seconds=2)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert list(release.iterdir()) == []

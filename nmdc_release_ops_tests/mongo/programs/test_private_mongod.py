@@ -12,12 +12,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from nmdc_release_ops.mongo.programs.mongod import MongodNotFound, find_mongod
 from nmdc_release_ops.mongo.programs.private_mongod import (
     FolderInUse,
     MongodFailedToStart,
-    MongodNotFound,
     PrivateMongod,
-    find_mongod,
     private_mongod,
 )
 
@@ -79,7 +78,7 @@ def test_it_is_not_left_behind_when_the_process_that_started_it_is_killed(tmp_pa
         owner.wait()
     # The next process gets the folder, data and all.
     with private_mongod(tmp_path, authentication=False) as server:
-        assert server.is_running()
+        assert MongoClient(server.uri).admin.command("ping")["ok"] == 1
 
 
 def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +103,6 @@ def test_a_missing_mongod_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, t
         find_mongod()
     monkeypatch.delenv("MONGOD")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("nmdc_release_ops.mongo.programs.private_mongod.find_spec", lambda name: None)
+    monkeypatch.setattr("nmdc_release_ops.mongo.programs.mongod.find_spec", lambda name: None)
     with pytest.raises(MongodNotFound, match="embedded"):
         find_mongod()

@@ -174,17 +174,17 @@ def test_genuine_tools_log_in_wherever_the_driver_does(
     uri = "mongodb://" + address.replace("HOST", f"127.0.0.1:{guarded_mongod.port}")
     with MongoClient[Any](uri) as client:
         client.address_check.a_set.insert_one({"_id": 1})
-        told: list[str] = []
+        logged: list[str] = []
         run(
             Invocation(MONGODUMP, ["--db=address_check", f"--out={tmp_path / 'dump'}"], uri),
             folder=tmp_path,
-            tell=told.append,
+            log=logged.append,
         )
         client.address_check.a_set.drop()
         run(
             Invocation(MONGORESTORE, ["--nsInclude=address_check.*", f"--dir={tmp_path / 'dump'}"], uri),
             folder=tmp_path,
-            tell=told.append,
+            log=logged.append,
         )
         assert list(client.address_check.a_set.find()) == [{"_id": 1}]
         client.address_check.a_set.drop()
@@ -200,7 +200,7 @@ def test_genuine_tools_log_in_at_the_database_in_the_path(
     run(
         Invocation(MONGODUMP, ["--db=nmdc", "--collection=absent", f"--out={tmp_path / 'dump'}"], uri),
         folder=tmp_path,
-        tell=lambda line: None,
+        log=lambda line: None,
     )
 
 
@@ -211,6 +211,6 @@ def test_a_wrong_password_is_not_in_what_the_tool_says(guarded_mongod: PrivateMo
         run(
             Invocation(MONGODUMP, ["--db=nmdc", f"--out={tmp_path / 'dump'}"], uri),
             folder=tmp_path,
-            tell=lambda line: None,
+            log=lambda line: None,
         )
     assert "secret" not in str(failure.value)

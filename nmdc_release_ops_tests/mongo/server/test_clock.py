@@ -13,12 +13,13 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
-from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, find_mongod
+from nmdc_release_ops.mongo.programs.mongod import find_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server import clock
 from nmdc_release_ops.mongo.server.clock import ClusterTimeUnavailable, cluster_time
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
-from nmdc_release_ops.mongo.swapping.swap import perform_swap, prepare_swap
+from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, prepare_swap
 
 RESTARTS = 10
 NOTHING = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
@@ -61,9 +62,7 @@ def test_a_swap_ends_on_a_server_that_has_just_started(folder: Path) -> None:
     with just_started(folder) as client:
         take_lease(client, "a-release", "a-run", Strategy.NONE)
         versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
-        journal = prepare_swap(
-            client.clock_test, NOTHING, release_id="a-release", run_id="a-run", staged=[], **versions
-        )
+        journal = prepare_swap(client.clock_test, NOTHING, SwappedRelease("a-release", **versions), "a-run", staged=[])
         assert perform_swap(client.clock_test, journal, "a-run").swapped_cluster_time is not None
 
 

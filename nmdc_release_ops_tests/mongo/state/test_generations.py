@@ -9,8 +9,8 @@ from nmdc_release_ops.mongo.preflight import inspect_origin
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked, read_journal
+from nmdc_release_ops.mongo.swapping import carry_out, swap
 from nmdc_release_ops.mongo.swapping import moves as moves_module
-from nmdc_release_ops.mongo.swapping import swap
 from nmdc_release_ops_tests.mongo.swapping.test_rollback import roll_back
 from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, origin, prepare, stage_all, transformer
 
@@ -45,7 +45,7 @@ def test_the_longest_name_that_is_allowed_is_swapped_moved_aside_and_rolled_back
         moves_module.make(database, move)
 
     monkeypatch.setattr(swap, "make", intrude)
-    monkeypatch.setattr(moves_module, "name_of_next_intruder", lambda name, _: f"{INTRUDER}9999.{name}")
+    monkeypatch.setattr(carry_out, "name_of_next_intruder", lambda name, _: f"{INTRUDER}9999.{name}")
     swap.perform_swap(origin, prepare(origin, changes), RUN)
     assert origin[name].find_one() == {"_id": 1, "version": 2}
     assert origin[f"{INTRUDER}9999.{name}"].find_one() == {"_id": "an intruder's"}

@@ -31,7 +31,7 @@ from nmdc_release_ops.mongo.state.lease import (
     freezes_of,
     take_lease,
 )
-from nmdc_release_ops.mongo.swapping.swap import prepare_swap
+from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, prepare_swap
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 
 
@@ -261,7 +261,7 @@ def test_a_freeze_that_fails_while_the_swap_is_half_done_keeps_the_lease(
     freeze_by_block(client, "a", "run")
     no_changes = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
     versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
-    prepare_swap(client.drain_test, no_changes, release_id="a", run_id="run", staged=[], **versions)
+    prepare_swap(client.drain_test, no_changes, SwappedRelease("a", **versions), "run", staged=[])
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
     with (
         MongoClient[Any](guarded_mongod.uri) as writer,

@@ -20,12 +20,8 @@ from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION, LedgerUnusable
 from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import swap
-from nmdc_release_ops.mongo.swapping.rollback import (
-    RollbackImpossible,
-    perform_rollback,
-    prepare_rollback,
-    release_to_roll_back,
-)
+from nmdc_release_ops.mongo.swapping.rollback import perform_rollback, prepare_rollback, release_to_roll_back
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible
 from nmdc_release_ops_tests.mongo.state.test_lease import shift_our_clock
 from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, prepare, stage_all
 

@@ -10,8 +10,8 @@ import pytest
 from nmdc_release_ops.mongo.server import renaming
 from nmdc_release_ops.mongo.state.generations import PREVIOUS
 from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked
+from nmdc_release_ops.mongo.swapping import carry_out, swap
 from nmdc_release_ops.mongo.swapping import moves as moves_module
-from nmdc_release_ops.mongo.swapping import swap
 from nmdc_release_ops_tests.mongo.swapping.test_rollback import roll_back, state_of
 from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, origin, transformer
 from nmdc_release_ops_tests.mongo.swapping.test_writes_in_swap import begin_swap
@@ -21,17 +21,17 @@ __all__ = ["client", "origin", "transformer"]  # fixtures
 
 def test_a_swap_waits_until_no_transaction_is_open_and_tells(origin: Any, transformer: Any) -> None:
     journal = begin_swap(origin, transformer)
-    told: list[str] = []
+    logged: list[str] = []
     with origin.client.start_session() as session, session.start_transaction():
         origin.changed_set.find_one(session=session)
-        swapping = threading.Thread(target=lambda: swap.perform_swap(origin, journal, RUN, tell=told.append))
+        swapping = threading.Thread(target=lambda: swap.perform_swap(origin, journal, RUN, log=logged.append))
         swapping.start()
         time.sleep(1)
         assert swapping.is_alive()
         assert origin.changed_set.find_one()["version"] == 1
     swapping.join()
     assert origin.changed_set.find_one()["version"] == 2
-    assert "changed_set cannot be renamed yet: transactions are open: " in told[0]
+    assert "changed_set cannot be renamed yet: transactions are open: " in logged[0]
 
 
 def test_a_swap_that_waited_too_long_names_the_transactions_and_can_be_undone(
@@ -39,7 +39,7 @@ def test_a_swap_that_waited_too_long_names_the_transactions_and_can_be_undone(
 ) -> None:
     before = state_of(origin)
     journal = begin_swap(origin, transformer)
-    monkeypatch.setattr(moves_module, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(carry_out, "BUSY_SECONDS", 0.5)
     with origin.client.start_session() as session, session.start_transaction():
         origin.changed_set.find_one(session=session)
         with pytest.raises(SwapBlocked, match=r"changed_set could not be renamed .* a transaction open for"):
@@ -52,7 +52,7 @@ def test_a_server_that_is_never_without_a_transaction_does_not_stop_a_swap(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = begin_swap(origin, transformer)
-    monkeypatch.setattr(moves_module, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(carry_out, "QUIET_SECONDS", 0.5)
     with origin.client.start_session() as session, session.start_transaction():
         origin.kept_set.find_one(session=session)
         swap.perform_swap(origin, journal, RUN)
@@ -103,10 +103,10 @@ def test_a_swap_waits_for_an_index_build(origin: Any, transformer: Any) -> None:
     building.start()
     while not any("createIndexes" in one.get("command", {}) for one in operations(origin)):
         time.sleep(0.01)
-    told: list[str] = []
-    swap.perform_swap(origin, journal, RUN, tell=told.append)
+    logged: list[str] = []
+    swap.perform_swap(origin, journal, RUN, log=logged.append)
     building.join()
-    assert any("changed_set cannot be renamed yet" in said for said in told)
+    assert any("changed_set cannot be renamed yet" in line for line in logged)
     assert origin.changed_set.find_one()["version"] == 2
 
 

@@ -9,8 +9,9 @@ from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, Move, State, SwapBlocked
 from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import rollback, swap
-from nmdc_release_ops.mongo.swapping.moves import find_displaced
-from nmdc_release_ops.mongo.swapping.rollback import RollbackImpossible, describe_accepted, prepare_rollback
+from nmdc_release_ops.mongo.swapping.displaced import find_displaced
+from nmdc_release_ops.mongo.swapping.rollback import prepare_rollback
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, describe_accepted
 from nmdc_release_ops_tests.mongo.swapping.test_rollback import Stopped, release, state_of
 from nmdc_release_ops_tests.mongo.swapping.test_swap import (
     RUN,
@@ -63,12 +64,12 @@ def test_a_swap_goes_on_without_a_collection_that_was_only_to_be_kept(
 ) -> None:
     journal = stop_swap(origin, transformer, monkeypatch, moves)
     origin[victim].drop()
-    told: list[str] = []
-    done = swap.perform_swap(origin, journal, RUN, tell=told.append)
+    logged: list[str] = []
+    done = swap.perform_swap(origin, journal, RUN, log=logged.append)
     assert done.state is State.SWAPPED
     assert origin.changed_set.find_one()["version"] == 2
-    (line,) = told
-    assert line.startswith("changed_set, which the release replaced or removed, was dropped by somebody")
+    (line,) = logged
+    assert line.startswith("Somebody dropped changed_set, which the release replaced or removed")
     assert "accept_lost" in line
 
 
@@ -94,7 +95,7 @@ def test_a_swap_is_undone_without_a_collection_that_was_dropped(
     (found,) = origin.changed_set.find()
     assert found["version"] == (1 if loaded_by_hand else 2)
     (line,) = describe_accepted(origin, done)
-    assert ("somebody made" if loaded_by_hand else "in the form of schema 2.0.0") in line
+    assert ("somebody created" if loaded_by_hand else "in the form of schema 2.0.0") in line
     assert not any("intruder" in name for name in origin.list_collection_names())
     assert find_displaced(origin) == []
 
@@ -125,7 +126,7 @@ def test_a_rollback_that_accepted_a_loss_and_stopped_is_finished_without_naming_
     stop_after(monkeypatch, rollback, 1, lambda: rollback.perform_rollback(origin, undoing, RUN))
     done = roll_back(origin, undoing)
     assert done.accepted_lost == ["gone_set"]
-    assert "nothing stands under its name" in describe_accepted(origin, done)[0]
+    assert "no collection has its name" in describe_accepted(origin, done)[0]
     assert origin.changed_set.find_one()["version"] == 1
 
 

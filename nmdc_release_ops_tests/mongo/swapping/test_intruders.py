@@ -60,12 +60,12 @@ def test_a_swap_moves_aside_what_was_made_under_a_name_that_it_needs(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     journal = prepare(origin, changes)
-    told: list[str] = []
+    logged: list[str] = []
     made = intrude(monkeypatch, swap, moment)
-    done = swap.perform_swap(origin, journal, RUN, tell=told.append)
+    done = swap.perform_swap(origin, journal, RUN, log=logged.append)
     assert len(made) == len(journal.moves)
     assert origin.changed_set.find_one()["version"] == 2
-    assert_kept(origin, made, done, told)
+    assert_kept(origin, made, done, logged)
 
 
 @pytest.mark.parametrize("moment", ["before the look", "before the rename"])
@@ -74,19 +74,19 @@ def test_a_rollback_moves_aside_what_was_made_under_a_name_that_it_needs(
 ) -> None:
     before = state_of(origin)
     journal = release(origin, transformer)
-    told: list[str] = []
+    logged: list[str] = []
     made = intrude(monkeypatch, rollback, moment)
-    done = rollback.perform_rollback(origin, rollback.prepare_rollback(origin, journal, RUN), RUN, tell=told.append)
+    done = rollback.perform_rollback(origin, rollback.prepare_rollback(origin, journal, RUN), RUN, log=logged.append)
     assert len(made) == len(journal.moves)
     assert state_of(origin) == before
-    assert_kept(origin, made, done, told)
+    assert_kept(origin, made, done, logged)
 
 
-def assert_kept(origin: Any, made: list[str], journal: Any, told: list[str]) -> None:
+def assert_kept(origin: Any, made: list[str], journal: Any, logged: list[str]) -> None:
     """Each has a name of its own, with its document; the journal and the operator know."""
     assert [intruder.name for intruder in journal.intruders] == made
     assert read_journal(origin.client, journal.release_id) == journal
-    for number, (intruder, line) in enumerate(zip(journal.intruders, told, strict=True), start=1):
+    for number, (intruder, line) in enumerate(zip(journal.intruders, logged, strict=True), start=1):
         live = intruder.name.removeprefix(STAGED).removeprefix(PREVIOUS)
         assert intruder.kept_as == f"{INTRUDER}{number}.{live}"
         assert [one["_id"] for one in origin[intruder.kept_as].find()] == ["an intruder's"]

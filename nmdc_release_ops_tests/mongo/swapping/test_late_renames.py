@@ -12,9 +12,10 @@ from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, is_ours
 from nmdc_release_ops.mongo.state.journal import Journal, State, SwapBlocked, read_journal
 from nmdc_release_ops.mongo.state.lease import LeaseLost, Strategy, current_lease, release_lease, take_lease
+from nmdc_release_ops.mongo.swapping import carry_out, rollback, swap
 from nmdc_release_ops.mongo.swapping import moves as moves_module
-from nmdc_release_ops.mongo.swapping import rollback, swap
-from nmdc_release_ops.mongo.swapping.moves import LateRename, drop_staged, find_displaced, put_back_if_late
+from nmdc_release_ops.mongo.swapping.carry_out import LateRename
+from nmdc_release_ops.mongo.swapping.displaced import drop_staged, find_displaced, put_back_if_late
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
 from nmdc_release_ops_tests.mongo.swapping.test_rollback import state_of
 from nmdc_release_ops_tests.mongo.swapping.test_swap import (
@@ -159,7 +160,7 @@ def leave_a_late_rename(origin: Any, transformer: Any, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         suspend(patch, 0, lambda: roll_back(origin, transformer))
-        patch.setattr(moves_module, "put_back_if_late", die)
+        patch.setattr(carry_out, "put_back_if_late", die)
         with pytest.raises(Killed):
             swap.perform_swap(origin, journal, RUN)
     assert "changed_set" not in origin.list_collection_names()
@@ -197,7 +198,7 @@ def test_a_new_collection_that_a_late_rename_made_live_is_found_and_put_back(
 
     with monkeypatch.context() as patch:
         suspend(patch, renames.index("new_set"), lambda: roll_back(origin, transformer))
-        patch.setattr(moves_module, "put_back_if_late", die)
+        patch.setattr(carry_out, "put_back_if_late", die)
         with pytest.raises(Killed):
             swap.perform_swap(origin, journal, RUN)
     assert origin.new_set.find_one()["version"] == 2

@@ -16,12 +16,12 @@ from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, origin,
 __all__ = ["client", "origin", "transformer"]  # fixtures
 
 
-def release_next(origin: Any, transformer: Any, changed: str, tell: Any = print) -> Journal:
+def release_next(origin: Any, transformer: Any, changed: str, log: Any = print) -> Journal:
     """Another release, which changes only one collection."""
     transformer[changed].insert_one({"_id": "of the next release", "version": 3})
     changes = ChangeSet(changed=[changed], created=[], renamed=[], deleted=[], untouched=[])
     stage_all(transformer, origin, changes)
-    return swap.perform_swap(origin, prepare(origin, changes, "next-release"), RUN, tell=tell)
+    return swap.perform_swap(origin, prepare(origin, changes, "next-release"), RUN, log=log)
 
 
 def previous(origin: Any) -> list[str]:
@@ -65,8 +65,8 @@ def test_what_replaced_it_under_another_name_counts_as_well(origin: Any, transfo
 def test_what_somebody_made_under_a_previous_name_is_kept(origin: Any, transformer: Any, changed: str) -> None:
     origin[PREVIOUS + "kept_set"].insert_one({"_id": "somebody's only copy"})
     assert any(PREVIOUS + "kept_set" in line for line in warnings(origin))
-    told: list[str] = []
-    release_next(origin, transformer, changed, told.append)
+    logged: list[str] = []
+    release_next(origin, transformer, changed, logged.append)
     name = f"{INTRUDER}1.kept_set" if changed == "kept_set" else PREVIOUS + "kept_set"
     assert origin[name].find_one() == {"_id": "somebody's only copy"}
-    assert [name in line for line in told] == ([True] if changed == "kept_set" else [])
+    assert [name in line for line in logged] == ([True] if changed == "kept_set" else [])

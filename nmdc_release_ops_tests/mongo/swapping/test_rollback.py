@@ -15,12 +15,12 @@ from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import rollback, swap
 from nmdc_release_ops.mongo.swapping.rollback import (
     NothingToRollBack,
-    RollbackImpossible,
     perform_rollback,
     prepare_rollback,
     release_to_roll_back,
 )
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
+from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible
 from nmdc_release_ops_tests.mongo.swapping.test_swap import (
     RUN,
     client,

@@ -24,11 +24,11 @@ def test_what_was_written_to_untouched_collections_is_told_and_stays(origin: Any
     after = state_of(origin)
     with pytest.raises(WritesSinceRelease) as refused:
         roll_back(origin)
-    said = str(refused.value)
-    assert said.startswith("kept_set, renamed_set were written to since release a-release was swapped in.")
-    assert "kept_set (2 inserted, 1 updated): left in place, in the form of schema 2.0.0" in said
-    assert "renamed_set (1 deleted): left in place" in said
-    assert said.endswith("launch `rollback` with release_id: a-release, allow_writes_left_in_place: true.")
+    message = str(refused.value)
+    assert message.startswith("kept_set, renamed_set were written to since release a-release was swapped in.")
+    assert "kept_set (2 inserted, 1 updated): left in place, in the form of schema 2.0.0" in message
+    assert "renamed_set (1 deleted): left in place" in message
+    assert message.endswith("launch `rollback` with release_id: a-release, allow_writes_left_in_place: true.")
     assert state_of(origin) == after
     done = roll_back(origin, allow_writes_left_in_place=True)
     assert origin.kept_set.count_documents({}) == 3
@@ -75,7 +75,7 @@ def test_where_the_oplog_does_not_reach_back_it_cannot_be_determined(
 ) -> None:
     release(origin, transformer)
     origin.changed_set.insert_one({"_id": "new"})
-    # A server that has lost its oplog takes hours to make; how it refuses is told the same way as in test_unchanged.
+    # Making a server lose its oplog takes hours; its refusal is simulated as in test_unchanged.
     monkeypatch.setattr(since_release, "count_writes", lambda *_: None)
     with pytest.raises(WritesSinceRelease) as refused:
         roll_back(origin, allow_writes_set_aside=True)

@@ -69,7 +69,7 @@ def stage_all(transformer: Any, origin: Any, changes: ChangeSet) -> list[Staged]
 
 
 def standing(origin: Any, name: str) -> Staged:
-    """What stands under a staged name, taken for verified."""
+    """The collections that have a staged name, as if they were verified."""
     found = list_collections(origin)[STAGED + name]
     assert found.uuid is not None
     return Staged(
@@ -89,11 +89,8 @@ def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> J
     return swap.prepare_swap(
         origin,
         changes,
-        release_id=release_id,
-        run_id=RUN,
-        from_version="1.0.0",
-        to_version="2.0.0",
-        migrator_module="nmdc_schema.migrators.migrator",
+        swap.SwappedRelease(release_id, "1.0.0", "2.0.0", migrator_module="nmdc_schema.migrators.migrator"),
+        RUN,
         staged=[standing(origin, name) for name in changes.staged],
     )
 
@@ -260,11 +257,8 @@ def test_a_swap_cannot_begin_once_the_origin_is_being_thawed(origin: Any, transf
         swap.prepare_swap(
             origin,
             changes,
-            release_id="a-release",
-            run_id=RUN,
-            from_version="1.0.0",
-            to_version="2.0.0",
-            migrator_module="",
+            swap.SwappedRelease("a-release", "1.0.0", "2.0.0", migrator_module=""),
+            RUN,
             staged=[],
         )
     assert read_journal(origin.client, "a-release") is None
@@ -317,9 +311,9 @@ def test_only_what_was_verified_is_swapped_in(origin: Any, transformer: Any) -> 
     origin[STAGED + "changed_set"].drop()
     origin[STAGED + "changed_set"].insert_one({"_id": "not what was verified"})
     take_lease(origin.client, "a-release", RUN, Strategy.NONE)
-    versions = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
+    release = swap.SwappedRelease("a-release", "1.0.0", "2.0.0", migrator_module="")
     with pytest.raises(SwapBlocked, match="staged name of changed_set is not what was verified"):
-        swap.prepare_swap(origin, changes, release_id="a-release", run_id=RUN, staged=staged, **versions)
+        swap.prepare_swap(origin, changes, release, RUN, staged=staged)
     assert read_journal(origin.client, "a-release") is None
 
 

@@ -80,18 +80,18 @@ def test_a_write_just_before_the_rename_is_told_when_the_swap_is_over(
         make(database, move)
 
     monkeypatch.setattr(swap, "make", write_and_make)
-    told: list[str] = []
-    done = swap.perform_swap(origin, journal, RUN, tell=told.append)
+    logged: list[str] = []
+    done = swap.perform_swap(origin, journal, RUN, log=logged.append)
     assert origin[PREVIOUS + "changed_set"].find_one("acknowledged") is not None
-    (said,) = told
-    assert said.startswith(f"{PREVIOUS}changed_set was written to while the swap was going on")
+    (line,) = logged
+    assert line.startswith(f"{PREVIOUS}changed_set was written to while the swap was running")
     assert done.written_in_swap == [f"{PREVIOUS}changed_set"]
 
 
 def test_what_nobody_wrote_to_is_not_told(origin: Any, transformer: Any) -> None:
-    told: list[str] = []
-    done = swap.perform_swap(origin, begin_swap(origin, transformer), RUN, tell=told.append)
-    assert told == [] and done.written_in_swap == []
+    logged: list[str] = []
+    done = swap.perform_swap(origin, begin_swap(origin, transformer), RUN, log=logged.append)
+    assert logged == [] and done.written_in_swap == []
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_a_swap_stops_where_the_block_is_lifted_under_it(
 def test_a_rollback_asks_about_what_was_written_in_the_middle_of_the_swap(origin: Any, transformer: Any) -> None:
     journal = half_swap(origin, transformer, 2)
     origin.changed_set.insert_one({"_id": "acknowledged", "version": 2})
-    told: list[str] = []
-    swap.perform_swap(origin, journal, RUN, tell=told.append)
-    assert "changed_set was written to while the swap was going on" in told[0]
+    logged: list[str] = []
+    swap.perform_swap(origin, journal, RUN, log=logged.append)
+    assert "changed_set was written to while the swap was running" in logged[0]
     with pytest.raises(WritesSinceRelease, match=r"changed_set .*set aside"):
         roll_back(origin)
     done = roll_back(origin, allow_writes_set_aside=True)

@@ -49,7 +49,7 @@ def test_the_layout_is_the_one_of_mongodump(origin: Any, tmp_path: Path) -> None
 
 
 def test_an_archive_without_a_manifest_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveDamaged, match="no complete archive"):
+    with pytest.raises(ArchiveDamaged, match="not a complete archive"):
         read_manifest(tmp_path)
 
 

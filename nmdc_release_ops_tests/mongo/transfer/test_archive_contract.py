@@ -113,10 +113,10 @@ class Exchange:
     folder: Path
     manifest: Manifest
     copy: Database[Any]
-    told: list[str]
+    logged: list[str]
 
 
-def dumped(by: Engine, origin: Side, names: list[str], folder: Path, told: list[str]) -> Manifest:
+def dumped(by: Engine, origin: Side, names: list[str], folder: Path, logged: list[str]) -> Manifest:
     return engine.dump(
         by,
         origin,
@@ -125,7 +125,7 @@ def dumped(by: Engine, origin: Side, names: list[str], folder: Path, told: list[
         release_id="contract",
         cluster_time=ClusterTime(seconds=1, increment=1),
         report=silent,
-        tell=told.append,
+        log=logged.append,
     )
 
 
@@ -135,12 +135,12 @@ def exchange(
 ) -> Exchange:
     dumps, loads = request.param
     folder = tmp_path_factory.mktemp("release") / "archive"
-    told: list[str] = []
-    dumped(dumps, origin, names, folder, told)
+    logged: list[str] = []
+    dumped(dumps, origin, names, folder, logged)
     manifest = read_manifest(folder)
     assert manifest.engine is dumps
-    engine.load(loads, folder, manifest, transformer, report=silent, tell=told.append)
-    return Exchange(folder, manifest, transformer.database, told)
+    engine.load(loads, folder, manifest, transformer, report=silent, log=logged.append)
+    return Exchange(folder, manifest, transformer.database, logged)
 
 
 def test_every_document_comes_back_byte_for_byte_and_in_the_same_order(
@@ -186,7 +186,7 @@ def test_nobody_else_may_read_an_archive_and_no_password_is_in_it_or_in_the_log(
     for path in (exchange.folder, exchange.folder / ORIGIN):
         assert path.stat().st_mode & 0o077 == 0
     assert [path.name for path in exchange.folder.parent.iterdir()] == ["archive"]
-    assert PASSWORD not in (exchange.folder / "manifest.json").read_text() + "\n".join(exchange.told)
+    assert PASSWORD not in (exchange.folder / "manifest.json").read_text() + "\n".join(exchange.logged)
 
 
 @pytest.mark.parametrize("by", ENGINES)
@@ -199,7 +199,7 @@ def test_a_collection_is_staged_exactly_by_the_operator(
     for name in set(names) - {EMPTY_TIMESTAMPS, "capped_set"}:
         staged_name = STAGED + name
         staged = engine.stage(
-            by, transformer, origin, name, hashes[name], folder=tmp_path, report=silent, tell=lambda line: None
+            by, transformer, origin, name, hashes[name], folder=tmp_path, report=silent, log=lambda line: None
         )
         assert staged.hash == hashes[name]
         assert documents_of(origin.database, staged_name) == documents_of(transformer.database, name), name
@@ -215,7 +215,7 @@ def test_what_is_staged_other_than_it_was_validated_is_refused(
     transformer.database.plain_set.insert_one({"_id": 1})
     with pytest.raises(StagingFailed, match="plain_set was validated with hash"):
         engine.stage(
-            by, transformer, origin, "plain_set", "0" * 32, folder=tmp_path, report=silent, tell=lambda line: None
+            by, transformer, origin, "plain_set", "0" * 32, folder=tmp_path, report=silent, log=lambda line: None
         )
     origin.database.drop_collection(STAGED + "plain_set")
 
@@ -237,7 +237,7 @@ def test_the_operator_cannot_stage_an_empty_timestamp_and_is_told_so(
             expected,
             folder=tmp_path,
             report=silent,
-            tell=lambda line: None,
+            log=lambda line: None,
         )
 
     with pytest.raises(
@@ -382,11 +382,11 @@ def test_names_that_mongorestore_would_misread_come_back_however_they_were_dumpe
             folder.parent.mkdir()
             manifest = dumped(dumps, long_names, LONG_MISREAD_NAMES, folder, [])
             for loads in Engine:
-                engine.load(loads, folder, manifest, transformer, report=silent, tell=lambda line: None)
+                engine.load(loads, folder, manifest, transformer, report=silent, log=lambda line: None)
                 assert collection_hashes(transformer.database, LONG_MISREAD_NAMES) == hashes
         restorable = LONG_MISREAD_NAMES[:2]
         dumped_again = tmp_path / "by hand"
-        engine.load(Engine.NATIVE, folder, manifest, long_names, report=silent, tell=lambda line: None)
+        engine.load(Engine.NATIVE, folder, manifest, long_names, report=silent, log=lambda line: None)
         dumped(Engine.NATIVE, long_names, restorable, dumped_again, [])
         client.drop_database("long_names")
         by_hand("mongorestore", f"--uri={scratch_mongod.uri}", *PLAINLY, str(dumped_again))
@@ -413,7 +413,7 @@ def test_an_archive_whose_files_are_named_as_they_used_to_be_is_loaded(
         (folder / name).unlink()
     manifest = adopt(folder, ORIGIN)
     assert f"{ORIGIN}/a+b.bson.gz" in manifest.digests and f"{ORIGIN}/a%20b.bson.gz" in manifest.digests
-    engine.load(loads, folder, manifest, transformer, report=silent, tell=lambda line: None)
+    engine.load(loads, folder, manifest, transformer, report=silent, log=lambda line: None)
     assert collection_hashes(transformer.database, names) == collection_hashes(origin.database, names)
 
 
@@ -423,24 +423,24 @@ def test_a_document_with_an_empty_timestamp_keeps_its_place_and_needs_no_update(
 ) -> None:
     """In its `_id`, or nested, a server leaves one alone; `mongorestore` inserts it out of order and then updates it."""
     name, folder = "nested_empty_set", tmp_path / "archive"
-    told: list[str] = []
-    manifest = dumped(Engine.MONGO_TOOLS, origin, [name, "plain_set"], folder, told)
-    engine.load(Engine.MONGO_TOOLS, folder, manifest, transformer, report=silent, tell=told.append)
+    logged: list[str] = []
+    manifest = dumped(Engine.MONGO_TOOLS, origin, [name, "plain_set"], folder, logged)
+    engine.load(Engine.MONGO_TOOLS, folder, manifest, transformer, report=silent, log=logged.append)
     before = documents_of(origin.database, name)
     assert [bson.decode(document)["_id"] for document in before][20] == Timestamp(0, 0)
     assert documents_of(transformer.database, name) == before
     expected = collection_hashes(transformer.database, [name])[name]
     engine.stage(
-        Engine.MONGO_TOOLS, transformer, origin, name, expected, folder=tmp_path, report=silent, tell=told.append
+        Engine.MONGO_TOOLS, transformer, origin, name, expected, folder=tmp_path, report=silent, log=logged.append
     )
     assert documents_of(origin.database, STAGED + name) == before
     origin.database.drop_collection(STAGED + name)
-    assert [line for line in told if "with the driver" in line] == [
+    assert [line for line in logged if "with the driver" in line] == [
         f"{name} is {done} with the driver: it holds an empty timestamp, Timestamp(0, 0), which mongorestore does not "
         "restore exactly."
         for done in ("loaded", "staged")
     ]
-    assert any("finished restoring" in line and "plain_set" in line for line in told)
+    assert any("finished restoring" in line and "plain_set" in line for line in logged)
 
 
 @needs_tools

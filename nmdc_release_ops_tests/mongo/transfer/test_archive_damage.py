@@ -67,7 +67,7 @@ def natively(folder: Path, database: Database[Any], uri: str) -> None:
 
 def with_mongorestore(folder: Path, database: Database[Any], uri: str) -> None:
     """It is not needed for this: `mongorestore` is not started on an archive that is damaged."""
-    load_with_mongorestore(folder, read_manifest(folder), database, uri, tell=lambda line: None)
+    load_with_mongorestore(folder, read_manifest(folder), database, uri, log=lambda line: None)
 
 
 LOADS = pytest.mark.parametrize("loads", [natively, with_mongorestore])
@@ -76,7 +76,7 @@ LOADS = pytest.mark.parametrize("loads", [natively, with_mongorestore])
 def assert_noticed(loads: Load, archive: Path, database: Database[Any], uri: str, path: Path, what: str) -> None:
     with pytest.raises(ArchiveDamaged) as noticed:
         loads(archive, database, uri)
-    # A damaged digest of the manifest is told from a damaged manifest by nobody: both are named.
+    # Nobody can distinguish a damaged manifest from a damaged digest of it: the error names both.
     assert path.name in str(noticed.value), what
     assert database.list_collection_names() == [SENTINEL], what
 

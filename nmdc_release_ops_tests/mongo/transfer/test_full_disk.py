@@ -39,7 +39,7 @@ def test_a_dump_that_finds_no_room_names_the_folder_and_leaves_nothing(
                         release_id="r",
                         cluster_time=ClusterTime(seconds=1, increment=1),
                         report=silent,
-                        tell=lambda line: None,
+                        log=lambda line: None,
                     )
                 assert list(tmp_path.iterdir()) == []
         finally:
