@@ -15,9 +15,9 @@ from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, Sche
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.runtime import Notices
 from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.schema.packages.announced import Announced, Announcements, VersionText, read_announcements
 from nmdc_release_ops.schema.packages.package import PackageIndexUnreachable, SchemaReleaseNotFound
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.services.announced import Announced, Announcements, VersionText, announced
 from nmdc_release_ops.services.errors import GitHubRateLimited, GitHubUnreachable
 from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.transport import SHORT
@@ -145,7 +145,7 @@ def _look(context: dg.SensorEvaluationContext, cursor: ReleaseCursor, repository
     listing = repository.releases(cursor.etag)
     if listing is None:
         return cursor
-    found = announced(listing.releases, include_prereleases=cursor.include_prereleases)
+    found = read_announcements(listing.releases, include_prereleases=cursor.include_prereleases)
     if found.odd:
         context.log.info(f"Tags that were passed over: {'; '.join(found.odd)}.")
     return cursor.model_copy(update={"announcements": found, "etag": listing.etag})
