@@ -4,10 +4,11 @@ import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
 from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.record_store import RecordStore
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.runtime import Deployment, Notices, RuntimeProject
+from nmdc_release_ops.resources.runtime import Deployment, RuntimeProject
 from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.sensors.failure_notice import failure_notice

@@ -1,4 +1,4 @@
-"""The Runtime project, what is deployed, and notices to people."""
+"""The Runtime project, and what is deployed."""
 
 import os
 from typing import Any
@@ -11,7 +11,6 @@ from nmdc_release_ops.resources.github import GitHubResource
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.webhook import post_text
 from nmdc_release_ops.services.workflows import Watching
 
 
@@ -109,16 +108,3 @@ class Deployment(dg.ConfigurableResource[Any]):
 def deployment_is_configured() -> bool:
     """Whether there is anything to deploy to."""
     return bool(os.environ.get("NMDC_DEPLOY_WORKFLOWS") or os.environ.get("NMDC_RANCHER_URL"))
-
-
-class Notices(dg.ConfigurableResource[Any]):
-    """Messages to the people concerned, by `NMDC_NOTICE_WEBHOOK`; where that is not set, there are none."""
-
-    @property
-    def are_wanted(self) -> bool:
-        return read_secret("NMDC_NOTICE_WEBHOOK") is not None
-
-    def send(self, text: str) -> str | None:
-        """Send `text` if notices are wanted; return why it did not arrive. Raises nothing."""
-        address = read_secret("NMDC_NOTICE_WEBHOOK")
-        return post_text(address, text) if address else None

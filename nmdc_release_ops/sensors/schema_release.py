@@ -12,8 +12,8 @@ from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.swapping.released import candidate_release
 from nmdc_release_ops.resources.environment import ConfigurationInvalid
 from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.runtime import Notices
 from nmdc_release_ops.resources.schema import SchemaReleases
 from nmdc_release_ops.schema.packages.announced import Announced, Announcements, VersionText, read_announcements
 from nmdc_release_ops.schema.packages.package import PackageIndexUnreachable, SchemaReleaseNotFound
