@@ -3,7 +3,8 @@
 import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
-from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.environment import OnNewRelease
+from nmdc_release_ops.resources.github import GitHubResource, SchemaWatch
 from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.record_store import RecordStore

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from nmdc_release_ops.resources.environment import read_secret
+from nmdc_release_ops.resources.environment import NoticeSettings
 from nmdc_release_ops.services.webhook import post_text
 
 
@@ -13,9 +13,9 @@ class Notices(dg.ConfigurableResource[Any]):
 
     @property
     def are_wanted(self) -> bool:
-        return read_secret("NMDC_NOTICE_WEBHOOK") is not None
+        return NoticeSettings.read().webhook is not None
 
     def send(self, text: str) -> str | None:
         """Send `text` if notices are wanted; return why it did not arrive. Raises nothing."""
-        address = read_secret("NMDC_NOTICE_WEBHOOK")
-        return post_text(address, text) if address else None
+        address = NoticeSettings.read().webhook
+        return None if address is None else post_text(address.get_secret_value(), text)

@@ -1,6 +1,5 @@
 """The production database."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from nmdc_release_ops.mongo.server.identity import (
 from nmdc_release_ops.mongo.state.heartbeat import keep_beating
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.environment import ConfigurationMissing, OriginSettings
 from nmdc_release_ops.resources.release_home import origin_name
 
 
@@ -40,7 +39,7 @@ class OriginResource(dg.ConfigurableResource[Any]):
 
     @property
     def database_name(self) -> str:
-        return os.environ.get("NMDC_ORIGIN_DB") or "nmdc"
+        return OriginSettings.read().database
 
     @contextmanager
     def connect(self) -> Iterator[Origin]:
@@ -80,10 +79,10 @@ class OriginResource(dg.ConfigurableResource[Any]):
         keep_beating(lease, lambda: connect(uri, whose="origin", variable="NMDC_ORIGIN_URI"))
 
     def _uri(self) -> str:
-        uri = os.environ.get("NMDC_ORIGIN_URI")
-        if not uri:
+        uri = OriginSettings.read().uri
+        if uri is None:
             raise ConfigurationMissing(
                 "NMDC_ORIGIN_URI is not set. Set it to the origin's connection string in the environment of Dagster, "
                 "and start Dagster again."
             )
-        return uri
+        return uri.get_secret_value()

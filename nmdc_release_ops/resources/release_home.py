@@ -28,8 +28,8 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.transfer.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.environment import HomeSettings
 
-DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 _LOCK = "in-use"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
@@ -59,7 +59,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     @property
     def path(self) -> Path:
-        return Path(os.environ.get("NMDC_RELEASE_HOME") or DEFAULT_HOME).expanduser().resolve()
+        return HomeSettings.read().path.expanduser().resolve()
 
     @property
     def schema_folder(self) -> Path:

@@ -1,7 +1,6 @@
 """The scratch database that migrators work on."""
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ from nmdc_release_ops.mongo.server.identity import (
     require_other_server,
 )
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.environment import ConfigurationMissing, TransformerSettings
 from nmdc_release_ops.resources.origin import Origin, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 
@@ -169,4 +168,5 @@ def _prefix(release_id: str) -> str:
 
 
 def _transformer_uri() -> str | None:
-    return os.environ.get("NMDC_TRANSFORMER_URI") or None
+    uri = TransformerSettings.read().uri
+    return None if uri is None else uri.get_secret_value()

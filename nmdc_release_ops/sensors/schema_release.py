@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
 from nmdc_release_ops.mongo.swapping.released import candidate_release
-from nmdc_release_ops.resources.environment import ConfigurationInvalid
-from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.environment import ConfigurationInvalid, OnNewRelease
+from nmdc_release_ops.resources.github import GitHubResource, SchemaWatch
 from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.schema import SchemaReleases
@@ -108,15 +108,15 @@ def watch_schema_releases(jobs: Mapping[OnNewRelease, dg.JobDefinition], seconds
         Off until it is turned on. Reset its cursor to have the newest release requested once more, after a failed run for
         example.
         """
-        schema_watch.require_valid()
-        action = schema_watch.on_new_release
+        watch = schema_watch.settings
+        action = watch.on_new_release
         if action is not OnNewRelease.NOTIFY and action not in jobs:
             raise ConfigurationInvalid(f"NMDC_ON_NEW_RELEASE is {action}, and there is no such job here yet.")
-        repository = Repository(github.connect(SHORT), schema_watch.repository)
+        repository = Repository(github.connect(SHORT), watch.repository)
         cursor = ReleaseCursor.read(
             context.cursor,
             f"{repository.github.api} {repository.name}",
-            include_prereleases=schema_watch.include_prereleases,
+            include_prereleases=watch.include_prereleases,
         )
         try:
             cursor = _look(context, cursor, repository)

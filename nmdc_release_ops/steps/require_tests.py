@@ -36,7 +36,7 @@ def require_tests(
     context: dg.OpExecutionContext, config: RequireTestsConfig, release: RuntimeReleasePlan, runtime: RuntimeProject
 ) -> TestedCommit:
     """Look at the newest run of the tests on the commit: wait where it goes on, start one where none is there."""
-    workflow = runtime.tests_workflow
+    workflow = runtime.settings.tests_workflow
     log_options(context, config)
     with explain_failures(lambda: NOTHING_WRITTEN):
         repository = runtime.repository()

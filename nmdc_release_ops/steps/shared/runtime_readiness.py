@@ -31,7 +31,8 @@ def runtime_warnings(checks: list[Check]) -> list[str]:
 
 
 def _checks(runtime: RuntimeProject, version: SchemaVersion) -> list[Check]:
-    if not runtime.is_named:
+    settings = runtime.settings
+    if not settings.names_repository:
         return not_checked("NMDC_RUNTIME_REPOSITORY is not set")
     try:
         repository = runtime.repository()
@@ -40,9 +41,9 @@ def _checks(runtime: RuntimeProject, version: SchemaVersion) -> list[Check]:
     return check_readiness(
         repository,
         version,
-        pin_files=runtime.pin_files,
-        tests=runtime.tests_workflow,
-        images=runtime.images_workflow,
+        pin_files=settings.pin_files,
+        tests=settings.tests_workflow,
+        images=settings.images_workflow,
     )
 
 
