@@ -26,6 +26,7 @@ LAYOUT = [
     "mongo",
     "page",
     "files",
+    "masking",
 ]
 
 # The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nmdc_release_ops.masking import mask
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.programs.guard import SHUTDOWN_SECONDS
 from nmdc_release_ops.mongo.programs.private_mongod import environment_without_secrets
@@ -220,8 +221,7 @@ class _Log:
     def add(self, logged: str) -> None:
         # Each line begins with the time and a tab.
         line = (logged.partition("\t")[2] or logged).strip()
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        line = mask(line, self._secrets)
         if not line:
             return
         self._last.append(line)
