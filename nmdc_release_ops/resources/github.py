@@ -11,20 +11,20 @@ from nmdc_release_ops.resources.environment import (
     SchemaWatchSettings,
 )
 from nmdc_release_ops.services.github import GitHub
-from nmdc_release_ops.services.transport import Patience
+from nmdc_release_ops.services.transport import Timeouts
 
 
 class GitHubResource(dg.ConfigurableResource[Any]):
     """GitHub: `NMDC_GITHUB_API` (https://api.github.com), `GITHUB_TOKEN`."""
 
-    def connect(self, patience: Patience | None = None) -> GitHub:
+    def connect(self, timeouts: Timeouts | None = None) -> GitHub:
         """A client. It has sent no request yet.
 
         Raises:
             ServiceAddressInvalid.
         """
         settings = GitHubSettings.read()
-        return GitHub(settings.api, settings.token.get_secret_value() if settings.token else None, patience)
+        return GitHub(settings.api, settings.token.get_secret_value() if settings.token else None, timeouts)
 
 
 class SchemaWatch(dg.ConfigurableResource[Any]):

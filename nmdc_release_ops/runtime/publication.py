@@ -29,7 +29,7 @@ def last_published(releases: Iterable[GitHubRelease]) -> tuple[semver.Version, G
         for release in releases
         if not release.draft
         and not release.prerelease
-        and (version := _parsed(release.tag_name))
+        and (version := _parse(release.tag_name))
         and not version.prerelease
     ]
     return max(found, key=lambda one: one[0]) if found else None
@@ -47,7 +47,7 @@ def next_version(last: semver.Version | None, part: Part, version: str | None) -
                 "Nothing was released yet, so there is no version to count from. Give `version`."
             )
         return last.next_version(part)
-    given = _parsed(version)
+    given = _parse(version)
     if given is None:
         raise RuntimeReleaseRefused(f'{version[:_LONGEST]!r} is no version. It looks like "2.11.0".')
     if last is not None and given <= last:
@@ -73,7 +73,7 @@ def publish_once(
     comment = f"<!-- nmdc-release-ops {release_id} -->"
     found = repository.release_of(tag)
     if found is not None:
-        return _ours(found, comment), False
+        return _require_ours(found, comment), False
     if repository.tag_exists(tag):
         raise RuntimeReleaseRefused(
             f"{repository.name} has a tag {tag} already, without a release. Nothing was made. Remove the tag, or release another "
@@ -82,19 +82,19 @@ def publish_once(
     try:
         made = repository.create_release(tag=tag, commit=commit, title=title, body=comment, prerelease=prerelease)
     except (GitHubUnreachable, GitHubAnswerUnreadable):
-        found = _found_again(repository, tag)
+        found = _find_again(repository, tag)
         if found is None:
             raise
-        return _ours(found, comment), True
+        return _require_ours(found, comment), True
     except GitHubRejected as error:
-        found = _found_again(repository, tag) if "already_exists" in error.codes else None
+        found = _find_again(repository, tag) if "already_exists" in error.codes else None
         if found is None:
             raise
-        return _ours(found, comment), False
+        return _require_ours(found, comment), False
     return made, True
 
 
-def _found_again(repository: Repository, tag: str) -> GitHubRelease | None:
+def _find_again(repository: Repository, tag: str) -> GitHubRelease | None:
     """A release whose creation was not answered: it may take a moment to show."""
     for look in range(_LOOKS):
         if look:
@@ -105,7 +105,7 @@ def _found_again(repository: Repository, tag: str) -> GitHubRelease | None:
     return None
 
 
-def _ours(release: GitHubRelease, comment: str) -> GitHubRelease:
+def _require_ours(release: GitHubRelease, comment: str) -> GitHubRelease:
     if comment not in (release.body or ""):
         raise RuntimeReleaseRefused(
             f"{release.tag_name} was released by somebody else in the meantime ({release.html_url}). Nothing was made. Launch "
@@ -114,7 +114,7 @@ def _ours(release: GitHubRelease, comment: str) -> GitHubRelease:
     return release
 
 
-def _parsed(text: str) -> semver.Version | None:
+def _parse(text: str) -> semver.Version | None:
     found = _SPELLING.fullmatch(text) if len(text) <= _LONGEST else None
     try:
         return semver.Version.parse(found[1]) if found else None

@@ -64,13 +64,13 @@ def check_readiness(
     except ServiceError as error:
         return not_checked(str(error))
     return [
-        _pinned(repository, commit, version, pin_files),
-        _succeeded(repository, commit, TESTED, tests),
-        _succeeded(repository, commit, BUILT, images),
+        _check_pin(repository, commit, version, pin_files),
+        _check_run(repository, commit, TESTED, tests),
+        _check_run(repository, commit, BUILT, images),
     ]
 
 
-def _pinned(repository: Repository, commit: Commit, version: SchemaVersion, files: Sequence[str]) -> Check:
+def _check_pin(repository: Repository, commit: Commit, version: SchemaVersion, files: Sequence[str]) -> Check:
     try:
         for path in files:
             text = repository.file(path, commit.sha)
@@ -94,7 +94,7 @@ def _pins(text: str) -> Iterator[SchemaVersion]:
                 continue
 
 
-def _succeeded(repository: Repository, commit: Commit, what: str, workflow: str) -> Check:
+def _check_run(repository: Repository, commit: Commit, what: str, workflow: str) -> Check:
     try:
         run = run_on_commit(repository, workflow, commit)
     except ServiceError as error:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from nmdc_release_ops.services.complaints import codes, faults, printable, said
+from nmdc_release_ops.services.error_messages import describe_mismatch, error_codes, error_message, printable
 from nmdc_release_ops.services.errors import (
     GitHubAccessRefused,
     GitHubAnswerUnreadable,
@@ -33,7 +33,7 @@ from nmdc_release_ops.services.headers import (
     next_page,
     wait_seconds,
 )
-from nmdc_release_ops.services.transport import Answer, AnswerUnusable, NoAnswer, Patience, Transport
+from nmdc_release_ops.services.transport import Answer, AnswerUnusable, NoAnswer, Timeouts, Transport
 
 API_VERSION = "2022-11-28"
 PER_PAGE = 100
@@ -55,11 +55,11 @@ class GitHub:
         token: sent with every call to `api`, and to nowhere else.
     """
 
-    def __init__(self, api: str, token: str | None, patience: Patience | None = None) -> None:
-        self.api = checked_address(api, "NMDC_GITHUB_API")
+    def __init__(self, api: str, token: str | None, timeouts: Timeouts | None = None) -> None:
+        self.api = check_address(api, "NMDC_GITHUB_API")
         self._has_token = bool(token)
-        self._patience = patience or Patience()
-        self._transport = Transport(token, self._patience)
+        self._timeouts = timeouts or Timeouts()
+        self._transport = Transport(token, self._timeouts)
 
     def get(
         self,
@@ -97,7 +97,7 @@ class GitHub:
         """
         url: str | None = self._url(path, {"per_page": PER_PAGE, **(query or {})})
         headers = {"If-None-Match": etag} if etag else {}
-        until = time.monotonic() + self._patience.whole
+        until = time.monotonic() + self._timeouts.whole
         asked: set[str] = set()
         size = 0
         while url is not None and len(asked) < most:
@@ -137,7 +137,7 @@ class GitHub:
         until: float | None = None,
     ) -> Answer:
         call = printable(f"{method} {urlsplit(url).path.removeprefix(urlsplit(self.api).path)}")
-        until = time.monotonic() + self._patience.whole if until is None else until
+        until = time.monotonic() + self._timeouts.whole if until is None else until
         waits = 0
         while True:
             answer = self._exchange(call, method, url, headers or {}, body, until)
@@ -146,10 +146,10 @@ class GitHub:
                 self._refuse_errors(call, answer)
                 return answer
             is_late = time.monotonic() + limit > until
-            if limit > self._patience.limits or waits == _MOST_WAITS or is_late:
+            if limit > self._timeouts.limits or waits == _MOST_WAITS or is_late:
                 allowed = datetime.now(UTC) + timedelta(seconds=limit)
                 raise GitHubRateLimited(
-                    f"GitHub allows no more requests for now ({call}: {answer.status}{said(answer)}). More are allowed at "
+                    f"GitHub allows no more requests for now ({call}: {answer.status}{error_message(answer)}). More are allowed at "
                     f"{allowed:%H:%M:%S} UTC, in {limit:.0f} s: try again then."
                     + ("" if self._has_token else " With GITHUB_TOKEN set, many more are allowed per hour.")
                 )
@@ -208,7 +208,7 @@ class GitHub:
     def _refuse_errors(self, call: str, answer: Answer) -> None:
         if answer.status < 400:
             return
-        what = f"GitHub answered {call} with {answer.status}{said(answer)}."
+        what = f"GitHub answered {call} with {answer.status}{error_message(answer)}."
         if answer.is_server_error:
             raise GitHubUnreachable(f"{what} It has a problem of its own; try again later.")
         if answer.status == 401:
@@ -218,7 +218,7 @@ class GitHub:
         if answer.status == 404:
             hidden = "GITHUB_TOKEN may not see it" if self._has_token else "it is private and GITHUB_TOKEN is not set"
             raise GitHubNotFound(f"{what} There is no such thing, or {hidden}. Check the name's spelling.")
-        raise GitHubRejected(what, codes(answer))
+        raise GitHubRejected(what, error_codes(answer))
 
     def _what_the_token_lacks(self, answer: Answer) -> str:
         if not self._has_token:
@@ -243,7 +243,7 @@ class GitHub:
             return TypeAdapter(shape).validate_python(given)
         except ValidationError as error:
             raise GitHubAnswerUnreadable(
-                f"GitHub's answer to {call} is not as documented: {faults(error)}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
+                f"GitHub's answer to {call} is not as documented: {describe_mismatch(error)}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
             ) from None
 
     @property
@@ -251,7 +251,7 @@ class GitHub:
         return urlsplit(self.api).netloc
 
 
-def checked_address(address: str, variable: str) -> str:
+def check_address(address: str, variable: str) -> str:
     """A service's base address without a slash at its end.
 
     Raises:
@@ -286,7 +286,9 @@ def limit_seconds(answer: Answer) -> float | None:
     retry_after, remaining = answer.headers.get("Retry-After"), answer.headers.get("X-RateLimit-Remaining")
     reset = answer.headers.get("X-RateLimit-Reset") if remaining == "0" else None
     asked = retry_after is not None or reset is not None
-    is_limited = asked or answer.status == 429 or re.search("secondary rate limit|abuse", said(answer), re.IGNORECASE)
+    is_limited = (
+        asked or answer.status == 429 or re.search("secondary rate limit|abuse", error_message(answer), re.IGNORECASE)
+    )
     if not is_limited:
         return None
     seconds = wait_seconds(retry_after, reset, moment_of(answer))

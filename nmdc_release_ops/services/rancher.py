@@ -4,8 +4,8 @@ import re
 from urllib.parse import quote
 
 from nmdc_release_ops.services.errors import RancherRefused, RancherUnreachable, ServiceAddressInvalid
-from nmdc_release_ops.services.github import checked_address
-from nmdc_release_ops.services.transport import AnswerUnusable, NoAnswer, Patience, Transport
+from nmdc_release_ops.services.github import check_address
+from nmdc_release_ops.services.transport import AnswerUnusable, NoAnswer, Timeouts, Transport
 
 _CONTEXT = re.compile(r"[a-z0-9-]{1,63}:[a-z0-9-]{1,63}", re.ASCII)
 # Names of Kubernetes: RFC 1123 labels.
@@ -25,15 +25,15 @@ class Rancher:
     """
 
     def __init__(
-        self, address: str, context: str, namespace: str, token: str, patience: Patience | None = None
+        self, address: str, context: str, namespace: str, token: str, timeouts: Timeouts | None = None
     ) -> None:
-        base = checked_address(address, "NMDC_RANCHER_URL")
+        base = check_address(address, "NMDC_RANCHER_URL")
         self._api = base if base.endswith("/v3") else f"{base}/v3"
         if not _CONTEXT.fullmatch(context):
             raise ServiceAddressInvalid('NMDC_RANCHER_CONTEXT is no context. It looks like "c-abcde:p-fghij".')
         self._context = context
-        self._namespace = label(namespace, "NMDC_RANCHER_NAMESPACE")
-        self._transport = Transport(token, patience)
+        self._namespace = require_label(namespace, "NMDC_RANCHER_NAMESPACE")
+        self._transport = Transport(token, timeouts)
 
     def redeploy(self, deployment: str) -> None:
         """Have a deployment's pods replaced; Rancher answers as soon as it has begun.
@@ -41,7 +41,7 @@ class Rancher:
         Raises:
             ServiceAddressInvalid, RancherUnreachable, RancherRefused.
         """
-        name = label(deployment, "NMDC_RANCHER_DEPLOYMENTS")
+        name = require_label(deployment, "NMDC_RANCHER_DEPLOYMENTS")
         workload = f"deployment:{self._namespace}:{name}"
         url = f"{self._api}/project/{quote(self._context, safe=':')}/workloads/{workload}?action=redeploy"
         call = f"redeploy of {workload}"
@@ -66,7 +66,7 @@ class Rancher:
             raise RancherRefused(f"Rancher answered the {call} with {answer.status}.")
 
 
-def label(name: str, variable: str) -> str:
+def require_label(name: str, variable: str) -> str:
     """`name`, where it can be one of Kubernetes'.
 
     Raises:

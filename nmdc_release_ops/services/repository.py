@@ -30,13 +30,13 @@ def _aware(moment: datetime) -> datetime:
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
-class _Given(BaseModel):
+class _Payload(BaseModel):
     """From the network: what is not known is ignored, what is missing is named."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class GitHubRelease(_Given):
+class GitHubRelease(_Payload):
     """A release; drafts only show with a token that may write."""
 
     id: int
@@ -51,11 +51,11 @@ class GitHubRelease(_Given):
     published_at: Moment | None
 
 
-class _Message(_Given):
+class _Message(_Payload):
     message: str
 
 
-class Commit(_Given):
+class Commit(_Payload):
     """A commit, with its whole message."""
 
     sha: Sha
@@ -68,11 +68,11 @@ class Commit(_Given):
         return self.commit.message.partition("\n")[0][:200]
 
 
-class _Actor(_Given):
+class _Actor(_Payload):
     login: Text
 
 
-class WorkflowRun(_Given):
+class WorkflowRun(_Payload):
     """A run of a GitHub Actions workflow.
 
     Attributes:
@@ -105,26 +105,26 @@ class WorkflowRun(_Given):
         return f"{self.conclusion or self.status.replace('_', ' ')}, {self.html_url}"
 
 
-class _Runs(_Given):
+class _Runs(_Payload):
     workflow_runs: list[WorkflowRun]
 
 
-class _Comparison(_Given):
+class _Comparison(_Payload):
     status: Text
     total_commits: int
     commits: list[Commit]
 
 
-class _Repository(_Given):
+class _Repository(_Payload):
     default_branch: Text
 
 
-class _Object(_Given):
+class _Object(_Payload):
     sha: Sha
     type: Text
 
 
-class _Reference(_Given):
+class _Reference(_Payload):
     ref: Text
     object: _Object
 
@@ -243,7 +243,7 @@ class Repository:
             workflow: name of its file, "python-app.yml".
             filters: GitHub's: head_sha, branch, event, actor, created.
         """
-        path = f"{self._path}/actions/workflows/{workflow_file(workflow)}/runs"
+        path = f"{self._path}/actions/workflows/{require_workflow_file(workflow)}/runs"
         runs = self.github.get(path, _Runs, {"per_page": 100, **filters}).workflow_runs
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
@@ -252,7 +252,7 @@ class Repository:
 
     def dispatch(self, workflow: str, ref: str, inputs: Mapping[str, Any]) -> datetime:
         """Ask for a run of a workflow on a branch or tag; GitHub says when, but not which run that is."""
-        path = f"{self._path}/actions/workflows/{workflow_file(workflow)}/dispatches"
+        path = f"{self._path}/actions/workflows/{require_workflow_file(workflow)}/dispatches"
         _, moment = self.github.post(path, {"ref": ref, "inputs": dict(inputs)}, None)
         return moment
 
@@ -264,7 +264,7 @@ class Repository:
             return None
 
 
-def workflow_file(name: str) -> str:
+def require_workflow_file(name: str) -> str:
     """`name`, where it can be that of a workflow's file.
 
     Raises:

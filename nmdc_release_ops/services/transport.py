@@ -24,7 +24,7 @@ _SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long we wait, in seconds, and how often we try.
 
     Attributes:
@@ -46,7 +46,7 @@ class Patience:
     whole: float = 600.0
 
 
-SHORT = Patience(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5, whole=20)
+SHORT = Timeouts(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5, whole=20)
 """For a sensor: Dagster gives its tick 60 seconds."""
 
 
@@ -82,8 +82,8 @@ class Answer:
 class Transport:
     """Sends requests with a bearer token, or without one."""
 
-    def __init__(self, token: str | None = None, patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, token: str | None = None, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
         self._auth = _Bearer(token)
 
     def send(
@@ -101,16 +101,16 @@ class Transport:
         Args:
             body: sent as JSON unless None.
             repeatable: whether the request may be sent again where no answer, or one of 5xx, came back.
-            until: deadline of the whole question, by `time.monotonic`; None for `Patience.whole` from now.
+            until: deadline of the whole question, by `time.monotonic`; None for `Timeouts.whole` from now.
 
         Raises:
             NoAnswer, AnswerUnusable.
         """
         self._auth.require_sendable()
-        until = time.monotonic() + self._patience.whole if until is None else until
-        tries = 1 + (self._patience.retries if repeatable else 0)
+        until = time.monotonic() + self._timeouts.whole if until is None else until
+        tries = 1 + (self._timeouts.retries if repeatable else 0)
         for number in range(1, tries + 1):
-            pause = self._patience.backoff * 2 ** (number - 1)
+            pause = self._timeouts.backoff * 2 ** (number - 1)
             is_last = number == tries
             try:
                 answer = self._send_once(method, url, headers or {}, body, until)
@@ -129,7 +129,7 @@ class Transport:
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        seconds = max(min(self._patience.answer, until - time.monotonic()), 0.1)
+        seconds = max(min(self._timeouts.answer, until - time.monotonic()), 0.1)
         with Deadline(seconds) as deadline:
             try:
                 with (
@@ -142,7 +142,7 @@ class Transport:
                         auth=self._auth,
                         stream=True,
                         allow_redirects=False,
-                        timeout=(self._patience.connect, self._patience.read),
+                        timeout=(self._timeouts.connect, self._timeouts.read),
                     ) as response,
                 ):
                     return Answer(response.status_code, response.headers, self._read(response, deadline))
@@ -171,9 +171,9 @@ class Transport:
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, requests.ConnectTimeout):
-            return f"there was no connection within {self._patience.connect:g} s"
+            return f"there was no connection within {self._timeouts.connect:g} s"
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-            return f"nothing came within {self._patience.read:g} s"
+            return f"nothing came within {self._timeouts.read:g} s"
         if isinstance(error, requests.exceptions.SSLError):
             return "its certificate was not accepted"
         if isinstance(error, requests.exceptions.InvalidHeader):

@@ -19,7 +19,7 @@ _CLOCKS = timedelta(seconds=10)
 _MOST_FAILURES = 5
 _PASSING = (GitHubUnreachable, GitHubAnswerUnreadable, GitHubRateLimited)
 """Errors that may have passed by the next request."""
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Watching:
 
 
 def start(
-    repository: Repository, workflow: str, ref: str, inputs: Mapping[str, str], watching: Watching, tell: Tell
+    repository: Repository, workflow: str, ref: str, inputs: Mapping[str, str], watching: Watching, log: Log
 ) -> WorkflowRun:
     """Dispatch a workflow and find the run that came of it.
 
@@ -61,11 +61,11 @@ def start(
     try:
         dispatched = repository.dispatch(workflow, ref, inputs) - _CLOCKS
         became = f"{workflow} of {repository.name} was dispatched on {ref}, and no run of it appeared"
-        tell(f"Dispatched {workflow} of {repository.name} on {ref}.")
+        log(f"Dispatched {workflow} of {repository.name} on {ref}.")
     except (GitHubUnreachable, GitHubAnswerUnreadable) as error:
         dispatched = begun
         became = f"{error} Whether {workflow} was dispatched is unknown: no run of it appeared"
-        tell(f"Whether {workflow} of {repository.name} was dispatched is unknown; looking for its run. {error}")
+        log(f"Whether {workflow} of {repository.name} was dispatched is unknown; looking for its run. {error}")
     filters["created"] = f">={dispatched:%Y-%m-%dT%H:%M:%SZ}"
 
     def look() -> list[WorkflowRun]:
@@ -109,7 +109,7 @@ def wait_for_run(look: Callable[[], Sequence[WorkflowRun]], what: str, watching:
         time.sleep(watching.poll)
 
 
-def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watching, tell: Tell) -> WorkflowRun:
+def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watching, log: Log) -> WorkflowRun:
     """Look at a run until it is completed, however it ends; say so when it goes on.
 
     Raises:
@@ -121,7 +121,7 @@ def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watchi
     while True:
         if run.describe() != said:
             said = run.describe()
-            tell(f"{what}: {said}")
+            log(f"{what}: {said}")
         if run.is_completed:
             return run
         if time.monotonic() > deadline:
@@ -137,7 +137,7 @@ def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watchi
             failures += 1
             if failures == _MOST_FAILURES:
                 raise
-            tell(f"{what}: {error}")
+            log(f"{what}: {error}")
 
 
 def require_success(runs: Mapping[str, WorkflowRun]) -> None:

@@ -19,7 +19,7 @@ from nmdc_release_ops.services.errors import (
 )
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.transport import Patience
+from nmdc_release_ops.services.transport import Timeouts
 from nmdc_release_ops_tests.services.github_server import (
     SCHEMA,
     TOKEN,
@@ -40,7 +40,7 @@ from nmdc_release_ops_tests.services.loopback import (
     truncates,
 )
 
-QUICK = Patience(connect=2, read=1, answer=3, retries=2, backoff=0.01, limits=3)
+QUICK = Timeouts(connect=2, read=1, answer=3, retries=2, backoff=0.01, limits=3)
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def schema(github: LoopbackGitHub) -> LoopbackRepository:
     return found
 
 
-def client(github: LoopbackGitHub, token: str | None = TOKEN, name: str = SCHEMA, **patience: float) -> Repository:
-    return Repository(GitHub(github.api, token, Patience(**{**QUICK.__dict__, **patience})), name)
+def client(github: LoopbackGitHub, token: str | None = TOKEN, name: str = SCHEMA, **timeouts: float) -> Repository:
+    return Repository(GitHub(github.api, token, Timeouts(**{**QUICK.__dict__, **timeouts})), name)
 
 
 def tags(repository: Repository) -> list[str]:

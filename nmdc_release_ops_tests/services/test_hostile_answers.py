@@ -23,7 +23,7 @@ from nmdc_release_ops.services.errors import (
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.transport import NoAnswer, Patience, Transport
+from nmdc_release_ops.services.transport import NoAnswer, Timeouts, Transport
 from nmdc_release_ops.services.webhook import post_text
 from nmdc_release_ops.services.workflows import Watching, follow, start
 from nmdc_release_ops_tests.services.github_server import (
@@ -43,7 +43,7 @@ from nmdc_release_ops_tests.services.loopback import (
     truncates,
 )
 
-QUICK = Patience(connect=2, read=1, answer=2, retries=1, backoff=0.01, limits=2, whole=6)
+QUICK = Timeouts(connect=2, read=1, answer=2, retries=1, backoff=0.01, limits=2, whole=6)
 HEAD = b"HTTP/1.1 200 OK\r\n"
 FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 
@@ -55,8 +55,8 @@ def github() -> Iterator[LoopbackGitHub]:
         yield found
 
 
-def client(github: LoopbackGitHub, patience: Patience = QUICK) -> Repository:
-    return Repository(GitHub(github.api, TOKEN, patience), SCHEMA)
+def client(github: LoopbackGitHub, timeouts: Timeouts = QUICK) -> Repository:
+    return Repository(GitHub(github.api, TOKEN, timeouts), SCHEMA)
 
 
 @pytest.mark.parametrize("status", [403, 429])
@@ -161,7 +161,7 @@ def test_the_body_of_a_redirect_is_not_read_to_its_end(github: LoopbackGitHub, m
     head = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 1000000000000\r\n\r\n"
     github.fail("GET", "/releases", goes_on_with(head, b"[" * 1_000_000, pause=0), times=9)
     with pytest.raises(GitHubAnswerUnreadable, match="longer than"):
-        client(github, Patience(**{**QUICK.__dict__, "answer": 30, "whole": 60})).releases()
+        client(github, Timeouts(**{**QUICK.__dict__, "answer": 30, "whole": 60})).releases()
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ PIECES = (
 @pytest.mark.parametrize("seed", range(6))
 def test_no_answer_whatever_raises_anything_but_an_error_of_ours(github: LoopbackGitHub, seed: int) -> None:
     chance = random.Random(seed)
-    patience = Patience(connect=1, read=1, answer=1, retries=0, backoff=0, limits=0, whole=2)
+    timeouts = Timeouts(connect=1, read=1, answer=1, retries=0, backoff=0, limits=0, whole=2)
     for _ in range(40):
         value = "".join(chance.choices(PIECES, k=chance.randrange(15))).encode("latin-1")
         body = chance.choice([b"[]", b"{}", b"null", chance.randbytes(20)])
@@ -292,16 +292,16 @@ def test_no_answer_whatever_raises_anything_but_an_error_of_ours(github: Loopbac
         github.faults.clear()
         github.fail("GET", "/", sends(head + value + b"\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)), times=9)
         with suppress(ServiceError):
-            client(github, patience).releases()
+            client(github, timeouts).releases()
 
 
 def test_a_service_behind_tls_that_never_shakes_hands_is_left() -> None:
     started = time.monotonic()
-    patience = Patience(connect=30, read=30, answer=1, retries=0, whole=5)
+    timeouts = Timeouts(connect=30, read=30, answer=1, retries=0, whole=5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(NoAnswer, match="not complete after 1 s"):
-            Transport(None, patience).send("GET", address, repeatable=False)
+            Transport(None, timeouts).send("GET", address, repeatable=False)
     assert time.monotonic() - started < 10
 
 

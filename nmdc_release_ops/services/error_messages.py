@@ -11,7 +11,7 @@ from nmdc_release_ops.services.transport import Answer
 _LONGEST_MESSAGE = 300
 
 
-def said(answer: Answer) -> str:
+def error_message(answer: Answer) -> str:
     """GitHub's own words, ": Not Found" or nothing."""
     given = _document(answer)
     message = given.get("message")
@@ -27,7 +27,7 @@ def said(answer: Answer) -> str:
     return f": {text}" if text else ""
 
 
-def codes(answer: Answer) -> frozenset[str]:
+def error_codes(answer: Answer) -> frozenset[str]:
     """GitHub's error codes, such as "already_exists"."""
     errors = _document(answer).get("errors")
     if not isinstance(errors, list):
@@ -45,7 +45,7 @@ def _document(answer: Answer) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def faults(error: ValidationError) -> str:
+def describe_mismatch(error: ValidationError) -> str:
     """Why an answer is not as documented: its first faults with their fields, "0.tag_name: Field required"."""
     found = error.errors(include_url=False, include_input=False)
     named = [f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}" for one in found[:5]]
