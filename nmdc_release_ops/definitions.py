@@ -1,4 +1,4 @@
-"""What Dagster loads. Everything is defined elsewhere and assembled here."""
+"""What Dagster loads: assembled here, defined elsewhere."""
 
 import dagster as dg
 
@@ -30,7 +30,7 @@ defs = dg.Definitions(
         ),
         dg.AssetSpec(
             ["nmdc", "archive"],
-            description="Dumps of the origin. Each materialization is the database as it was before a release.",
+            description="Dumps of the origin. Each materialization is the state of the database before a release.",
             kinds={"file"},
         ),
     ],

@@ -9,13 +9,13 @@ from nmdc_release_ops.services.webhook import post_text
 
 
 class Notices(dg.ConfigurableResource[Any]):
-    """Messages to the people concerned, by `NMDC_NOTICE_WEBHOOK`; where that is not set, there are none."""
+    """Notices in a chat, by `NMDC_NOTICE_WEBHOOK`; none if that is not set."""
 
     @property
     def are_wanted(self) -> bool:
         return NoticeSettings.read().webhook is not None
 
     def send(self, text: str) -> str | None:
-        """Send `text` if notices are wanted; return why it did not arrive. Raises nothing."""
+        """Send `text` if notices are wanted; return why that failed, None if it arrived."""
         address = NoticeSettings.read().webhook
         return None if address is None else post_text(address.get_secret_value(), text)

@@ -1,4 +1,4 @@
-"""The Runtime project, and what is deployed."""
+"""The Runtime project, and its deployment."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class RuntimeProject(dg.ConfigurableResource[Any]):
 
 
 class Deployment(dg.ConfigurableResource[Any]):
-    """What is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
+    """How the Runtime is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
     `NMDC_RANCHER_NAMESPACE`, `NMDC_RANCHER_TOKEN` and `NMDC_RANCHER_DEPLOYMENTS`.
     """
 
@@ -76,7 +76,7 @@ def _rancher(settings: DeploymentSettings) -> Rancher | None:
         values = {"NMDC_RANCHER_CONTEXT": context, "NMDC_RANCHER_NAMESPACE": namespace, "NMDC_RANCHER_TOKEN": token}
         missing = [name for name, value in values.items() if value is None]
         raise ConfigurationMissing(
-            f"NMDC_RANCHER_URL is set, and {', '.join(missing)} not. Set it, or unset the first."
+            f"NMDC_RANCHER_URL is set, but {', '.join(missing)} is not. Set it, or unset NMDC_RANCHER_URL."
         )
     return Rancher(settings.rancher_url, context, namespace, token.get_secret_value())
 

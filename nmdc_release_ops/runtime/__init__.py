@@ -1,1 +1,1 @@
-"""Releasing and redeploying the NMDC Runtime, and what is told about it: GitHub, Rancher, a webhook."""
+"""Releasing and deploying the NMDC Runtime."""

@@ -33,10 +33,10 @@ class DeployingWorkflow(BaseModel):
 
 
 class Deployed(BaseModel):
-    """What came of one of them.
+    """The outcome of one deployment.
 
     Attributes:
-        how: in words, with the run's page where there is one.
+        how: for people, with the run's page if there is one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ class Deployed(BaseModel):
 
 @dataclass(frozen=True)
 class Targets:
-    """Everything that is deployed, in this order."""
+    """Everything to deploy, in this order."""
 
     github: GitHub
     workflows: Sequence[DeployingWorkflow] = ()
@@ -63,15 +63,15 @@ class Targets:
 
 
 def deploy(targets: Targets, log: Log) -> list[Deployed]:
-    """Deploy to every target, also where one fails; return what came of each."""
+    """Deploy to every target, even if one fails; return the outcome of each."""
     return [*_dispatch_workflows(targets, log), *_redeploy_by_rancher(targets, log)]
 
 
 def require_deployed(done: Sequence[Deployed]) -> None:
-    """Refuse what was not deployed.
+    """Check that everything was deployed.
 
     Raises:
-        DeploymentFailed: naming each.
+        DeploymentFailed: names each failure.
     """
     failed = [f"- {one.what}: {one.how}" for one in done if not one.succeeded]
     if failed:
@@ -102,5 +102,5 @@ def _redeploy_by_rancher(targets: Targets, log: Log) -> Iterator[Deployed]:
             log(f"{what}: {error}")
             yield Deployed(what=what, succeeded=False, how=str(error))
         else:
-            log(f"{what}: Rancher has begun to redeploy it.")
-            yield Deployed(what=what, succeeded=True, how="Rancher has begun to redeploy it")
+            log(f"{what}: Rancher is redeploying it.")
+            yield Deployed(what=what, succeeded=True, how="Rancher is redeploying it")

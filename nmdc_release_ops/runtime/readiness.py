@@ -1,4 +1,4 @@
-"""Whether the Runtime is ready for a schema version: it pins it, its tests passed, its image was built."""
+"""Whether the Runtime is ready for a schema version: it pins the version, its tests passed, its image was built."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ PINS, TESTED, BUILT = "pins the schema version", "its tests passed", "its image 
 
 
 class Outcome(StrEnum):
-    """Of a check."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -30,11 +30,11 @@ class Outcome(StrEnum):
 
 
 class Check(BaseModel):
-    """A line of the plan.
+    """A line of the plan about the Runtime.
 
     Attributes:
-        what: of the Runtime, "pins the schema version".
-        says: what was found.
+        what: is checked, "pins the schema version".
+        says: the reason for the outcome.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,18 +45,18 @@ class Check(BaseModel):
 
 
 def not_checked(why: str) -> list[Check]:
-    """All the checks, where none could be made."""
+    """All checks, if none can be made."""
     return [Check(what=what, outcome=Outcome.NOT_CHECKED, says=why) for what in (PINS, TESTED, BUILT)]
 
 
 def check_readiness(
     repository: Repository, version: SchemaVersion, *, pin_files: Sequence[str], tests: str, images: str
 ) -> list[Check]:
-    """Look at the newest commit of the default branch. Raises nothing: what GitHub does not tell was not checked.
+    """Check the newest commit of the default branch. Raises nothing: a check that GitHub does not answer is "not checked".
 
     Args:
-        pin_files: paths that may pin the schema's version; the first that is there counts.
-        tests: file of the workflow that tests.
+        pin_files: files that may pin the schema's version; the first one that does so counts.
+        tests: file of the workflow that runs the tests.
         images: file of the workflow that builds the image.
     """
     try:

@@ -1,4 +1,4 @@
-"""GitHub's error messages, made fit to be shown: none of it is trusted."""
+"""GitHub's error messages, made safe to show: nothing in them is trusted."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _LONGEST_MESSAGE = 300
 
 
 def error_message(answer: Answer) -> str:
-    """GitHub's own words, ": Not Found" or nothing."""
+    """GitHub's message, ": Not Found"; empty if there is none."""
     given = _document(answer)
     message = given.get("message")
     words = [message] if isinstance(message, str) else []
@@ -46,13 +46,13 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 
 def describe_mismatch(error: ValidationError) -> str:
-    """Why an answer is not as documented: its first faults with their fields, "0.tag_name: Field required"."""
+    """How an answer differs from the documentation: the first few fields, "0.tag_name: Field required"."""
     found = error.errors(include_url=False, include_input=False)
-    named = [f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}" for one in found[:5]]
+    named = [f"{'.'.join(str(part) for part in one['loc']) or 'the answer'}: {one['msg']}" for one in found[:5]]
     return printable("; ".join(named))
 
 
 def printable(text: str) -> str:
-    """`text` on one line, cut to a length that can be shown."""
+    """`text` on one line, shortened if it is long."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "..."

@@ -30,13 +30,15 @@ class Rancher:
         base = check_address(address, "NMDC_RANCHER_URL")
         self._api = base if base.endswith("/v3") else f"{base}/v3"
         if not _CONTEXT.fullmatch(context):
-            raise ServiceAddressInvalid('NMDC_RANCHER_CONTEXT is no context. It looks like "c-abcde:p-fghij".')
+            raise ServiceAddressInvalid(
+                'NMDC_RANCHER_CONTEXT is not a context. A context looks like "c-abcde:p-fghij".'
+            )
         self._context = context
         self._namespace = require_label(namespace, "NMDC_RANCHER_NAMESPACE")
         self._transport = Transport(token, timeouts)
 
     def redeploy(self, deployment: str) -> None:
-        """Have a deployment's pods replaced; Rancher answers as soon as it has begun.
+        """Replace the pods of a deployment. Rancher answers as soon as it has begun.
 
         Raises:
             ServiceAddressInvalid, RancherUnreachable, RancherRefused.
@@ -52,14 +54,16 @@ class Rancher:
         except (NoAnswer, AnswerUnusable) as error:
             raise RancherUnreachable(f"Rancher did not answer the {call}: {error}. Check NMDC_RANCHER_URL.") from None
         if answer.is_server_error:
-            raise RancherUnreachable(f"Rancher answered the {call} with {answer.status}: it has a problem of its own.")
+            raise RancherUnreachable(
+                f"Rancher answered the {call} with {answer.status}. The problem is on Rancher's side; try again later."
+            )
         if answer.status in (401, 403):
             raise RancherRefused(
-                f"Rancher answered the {call} with {answer.status}: NMDC_RANCHER_TOKEN is wrong or expired, or may not do that."
+                f"Rancher answered the {call} with {answer.status}: NMDC_RANCHER_TOKEN is wrong, expired or lacks the permission."
             )
         if answer.status == 404:
             raise RancherRefused(
-                f"Rancher answered the {call} with 404: there is no such deployment in NMDC_RANCHER_NAMESPACE, or "
+                f"Rancher answered the {call} with 404: no such deployment in NMDC_RANCHER_NAMESPACE, or "
                 "NMDC_RANCHER_CONTEXT is wrong."
             )
         if not 200 <= answer.status < 300:
@@ -67,11 +71,11 @@ class Rancher:
 
 
 def require_label(name: str, variable: str) -> str:
-    """`name`, where it can be one of Kubernetes'.
+    """`name`, if Kubernetes allows it as a name.
 
     Raises:
         ServiceAddressInvalid.
     """
     if not _LABEL.fullmatch(name):
-        raise ServiceAddressInvalid(f"{variable} holds {name[:80]!r}, which cannot be a name in Kubernetes.")
+        raise ServiceAddressInvalid(f"{variable} contains {name[:80]!r}, which cannot be a name in Kubernetes.")
     return name

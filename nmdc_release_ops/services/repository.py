@@ -31,13 +31,13 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
 class _Payload(BaseModel):
-    """From the network: what is not known is ignored, what is missing is named."""
+    """Part of an answer: unknown fields are ignored, missing ones are errors."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class GitHubRelease(_Payload):
-    """A release; drafts only show with a token that may write."""
+    """A release. GitHub lists drafts only for a token with write access."""
 
     id: int
     tag_name: Text
@@ -101,7 +101,7 @@ class WorkflowRun(_Payload):
         return self.is_completed and self.conclusion == "success"
 
     def describe(self) -> str:
-        """How it stands, and where to see it."""
+        """Its status, and its page."""
         return f"{self.conclusion or self.status.replace('_', ' ')}, {self.html_url}"
 
 
@@ -130,7 +130,7 @@ class _Reference(_Payload):
 
 
 class Listing(NamedTuple):
-    """All releases, and the ETag that tells next time whether they changed."""
+    """All releases, and the ETag to ask next time whether they changed."""
 
     releases: tuple[GitHubRelease, ...]
     etag: str | None
@@ -138,11 +138,11 @@ class Listing(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What lies between two commits.
+    """The commits between two commits.
 
     Attributes:
         status: "ahead", "behind", "diverged" or "identical".
-        total: commits there are; `commits` holds the first 250 at most.
+        total: number of commits; `commits` contains at most the first 250.
     """
 
     status: str
@@ -156,12 +156,14 @@ class Repository:
     Every method raises what `GitHub.get` does.
 
     Raises:
-        ServiceAddressInvalid: the name cannot be one.
+        ServiceAddressInvalid: the name is malformed.
     """
 
     def __init__(self, github: GitHub, name: str) -> None:
         if not _NAME.fullmatch(name):
-            raise ServiceAddressInvalid(f'{name[:120]!r} is no repository. It looks like "microbiomedata/nmdc-schema".')
+            raise ServiceAddressInvalid(
+                f'{name[:120]!r} is not a repository. A repository looks like "microbiomedata/nmdc-schema".'
+            )
         self.github = github
         self.name = name
         self._path = f"/repos/{name}"
@@ -170,7 +172,7 @@ class Repository:
         return self.github.get(self._path, _Repository).default_branch
 
     def releases(self, etag: str | None = None) -> Listing | None:
-        """Every release, drafts and pre-releases among them; None where nothing changed since `etag`."""
+        """Every release, including drafts and pre-releases; None if nothing has changed since `etag`."""
         found: list[GitHubRelease] = []
         first_etag = None
         asked = False
@@ -214,11 +216,11 @@ class Repository:
         return True
 
     def commit(self, ref: str) -> Commit:
-        """The commit that a branch, tag or SHA leads to."""
+        """The commit that a branch, tag or SHA points to."""
         return self.github.get(f"{self._path}/commits/{quote(ref, safe='')}", Commit)
 
     def compare(self, base: str, head: str) -> Comparison:
-        """The commits that `head` has and `base` has not, oldest first."""
+        """The commits that are in `head` and not in `base`, oldest first."""
         path = f"{self._path}/compare/{quote(base, safe='')}...{quote(head, safe='')}"
         commits: list[Commit] = []
         status, total = "identical", 0
@@ -230,14 +232,14 @@ class Repository:
         return Comparison(status, total, tuple(commits[:MOST_COMMITS]))
 
     def file(self, path: str, ref: str) -> str | None:
-        """The text of a file, None where there is none."""
+        """The text of a file; None if the file does not exist."""
         try:
             return self.github.get_text(f"{self._path}/contents/{quote(path)}", {"ref": ref})
         except GitHubNotFound:
             return None
 
     def workflow_runs(self, workflow: str, **filters: str) -> list[WorkflowRun]:
-        """Runs of a workflow, newest first, a hundred at most.
+        """Runs of a workflow, newest first, at most a hundred.
 
         Args:
             workflow: name of its file, "python-app.yml".
@@ -251,13 +253,13 @@ class Repository:
         return self.github.get(f"{self._path}/actions/runs/{identifier}", WorkflowRun)
 
     def dispatch(self, workflow: str, ref: str, inputs: Mapping[str, Any]) -> datetime:
-        """Ask for a run of a workflow on a branch or tag; GitHub says when, but not which run that is."""
+        """Start a run of a workflow on a branch or tag; return GitHub's time. GitHub does not say which run it started."""
         path = f"{self._path}/actions/workflows/{require_workflow_file(workflow)}/dispatches"
         _, moment = self.github.post(path, {"ref": ref, "inputs": dict(inputs)}, None)
         return moment
 
     def login(self) -> str | None:
-        """The name of the token's owner; None where the token is an app's, which has none."""
+        """The name of the token's owner; None for an app's token, which has no owner."""
         try:
             return self.github.get("/user", _Actor).login
         except (GitHubAccessRefused, GitHubNotFound):
@@ -265,11 +267,11 @@ class Repository:
 
 
 def require_workflow_file(name: str) -> str:
-    """`name`, where it can be that of a workflow's file.
+    """`name`, if it can be the name of a workflow's file.
 
     Raises:
-        ServiceAddressInvalid: it cannot.
+        ServiceAddressInvalid.
     """
     if not _WORKFLOW.fullmatch(name):
-        raise ServiceAddressInvalid(f'{name[:120]!r} is no workflow. Name its file: "python-app.yml".')
+        raise ServiceAddressInvalid(f'{name[:120]!r} is not a workflow. Give the name of its file: "python-app.yml".')
     return name

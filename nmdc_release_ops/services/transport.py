@@ -1,5 +1,5 @@
-"""HTTP with a service that is not trusted: answers are bounded in size and time, redirects are shown and not followed,
-and only calls that may be repeated are.
+"""HTTP with a service that is not trusted: answers are limited in size and time, redirects are returned and not followed,
+and only idempotent calls are retried.
 """
 
 import http.client
@@ -18,23 +18,23 @@ from nmdc_release_ops.services.deadline import Deadline, WatchedAdapter
 
 USER_AGENT = "nmdc-release-ops"
 LARGEST_ANSWER = 10_000_000
-"""Bytes. A hundred of GitHub's releases with long notes are below a tenth of it."""
+"""Bytes. A hundred of GitHub's releases with long notes need less than a tenth of it."""
 _CHUNK = 65_536
 _SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long we wait, in seconds, and how often we try.
+    """How long we wait, in seconds, and how often we retry.
 
     Attributes:
         connect: for a connection.
         read: for the next bytes of an answer.
-        answer: for one whole answer, from connecting on.
-        retries: after a call that may be repeated got no answer, or one of 5xx.
-        backoff: before the first retry; each further one waits twice as long.
-        limits: for a rate limit to pass; where it takes longer, that is an error.
-        whole: for one question in all: its pages, redirects, retries and waits.
+        answer: for one complete answer, connecting included.
+        retries: number of retries of an idempotent call that got no answer, or a server error (5xx).
+        backoff: before the first retry; doubled for each further one.
+        limits: for a rate limit to end; a longer one is an error.
+        whole: for one question with all its pages, redirects, retries and waits.
     """
 
     connect: float = 5.0
@@ -47,23 +47,23 @@ class Timeouts:
 
 
 SHORT = Timeouts(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5, whole=20)
-"""For a sensor: Dagster gives its tick 60 seconds."""
+"""For a sensor: Dagster limits a tick to 60 seconds."""
 
 
 class NoAnswer(Exception):
-    """No whole answer arrived. The text says why, without the address: that may be a secret."""
+    """No complete answer arrived. The text says why, without the address, which may be a secret."""
 
 
 class AnswerUnusable(Exception):
-    """An answer arrived that is too large, or encoded as nobody asked for."""
+    """The answer is too large, or compressed although that was not requested."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """The answer to a request.
 
     Attributes:
-        headers: in any case.
+        headers: a mapping that ignores case.
     """
 
     status: int
@@ -100,8 +100,8 @@ class Transport:
 
         Args:
             body: sent as JSON unless None.
-            repeatable: whether the request may be sent again where no answer, or one of 5xx, came back.
-            until: deadline of the whole question, by `time.monotonic`; None for `Timeouts.whole` from now.
+            repeatable: whether the request may be sent again after no answer or a server error (5xx).
+            until: deadline of the whole question, in seconds of `time.monotonic`; None for `Timeouts.whole` from now.
 
         Raises:
             NoAnswer, AnswerUnusable.
@@ -123,7 +123,7 @@ class Transport:
         raise AssertionError("the last try returns or raises")
 
     def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any, until: float) -> Answer:
-        # An answer as it is: what is compressed may be small on the way and fill the memory here.
+        # Uncompressed: a small compressed answer could fill the memory.
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         data = None
         if body is not None:
@@ -158,13 +158,13 @@ class Transport:
     def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise AnswerUnusable(f"it is compressed ({encoding[:20]!r}), which was not asked for")
+            raise AnswerUnusable(f"it is compressed ({encoding[:20]!r}), which was not requested")
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK):
             body += chunk
             if len(body) > LARGEST_ANSWER:
                 raise AnswerUnusable(f"it is longer than {LARGEST_ANSWER:,} bytes")
-        # A connection that was broken off looks like the end of an answer without a length.
+        # A closed connection looks like the end of an answer without a length.
         if (why := deadline.explain()) is not None:
             raise NoAnswer(why)
         return bytes(body)
@@ -173,7 +173,7 @@ class Transport:
         if isinstance(error, requests.ConnectTimeout):
             return f"there was no connection within {self._timeouts.connect:g} s"
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-            return f"nothing came within {self._timeouts.read:g} s"
+            return f"no data arrived within {self._timeouts.read:g} s"
         if isinstance(error, requests.exceptions.SSLError):
             return "its certificate was not accepted"
         if isinstance(error, requests.exceptions.InvalidHeader):
@@ -185,13 +185,13 @@ class Transport:
         if "NameResolutionError" in repr(error):
             return "its name could not be resolved"
         if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in repr(error):
-            return "the answer was broken off"
-        return "the connection failed or was broken off"
+            return "the connection was closed in the middle of the answer"
+        return "the connection failed or was closed"
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, because requests would read the whole body, however long, to prepare a redirect."""
+        """None: to prepare a redirect, requests would read the whole body, however long."""
 
 
 def _session(deadline: Deadline) -> requests.Session:
@@ -202,17 +202,17 @@ def _session(deadline: Deadline) -> requests.Session:
 
 
 class _Bearer(AuthBase):
-    """Set also where there is no token: requests would look for one in ~/.netrc otherwise."""
+    """Used without a token too: otherwise requests looks for one in ~/.netrc."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
 
     def require_sendable(self) -> None:
         """Raises:
-        NoAnswer: the token cannot be a header's value.
+        NoAnswer: the token cannot be sent as a header.
         """
         if self._token and not _SENDABLE.fullmatch(self._token):
-            raise NoAnswer("the token holds characters that cannot be sent")
+            raise NoAnswer("the token contains characters that cannot be sent")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._token:

@@ -85,7 +85,7 @@ def test_a_rate_limit_whose_end_cannot_be_is_an_error_that_says_when_to_try_agai
 ) -> None:
     github.fail("GET", "/releases", Response(status, {"message": "slow down"}, headers), times=9)
     started = time.monotonic()
-    with pytest.raises(GitHubRateLimited, match=r"More are allowed at \d\d:\d\d:\d\d UTC, in \d{1,8} s"):
+    with pytest.raises(GitHubRateLimited, match=r"More requests are allowed at \d\d:\d\d:\d\d UTC, in \d{1,8} s"):
         client(github).releases()
     assert time.monotonic() - started < 10
 
@@ -345,13 +345,14 @@ def test_a_workflow_whose_dispatch_was_not_answered_is_looked_for_and_not_dispat
     repository = github.repository(SCHEMA)
     repository.workflows["deploy.yml"] = "success"
     github.fail("POST", "/dispatches", breaks_off)
-    said: list[str] = []
+    logged: list[str] = []
     watching = Watching(poll=0.05, appear=5, end=10)
-    run = start(client(github), "deploy.yml", "main", {}, watching, said.append)
+    run = start(client(github), "deploy.yml", "main", {}, watching, logged.append)
     assert len(github.asked("POST", "/dispatches")) == 1
     github.fail("GET", "/actions/runs/", sends_rubbish)
-    assert follow(client(github), run, "deploy.yml", watching, said.append).succeeded
-    assert "is unknown; looking for its run" in said[0]
+    assert follow(client(github), run, "deploy.yml", watching, logged.append).succeeded
+    assert logged[0].startswith("It is unknown whether deploy.yml of")
+    assert "looking for its run" in logged[0]
 
 
 def test_a_cookie_of_the_service_is_not_sent_back(github: LoopbackGitHub) -> None:
