@@ -98,8 +98,8 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
     for line in process.stdout:
         plain = _COLOR.sub("", line.rstrip())
         shown = _CONSOLE_LINE.match(plain)
-        if found := _ANY_RUN.search(plain):
-            run_id = run_id or found.group()
+        if any_run := _ANY_RUN.search(plain):
+            run_id = run_id or any_run.group()
         if shown:
             print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
         elif plain:
@@ -114,7 +114,7 @@ def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
     report = ValidationReport.from_json(home.record(run_id, "validate").read_bytes())
     window = FreezeWindow.from_json(home.record(run_id, "unfreeze").read_bytes())
     with dg.DagsterInstance.get() as instance:
-        seconds = {found.step_key: _step_seconds(found) for found in instance.get_run_step_stats(run_id)}
+        seconds = {stats.step_key: _step_seconds(stats) for stats in instance.get_run_step_stats(run_id)}
     with MongoClient[dict[str, Any]](origin.uri()) as client:
         view = client[DATABASE][ledger.LATEST_VERSION].find_one()
     archived = sum(collection.file_bytes for collection in archive.collections)

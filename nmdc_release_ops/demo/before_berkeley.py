@@ -394,6 +394,6 @@ def fill(database: Database[Document], *, curated: bool = False) -> None:
         database.create_collection(name)
         if name in INDEXES:
             database[name].create_indexes(INDEXES[name])
-        found = list(documents)
-        if found:
-            database[name].insert_many(found)
+        batch = list(documents)
+        if batch:
+            database[name].insert_many(batch)

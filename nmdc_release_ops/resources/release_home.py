@@ -239,9 +239,9 @@ def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:
 
 def _remove(folder: Path, patterns: Iterable[str]) -> int:
     """Remove what matches; return the bytes of disk freed."""
-    found = [path for pattern in patterns for path in folder.glob(pattern)]
-    size = sum(_disk_bytes(path) for path in found)
-    for path in found:
+    paths = [path for pattern in patterns for path in folder.glob(pattern)]
+    size = sum(_disk_bytes(path) for path in paths)
+    for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -43,7 +43,7 @@ class Transformer:
 
 
 class TransformerResource(dg.ConfigurableResource[Any]):
-    """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder.
+    """The transformer: `NMDC_TRANSFORMER_URI`, or if that is not set, a private mongod in the release's folder.
 
     Each execution of `migrate` has its own database there: several releases can share one server, and a run that was
     presumed dead and is still running cannot write to the data of the next run.

@@ -24,7 +24,7 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 
 def last_published(releases: Iterable[GitHubRelease]) -> tuple[semver.Version, GitHubRelease] | None:
     """The release of the highest version, without drafts and pre-releases; None if there is none."""
-    found = [
+    published = [
         (version, release)
         for release in releases
         if not release.draft
@@ -32,7 +32,7 @@ def last_published(releases: Iterable[GitHubRelease]) -> tuple[semver.Version, G
         and (version := _parse(release.tag_name))
         and not version.prerelease
     ]
-    return max(found, key=lambda one: one[0]) if found else None
+    return max(published, key=lambda one: one[0]) if published else None
 
 
 def next_version(last: semver.Version | None, part: Part, version: str | None) -> semver.Version:
@@ -71,27 +71,27 @@ def publish_once(
         GitHubRejected and others: GitHub shows no new release.
     """
     comment = f"<!-- nmdc-release-ops {release_id} -->"
-    found = repository.release_of(tag)
-    if found is not None:
-        return _require_ours(found, comment), False
+    release = repository.release_of(tag)
+    if release is not None:
+        return _require_ours(release, comment), False
     if repository.tag_exists(tag):
         raise RuntimeReleaseRefused(
             f"{repository.name} already has a tag {tag}, without a release. Nothing was published. Remove the tag, or release "
             "another version."
         )
     try:
-        made = repository.create_release(tag=tag, commit=commit, title=title, body=comment, prerelease=prerelease)
+        created = repository.create_release(tag=tag, commit=commit, title=title, body=comment, prerelease=prerelease)
     except (GitHubUnreachable, GitHubAnswerUnreadable):
-        found = _find_again(repository, tag)
-        if found is None:
+        release = _find_again(repository, tag)
+        if release is None:
             raise
-        return _require_ours(found, comment), True
+        return _require_ours(release, comment), True
     except GitHubRejected as error:
-        found = _find_again(repository, tag) if "already_exists" in error.codes else None
-        if found is None:
+        release = _find_again(repository, tag) if "already_exists" in error.codes else None
+        if release is None:
             raise
-        return _require_ours(found, comment), False
-    return made, True
+        return _require_ours(release, comment), False
+    return created, True
 
 
 def _find_again(repository: Repository, tag: str) -> GitHubRelease | None:
@@ -99,9 +99,9 @@ def _find_again(repository: Repository, tag: str) -> GitHubRelease | None:
     for look in range(_LOOKS):
         if look:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        found = repository.release_of(tag)
-        if found is not None:
-            return found
+        release = repository.release_of(tag)
+        if release is not None:
+            return release
     return None
 
 
@@ -115,8 +115,8 @@ def _require_ours(release: GitHubRelease, comment: str) -> GitHubRelease:
 
 
 def _parse(text: str) -> semver.Version | None:
-    found = _SPELLING.fullmatch(text) if len(text) <= _LONGEST else None
+    match = _SPELLING.fullmatch(text) if len(text) <= _LONGEST else None
     try:
-        return semver.Version.parse(found[1]) if found else None
+        return semver.Version.parse(match[1]) if match else None
     except ValueError:
         return None

@@ -87,9 +87,9 @@ def _check_pin(repository: Repository, commit: Commit, version: SchemaVersion, f
 
 def _pins(text: str) -> Iterator[SchemaVersion]:
     for pattern in _PINS:
-        for found in pattern.finditer(text):
+        for match in pattern.finditer(text):
             try:
-                yield SchemaVersion.parse(found[1])
+                yield SchemaVersion.parse(match[1])
             except InvalidSchemaVersion:
                 continue
 

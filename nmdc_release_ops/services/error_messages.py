@@ -47,9 +47,9 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 def describe_mismatch(error: ValidationError) -> str:
     """How an answer differs from the documentation: the first few fields, "0.tag_name: Field required"."""
-    found = error.errors(include_url=False, include_input=False)
-    named = [f"{'.'.join(str(part) for part in one['loc']) or 'the answer'}: {one['msg']}" for one in found[:5]]
-    return printable("; ".join(named))
+    errors = error.errors(include_url=False, include_input=False)
+    described = [f"{'.'.join(str(part) for part in one['loc']) or 'the answer'}: {one['msg']}" for one in errors[:5]]
+    return printable("; ".join(described))
 
 
 def printable(text: str) -> str:

@@ -47,8 +47,8 @@ def moment_of(answer: Answer) -> datetime:
 
 def etag_of(answer: Answer) -> str | None:
     """Its ETag; None if it has none that can be sent back."""
-    found = answer.headers.get("ETag", "")
-    return found if _ETAG.fullmatch(found) else None
+    etag = answer.headers.get("ETag", "")
+    return etag if _ETAG.fullmatch(etag) else None
 
 
 def next_page(url: str, answer: Answer) -> str | None:
@@ -90,7 +90,7 @@ def _number(text: str | None) -> float | None:
 def _date(text: str) -> datetime | None:
     """An HTTP date; None if the text is not one. The library's parser raises various errors then."""
     try:
-        found = parsedate_to_datetime(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        date = parsedate_to_datetime(text)
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError, IndexError, AttributeError):
         return None

@@ -173,14 +173,14 @@ class Repository:
 
     def releases(self, etag: str | None = None) -> Listing | None:
         """Every release, including drafts and pre-releases; None if nothing has changed since `etag`."""
-        found: list[GitHubRelease] = []
+        releases: list[GitHubRelease] = []
         first_etag = None
         asked = False
         for page, page_etag in self.github.pages(f"{self._path}/releases", list[GitHubRelease], etag=etag):
             first_etag = first_etag if asked else page_etag
             asked = True
-            found += page
-        return Listing(tuple(found), first_etag) if asked else None
+            releases += page
+        return Listing(tuple(releases), first_etag) if asked else None
 
     def release_of(self, tag: str) -> GitHubRelease | None:
         """The published release of a tag."""
