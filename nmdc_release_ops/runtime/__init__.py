@@ -1,1 +1,1 @@
-"""Releasing and deploying the NMDC Runtime."""
+"""Releasing and redeploying the Runtime: readiness, publication, deployment."""
