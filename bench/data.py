@@ -95,7 +95,7 @@ def demo_data(folder: Path, scale: int, packages: SchemaPackages) -> Iterator[Da
     server = PrivateMongod.start(
         folder / "origin", cache_gigabytes=CACHE_GIGABYTES, transaction_seconds=_TRANSACTION_SECONDS
     )
-    origin = DemoOrigin.fill(server, scale=scale, tell=lambda _: None)
+    origin = DemoOrigin.fill(server, scale=scale, log=lambda _: None)
     try:
         with MongoClient[Any](server.uri) as client:
             yield Data(folder, origin, client, managed)

@@ -43,7 +43,7 @@ def measure(folder: Path, scale: int, home: ReleaseHome) -> Iterator[Row]:
         ResultsDiffer: the second changed something, or wrote to NMDC's collections.
     """
     _make_home(folder, home)
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda _: None)
+    origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda _: None)
     try:
         for number, version in enumerate(RELEASES):
             released = _release(folder, origin, version)

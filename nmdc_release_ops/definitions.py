@@ -1,13 +1,15 @@
-"""What Dagster loads. Everything is defined elsewhere and assembled here."""
+"""What Dagster loads: assembled here, defined elsewhere."""
 
 import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
-from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.environment import OnNewRelease
+from nmdc_release_ops.resources.github import GitHubResource, SchemaWatch
+from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.record_store import RecordStore
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.runtime import Deployment, Notices, RuntimeProject
+from nmdc_release_ops.resources.runtime import Deployment, RuntimeProject
 from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.sensors.failure_notice import failure_notice
@@ -28,7 +30,7 @@ defs = dg.Definitions(
         ),
         dg.AssetSpec(
             ["nmdc", "archive"],
-            description="Dumps of the origin. Each materialization is the database as it was before a release.",
+            description="Dumps of the origin. Each materialization is the state of the database before a release.",
             kinds={"file"},
         ),
     ],

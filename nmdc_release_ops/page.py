@@ -1,22 +1,22 @@
-"""One page of HTML that a person can open and send on: it needs nothing else, and nothing on it runs."""
+"""A page of HTML that people can open and forward: it needs no other file, and runs no script."""
 
 from collections.abc import Iterable
 from html import escape
 
 
 def whole_page(title: str, parts: Iterable[str], style: str = "") -> str:
-    """The page.
+    """The complete page.
 
     Args:
-        title: a text; it is the heading too.
-        parts: HTML, in which everything that comes from elsewhere is escaped.
-        style: CSS besides that of every page.
+        title: plain text; also the heading.
+        parts: HTML, with everything that comes from elsewhere escaped.
+        style: more CSS for this page.
     """
     return "".join(
         (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width">\n'
-            # Whatever slipped through: nothing on this page runs, and it loads nothing.
+            # In case something was not escaped: the browser runs and loads nothing.
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
             f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n",
             *parts,

@@ -14,6 +14,8 @@ from dagster import DagsterInvalidConfigError
 from dagster._core.instance.config import ConcurrencyConfig, dagster_instance_config
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
+from nmdc_release_ops.resources.environment import Settings
+
 ROOT = Path(__file__).parent.parent
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
@@ -90,6 +92,13 @@ def test_no_secret_stands_in_the_image_or_in_a_process_argument() -> None:
 def test_only_the_code_server_knows_the_origin() -> None:
     knowing = {name for name, service in services().items() if "NMDC_ORIGIN_URI" in service.get("environment", {})}
     assert knowing == {"code"}
+
+
+def test_the_code_server_gets_every_variable_that_the_code_reads() -> None:
+    read = {str(field.validation_alias) for one in Settings.__subclasses__() for field in one.model_fields.values()}
+    in_the_image = set(re.findall(r"\b(NMDC_[A-Z_]+)=", DOCKERFILE.read_text()))
+    given = {name for name in services()["code"]["environment"] if not name.startswith("DAGSTER_")}
+    assert given | in_the_image == read
 
 
 def test_every_variable_of_the_compose_file_is_in_the_example_and_the_other_way_round() -> None:

@@ -28,6 +28,7 @@ LAYOUT = [
     "page",
     "units",
     "files",
+    "masking",
 ]
 
 # The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.
@@ -63,12 +64,14 @@ UNKNOWN_TO = {
     "services": ("dagster", "pymongo"),
 }
 
+# It reads the environment too, so only one module may use it.
+SETTINGS = ("pydantic_settings", "resources/environment.py")
+
 # A variable that the code names, but not by a literal: `os.environ[name]`.
 CHOSEN = "a chosen variable"
 
 # Who may read which variables of the environment; None stands for any. The first line that fits counts.
 ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
-    ("resources/", None),
     ("demo/", None),
     # The latter is not read, but set for SQLite.
     (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),
@@ -137,6 +140,8 @@ def offences_of_an_import(path: str, layer: str, module: str) -> Iterator[str]:
             yield f"imports {module}: up the layout"
     elif any(top == known or top.startswith(f"{known}_") for known in UNKNOWN_TO.get(layer, ())):
         yield f"imports {module}, which {layer}/ knows nothing of"
+    elif top == SETTINGS[0] and path != SETTINGS[1]:
+        yield f"imports {module}: only {SETTINGS[1]} may"
 
 
 def offences_between_rooms(path: str, module: str) -> Iterator[str]:
@@ -251,6 +256,8 @@ def test_a_module_keeps_to_the_layout(path: str) -> None:
         ("schema/worker/made_up.py", "import dagster"),
         ("schema/worker/made_up.py", "import pydantic"),
         ("steps/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
+        ("resources/made_up.py", "import os\nuri = os.environ['NMDC_ORIGIN_URI']"),
+        ("resources/made_up.py", "from pydantic_settings import BaseSettings"),
         ("steps/made_up.py", "import os\nuri = os.getenv('NMDC_ORIGIN_URI')"),
         ("steps/made_up.py", "from os import environ"),
         ("mongo/programs/mongod.py", "import os\npath = os.environ.get('NMDC_ORIGIN_URI')"),
@@ -283,7 +290,7 @@ def test_a_made_up_offender_is_noticed(path: str, source: str) -> None:
             "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']",
         ),
         ("mongo/made_up.py", "import os\nos.replace('a', 'b')"),
-        ("resources/made_up.py", "import os\nos.environ['NMDC_ORIGIN_URI']"),
+        ("resources/environment.py", "from pydantic_settings import BaseSettings"),
         ("schema/made_up.py", "import os\nchild = {'PATH': os.environ['PATH']}"),
         (
             "schema/worker/made_up.py",

@@ -76,7 +76,7 @@ def make_workplace(folder: Path, schema_cache: Path, scale: int, content: Conten
     Args:
         content: what to put into the origin instead of about `scale` documents of the demo.
     """
-    origin = DemoOrigin.create(folder / "origin", scale=scale, tell=lambda line: None, content=content)
+    origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda line: None, content=content)
     yield from workplace_around(origin, folder, schema_cache)
 
 

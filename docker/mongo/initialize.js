@@ -1,9 +1,9 @@
 // Prepares the stack's own MongoDB: the replica set, NMDC's roles, the operator's role and user.
-// Run by mongosh --nodb. It may run any number of times, also during a release.
+// Run by mongosh --nodb. It can run any number of times, even during a release.
 
 const OPERATOR = "nmdc_release_operator";
 
-// What a release needs and no more: docs/operator-role.md says what each action is for. JSON, so that a test can compare.
+// The minimal privileges for a release: docs/operator-role.md explains each action. JSON, so that a test can compare it.
 const OPERATOR_ROLE = {
   "privileges": [
     {
@@ -83,7 +83,7 @@ function waitFor(what, attempt) {
     }
     sleep(1000);
   }
-  throw new Error(`${what} did not come about within a minute${reason ? `: ${reason.message}` : ""}`);
+  throw new Error(`${what}: not available after 60 s${reason ? `: ${reason.message}` : ""}`);
 }
 
 function main() {
@@ -101,7 +101,7 @@ function main() {
   waitFor("A primary", () => admin.hello().isWritablePrimary);
 
   for (const [name, { privileges, roles }] of Object.entries(NMDC_ROLES)) {
-    // A role that stands is left as it is: a release may just hold it demoted.
+    // An existing role is not changed: a release may have demoted it at this moment.
     if (!admin.getRole(name)) {
       admin.createRole({ role: name, privileges, roles });
       print(`Role ${name} is created.`);

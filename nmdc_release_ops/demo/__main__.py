@@ -1,6 +1,6 @@
-"""The demo as a program: `release` makes an origin and releases it, `ui` opens Dagster's UI on one.
+"""The demo as a program: `release` creates an origin and releases it, `ui` opens Dagster's UI on one.
 
-This is an application on top of the package, like Dagster itself; nothing of the package imports it.
+This is an application on top of the package; no module of the package imports it.
 """
 
 import argparse
@@ -49,27 +49,27 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m nmdc_release_ops.demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    release = commands.add_parser("release", help="make a new demo origin and release it")
+    release = commands.add_parser("release", help="create a demo origin and release it")
     release.add_argument("--target", default="11.25", help="schema version to release")
     ui = commands.add_parser("ui", help="open Dagster's UI")
     ui.add_argument("--port", type=int, default=3000)
-    ui.add_argument("--fresh", action="store_true", help="make the demo origin anew")
+    ui.add_argument("--fresh", action="store_true", help="create a new demo origin")
     for command in (release, ui):
-        command.add_argument("--scale", type=int, default=20_000, help="about how many documents")
+        command.add_argument("--scale", type=int, default=20_000, help="approximate number of documents")
     return parser.parse_args()
 
 
 def _release(home: ReleaseHome, folder: Path, scale: int, target: str) -> int:
-    print(f"Making a demo origin with about {scale:,} documents at schema 11.23.0 ...", flush=True)
+    print(f"Creating a demo origin with about {scale:,} documents at schema 11.23.0 ...", flush=True)
     started = time.monotonic()
-    origin = DemoOrigin.create(folder, scale=scale, tell=lambda line: print(line, flush=True))
-    print(f"The origin is ready after {duration(time.monotonic() - started)}. Releasing {target}:", flush=True)
+    origin = DemoOrigin.create(folder, scale=scale, log=lambda line: print(line, flush=True))
+    print(f"The origin is ready after {duration(time.monotonic() - started)}. Releasing schema {target}:", flush=True)
     try:
         code, run_id = _run_job(folder, origin.uri(), target)
         if code == 0 and run_id:
             _summarize(home, origin, run_id)
         else:
-            print("\nThe release failed; the lines above say why. `make ui` shows its run.")
+            print("\nThe release failed; the lines above give the reason. `make ui` shows its run.")
         return code
     finally:
         origin.stop()
@@ -85,7 +85,7 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
     command = ["job", "execute", "-m", DEFINITIONS, "-j", "data_release", "-c", str(config_file)]
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", *command],
-        # Dagster warns of its own command line and previews; that is not what the demo shows.
+        # Dagster warns that parts of its own API are previews.
         env={**os.environ, "NMDC_ORIGIN_URI": uri, "NMDC_ORIGIN_DB": DATABASE, "PYTHONWARNINGS": "ignore"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -98,8 +98,8 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
     for line in process.stdout:
         plain = _COLOR.sub("", line.rstrip())
         shown = _CONSOLE_LINE.match(plain)
-        if found := _ANY_RUN.search(plain):
-            run_id = run_id or found.group()
+        if any_run := _ANY_RUN.search(plain):
+            run_id = run_id or any_run.group()
         if shown:
             print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
         elif plain:
@@ -114,15 +114,15 @@ def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
     report = ValidationReport.from_json(home.record(run_id, "validate").read_bytes())
     window = FreezeWindow.from_json(home.record(run_id, "unfreeze").read_bytes())
     with dg.DagsterInstance.get() as instance:
-        seconds = {found.step_key: _step_seconds(found) for found in instance.get_run_step_stats(run_id)}
+        seconds = {stats.step_key: _step_seconds(stats) for stats in instance.get_run_step_stats(run_id)}
     with MongoClient[dict[str, Any]](origin.uri()) as client:
         view = client[DATABASE][ledger.LATEST_VERSION].find_one()
     archived = sum(collection.file_bytes for collection in archive.collections)
     changed = sum(sum(outcome.written.values()) for outcome in migrated.migrators)
     rows = [
-        ("schema", f"{plan.from_version} -> {plan.to_version} (the ledger says {(view or {}).get('schema_version')})"),
-        ("documents", f"{archive.documents:,}, {report.documents:,} of them validated, {report.violations} violations"),
-        ("references", f"{report.references:,} looked up, {report.tolerated:,} dangling or misplaced"),
+        ("schema", f"{plan.from_version} -> {plan.to_version} (in the ledger: {(view or {}).get('schema_version')})"),
+        ("documents", f"{archive.documents:,}; {report.documents:,} validated, {report.violations} violations"),
+        ("references", f"{report.references:,} checked, {report.tolerated:,} dangling or misplaced"),
         ("changes", f"{migrated.changes.describe()}; migrators wrote {changed:,} documents"),
         ("changed", ", ".join(migrated.changes.changed) or "nothing"),
         ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in list_steps(data_release))),
@@ -140,20 +140,20 @@ def _step_seconds(stats: Any) -> float:
 
 def _ui(folder: Path, arguments: argparse.Namespace) -> int:
     if os.environ.get("NMDC_ORIGIN_URI"):
-        print("The origin is the one of NMDC_ORIGIN_URI.", flush=True)
+        print("Using the origin of NMDC_ORIGIN_URI.", flush=True)
         return _dagster_dev(arguments.port, {})
     if arguments.fresh or not exists(folder):
-        print(f"Making a demo origin with about {arguments.scale:,} documents at schema 11.23.0 ...", flush=True)
-        origin = DemoOrigin.create(folder, scale=arguments.scale, tell=lambda line: print(line, flush=True))
+        print(f"Creating a demo origin with about {arguments.scale:,} documents at schema 11.23.0 ...", flush=True)
+        origin = DemoOrigin.create(folder, scale=arguments.scale, log=lambda line: print(line, flush=True))
     else:
         origin = DemoOrigin.open(folder)
     try:
         with MongoClient[dict[str, Any]](origin.uri()) as client:
             version = ledger.recorded_version(client[DATABASE])
         print(
-            f"The demo origin runs on {', '.join(nodes_of(origin.uri()))}, at schema {version}. Its users' passwords are in "
-            f"{folder}/users.json. For a new one at 11.23.0: make ui FRESH=1\n"
-            f"The UI opens on http://127.0.0.1:{arguments.port}: Jobs, data_release, Launchpad, Launch Run. Ctrl-C ends all.",
+            f"The demo origin is running on {', '.join(nodes_of(origin.uri()))}, at schema {version}. The passwords of its "
+            f"users are in {folder}/users.json. To create a new one at 11.23.0: make ui FRESH=1\n"
+            f"The UI is at http://127.0.0.1:{arguments.port}: Jobs, data_release, Launchpad, Launch Run. Ctrl-C stops all.",
             flush=True,
         )
         return _dagster_dev(arguments.port, {"NMDC_ORIGIN_URI": origin.uri(), "NMDC_ORIGIN_DB": DATABASE})
@@ -162,13 +162,13 @@ def _ui(folder: Path, arguments: argparse.Namespace) -> int:
 
 
 def _dagster_dev(port: int, variables: dict[str, str]) -> int:
-    """Run Dagster's development server until it ends or we are asked to; none of its processes is left behind."""
+    """Run Dagster's development server until it ends or we are interrupted; leave none of its processes behind."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(port)],
         env={**os.environ, **variables},
-        # Of its own, so that an interrupt in the terminal reaches it once, from us, and all of it can be ended.
+        # Its own session, so that an interrupt in the terminal reaches it once, from us, and all of it can be ended.
         start_new_session=True,
-        preexec_fn=_heed_interrupts,
+        preexec_fn=_accept_interrupts,
     )
     interrupts = 0
 
@@ -187,12 +187,12 @@ def _dagster_dev(port: int, variables: dict[str, str]) -> int:
 
 
 def _wait_for_runs(group: int, impatient: Callable[[], bool]) -> None:
-    """Wait while processes of Dagster are left: a run under way goes on without its server, and must not be killed."""
-    said = time.monotonic() + 10
+    """Wait while processes of Dagster are left: a run continues without its server, and must not be killed."""
+    notice_at = time.monotonic() + 10
     while _exists(group) and not impatient():
-        if said and time.monotonic() > said:
-            said = 0.0
-            print("A run is still going on; waiting until it has ended. Ctrl-C again kills it.", flush=True)
+        if notice_at and time.monotonic() > notice_at:
+            notice_at = 0.0
+            print("A run is still in progress; waiting for it to end. Press Ctrl-C again to kill it.", flush=True)
         time.sleep(0.2)
 
 
@@ -204,8 +204,8 @@ def _exists(group: int) -> bool:
     return True
 
 
-def _heed_interrupts() -> None:
-    # A shell that starts us in the background has us ignore them, and that is inherited.
+def _accept_interrupts() -> None:
+    # A shell that starts us in the background makes us ignore them, and child processes inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

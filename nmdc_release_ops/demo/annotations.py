@@ -25,7 +25,7 @@ def _gene_functions() -> tuple[str, ...]:
 
 @cache
 def _counts() -> tuple[int, ...]:
-    """Numbers of genes per function: most functions have a few, a few have thousands."""
+    """Numbers of genes per function: most functions have a few, some have thousands."""
     dice = Random(1)
     return tuple(1 + int(dice.paretovariate(0.9)) % 20_000 for _ in range(8191))
 

@@ -1,7 +1,7 @@
 """A small synthetic NMDC database of schema 10.2.0, the last one before the "Berkeley schema" 11.0.0.
 
-Samples, sequencing and every workflow had collections of their own then, and most documents did not say their class.
-Each part of the migrator 10.2.0 -> 11.0.0 finds something to do here.
+In this schema samples, sequencing and every workflow had their own collections, and most documents did not name their
+class. Every part of the migrator 10.2.0 -> 11.0.0 has something to migrate here.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from nmdc_release_ops.demo.identifiers import identifier, object_id, object_id_p
 
 SCHEMA_VERSION = "10.2.0"
 SAMPLES = 6
-"""Biosamples; each has an omics processing of another kind."""
+"""Number of biosamples. Each has a different kind of omics processing."""
 _SEED = 10
 _KINDS: tuple[tuple[str, str, str], ...] = (
     ("Metagenome", "Illumina NovaSeq S4", "JGI"),
@@ -27,7 +27,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
 """Kind, instrument and institution of the omics processing of each biosample."""
 _METAGENOME, _METATRANSCRIPTOME, _METABOLOME, _ORGANIC_MATTER, _PROTEOME, _LIPIDOME = range(SAMPLES)
 _MASS_SPECTROMETRY = (_METABOLOME, _ORGANIC_MATTER, _PROTEOME, _LIPIDOME)
-# What a data object is, by the number it has.
+# The file type of each data object, by its number.
 _FILES = (
     "Metagenome Raw Reads",
     "Metagenome Raw Reads",
@@ -174,7 +174,7 @@ def _omics_processings() -> Iterator[Document]:
             "add_date": "2021-03-31",
         }
         if number in _MASS_SPECTROMETRY:
-            # As empty as the part of the migrator that removes it expects.
+            # Empty, as the part of the migrator that removes it expects.
             document["gold_sequencing_project_identifiers"] = []
         else:
             document["ncbi_project_name"] = "Sequencing before Berkeley"
@@ -206,7 +206,7 @@ def _workflow(typecode: str, informed_by: int, inputs: list[int], outputs: list[
         "version": "v1.0.0",
         "started_at_time": "2021-10-11T02:28:26Z",
         "ended_at_time": "2021-10-11T04:56:04Z",
-        # The schema of the time wants it, and says nothing of what it is.
+        # Schema 10.2.0 requires it and does not describe it.
         "type": "nmdc:WorkflowExecutionActivity",
     }
 
@@ -266,7 +266,7 @@ def _proteomes() -> Iterator[Document]:
 def _organic_matters() -> Iterator[Document]:
     yield {
         **_workflow("wfnom", _ORGANIC_MATTER, [5], [_ORGANIC_MATTER], "EMSL"),
-        # Ids of these had no version before 10.4.0.
+        # These ids have a version only since 10.4.0.
         "id": _id("wfnom", _ORGANIC_MATTER),
         "has_calibration": "false",
     }
@@ -370,7 +370,7 @@ INDEXES: dict[str, list[pymongo.IndexModel]] = {
     for name in _COLLECTIONS
     if name != "functional_annotation_agg"
 }
-"""The indexes that the collections have besides those on `_id`."""
+"""The indexes of the collections, except those on `_id`."""
 INDEXES["omics_processing_set"] += [pymongo.IndexModel([("has_input", pymongo.ASCENDING)], name="inputs")]
 INDEXES["functional_annotation_agg"] = [pymongo.IndexModel([("gene_function_id", pymongo.ASCENDING)])]
 
@@ -389,11 +389,11 @@ def collections(*, curated: bool = False) -> Iterator[tuple[str, Iterator[Docume
 
 
 def fill(database: Database[Document], *, curated: bool = False) -> None:
-    """Make the collections with their indexes and documents. Databases of that time had no ledger."""
+    """Create the collections with their indexes and documents. Databases of that time had no ledger."""
     for name, documents in collections(curated=curated):
         database.create_collection(name)
         if name in INDEXES:
             database[name].create_indexes(INDEXES[name])
-        found = list(documents)
-        if found:
-            database[name].insert_many(found)
+        batch = list(documents)
+        if batch:
+            database[name].insert_many(batch)

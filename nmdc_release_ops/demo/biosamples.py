@@ -1,4 +1,4 @@
-"""Biosamples of several environments, each with the measurements that are taken there."""
+"""Biosamples of several environments, each with the usual measurements there."""
 
 from collections.abc import Iterator
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""How many documents of each kind a demo database has, and how they find each other."""
+"""How many documents of each kind a demo database has, and the ids by which they refer to each other."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ INSTRUMENTS = 14
 CONFIGURATIONS = 6
 ORGANISMS = 6
 CALIBRATED_BIOSAMPLES = 128
-"""A pair of calibrations (one for gas chromatography, one for FT-ICR) serves so many biosamples."""
+"""A pair of calibrations (one for gas chromatography, one for FT-ICR) serves this many biosamples."""
 
 _PROCESSED_STEPS = 8
 _SLOTS = 32
@@ -34,10 +34,10 @@ class Blueprint:
 
     @classmethod
     def for_scale(cls, scale: int, seed: int) -> "Blueprint":
-        """A database of about `scale` documents, and never fewer than one round of stories (some 400).
+        """A database of about `scale` documents, and at least one of each story (about 400 documents).
 
-        Annotation aggregates are half of 20,000 documents and seven eighths of a million, as in NMDC's database,
-        where they outnumber everything else the more the larger it grows.
+        Annotation aggregates are half of 20,000 documents and seven eighths of a million: in NMDC's database their
+        share grows with its size.
         """
         others = min(0.8 * scale, 10_000 * (scale / 20_000) ** 0.646)
         per_biosample = documents_of(len(STORIES)) / len(STORIES) + 1.5
@@ -54,22 +54,22 @@ class Blueprint:
 
     @property
     def blocks(self) -> int:
-        """How many blocks of biosamples there are, the last of which may be smaller."""
+        """Number of blocks of biosamples. The last one may be smaller."""
         return math.ceil(self.biosamples / BLOCK)
 
     @property
     def calibrations(self) -> int:
-        """How many calibrations there are, two for every `CALIBRATED_BIOSAMPLES` biosamples."""
+        """Number of calibrations: two for every `CALIBRATED_BIOSAMPLES` biosamples."""
         return 2 * math.ceil(self.biosamples / CALIBRATED_BIOSAMPLES)
 
     @property
     def annotations(self) -> int:
-        """How many workflow executions annotate genes, among which the aggregates are divided."""
+        """Number of workflow executions that annotate genes. The aggregates are divided among them."""
         return annotations_of(self.biosamples)
 
     @property
     def documents(self) -> int:
-        """How many documents the collections of the schema hold together."""
+        """Number of documents in all collections of the schema."""
         once = self.studies + self.sites + INSTRUMENTS + CONFIGURATIONS + ORGANISMS
         return (
             once
@@ -82,7 +82,7 @@ class Blueprint:
         )
 
     def dice(self, collection: str) -> Random:
-        """The source of chance of one collection. Nothing that two collections must agree about comes from it."""
+        """The random numbers of one collection. Nothing that two collections have to agree on depends on them."""
         return Random(f"{self.seed}:{collection}")
 
     def id(self, typecode: str, index: int) -> str:
@@ -90,11 +90,11 @@ class Blueprint:
         return identifier(typecode, index, self.seed)
 
     def stories(self) -> Iterator[tuple[int, Story]]:
-        """Every biosample's number with its story."""
+        """The number of each biosample, with its story."""
         return ((biosample, story_of(biosample)) for biosample in range(self.biosamples))
 
     def study_of(self, biosample: int) -> str:
-        """The study of a biosample. Studies 0 and 1 are consortia, which have studies instead of biosamples."""
+        """The study of a biosample. Studies 0 and 1 are consortia: they have studies instead of biosamples."""
         return self.id("sty", 2 + biosample // BLOCK % (self.studies - 2))
 
     def site_of(self, biosample: int) -> str:
@@ -106,15 +106,15 @@ class Blueprint:
         return self.id("bsm", biosample)
 
     def processed_sample(self, biosample: int, step: int) -> str:
-        """The id of what step number `step` of a biosample's processing yields."""
+        """The id of the sample from step number `step` of a biosample's processing."""
         return self.id("procsm", biosample * _PROCESSED_STEPS + step)
 
     def organism_sample(self, biosample: int, step: int) -> str:
-        """The id of what an isolating or culturing step yields."""
+        """The id of the sample from an isolating or culturing step."""
         return self.id("osm", biosample * _PROCESSED_STEPS + step)
 
     def stored_sample(self, biosample: int) -> str:
-        """The id of what storing a biosample yields."""
+        """The id of the sample from storing a biosample."""
         return self.id("procsm", biosample * _PROCESSED_STEPS + _PROCESSED_STEPS - 1)
 
     def data_object(self, biosample: int, slot: int) -> str:
@@ -122,9 +122,9 @@ class Blueprint:
         return self.id("dobj", biosample * _SLOTS + slot)
 
     def calibration(self, biosample: int, *, gas: bool) -> str:
-        """The id of the calibration that serves a biosample's measurement."""
+        """The id of the calibration for a biosample's measurement."""
         return self.id("calib", biosample // CALIBRATED_BIOSAMPLES * 2 + (0 if gas else 1))
 
     def calibration_file(self, calibration: int) -> str:
-        """The id of the data object that a calibration is kept in."""
+        """The id of a calibration's data object."""
         return self.id("dobj", _CALIBRATION_FILES + calibration)

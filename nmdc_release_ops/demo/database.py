@@ -1,7 +1,7 @@
 """A synthetic NMDC database: every collection of schema 11.23.0, of any size, the same for the same seed.
 
-Every document is valid for schema 11.23.0 and every reference points at a document of a class that its slot allows;
-after the migrators to 11.25.0 the same holds for 11.25.0. Documents are made one at a time as they are asked for,
+Every document is valid for schema 11.23.0, and every reference points to a document of a class that its slot allows;
+after the migrators to 11.25.0 the same is true for 11.25.0. Documents are generated one at a time on demand,
 so memory does not grow with the database.
 """
 
@@ -30,8 +30,8 @@ SCHEMA_VERSION = "11.23.0"
 
 
 def _manifests(_: Blueprint) -> Iterator[Document]:
-    # In 11.23.0 the pattern of a Manifest's id contains placeholders that were never filled in. What passes it
-    # fails 11.25.0, where it was repaired, and the other way round: no manifest is valid for both.
+    # In 11.23.0 the pattern of a Manifest's id contains placeholders that were never filled in; in 11.25.0 it was
+    # repaired. No id matches both patterns, so no manifest is valid for both versions.
     return iter(())
 
 
@@ -67,11 +67,11 @@ def _with_object_ids(collection: str, seed: int, documents: Iterator[Document]) 
 def collections(scale: int = 20_000, seed: int = 0) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
     """Every collection of the schema with a stream of its documents, in a fixed order.
 
-    `scale` is about how many documents there are in all; fewer than some 450 cannot be had, since every story has
-    to be told once. `manifest_set` is empty, and is named so that it can be created.
+    `scale` is the approximate number of documents in all, and at least about 450, because every story occurs once.
+    `manifest_set` is empty; it is listed so that it is created.
     """
     blueprint = Blueprint.for_scale(scale, seed)
     for name, documents in _COLLECTIONS.items():
         stream = documents(blueprint)
-        # The aggregates carry their _id already, and are too many to be passed from hand to hand.
+        # The aggregates already have an _id, and there are too many of them for another generator.
         yield name, stream if name == "functional_annotation_agg" else _with_object_ids(name, seed, stream)

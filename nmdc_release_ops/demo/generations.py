@@ -43,7 +43,7 @@ def _mass_spectrometry(blueprint: Blueprint, number: int, story: Story) -> Docum
     document: Document = {"eluent_introduction_category": story.introduction}
     if story.introduction == "gas_chromatography":
         instrument, configuration = GAS_CHROMATOGRAPH, GAS_CONFIGURATION
-        # The schema's rules ask for both of these after a gas chromatograph.
+        # The schema's rules require both for a gas chromatograph.
         document["has_chromatography_configuration"] = blueprint.id("chrcon", GAS_COLUMN)
         document["generates_calibration"] = blueprint.calibration(number, gas=True)
     elif story.introduction == "liquid_chromatography":

@@ -1,6 +1,6 @@
-"""The ids of the demo database: NMDC's shape, computed instead of remembered.
+"""The ids of the demo database: in NMDC's shape, computed instead of stored.
 
-Any document can name any other without having seen it, which is what lets a database of millions be written as
+Any document can refer to any other without having seen it, so a database of millions can be written as
 a stream. The shape (`nmdc:TYPECODE-SHOULDER-BLADE`) is that of the schema's identifier patterns.
 """
 
@@ -13,7 +13,7 @@ _SHOULDER = "11"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _BLADES = 1 << 40
-_SPREAD = 0x9E3779B97F  # odd, so that multiplying by it modulo a power of two maps no two indexes to one blade
+_SPREAD = 0x9E3779B97F  # odd: multiplying by it modulo a power of two maps each index to a different blade
 
 _CREATED = (1_735_689_600).to_bytes(4, "big")  # the seconds part of every ObjectId: 2025-01-01, UTC
 

@@ -1,7 +1,7 @@
-"""The indexes that NMDC's database has besides those on `_id`.
+"""The indexes of NMDC's database, except those on `_id`.
 
-The unique ones on `id` are those that the NMDC Runtime ensures at start; the compound unique one is its guard
-against counting an annotation's gene function twice.
+The NMDC Runtime ensures the unique ones on `id` at start. Its compound unique index keeps it from counting a gene
+function of an annotation twice.
 """
 
 import pymongo
@@ -29,7 +29,7 @@ _IDENTIFIED = (
 INDEXES: dict[str, list[pymongo.IndexModel]] = {
     name: [pymongo.IndexModel([("id", pymongo.ASCENDING)], unique=True)] for name in _IDENTIFIED
 }
-"""The indexes of each collection, those of collections outside the schema among them."""
+"""The indexes of each collection, including collections outside the schema."""
 
 INDEXES["functional_annotation_agg"] = [
     pymongo.IndexModel([("was_generated_by", pymongo.ASCENDING), ("gene_function_id", pymongo.ASCENDING)], unique=True),

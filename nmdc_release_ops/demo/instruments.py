@@ -1,4 +1,4 @@
-"""Instruments, their configurations and calibrations: the few documents that many others point at."""
+"""Instruments, their configurations and calibrations: the few documents that many others refer to."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -110,7 +110,7 @@ def configurations(blueprint: Blueprint) -> Iterator[Document]:
 
 
 def calibrations(blueprint: Blueprint) -> Iterator[Document]:
-    """The `calibration_set`. The even ones serve gas chromatography, the odd ones FT-ICR."""
+    """The `calibration_set`. The even ones are for gas chromatography, the odd ones for FT-ICR."""
     for index in range(blueprint.calibrations):
         gas = index % 2 == 0
         yield {

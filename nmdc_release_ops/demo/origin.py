@@ -31,7 +31,7 @@ _EVERYTHING = {"db": "", "collection": ""}
 _DOCUMENT_ACTIONS = ["find", "insert", "update", "remove"]
 
 Content = Callable[[Database[dict[str, Any]]], None]
-"""Puts something else than the usual demo into a database."""
+"""Fills a database with something other than the usual demo."""
 NMDC_ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
     "nmdc_runtime": {
         "privileges": [],
@@ -60,14 +60,14 @@ NMDC_ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "roles": [{"db": "admin", "role": "backup"}],
     },
 }
-"""By name, as `createRole` takes them. The demo has one user for each role, of the same name."""
+"""By name, in the form of `createRole`. The demo has one user for each role, of the same name."""
 
 
 class Server(Protocol):
-    """A running server that an origin can be made of: a private mongod, or a set of several.
+    """A running server that can become an origin: a private mongod, or a replica set of several.
 
     Attributes:
-        folder: where the passwords of the origin's users are kept.
+        folder: for the file with the passwords of the origin's users.
         uri: the connection string of its administrator.
     """
 
@@ -82,7 +82,7 @@ class Server(Protocol):
 
 
 class DemoOrigin:
-    """A running demo origin. Its data and passwords are in its folder, so that it can be started again."""
+    """A running demo origin. Its data and passwords stay in its folder, so that it can be restarted."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -95,20 +95,20 @@ class DemoOrigin:
         *,
         scale: int,
         seed: int = 0,
-        tell: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
         content: Content | None = None,
     ) -> "DemoOrigin":
-        """Make the origin anew in `folder`, with about `scale` documents, or with what `content` puts into it.
+        """Create a new origin in `folder`, with about `scale` documents, or with what `content` puts into it.
 
         Raises:
-            FolderInUse: if a demo origin runs there now.
+            FolderInUse: a demo origin is running there.
         """
-        # Starting it proves that nobody else is using it; then what it held can go.
+        # Starting the old one proves that nobody is using it; then it can be removed.
         if folder.exists():
             PrivateMongod.start(folder).stop()
             shutil.rmtree(folder)
         server = PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES)
-        return cls.fill(server, scale=scale, seed=seed, tell=tell, content=content)
+        return cls.fill(server, scale=scale, seed=seed, log=log, content=content)
 
     @classmethod
     def fill(
@@ -117,14 +117,14 @@ class DemoOrigin:
         *,
         scale: int,
         seed: int = 0,
-        tell: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
         content: Content | None = None,
     ) -> "DemoOrigin":
-        """Make an origin of a server that holds nothing yet; it is stopped if that fails."""
+        """Turn an empty server into an origin; stop it if that fails."""
         try:
             with MongoClient[dict[str, Any]](server.uri) as client:
                 if content is None:
-                    _fill(client[DATABASE], scale, seed, tell)
+                    _fill(client[DATABASE], scale, seed, log)
                 else:
                     content(client[DATABASE])
                 _create_users(client, server.folder)
@@ -135,13 +135,13 @@ class DemoOrigin:
 
     @classmethod
     def open(cls, folder: Path, port: int | None = None) -> "DemoOrigin":
-        """Start the origin that `folder` holds, on `port` where that is given.
+        """Start the origin in `folder`, on `port` if that is given.
 
         Raises:
-            FileNotFoundError: if it holds none.
+            FileNotFoundError: there is none.
         """
         if not exists(folder):
-            raise FileNotFoundError(f"{folder} holds no demo origin")
+            raise FileNotFoundError(f"there is no demo origin in {folder}")
         return cls(PrivateMongod.start(folder, cache_gigabytes=CACHE_GIGABYTES, port=port))
 
     def uri(self, user: str = OPERATOR) -> str:
@@ -153,11 +153,11 @@ class DemoOrigin:
 
 
 def exists(folder: Path) -> bool:
-    """Whether a folder holds a complete demo origin."""
+    """Whether a folder contains a complete demo origin."""
     return (folder / _USERS_FILE).is_file()
 
 
-def _fill(database: Database[dict[str, Any]], scale: int, seed: int, tell: Callable[[str], None]) -> None:
+def _fill(database: Database[dict[str, Any]], scale: int, seed: int, log: Callable[[str], None]) -> None:
     for name, documents in (*collections(scale, seed), *other_collections(seed)):
         database.create_collection(name)
         if name in INDEXES:
@@ -167,7 +167,7 @@ def _fill(database: Database[dict[str, Any]], scale: int, seed: int, tell: Calla
             database[name].insert_many(batch, ordered=False)
             count += len(batch)
             if count % 100_000 == 0:
-                tell(f"  {name}: {count:,} documents")
+                log(f"  {name}: {count:,} documents")
     for name, (view_on, pipeline) in VIEWS.items():
         database.create_collection(name, viewOn=view_on, pipeline=pipeline)
     ledger.record(

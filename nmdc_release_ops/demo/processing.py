@@ -1,4 +1,4 @@
-"""Material processing, and the samples that it yields."""
+"""Material processing, and the samples that come from it."""
 
 from collections.abc import Callable, Iterator
 from random import Random

@@ -1,4 +1,4 @@
-"""Studies, consortia, field sites, visits to them, and the organisms that isolates are expected to be."""
+"""Studies, consortia, field sites, visits to them, and the expected organisms of isolates."""
 
 from collections.abc import Iterator
 
@@ -75,7 +75,7 @@ def _consortium(blueprint: Blueprint, index: int) -> Document:
 
 
 def studies(blueprint: Blueprint) -> Iterator[Document]:
-    """The `study_set`: two consortia, then research studies, of which most are part of one of them."""
+    """The `study_set`: two consortia, then research studies, most of them part of one consortium."""
     dice = blueprint.dice("study_set")
     yield from (_consortium(blueprint, index) for index in range(len(_CONSORTIA)))
     for index in range(len(_CONSORTIA), blueprint.studies):

@@ -1,6 +1,6 @@
-"""What NMDC's database holds that the schema does not describe, and that a release must leave as it is.
+"""The collections of NMDC's database that the schema does not describe. A release must not change them.
 
-The Runtime's own collections are here in small, with the BSON types that a careless copy would change: dates,
+These are small versions of the Runtime's own collections, with the BSON types that a careless copy would change: dates,
 64-bit integers, decimals, binaries, nested and empty documents.
 """
 
@@ -32,7 +32,7 @@ VIEWS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         ],
     ),
 }
-"""The views by name: the collection each is on, and its pipeline."""
+"""The views by name, each with its collection and pipeline."""
 
 
 def _at(hours: int) -> datetime:

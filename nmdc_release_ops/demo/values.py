@@ -42,7 +42,7 @@ def text(value: str) -> Document:
 
 
 def timestamp(value: str) -> Document:
-    """A TimestampValue; NMDC's are of any precision from a year to a second."""
+    """A TimestampValue; in NMDC of any precision from a year to a second."""
     return {"type": "nmdc:TimestampValue", "has_raw_value": value}
 
 
@@ -96,7 +96,7 @@ def instant(number: int) -> str:
 
 
 def provenance(index: int, dice: Random) -> Document:
-    """A ProvenanceMetadata: where the record came from and when it was last touched."""
+    """A ProvenanceMetadata: where the record came from and when it was last changed."""
     source = ("NMDC_Submission_Portal", "GOLD", "NEON_Data_Portal", "custom")[index % 4]
     document: Document = {
         "type": "nmdc:ProvenanceMetadata",
@@ -115,7 +115,7 @@ def provenance(index: int, dice: Random) -> Document:
 
 @cache
 def _orcid(index: int, *, checked_by_x: bool) -> str:
-    """A well-formed ORCID with its ISO 7064 check digit, from below the range that is given to people.
+    """A well-formed ORCID with its ISO 7064 check digit, from below the range that is assigned to people.
 
     ORCID assigns 0000-0001-5000-0007 and up, so these belong to nobody.
     """

@@ -21,7 +21,7 @@ _COMPOUNDS = ("chebi:15903", "chebi:16810", "chebi:17234", "chebi:30769", "chebi
 
 @dataclass(frozen=True)
 class FileKind:
-    """What a data object of some file type is called and how large it usually is (bytes)."""
+    """The name of a data object of a file type, and its usual size in bytes."""
 
     suffix: str
     size: int
@@ -184,7 +184,7 @@ _METRICS: dict[str, Callable[[int, Random], Document]] = {
 
 
 def execution_of(blueprint: Blueprint, number: int, run: Run, version: int | None = None) -> str:
-    """The id of a workflow execution. A workflow that was run again keeps its id but for the version at its end."""
+    """The id of a workflow execution. A workflow that was run again keeps its id, except for the version at the end."""
     index = number * len(_WORKFLOWS) + _WORKFLOWS.index(run.workflow)
     return f"{blueprint.id(TYPECODES[run.workflow], index)}.{run.version if version is None else version}"
 

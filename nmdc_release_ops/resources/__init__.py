@@ -1,5 +1,5 @@
-"""Configuration made into what the libraries take.
+"""From configuration to the objects of the libraries.
 
-No resource has a field for a secret: connection strings come from the environment when they are needed, so that none of them can
-be written into a run's config.
+No resource has a field for a secret: it reads connection strings from the environment when it needs them, so that no run config
+can contain one.
 """

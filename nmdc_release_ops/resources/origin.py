@@ -1,6 +1,5 @@
 """The production database."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,17 +17,17 @@ from nmdc_release_ops.mongo.server.identity import (
 from nmdc_release_ops.mongo.state.heartbeat import keep_beating
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.environment import ConfigurationMissing, OriginSettings
 from nmdc_release_ops.resources.release_home import origin_name
 
 
 class OriginElsewhere(MongoError):
-    """The environment names another origin than the one that the release was planned for."""
+    """The environment names another origin than the one in the release's plan."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The production database, connected to."""
+    """A connection to the production database."""
 
     client: MongoClient[Document]
     database: Database[Document]
@@ -40,11 +39,11 @@ class OriginResource(dg.ConfigurableResource[Any]):
 
     @property
     def database_name(self) -> str:
-        return os.environ.get("NMDC_ORIGIN_DB") or "nmdc"
+        return OriginSettings.read().database
 
     @contextmanager
     def connect(self) -> Iterator[Origin]:
-        """The origin, for as long as the block lasts.
+        """Connect to the origin while the block lasts.
 
         Raises:
             ConfigurationMissing, InvalidConnectionString, ServerUnreachable, LoginRefused, ServerFailed.
@@ -55,7 +54,7 @@ class OriginResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def connect_planned(self, plan: ReleasePlan) -> Iterator[Origin]:
-        """The origin that a release was planned for, for as long as the block lasts.
+        """Connect to the origin of a release's plan while the block lasts.
 
         Raises:
             OriginElsewhere: the environment now names another server or database.
@@ -66,21 +65,21 @@ class OriginResource(dg.ConfigurableResource[Any]):
             if present != origin_name(plan.origin, plan.database):
                 raise OriginElsewhere(
                     f"Release {plan.release_id} was planned for the database {plan.database} of {plan.server}. NMDC_ORIGIN_URI "
-                    "and NMDC_ORIGIN_DB now name another one. This step changed neither. Set them to what they were, restart "
+                    "and NMDC_ORIGIN_DB now name another one. This step changed neither. Set the variables back, restart "
                     "the process that runs releases, and re-execute the run; or launch a new release for the other database."
                 )
             yield origin
 
     def keep_beating(self, lease: Lease) -> None:
-        """Say in the lease, every few seconds from now on, that this process goes on; see `mongo.heartbeat`."""
+        """Send a heartbeat to the lease every few seconds from now on; see `mongo.state.heartbeat`."""
         uri = self._uri()
         keep_beating(lease, lambda: connect(uri, whose="origin", variable="NMDC_ORIGIN_URI"))
 
     def _uri(self) -> str:
-        uri = os.environ.get("NMDC_ORIGIN_URI")
-        if not uri:
+        uri = OriginSettings.read().uri
+        if uri is None:
             raise ConfigurationMissing(
                 "NMDC_ORIGIN_URI is not set. Set it to the origin's connection string in the environment of Dagster, "
-                "and start Dagster again."
+                "and restart Dagster."
             )
-        return uri
+        return uri.get_secret_value()

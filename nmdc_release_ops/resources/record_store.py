@@ -1,4 +1,4 @@
-"""Keeps what steps hand to each other."""
+"""Stores the records that steps pass on."""
 
 from pathlib import Path
 from typing import TypeVar, cast
@@ -14,7 +14,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 class RecordMissing(Exception):
-    """What an earlier step handed on is gone."""
+    """The record of an earlier step is missing."""
 
 
 class RecordChanged(Exception):
@@ -22,7 +22,7 @@ class RecordChanged(Exception):
 
 
 class RecordStore(dg.ConfigurableIOManager):
-    """Keeps what steps hand to each other as JSON files, by run: a re-executed run reads those of its parent."""
+    """Stores the records that steps pass on as JSON files, by run. A re-executed run reads those of its parent."""
 
     home: dg.ResourceDependency[ReleaseHome]
 
@@ -34,13 +34,13 @@ class RecordStore(dg.ConfigurableIOManager):
             sync(path.parent)
 
     def load_input(self, context: dg.InputContext) -> Record:
-        """The record as the step that made it left it.
+        """The record that an earlier step wrote.
 
         Raises:
-            dagster.Failure: its file is missing, unreadable or changed; the step that makes it has to be executed again.
+            dagster.Failure: its file is missing, unreadable or changed; the earlier step has to be executed again.
         """
         if context.upstream_output is None:
-            raise ValueError("a record is only ever read from the step that made it")
+            raise ValueError("a record is read only from the step that wrote it")
         record = cast("type[Record]", context.dagster_type.typing_type)
         step = context.upstream_output.step_key
         try:
@@ -59,7 +59,7 @@ def read_record(path: Path, kind: type[RecordT], step: str) -> RecordT:
     """The record in a file.
 
     Args:
-        step: the step that made it, for errors.
+        step: the step that wrote it, for errors.
 
     Raises:
         RecordMissing: the file is missing, or this version of the project cannot read it.

@@ -28,8 +28,8 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.transfer.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.environment import HomeSettings
 
-DEFAULT_HOME = "~/.local/state/nmdc-release-ops"
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 _LOCK = "in-use"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
@@ -39,15 +39,15 @@ _SCRATCH = ("transformer", "worker", ".mongo-tools-*", ".trial-*", "attempts/*/v
 
 
 class HomeUnusable(Exception):
-    """Nothing can be written to NMDC_RELEASE_HOME."""
+    """NMDC_RELEASE_HOME cannot be written."""
 
 
 @dataclass(frozen=True)
 class Swapped:
-    """Releases of an origin that came into force, newest first.
+    """Releases of an origin that were swapped in, newest first.
 
     Attributes:
-        since: the cluster time after the newest one's swap; None where that is unknown.
+        since: the cluster time after the newest one's swap; None if that is unknown.
     """
 
     release_ids: tuple[str, ...]
@@ -59,7 +59,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     @property
     def path(self) -> Path:
-        return Path(os.environ.get("NMDC_RELEASE_HOME") or DEFAULT_HOME).expanduser().resolve()
+        return HomeSettings.read().path.expanduser().resolve()
 
     @property
     def schema_folder(self) -> Path:
@@ -87,7 +87,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         return self.release(plan) / "transformer"
 
     def attempt(self, plan: ReleasePlan, run_id: str) -> Path:
-        """The folder for the reports of one run of the release. A re-executed run has its own, with the next number.
+        """The folder for the reports of one run of the release. A re-executed run has its own folder, with the next number.
 
         Raises:
             FileNotWritten.
@@ -108,12 +108,12 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         return self.path / "records" / run_id / f"{name}.json"
 
     def runs_with_record(self, name: str) -> list[str]:
-        """The runs that have a record of that name."""
+        """The runs that have a record of this name."""
         return [path.parent.name for path in (self.path / "records").glob(f"*/{name}.json")]
 
     @contextmanager
     def use(self, plan: ReleasePlan) -> Iterator[None]:
-        """Lock the release's files against `claim` while the block lasts, in all processes of this machine.
+        """Lock the release's files against `claim` while the block lasts, for all processes of this machine.
 
         Raises:
             FileNotWritten.
@@ -128,7 +128,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def claim(self, plan: ReleasePlan, release_id: str) -> Iterator[bool]:
-        """Lock the files of a release of the plan's origin while the block lasts; False if somebody uses them."""
+        """Lock the files of a release of the plan's origin while the block lasts; False if a step is using them."""
         with (self.releases(plan) / release_id / _LOCK).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,11 +140,11 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
     def superseded(self, plan: ReleasePlan, swapped: Swapped, keep: int) -> list[str]:
         """Releases of the plan's origin and database whose archives are no longer needed, oldest first.
 
-        These are all that were swapped in except the newest `keep`; and attempts that were not swapped in, if they were
-        dumped before the newest swap or have no complete archive.
+        These are all releases that were swapped in except the newest `keep`; and attempts that were not swapped in, if
+        they were dumped before the newest swap or have no complete archive.
 
         Args:
-            keep: how many archives of releases that were swapped in stay, at least one.
+            keep: number of archives of swapped-in releases to keep, at least one.
         """
         kept = set(swapped.release_ids[:keep])
         return [
@@ -158,7 +158,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
         ]
 
     def remove_scratch(self, plan: ReleasePlan) -> int:
-        """Remove the files of a release's transformer and what workers left; return the bytes freed.
+        """Remove the files of a release's transformer and of its workers; return the bytes freed.
 
         Raises:
             OSError: something could not be removed.
@@ -168,7 +168,7 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
     def remove_large_files(self, plan: ReleasePlan, release_id: str) -> int:
         """Remove the archive and the transformer of a release of the plan's origin; return the bytes freed.
 
-        Its manifest and reports stay.
+        Its manifest and reports are kept.
 
         Raises:
             OSError: something could not be removed; the next release tries again.
@@ -179,12 +179,12 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
                 shutil.copy2(folder / "archive" / name, folder / name)
         freed = _remove(folder, ("archive.removed",))
         if (folder / "archive").is_dir():
-            # Renamed first: a half-removed archive must not look like an archive.
+            # Renamed first: a partly removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
         return freed + _remove(folder, ("archive.removed", "archive.partial", *_SCRATCH))
 
     def unassigned(self) -> list[str]:
-        """Releases of versions that did not record the origin. It is unknown whose they are, so nothing removes them."""
+        """Releases made by versions that did not record the origin. Their origin is unknown, so nothing removes them."""
         return sorted(path.name for path in (self.path / "releases").glob("*") if _RELEASE_ID.match(path.name))
 
     def require_writable(self) -> None:
@@ -200,8 +200,8 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
             probe.unlink()
         except OSError as error:
             raise HomeUnusable(
-                f"NMDC_RELEASE_HOME ({self.path}) cannot be written: {error.strerror}. Point it at a folder that the "
-                "user running Dagster owns, on a disk that has room."
+                f"NMDC_RELEASE_HOME ({self.path}) cannot be written: {error.strerror}. Point it to a folder "
+                "that the user running Dagster owns, on a disk with free space."
             ) from error
 
     def free_bytes(self) -> int:
@@ -215,7 +215,8 @@ class ReleaseHome(dg.ConfigurableResource[Any]):
 def origin_name(origin: ServerIdentity, database: str) -> str:
     """Name of the folder of one database of one origin: readable and unique.
 
-    Where the set's id is unknown, its members identify it: adding one then begins a new folder, and the old one stays.
+    If the id of the replica set is unknown, its members identify it: adding a member then starts a new
+    folder, and the old one stays.
     """
     of_set = [origin.set_id] if origin.set_id else [origin.set_name, *origin.members]
     digest = hashlib.sha256("\n".join([*of_set, database]).encode()).hexdigest()
@@ -230,15 +231,15 @@ def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:
     try:
         return read_manifest(archive).cluster_time.timestamp() < since.timestamp()
     except ArchiveDamaged:
-        # People have to look at one that cannot be read; one without a manifest never was complete.
+        # An archive without a manifest was never complete. One that cannot be read is kept for people to look at.
         return not (archive / MANIFEST).exists()
 
 
 def _remove(folder: Path, patterns: Iterable[str]) -> int:
     """Remove what matches; return the bytes of disk freed."""
-    found = [path for pattern in patterns for path in folder.glob(pattern)]
-    size = sum(_disk_bytes(path) for path in found)
-    for path in found:
+    paths = [path for pattern in patterns for path in folder.glob(pattern)]
+    size = sum(_disk_bytes(path) for path in paths)
+    for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -1,20 +1,22 @@
-"""The Runtime project, what is deployed, and notices to people."""
+"""The Runtime project, and its deployment."""
 
-import os
 from typing import Any
 
 import dagster as dg
-from pydantic import TypeAdapter, ValidationError
 
-from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing, read_secret, read_words
+from nmdc_release_ops.resources.environment import (
+    ConfigurationInvalid,
+    ConfigurationMissing,
+    DeploymentSettings,
+    RuntimeSettings,
+)
 from nmdc_release_ops.resources.github import GitHubResource
-from nmdc_release_ops.runtime.deployment import DeployingWorkflow, Targets
+from nmdc_release_ops.runtime.deployment import Targets
 from nmdc_release_ops.runtime.readiness import Check, check_readiness, not_checked
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.errors import ServiceAddressInvalid
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.webhook import post_text
 from nmdc_release_ops.services.workflows import Watching
 
 
@@ -26,31 +28,16 @@ class RuntimeProject(dg.ConfigurableResource[Any]):
     github: dg.ResourceDependency[GitHubResource]
 
     @property
-    def is_named(self) -> bool:
-        """Whether somebody said which repository it is."""
-        return bool(os.environ.get("NMDC_RUNTIME_REPOSITORY"))
-
-    @property
-    def tests_workflow(self) -> str:
-        return os.environ.get("NMDC_RUNTIME_TESTS_WORKFLOW") or "python-app.yml"
-
-    @property
-    def images_workflow(self) -> str:
-        return os.environ.get("NMDC_RUNTIME_IMAGES_WORKFLOW") or "build-and-push-docker-images.yml"
-
-    @property
-    def release_workflows(self) -> list[str]:
-        """What a release starts."""
-        return read_words("NMDC_RUNTIME_RELEASE_WORKFLOWS", "build-and-push-docker-images.yml,release-to-pypi.yml")
-
-    @property
-    def pin_files(self) -> list[str]:
-        """Files that pin the schema's version; the first that is there counts."""
-        return read_words("NMDC_RUNTIME_PIN_FILES", "uv.lock,requirements/main.txt")
+    def settings(self) -> RuntimeSettings:
+        """Raises:
+        ConfigurationInvalid.
+        """
+        return RuntimeSettings.read()
 
     def check_readiness(self, version: SchemaVersion) -> list[Check]:
         """Check whether the Runtime is ready for a schema version. Raises nothing."""
-        if not self.is_named:
+        settings = self.settings
+        if not settings.names_repository:
             return not_checked("NMDC_RUNTIME_REPOSITORY is not set")
         try:
             repository = self.repository()
@@ -59,28 +46,27 @@ class RuntimeProject(dg.ConfigurableResource[Any]):
         return check_readiness(
             repository,
             version,
-            pin_files=self.pin_files,
-            tests=self.tests_workflow,
-            images=self.images_workflow,
+            pin_files=settings.pin_files,
+            tests=settings.tests_workflow,
+            images=settings.images_workflow,
         )
 
     def repository(self) -> Repository:
         """Raises:
-        ServiceAddressInvalid.
+        ConfigurationInvalid, ServiceAddressInvalid.
         """
-        name = os.environ.get("NMDC_RUNTIME_REPOSITORY") or "microbiomedata/nmdc-runtime"
-        return Repository(self.github.connect(), name)
+        return Repository(self.github.connect(), self.settings.repository)
 
 
 class Deployment(dg.ConfigurableResource[Any]):
-    """What is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
+    """How the Runtime is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
     `NMDC_RANCHER_NAMESPACE`, `NMDC_RANCHER_TOKEN` and `NMDC_RANCHER_DEPLOYMENTS`.
     """
 
     github: dg.ResourceDependency[GitHubResource]
 
     def require_readable(self) -> None:
-        """Find out, before anything is frozen, whether what is configured can be read.
+        """Check, before anything is frozen, that the configuration can be read.
 
         Raises:
             ConfigurationInvalid, ConfigurationMissing, ServiceAddressInvalid.
@@ -92,52 +78,33 @@ class Deployment(dg.ConfigurableResource[Any]):
         """Raises:
         ConfigurationInvalid, ConfigurationMissing, ServiceAddressInvalid.
         """
+        settings = DeploymentSettings.read()
         return Targets(
             self.github.connect(),
-            self._workflows(),
-            self._rancher(),
-            read_words("NMDC_RANCHER_DEPLOYMENTS", "runtime-api,dagster-dagit,dagster-daemon"),
+            settings.workflows or [],
+            _rancher(settings),
+            settings.rancher_deployments,
             watching,
         )
 
-    def _workflows(self) -> list[DeployingWorkflow]:
-        given = os.environ.get("NMDC_DEPLOY_WORKFLOWS") or "[]"
-        try:
-            return TypeAdapter(list[DeployingWorkflow]).validate_json(given)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise ConfigurationInvalid(
-                f"NMDC_DEPLOY_WORKFLOWS cannot be read ({place}: {first['msg']}). It is JSON: "
-                '[{"repository": "owner/name", "workflow": "deploy.yml", "ref": "main", "inputs": {}}].'
-            ) from None
 
-    def _rancher(self) -> Rancher | None:
-        address = os.environ.get("NMDC_RANCHER_URL")
-        if not address:
-            return None
-        values = {name: read_secret(f"NMDC_RANCHER_{name}") for name in ("CONTEXT", "NAMESPACE", "TOKEN")}
-        missing = [f"NMDC_RANCHER_{name}" for name, value in values.items() if value is None]
-        if missing:
-            raise ConfigurationMissing(
-                f"NMDC_RANCHER_URL is set, and {', '.join(missing)} not. Set it, or unset the first."
-            )
-        return Rancher(address, str(values["CONTEXT"]), str(values["NAMESPACE"]), str(values["TOKEN"]))
+def _rancher(settings: DeploymentSettings) -> Rancher | None:
+    if settings.rancher_url is None:
+        return None
+    context, namespace, token = settings.rancher_context, settings.rancher_namespace, settings.rancher_token
+    if context is None or namespace is None or token is None:
+        values = {"NMDC_RANCHER_CONTEXT": context, "NMDC_RANCHER_NAMESPACE": namespace, "NMDC_RANCHER_TOKEN": token}
+        missing = [name for name, value in values.items() if value is None]
+        raise ConfigurationMissing(
+            f"NMDC_RANCHER_URL is set, but {', '.join(missing)} is not. Set it, or unset NMDC_RANCHER_URL."
+        )
+    return Rancher(settings.rancher_url, context, namespace, token.get_secret_value())
 
 
 def deployment_is_configured() -> bool:
-    """Whether there is anything to deploy to."""
-    return bool(os.environ.get("NMDC_DEPLOY_WORKFLOWS") or os.environ.get("NMDC_RANCHER_URL"))
-
-
-class Notices(dg.ConfigurableResource[Any]):
-    """Messages to the people concerned, by `NMDC_NOTICE_WEBHOOK`; where that is not set, there are none."""
-
-    @property
-    def are_wanted(self) -> bool:
-        return read_secret("NMDC_NOTICE_WEBHOOK") is not None
-
-    def send(self, text: str) -> str | None:
-        """Send `text` if notices are wanted; return why it did not arrive. Raises nothing."""
-        address = read_secret("NMDC_NOTICE_WEBHOOK")
-        return post_text(address, text) if address else None
+    """Whether there is anything to deploy to. Raises nothing, so that the jobs load: `deploy` reports an invalid variable."""
+    try:
+        settings = DeploymentSettings.read()
+    except ConfigurationInvalid:
+        return True
+    return settings.workflows is not None or settings.rancher_url is not None

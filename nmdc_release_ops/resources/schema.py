@@ -1,4 +1,4 @@
-"""Schema releases, and the process that runs their code."""
+"""Schema releases, and the processes that run their code."""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
         """The release of that version on the package index, or what is built from `source`.
 
         Args:
-            version: None for the newest release, or the version that the source's own migrators lead to.
+            version: None for the newest release, or for the version that the source's own migrators lead to.
             source: as `schema.candidate.require_source` takes it; None for the package index.
 
         Raises:
@@ -62,15 +62,15 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
         return Target(candidate, SchemaPackage(version or version_of(folder), folder))
 
     def candidate_package(self, name: str, version: SchemaVersion) -> SchemaPackage | None:
-        """The package that a candidate was released from; None where it is no longer kept."""
+        """The package that a candidate was released from; None if it is no longer kept."""
         return package_of(self.home.schema_folder, name, version)
 
 
 class SchemaWorker(dg.ConfigurableResource[Any]):
-    """Runs code of a schema release in a process of its own, and brings its messages into the run's event log.
+    """Runs code of a schema release in a separate process, and copies its messages into the run's event log.
 
-    Dagster's `PipesSubprocessClient` would hand the process a copy of our environment, the origin's credentials among
-    it; this gives it an explicit one.
+    Dagster's `PipesSubprocessClient` would give the process a copy of our environment, with the origin's credentials;
+    this gives it an explicit one.
     """
 
     def run(
@@ -90,12 +90,12 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
         Args:
             task: module of `schema.worker`.
             extras: its parameters, plain JSON.
-            folder: where it runs; nothing of ours is in it.
-            seconds: how long it may take.
-            silence_seconds: how long it may send no message before the run's log reports that.
+            folder: its working directory, with no files of ours.
+            seconds: time limit.
+            silence_seconds: time without a message after which the run's log warns.
 
         Raises:
-            TookTooLong: it was ended with every process that it had started.
+            TookTooLong: it was ended, with every process that it had started.
         """
         with writing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
                 cwd=folder,
                 env={**worker_environment(transformer.uri), **session.get_bootstrap_env_vars()},
                 stdin=subprocess.DEVNULL,
-                # A group of its own, so that it can be ended with whatever it started.
+                # In its own process group, so that it can be ended with every process that it started.
                 start_new_session=True,
             )
             code = wait_for(process, seconds, silence.look)
@@ -119,7 +119,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
 
 
 class _ListeningReader(dg.PipesTempFileMessageReader):
-    """Reads a worker's messages, and records when the last one came."""
+    """Reads a worker's messages, and records when the last one arrived."""
 
     def __init__(self, silence: Silence) -> None:
         super().__init__()

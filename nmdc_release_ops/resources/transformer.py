@@ -1,7 +1,6 @@
 """The scratch database that migrators work on."""
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -25,7 +24,7 @@ from nmdc_release_ops.mongo.server.identity import (
     require_other_server,
 )
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.environment import ConfigurationMissing, TransformerSettings
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 
@@ -38,17 +37,17 @@ TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
 
 @dataclass(frozen=True)
 class Transformer:
-    """The scratch database, connected to."""
+    """A connection to the scratch database."""
 
     uri: str = field(repr=False)
     database: Database[Document]
 
 
 class TransformerResource(dg.ConfigurableResource[Any]):
-    """The transformer: `NMDC_TRANSFORMER_URI`, or where that is not set a private mongod in the release's folder.
+    """The transformer: `NMDC_TRANSFORMER_URI`, or if that is not set, a private mongod in the release's folder.
 
-    Each execution of `migrate` has a database of its own there: several releases can share one server, and a run that was
-    taken for lost and goes on cannot work on the data of the run that followed it.
+    Each execution of `migrate` has its own database there: several releases can share one server, and a run that was
+    presumed dead and is still running cannot write to the data of the next run.
     """
 
     home: dg.ResourceDependency[ReleaseHome]
@@ -56,13 +55,13 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def open(self, plan: ReleasePlan, database: str) -> Iterator[Transformer]:
-        """The release's transformer, for as long as the block lasts. A private one is started on the release's folder.
+        """Connect to the release's transformer while the block lasts. A private one is started in the release's folder.
 
         Args:
             database: as `transformer_database` names it.
 
         Raises:
-            TransformerIsOrigin, TransformerUnidentified: nothing was written to it.
+            TransformerIsOrigin, TransformerUnidentified: nothing was written to the transformer.
             MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused, ServerFailed.
         """
         with self.home.use(plan):
@@ -79,7 +78,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                 yield Transformer(server.uri, client[database])
 
     def find_databases(self, plan: ReleasePlan, release_ids: Iterable[str]) -> list[str]:
-        """The releases among these that have a database on the server of `NMDC_TRANSFORMER_URI`; none where that is not set.
+        """The releases among these that have a database on the server of `NMDC_TRANSFORMER_URI`; none if that is not set.
 
         Raises:
             As `open`.
@@ -103,7 +102,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                         client.drop_database(name)
 
     def drop_abandoned(self, plan: ReleasePlan, transformer: Transformer) -> list[str]:
-        """Drop the databases of executions of `migrate` that did not come to their end; return their names."""
+        """Drop the databases of executions of `migrate` that did not finish; return their names."""
         client = transformer.database.client
         finished = {transformer_database(plan.release_id, run_id) for run_id in self.home.runs_with_record("migrate")}
         abandoned = [
@@ -116,7 +115,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         return abandoned
 
     def require_usable(self, origin: ServerIdentity) -> None:
-        """Check, without starting anything, that there is a usable transformer and that it is not the origin.
+        """Check, without starting anything, that the transformer is usable and is not the origin.
 
         Raises:
             MongodNotFound, ServerUnreachable, LoginRefused, TransformerIsOrigin, TransformerUnidentified, TransformerRefused.
@@ -131,7 +130,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def _connect(self, uri: str, plan: ReleasePlan) -> Iterator[MongoClient[Document]]:
-        """Connect to the server of `NMDC_TRANSFORMER_URI`, which may have changed since the release was planned."""
+        """Connect to the server of `NMDC_TRANSFORMER_URI`, which may not be the one that the release was planned with."""
         with (
             connect(uri, whose="transformer", variable="NMDC_TRANSFORMER_URI") as client,
             naming_failures("transformer", nodes_of(uri)),
@@ -140,7 +139,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
             yield client
 
     def _require_other_server(self, transformer: ServerIdentity, plan: ReleasePlan) -> None:
-        """Compare it with the origin that was planned for, and with the one that `NMDC_ORIGIN_URI` names now."""
+        """Compare it with the origin of the plan, and with the one that `NMDC_ORIGIN_URI` names now."""
         same = is_same_server(plan.origin, transformer)
         if same:
             require_other_server(plan.origin, transformer)
@@ -148,7 +147,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
             with self.origin.connect() as origin:
                 present = identify_server(origin.client, origin.uri)
         except (MongoError, ConfigurationMissing):
-            # The step may not need the origin. If the plan shows that it is another server, it need not answer.
+            # The step may not need the origin. If the plan shows that it is another server, it does not have to answer.
             if same is None:
                 raise
             return
@@ -170,4 +169,5 @@ def _prefix(release_id: str) -> str:
 
 
 def _transformer_uri() -> str | None:
-    return os.environ.get("NMDC_TRANSFORMER_URI") or None
+    uri = TransformerSettings.read().uri
+    return None if uri is None else uri.get_secret_value()

@@ -10,7 +10,7 @@ from nmdc_release_ops.services.errors import DeploymentFailed, ServiceError
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.workflows import Tell, Watching, follow, start
+from nmdc_release_ops.services.workflows import Log, Watching, follow, start
 
 
 class DeployingWorkflow(BaseModel):
@@ -33,10 +33,10 @@ class DeployingWorkflow(BaseModel):
 
 
 class Deployed(BaseModel):
-    """What came of one of them.
+    """The outcome of one deployment.
 
     Attributes:
-        how: in words, with the run's page where there is one.
+        how: for people, with the run's page if there is one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ class Deployed(BaseModel):
 
 @dataclass(frozen=True)
 class Targets:
-    """Everything that is deployed, in this order."""
+    """Everything to deploy, in this order."""
 
     github: GitHub
     workflows: Sequence[DeployingWorkflow] = ()
@@ -62,36 +62,36 @@ class Targets:
         return [*(str(one) for one in self.workflows), *(f"deployment {name}" for name in redeployed)]
 
 
-def deploy(targets: Targets, tell: Tell) -> list[Deployed]:
-    """Deploy to every target, also where one fails; return what came of each."""
-    return [*_by_workflows(targets, tell), *_by_rancher(targets, tell)]
+def deploy(targets: Targets, log: Log) -> list[Deployed]:
+    """Deploy to every target, even if one fails; return the outcome of each."""
+    return [*_dispatch_workflows(targets, log), *_redeploy_by_rancher(targets, log)]
 
 
 def require_deployed(done: Sequence[Deployed]) -> None:
-    """Refuse what was not deployed.
+    """Check that everything was deployed.
 
     Raises:
-        DeploymentFailed: naming each.
+        DeploymentFailed: names each failure.
     """
     failed = [f"- {one.what}: {one.how}" for one in done if not one.succeeded]
     if failed:
         raise DeploymentFailed(f"{len(failed)} of {len(done)} were not deployed:\n" + "\n".join(failed))
 
 
-def _by_workflows(targets: Targets, tell: Tell) -> Iterator[Deployed]:
+def _dispatch_workflows(targets: Targets, log: Log) -> Iterator[Deployed]:
     for one in targets.workflows:
         try:
             repository = Repository(targets.github, one.repository)
-            run = start(repository, one.workflow, one.ref, one.inputs, targets.watching, tell)
-            run = follow(repository, run, str(one), targets.watching, tell)
+            run = start(repository, one.workflow, one.ref, one.inputs, targets.watching, log)
+            run = follow(repository, run, str(one), targets.watching, log)
         except ServiceError as error:
-            tell(f"{one}: {error}")
+            log(f"{one}: {error}")
             yield Deployed(what=str(one), succeeded=False, how=str(error))
         else:
             yield Deployed(what=str(one), succeeded=run.succeeded, how=run.describe())
 
 
-def _by_rancher(targets: Targets, tell: Tell) -> Iterator[Deployed]:
+def _redeploy_by_rancher(targets: Targets, log: Log) -> Iterator[Deployed]:
     if targets.rancher is None:
         return
     for name in targets.deployments:
@@ -99,8 +99,8 @@ def _by_rancher(targets: Targets, tell: Tell) -> Iterator[Deployed]:
         try:
             targets.rancher.redeploy(name)
         except ServiceError as error:
-            tell(f"{what}: {error}")
+            log(f"{what}: {error}")
             yield Deployed(what=what, succeeded=False, how=str(error))
         else:
-            tell(f"{what}: Rancher has begun to redeploy it.")
-            yield Deployed(what=what, succeeded=True, how="Rancher has begun to redeploy it")
+            log(f"{what}: Rancher is redeploying it.")
+            yield Deployed(what=what, succeeded=True, how="Rancher is redeploying it")

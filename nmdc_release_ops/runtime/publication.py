@@ -1,4 +1,4 @@
-"""Releasing the Runtime: which version comes next, and publishing it exactly once."""
+"""Releasing the Runtime: find the next version, and publish it exactly once."""
 
 import re
 import time
@@ -23,100 +23,100 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def last_published(releases: Iterable[GitHubRelease]) -> tuple[semver.Version, GitHubRelease] | None:
-    """The release of the highest version, drafts and pre-releases aside; None where there is none."""
-    found = [
+    """The release of the highest version, without drafts and pre-releases; None if there is none."""
+    published = [
         (version, release)
         for release in releases
         if not release.draft
         and not release.prerelease
-        and (version := _parsed(release.tag_name))
+        and (version := _parse(release.tag_name))
         and not version.prerelease
     ]
-    return max(found, key=lambda one: one[0]) if found else None
+    return max(published, key=lambda one: one[0]) if published else None
 
 
 def next_version(last: semver.Version | None, part: Part, version: str | None) -> semver.Version:
-    """The version to release: `version`, or the last one with `part` (patch, minor or major) counted up.
+    """The version to release: `version`, or the last one with `part` (patch, minor or major) incremented.
 
     Raises:
-        RuntimeReleaseRefused: `version` is none or not greater than the last, or there is no last one to count from.
+        RuntimeReleaseRefused: `version` is malformed or not greater than the last one, or there is no last one to increment.
     """
     if version is None:
         if last is None:
             raise RuntimeReleaseRefused(
-                "Nothing was released yet, so there is no version to count from. Give `version`."
+                "The Runtime has no release yet, so there is no version to increment. Set `version`."
             )
         return last.next_version(part)
-    given = _parsed(version)
+    given = _parse(version)
     if given is None:
-        raise RuntimeReleaseRefused(f'{version[:_LONGEST]!r} is no version. It looks like "2.11.0".')
+        raise RuntimeReleaseRefused(f'{version[:_LONGEST]!r} is not a version. A version looks like "2.11.0".')
     if last is not None and given <= last:
-        raise RuntimeReleaseRefused(f"{given} is not greater than {last}, the last version that was published.")
+        raise RuntimeReleaseRefused(f"{given} is not greater than {last}, the last published version.")
     return given
 
 
 def publish_once(
     repository: Repository, *, tag: str, commit: str, title: str, release_id: str, prerelease: bool
 ) -> tuple[GitHubRelease, bool]:
-    """The release of `tag`, and whether it was made just now.
+    """Publish the release of `tag` unless it exists; return it, and whether it was created now.
 
-    Looks first: the release may have been made by an earlier attempt, whose answer was lost or whose run was killed. That one
-    carries `release_id` in a comment of its text; one that does not is somebody else's.
+    An earlier attempt may have created it before its answer was lost or its run was killed. Its text then contains
+    `release_id` in a comment; a release without that comment is somebody else's.
 
     Args:
         release_id: the same for all attempts at this release, and for no other.
 
     Raises:
-        RuntimeReleaseRefused: the tag exists, and not by us.
-        GitHubRejected and others: nothing was made, as far as GitHub shows.
+        RuntimeReleaseRefused: the tag exists, and is not ours.
+        GitHubRejected and others: GitHub shows no new release.
     """
     comment = f"<!-- nmdc-release-ops {release_id} -->"
-    found = repository.release_of(tag)
-    if found is not None:
-        return _ours(found, comment), False
+    release = repository.release_of(tag)
+    if release is not None:
+        return _require_ours(release, comment), False
     if repository.tag_exists(tag):
         raise RuntimeReleaseRefused(
-            f"{repository.name} has a tag {tag} already, without a release. Nothing was made. Remove the tag, or release another "
-            "version."
+            f"{repository.name} already has a tag {tag}, without a release. Nothing was published. Remove the tag, or release "
+            "another version."
         )
     try:
-        made = repository.create_release(tag=tag, commit=commit, title=title, body=comment, prerelease=prerelease)
+        created = repository.create_release(tag=tag, commit=commit, title=title, body=comment, prerelease=prerelease)
     except (GitHubUnreachable, GitHubAnswerUnreadable):
-        found = _found_again(repository, tag)
-        if found is None:
+        release = _find_again(repository, tag)
+        if release is None:
             raise
-        return _ours(found, comment), True
+        return _require_ours(release, comment), True
     except GitHubRejected as error:
-        found = _found_again(repository, tag) if "already_exists" in error.codes else None
-        if found is None:
+        release = _find_again(repository, tag) if "already_exists" in error.codes else None
+        if release is None:
             raise
-        return _ours(found, comment), False
-    return made, True
+        return _require_ours(release, comment), False
+    return created, True
 
 
-def _found_again(repository: Repository, tag: str) -> GitHubRelease | None:
-    """A release whose creation was not answered: it may take a moment to show."""
+def _find_again(repository: Repository, tag: str) -> GitHubRelease | None:
+    """Find a release whose creation was not answered. GitHub may take a moment to show it."""
     for look in range(_LOOKS):
         if look:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        found = repository.release_of(tag)
-        if found is not None:
-            return found
+        release = repository.release_of(tag)
+        if release is not None:
+            return release
     return None
 
 
-def _ours(release: GitHubRelease, comment: str) -> GitHubRelease:
+def _require_ours(release: GitHubRelease, comment: str) -> GitHubRelease:
     if comment not in (release.body or ""):
         raise RuntimeReleaseRefused(
-            f"{release.tag_name} was released by somebody else in the meantime ({release.html_url}). Nothing was made. Launch "
-            "a new run: it counts from there."
+            f"Somebody else has released {release.tag_name} in the meantime ({release.html_url}). Nothing was published. Launch "
+            "a new run: it increments that version."
         )
     return release
 
 
-def _parsed(text: str) -> semver.Version | None:
-    found = _SPELLING.fullmatch(text) if len(text) <= _LONGEST else None
+def _parse(text: str) -> semver.Version | None:
+    match = _SPELLING.fullmatch(text) if len(text) <= _LONGEST else None
     try:
-        return semver.Version.parse(found[1]) if found else None
+        return semver.Version.parse(match[1]) if match else None
     except ValueError:
         return None

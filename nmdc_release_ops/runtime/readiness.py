@@ -1,4 +1,4 @@
-"""Whether the Runtime is ready for a schema version: it pins it, its tests passed, its image was built."""
+"""Whether the Runtime is ready for a schema version: it pins the version, its tests passed, its image was built."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ PINS, TESTED, BUILT = "pins the schema version", "its tests passed", "its image 
 
 
 class Outcome(StrEnum):
-    """Of a check."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -30,11 +30,11 @@ class Outcome(StrEnum):
 
 
 class Check(BaseModel):
-    """A line of the plan.
+    """A line of the plan about the Runtime.
 
     Attributes:
-        what: of the Runtime, "pins the schema version".
-        says: what was found.
+        what: is checked, "pins the schema version".
+        says: the reason for the outcome.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,18 +48,18 @@ class Check(BaseModel):
 
 
 def not_checked(why: str) -> list[Check]:
-    """All the checks, where none could be made."""
+    """All checks, if none can be made."""
     return [Check(what=what, outcome=Outcome.NOT_CHECKED, says=why) for what in (PINS, TESTED, BUILT)]
 
 
 def check_readiness(
     repository: Repository, version: SchemaVersion, *, pin_files: Sequence[str], tests: str, images: str
 ) -> list[Check]:
-    """Look at the newest commit of the default branch. Raises nothing: what GitHub does not tell was not checked.
+    """Check the newest commit of the default branch. Raises nothing: a check that GitHub does not answer is "not checked".
 
     Args:
-        pin_files: paths that may pin the schema's version; the first that is there counts.
-        tests: file of the workflow that tests.
+        pin_files: files that may pin the schema's version; the first one that does so counts.
+        tests: file of the workflow that runs the tests.
         images: file of the workflow that builds the image.
     """
     try:
@@ -67,13 +67,13 @@ def check_readiness(
     except ServiceError as error:
         return not_checked(str(error))
     return [
-        _pinned(repository, commit, version, pin_files),
-        _succeeded(repository, commit, TESTED, tests),
-        _succeeded(repository, commit, BUILT, images),
+        _check_pin(repository, commit, version, pin_files),
+        _check_run(repository, commit, TESTED, tests),
+        _check_run(repository, commit, BUILT, images),
     ]
 
 
-def _pinned(repository: Repository, commit: Commit, version: SchemaVersion, files: Sequence[str]) -> Check:
+def _check_pin(repository: Repository, commit: Commit, version: SchemaVersion, files: Sequence[str]) -> Check:
     try:
         for path in files:
             text = repository.file(path, commit.sha)
@@ -90,14 +90,14 @@ def _pinned(repository: Repository, commit: Commit, version: SchemaVersion, file
 
 def _pins(text: str) -> Iterator[SchemaVersion]:
     for pattern in _PINS:
-        for found in pattern.finditer(text):
+        for match in pattern.finditer(text):
             try:
-                yield SchemaVersion.parse(found[1])
+                yield SchemaVersion.parse(match[1])
             except InvalidSchemaVersion:
                 continue
 
 
-def _succeeded(repository: Repository, commit: Commit, what: str, workflow: str) -> Check:
+def _check_run(repository: Repository, commit: Commit, what: str, workflow: str) -> Check:
     try:
         run = run_on_commit(repository, workflow, commit)
     except ServiceError as error:

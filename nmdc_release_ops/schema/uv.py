@@ -5,11 +5,11 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from urllib.parse import unquote
 
 from uv import find_uv_bin
 
 from nmdc_release_ops.files import FileNotWritten
+from nmdc_release_ops.masking import mask, mask_logins
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 
@@ -131,9 +131,7 @@ def python() -> str:
 
 def scrub(text: str) -> str:
     """`text` without user names and passwords: those in addresses, and those that uv's variables hold."""
-    for secret in _secrets():
-        text = text.replace(secret, "***")
-    return re.sub(r"(?<=://)[^\s/?#@'\"`]+@", "***@", text)
+    return mask_logins(mask(text, _secrets()))
 
 
 def _environment() -> dict[str, str | None]:
@@ -143,8 +141,8 @@ def _environment() -> dict[str, str | None]:
     return {"UV_HTTP_TIMEOUT": _HTTP_SECONDS, "UV_HTTP_RETRIES": _HTTP_RETRIES, **found}
 
 
-def _secrets() -> list[str]:
-    """Passwords and tokens in uv's variables, longest first, quoted and unquoted."""
+def _secrets() -> set[str]:
+    """Passwords and tokens in uv's variables."""
     found: set[str] = set()
     for name, value in _environment().items():
         if name.endswith(("_PASSWORD", "_TOKEN")):
@@ -154,8 +152,7 @@ def _secrets() -> list[str]:
             user, at, _ = address.partition("://")[2].rpartition("@")
             if at:
                 found |= {user, user.partition(":")[2] or user}
-    meant = {unquote(secret) for secret in found}
-    return sorted((secret for secret in found | meant if secret), key=len, reverse=True)
+    return found
 
 
 def _failure(what: str, said: str, logged: str) -> Exception:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.resources.runtime import Notices
+from nmdc_release_ops.resources.notices import Notices
 
 NOTICE_SECONDS = 30
 

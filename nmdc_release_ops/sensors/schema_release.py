@@ -6,15 +6,15 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
-from nmdc_release_ops.resources.environment import ConfigurationInvalid
-from nmdc_release_ops.resources.github import GitHubResource, OnNewRelease, SchemaWatch
+from nmdc_release_ops.resources.environment import ConfigurationInvalid, OnNewRelease
+from nmdc_release_ops.resources.github import GitHubResource, SchemaWatch
+from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.runtime import Notices
 from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.schema.packages.announced import Announced, read_announcements
 from nmdc_release_ops.schema.packages.package import PackageIndexUnreachable, SchemaReleaseNotFound
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.sensors.schema_release_cursor import ReleaseCursor
-from nmdc_release_ops.services.announced import Announced, announced
 from nmdc_release_ops.services.errors import GitHubRateLimited, GitHubUnreachable
 from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.transport import SHORT
@@ -57,15 +57,15 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
 
         Off until you turn it on. Reset its cursor to request the newest release once more, for example after a failed run.
         """
-        schema_watch.require_valid()
-        action = schema_watch.on_new_release
+        watch = schema_watch.settings
+        action = watch.on_new_release
         if action is not OnNewRelease.NOTIFY and action not in jobs:
             raise ConfigurationInvalid(f"NMDC_ON_NEW_RELEASE is {action}, and there is no such job here yet.")
-        repository = Repository(github.connect(SHORT), schema_watch.repository)
+        repository = Repository(github.connect(SHORT), watch.repository)
         cursor = ReleaseCursor.read(
             context.cursor,
             f"{repository.github.api} {repository.name}",
-            include_prereleases=schema_watch.include_prereleases,
+            include_prereleases=watch.include_prereleases,
         )
         try:
             cursor = _look_up_releases(context, cursor, repository)
@@ -96,7 +96,7 @@ def _look_up_releases(
     listing = repository.releases(cursor.etag)
     if listing is None:
         return cursor
-    announcements = announced(listing.releases, include_prereleases=cursor.include_prereleases)
+    announcements = read_announcements(listing.releases, include_prereleases=cursor.include_prereleases)
     if announcements.odd:
         context.log.info(f"Tags that were ignored: {'; '.join(announcements.odd)}.")
     return cursor.model_copy(update={"announcements": announcements, "etag": listing.etag})

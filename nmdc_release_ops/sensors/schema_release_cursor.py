@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nmdc_release_ops.resources.github import OnNewRelease
-from nmdc_release_ops.services.announced import Announced, Announcements, VersionText
+from nmdc_release_ops.resources.environment import OnNewRelease
+from nmdc_release_ops.schema.packages.announced import Announced, Announcements, VersionText
 
 
 class DealtWith(BaseModel):

@@ -1,7 +1,7 @@
 """A deadline for a whole exchange over HTTP.
 
-The timeout of a socket covers the next bytes only. A service that sends one byte from time to time (of a header, a TLS
-handshake or a chunk's length) could keep us waiting for ever.
+The timeout of a socket covers only the next bytes. A service that sends one byte from time to time (of a header, a TLS
+handshake or a chunk's length) could make us wait for ever.
 """
 
 import socket
@@ -14,11 +14,11 @@ from requests.adapters import HTTPAdapter
 
 
 class Deadline:
-    """Breaks off connections when this many seconds have passed since the block was entered."""
+    """Closes connections when this many seconds have passed since the block was entered."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._timer = threading.Timer(seconds, self._break_off)
+        self._timer = threading.Timer(seconds, self._close_all)
         self._timer.daemon = True
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -38,7 +38,7 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> None:
-        """Break off this connection too when the deadline passes."""
+        """Close this connection too when the deadline passes."""
         # A duplicate: TLS detaches the descriptor from the socket.
         copy = socket.fromfd(connected.fileno(), connected.family, connected.type)
         with self._lock:
@@ -50,7 +50,7 @@ class Deadline:
         """Why the exchange failed, if the deadline has passed; else None."""
         return f"the answer was not complete after {self._seconds:.3g} s" if self._has_passed else None
 
-    def _break_off(self) -> None:
+    def _close_all(self) -> None:
         with self._lock:
             self._has_passed = True
             for watched in self._sockets:
@@ -58,7 +58,7 @@ class Deadline:
 
 
 class WatchedAdapter(HTTPAdapter):
-    """requests' adapter, whose connections a deadline watches."""
+    """requests' adapter, with connections that a deadline watches."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline

@@ -1,39 +1,39 @@
-"""The family of errors that concern a service elsewhere: GitHub, Rancher."""
+"""The errors of other services: GitHub, Rancher."""
 
 
 class ServiceError(Exception):
-    """Something about a service elsewhere that an operator has to know.
+    """A problem with another service that an operator has to know about.
 
-    Its text says which call was made, what came back, what it means and what to do next. Whoever calls the library
-    knows, and adds, what state the origin is in.
+    The text says which call was made, what the answer was, what it means and what to do next. The caller adds the
+    state of the origin.
     """
 
 
 class ServiceAddressInvalid(ServiceError):
-    """An address, or the name of a repository, workflow or deployment, that cannot be one."""
+    """The address, or the name of a repository, workflow or deployment, is malformed."""
 
 
 class GitHubUnreachable(ServiceError):
-    """GitHub did not answer, or answered that it cannot (5xx)."""
+    """GitHub did not answer, or answered with a server error (5xx)."""
 
 
 class GitHubAccessRefused(ServiceError):
-    """GitHub does not know the token, or does not allow its owner what was asked for (401, 403)."""
+    """GitHub does not accept the token, or the token lacks a permission (401, 403)."""
 
 
 class GitHubNotFound(ServiceError):
-    """GitHub has no such thing, or hides it from the token's owner (404)."""
+    """GitHub does not have it, or hides it from the token's owner (404)."""
 
 
 class GitHubRateLimited(ServiceError):
-    """Too many requests, and it takes longer than we wait until more are allowed."""
+    """The rate limit is reached, and lasts longer than we wait."""
 
 
 class GitHubRejected(ServiceError):
-    """GitHub understood the request and does not do it (422 and others).
+    """GitHub refused the request (422 and others).
 
     Attributes:
-        codes: GitHub's own words for what is wrong, such as "already_exists".
+        codes: GitHub's error codes, such as "already_exists".
     """
 
     def __init__(self, text: str, codes: frozenset[str] = frozenset()) -> None:
@@ -42,28 +42,28 @@ class GitHubRejected(ServiceError):
 
 
 class GitHubAnswerUnreadable(ServiceError):
-    """What came back is not what GitHub documents: no JSON, fields missing, too large, or pointing elsewhere."""
+    """The answer is not what GitHub documents: not JSON, fields missing, too large, or with links to another server."""
 
 
 class RancherUnreachable(ServiceError):
-    """Rancher did not answer, or answered that it cannot (5xx)."""
+    """Rancher did not answer, or answered with a server error (5xx)."""
 
 
 class RancherRefused(ServiceError):
-    """Rancher does not do what was asked for: the token, the context, the namespace or the name is wrong."""
+    """Rancher refused the request: the token, the context, the namespace or the name is wrong."""
 
 
 class RuntimeReleaseRefused(ServiceError):
-    """The Runtime is not released: tests, version, tag or commits are not as they have to be."""
+    """The Runtime was not released: its tests, version, tag or commits do not allow it."""
 
 
 class WorkflowNotSeen(ServiceError):
-    """A workflow's run did not appear, or did not end, in the time that it was given."""
+    """The run of a workflow did not appear, or did not end, in time."""
 
 
 class WorkflowFailed(ServiceError):
-    """A workflow's run ended otherwise than with success."""
+    """The run of a workflow did not succeed."""
 
 
 class DeploymentFailed(ServiceError):
-    """Something of the Runtime was not deployed."""
+    """At least one part of the Runtime was not deployed."""

@@ -1,7 +1,7 @@
-"""GitHub's REST API: one call at a time, its limits kept, its errors explained.
+"""GitHub's REST API: one call at a time, within its rate limits, with its errors explained.
 
 Follows version 2022-11-28 of GitHub's REST documentation (https://docs.github.com/en/rest?apiVersion=2022-11-28), which every
-request asks for: "Best practices", "Rate limits", "Using pagination" and "Troubleshooting" there are the rules kept here.
+request names. The rules are in "Best practices", "Rate limits", "Using pagination" and "Troubleshooting" there.
 """
 
 import json
@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from nmdc_release_ops.services.complaints import codes, faults, printable, said
+from nmdc_release_ops.services.error_messages import describe_mismatch, error_codes, error_message, printable
 from nmdc_release_ops.services.errors import (
     GitHubAccessRefused,
     GitHubAnswerUnreadable,
@@ -33,7 +33,7 @@ from nmdc_release_ops.services.headers import (
     next_page,
     wait_seconds,
 )
-from nmdc_release_ops.services.transport import Answer, AnswerUnusable, NoAnswer, Patience, Transport
+from nmdc_release_ops.services.transport import Answer, AnswerUnusable, NoAnswer, Timeouts, Transport
 
 API_VERSION = "2022-11-28"
 PER_PAGE = 100
@@ -52,14 +52,14 @@ class GitHub:
 
     Args:
         api: base address, "https://api.github.com" or that of an Enterprise server ("https://github.example.org/api/v3").
-        token: sent with every call to `api`, and to nowhere else.
+        token: sent with every call to `api`, and nowhere else.
     """
 
-    def __init__(self, api: str, token: str | None, patience: Patience | None = None) -> None:
-        self.api = checked_address(api, "NMDC_GITHUB_API")
+    def __init__(self, api: str, token: str | None, timeouts: Timeouts | None = None) -> None:
+        self.api = check_address(api, "NMDC_GITHUB_API")
         self._has_token = bool(token)
-        self._patience = patience or Patience()
-        self._transport = Transport(token, self._patience)
+        self._timeouts = timeouts or Timeouts()
+        self._transport = Transport(token, self._timeouts)
 
     def get(
         self,
@@ -77,7 +77,7 @@ class GitHub:
         return self._read(f"GET {path}", answer, shape)
 
     def get_text(self, path: str, query: Mapping[str, str | int] | None = None) -> str:
-        """A file's text, as it is."""
+        """The text of a file."""
         answer = self._call("GET", self._url(path, query), headers={"Accept": _RAW})
         return answer.body.decode("utf-8", "replace")
 
@@ -90,14 +90,14 @@ class GitHub:
         etag: str | None = None,
         most: int = MOST_PAGES,
     ) -> Iterator[tuple[Shape, str | None]]:
-        """Page after page with the first one's ETag; no page where the first is what `etag` was given for.
+        """Each page, with the ETag of the answer; no page if the list has not changed since `etag`.
 
         Args:
-            most: pages that are asked for; what comes after is left.
+            most: maximum number of pages requested.
         """
         url: str | None = self._url(path, {"per_page": PER_PAGE, **(query or {})})
         headers = {"If-None-Match": etag} if etag else {}
-        until = time.monotonic() + self._patience.whole
+        until = time.monotonic() + self._timeouts.whole
         asked: set[str] = set()
         size = 0
         while url is not None and len(asked) < most:
@@ -116,9 +116,9 @@ class GitHub:
                 raise GitHubAnswerUnreadable(f"The pages of GET {path} link to each other in a loop.")
 
     def post(self, path: str, body: Any, shape: type[Shape] | None) -> tuple[Shape | None, datetime]:
-        """Send `body`; return what came back (None where there is nothing to read) and GitHub's time.
+        """Send `body`; return the answer (None without `shape`) and the time on GitHub's clock.
 
-        Never sent a second time where the answer was lost: whoever calls looks whether it was done.
+        If the answer is lost, the request is not sent again: the caller looks whether GitHub did it.
         """
         answer = self._call("POST", self._url(path, None), body=body)
         read = None if shape is None else self._read(f"POST {path}", answer, shape)
@@ -137,7 +137,7 @@ class GitHub:
         until: float | None = None,
     ) -> Answer:
         call = printable(f"{method} {urlsplit(url).path.removeprefix(urlsplit(self.api).path)}")
-        until = time.monotonic() + self._patience.whole if until is None else until
+        until = time.monotonic() + self._timeouts.whole if until is None else until
         waits = 0
         while True:
             answer = self._exchange(call, method, url, headers or {}, body, until)
@@ -146,12 +146,12 @@ class GitHub:
                 self._refuse_errors(call, answer)
                 return answer
             is_late = time.monotonic() + limit > until
-            if limit > self._patience.limits or waits == _MOST_WAITS or is_late:
+            if limit > self._timeouts.limits or waits == _MOST_WAITS or is_late:
                 allowed = datetime.now(UTC) + timedelta(seconds=limit)
                 raise GitHubRateLimited(
-                    f"GitHub allows no more requests for now ({call}: {answer.status}{said(answer)}). More are allowed at "
-                    f"{allowed:%H:%M:%S} UTC, in {limit:.0f} s: try again then."
-                    + ("" if self._has_token else " With GITHUB_TOKEN set, many more are allowed per hour.")
+                    f"GitHub's rate limit is reached ({call}: {answer.status}{error_message(answer)}). More requests are allowed "
+                    f"at {allowed:%H:%M:%S} UTC, in {limit:.0f} s: try again then."
+                    + ("" if self._has_token else " The limit is much higher with GITHUB_TOKEN.")
                 )
             time.sleep(limit)
             waits += 1
@@ -175,24 +175,26 @@ class GitHub:
                 ) from None
             except AnswerUnusable as error:
                 raise GitHubAnswerUnreadable(
-                    f"GitHub's answer to {call} cannot be used: {error}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
+                    f"GitHub's answer to {call} cannot be used: {error}. Check that NMDC_GITHUB_API ({self.api}) is a GitHub API."
                 ) from None
             if not answer.is_redirect:
                 return answer
-            url = self._redirected(call, method, url, answer)
-        raise GitHubAnswerUnreadable(f"GitHub sends {call} from one address to the next, without an end.")
+            url = self._redirect_target(call, method, url, answer)
+        raise GitHubAnswerUnreadable(
+            f"GitHub redirects {call} in an endless loop. Check NMDC_GITHUB_API and the repository's name."
+        )
 
-    def _redirected(self, call: str, method: str, url: str, answer: Answer) -> str:
+    def _redirect_target(self, call: str, method: str, url: str, answer: Answer) -> str:
         target = join(url, answer.headers.get("Location", ""))
         shown = printable(target.partition("?")[0])
         if method != "GET":
             raise GitHubRejected(
-                f"GitHub says that {call} has moved to {shown}, and what writes is not sent on. Correct the repository's name."
+                f"GitHub redirects {call} to {shown}. A request that writes is not redirected. Correct the repository's name."
             )
         if not is_below(target, self.api):
             raise GitHubAnswerUnreadable(
-                f"GitHub sends {call} on to {shown}, which is not {self.api}; it was not followed, so that the token goes "
-                "nowhere else. Check NMDC_GITHUB_API and the repository's name."
+                f"GitHub redirects {call} to {shown}, which is not below {self.api}. The redirect was not followed, so the token "
+                "was not sent there. Check NMDC_GITHUB_API and the repository's name."
             )
         return target
 
@@ -200,36 +202,38 @@ class GitHub:
         target = next_page(url, answer)
         if target is not None and not is_below(target, self.api):
             raise GitHubAnswerUnreadable(
-                f"GitHub's answer to {call} names {printable(target)} as the next page, which is not below {self.api}; it was "
-                "not requested. Is NMDC_GITHUB_API that of another server, or does a proxy answer in its place?"
+                f"GitHub's answer to {call} names {printable(target)} as the next page, which is not below {self.api}. It was "
+                "not requested. Check NMDC_GITHUB_API, and whether a proxy answers in GitHub's place."
             )
         return target
 
     def _refuse_errors(self, call: str, answer: Answer) -> None:
         if answer.status < 400:
             return
-        what = f"GitHub answered {call} with {answer.status}{said(answer)}."
+        what = f"GitHub answered {call} with {answer.status}{error_message(answer)}."
         if answer.is_server_error:
-            raise GitHubUnreachable(f"{what} It has a problem of its own; try again later.")
+            raise GitHubUnreachable(f"{what} The problem is on GitHub's side; try again later.")
         if answer.status == 401:
             raise GitHubAccessRefused(f"{what} GITHUB_TOKEN is wrong, revoked or expired: set a valid one.")
         if answer.status == 403:
             raise GitHubAccessRefused(f"{what} {self._what_the_token_lacks(answer)}")
         if answer.status == 404:
-            hidden = "GITHUB_TOKEN may not see it" if self._has_token else "it is private and GITHUB_TOKEN is not set"
-            raise GitHubNotFound(f"{what} There is no such thing, or {hidden}. Check the name's spelling.")
-        raise GitHubRejected(what, codes(answer))
+            hidden = (
+                "GITHUB_TOKEN has no access to it" if self._has_token else "it is private and GITHUB_TOKEN is not set"
+            )
+            raise GitHubNotFound(f"{what} It does not exist, or {hidden}. Check the name's spelling.")
+        raise GitHubRejected(what, error_codes(answer))
 
     def _what_the_token_lacks(self, answer: Answer) -> str:
         if not self._has_token:
-            return "It needs a token: set GITHUB_TOKEN."
+            return "This call needs a token: set GITHUB_TOKEN."
         needed = answer.headers.get("X-Accepted-GitHub-Permissions") or answer.headers.get("X-Accepted-OAuth-Scopes")
         has = answer.headers.get("X-OAuth-Scopes")
         return (
-            "GITHUB_TOKEN does not allow that"
-            + (f"; it takes: {printable(needed)}" if needed else "")
-            + (f"; the token has: {printable(has)}" if has else "")
-            + ". Which permissions are needed is in docs/automation.md."
+            "GITHUB_TOKEN does not allow this"
+            + (f"; required: {printable(needed)}" if needed else "")
+            + (f"; granted: {printable(has)}" if has else "")
+            + ". docs/automation.md lists the permissions."
         )
 
     def _read(self, call: str, answer: Answer, shape: type[Shape]) -> Shape:
@@ -237,13 +241,15 @@ class GitHub:
             given = json.loads(answer.body)
         except (ValueError, RecursionError):
             raise GitHubAnswerUnreadable(
-                f"GitHub's answer to {call} ({answer.status}) is no JSON. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
+                f"GitHub's answer to {call} ({answer.status}) is not JSON. Check that NMDC_GITHUB_API ({self.api}) "
+                "is a GitHub API."
             ) from None
         try:
             return TypeAdapter(shape).validate_python(given)
         except ValidationError as error:
             raise GitHubAnswerUnreadable(
-                f"GitHub's answer to {call} is not as documented: {faults(error)}. Is NMDC_GITHUB_API ({self.api}) a GitHub?"
+                f"GitHub's answer to {call} is not as documented: {describe_mismatch(error)}. Check that NMDC_GITHUB_API "
+                f"({self.api}) is a GitHub API."
             ) from None
 
     @property
@@ -251,11 +257,11 @@ class GitHub:
         return urlsplit(self.api).netloc
 
 
-def checked_address(address: str, variable: str) -> str:
+def check_address(address: str, variable: str) -> str:
     """A service's base address without a slash at its end.
 
     Raises:
-        ServiceAddressInvalid: it is none, holds credentials, or would send a token over the network in the clear.
+        ServiceAddressInvalid: it is not an address, contains credentials, or would send a token unencrypted.
     """
     text = address.strip().rstrip("/")
     try:
@@ -264,29 +270,29 @@ def checked_address(address: str, variable: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("https", "http") or parts.query or parts.fragment:
-        raise ServiceAddressInvalid(f'{variable} is no address. It looks like "https://api.github.com".')
+        raise ServiceAddressInvalid(f'{variable} is not an address. An address looks like "https://api.github.com".')
     if parts.username is not None or parts.password is not None:
         raise ServiceAddressInvalid(
-            f"{variable} holds a user name or password. Remove it; tokens have variables of their own."
+            f"{variable} contains a user name or password. Remove it; tokens have their own variables."
         )
     if parts.scheme == "http" and host not in LOOPBACK:
-        raise ServiceAddressInvalid(
-            f"{variable} begins with http:, so that a token could be read on the way. Use https:."
-        )
+        raise ServiceAddressInvalid(f"{variable} begins with http:, so a token would be sent unencrypted. Use https:.")
     return text
 
 
 def limit_seconds(answer: Answer) -> float | None:
-    """Seconds to wait before the request may be made again; None where there was no rate limit.
+    """Seconds to wait before the request is allowed again; None if the answer is not a rate limit.
 
-    A minute where the answer does not say when the limit ends, or says something impossible.
+    One minute if the answer does not say when the limit ends, or gives an impossible time.
     """
     if answer.status not in (403, 429):
         return None
     retry_after, remaining = answer.headers.get("Retry-After"), answer.headers.get("X-RateLimit-Remaining")
     reset = answer.headers.get("X-RateLimit-Reset") if remaining == "0" else None
     asked = retry_after is not None or reset is not None
-    is_limited = asked or answer.status == 429 or re.search("secondary rate limit|abuse", said(answer), re.IGNORECASE)
+    is_limited = (
+        asked or answer.status == 429 or re.search("secondary rate limit|abuse", error_message(answer), re.IGNORECASE)
+    )
     if not is_limited:
         return None
     seconds = wait_seconds(retry_after, reset, moment_of(answer))

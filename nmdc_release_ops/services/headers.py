@@ -1,6 +1,6 @@
 """Headers of GitHub's answers: rate limits, dates, ETags, links to the next page.
 
-Nothing in them is trusted: a value that is not as GitHub documents it counts as absent.
+Nothing in them is trusted: a value that differs from GitHub's documentation counts as absent.
 """
 
 import re
@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"[!#-;=?-\[\]_a-z~]+", re.ASCII)
 
 
 def wait_seconds(retry_after: str | None, reset: str | None, moment: datetime) -> float | None:
-    """Seconds that a service asks us to wait; None where it does not say, or where the value is impossible.
+    """Seconds that a service asks us to wait; None if it names no time, or an impossible one.
 
     Args:
         retry_after: the header of that name, seconds or a date.
@@ -41,18 +41,18 @@ def wait_seconds(retry_after: str | None, reset: str | None, moment: datetime) -
 
 
 def moment_of(answer: Answer) -> datetime:
-    """When it was sent, by the service's clock: ours may be wrong."""
+    """When the answer was sent, by the service's clock: ours may be wrong."""
     return _date(answer.headers.get("Date", "")) or datetime.now(UTC)
 
 
 def etag_of(answer: Answer) -> str | None:
-    """Its ETag, where it can be sent back."""
-    found = answer.headers.get("ETag", "")
-    return found if _ETAG.fullmatch(found) else None
+    """Its ETag; None if it has none that can be sent back."""
+    etag = answer.headers.get("ETag", "")
+    return etag if _ETAG.fullmatch(etag) else None
 
 
 def next_page(url: str, answer: Answer) -> str | None:
-    """The address of the next page as the answer gives it, unchecked; None where there is none."""
+    """The address of the next page, unchecked; None on the last page."""
     for link in parse_header_links(answer.headers.get("Link", "")):
         if link.get("rel") == "next":
             return join(url, link.get("url", ""))
@@ -60,7 +60,7 @@ def next_page(url: str, answer: Answer) -> str | None:
 
 
 def join(base: str, address: str) -> str:
-    """`address` resolved against `base`; unchanged where that is not possible."""
+    """`address` resolved against `base`; unchanged if that is not possible."""
     try:
         return urljoin(base, address)
     except ValueError:
@@ -68,7 +68,7 @@ def join(base: str, address: str) -> str:
 
 
 def is_below(address: str, base: str) -> bool:
-    """Whether an address is of the same service, below its base address, by any reading.
+    """Whether an address belongs to the same service, below its base address.
 
     A token is sent there, so characters and path segments that programs interpret differently are refused.
     """
@@ -88,9 +88,9 @@ def _number(text: str | None) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """An HTTP date; None where it is not one. The library's parser raises various errors then."""
+    """An HTTP date; None if the text is not one. The library's parser raises various errors then."""
     try:
-        found = parsedate_to_datetime(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        date = parsedate_to_datetime(text)
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError, IndexError, AttributeError):
         return None

@@ -4,8 +4,8 @@ import re
 from urllib.parse import quote
 
 from nmdc_release_ops.services.errors import RancherRefused, RancherUnreachable, ServiceAddressInvalid
-from nmdc_release_ops.services.github import checked_address
-from nmdc_release_ops.services.transport import AnswerUnusable, NoAnswer, Patience, Transport
+from nmdc_release_ops.services.github import check_address
+from nmdc_release_ops.services.transport import AnswerUnusable, NoAnswer, Timeouts, Transport
 
 _CONTEXT = re.compile(r"[a-z0-9-]{1,63}:[a-z0-9-]{1,63}", re.ASCII)
 # Names of Kubernetes: RFC 1123 labels.
@@ -25,23 +25,25 @@ class Rancher:
     """
 
     def __init__(
-        self, address: str, context: str, namespace: str, token: str, patience: Patience | None = None
+        self, address: str, context: str, namespace: str, token: str, timeouts: Timeouts | None = None
     ) -> None:
-        base = checked_address(address, "NMDC_RANCHER_URL")
+        base = check_address(address, "NMDC_RANCHER_URL")
         self._api = base if base.endswith("/v3") else f"{base}/v3"
         if not _CONTEXT.fullmatch(context):
-            raise ServiceAddressInvalid('NMDC_RANCHER_CONTEXT is no context. It looks like "c-abcde:p-fghij".')
+            raise ServiceAddressInvalid(
+                'NMDC_RANCHER_CONTEXT is not a context. A context looks like "c-abcde:p-fghij".'
+            )
         self._context = context
-        self._namespace = label(namespace, "NMDC_RANCHER_NAMESPACE")
-        self._transport = Transport(token, patience)
+        self._namespace = require_label(namespace, "NMDC_RANCHER_NAMESPACE")
+        self._transport = Transport(token, timeouts)
 
     def redeploy(self, deployment: str) -> None:
-        """Have a deployment's pods replaced; Rancher answers as soon as it has begun.
+        """Replace the pods of a deployment. Rancher answers as soon as it has begun.
 
         Raises:
             ServiceAddressInvalid, RancherUnreachable, RancherRefused.
         """
-        name = label(deployment, "NMDC_RANCHER_DEPLOYMENTS")
+        name = require_label(deployment, "NMDC_RANCHER_DEPLOYMENTS")
         workload = f"deployment:{self._namespace}:{name}"
         url = f"{self._api}/project/{quote(self._context, safe=':')}/workloads/{workload}?action=redeploy"
         call = f"redeploy of {workload}"
@@ -52,26 +54,28 @@ class Rancher:
         except (NoAnswer, AnswerUnusable) as error:
             raise RancherUnreachable(f"Rancher did not answer the {call}: {error}. Check NMDC_RANCHER_URL.") from None
         if answer.is_server_error:
-            raise RancherUnreachable(f"Rancher answered the {call} with {answer.status}: it has a problem of its own.")
+            raise RancherUnreachable(
+                f"Rancher answered the {call} with {answer.status}. The problem is on Rancher's side; try again later."
+            )
         if answer.status in (401, 403):
             raise RancherRefused(
-                f"Rancher answered the {call} with {answer.status}: NMDC_RANCHER_TOKEN is wrong or expired, or may not do that."
+                f"Rancher answered the {call} with {answer.status}: NMDC_RANCHER_TOKEN is wrong, expired or lacks the permission."
             )
         if answer.status == 404:
             raise RancherRefused(
-                f"Rancher answered the {call} with 404: there is no such deployment in NMDC_RANCHER_NAMESPACE, or "
+                f"Rancher answered the {call} with 404: no such deployment in NMDC_RANCHER_NAMESPACE, or "
                 "NMDC_RANCHER_CONTEXT is wrong."
             )
         if not 200 <= answer.status < 300:
             raise RancherRefused(f"Rancher answered the {call} with {answer.status}.")
 
 
-def label(name: str, variable: str) -> str:
-    """`name`, where it can be one of Kubernetes'.
+def require_label(name: str, variable: str) -> str:
+    """`name`, if Kubernetes allows it as a name.
 
     Raises:
         ServiceAddressInvalid.
     """
     if not _LABEL.fullmatch(name):
-        raise ServiceAddressInvalid(f"{variable} holds {name[:80]!r}, which cannot be a name in Kubernetes.")
+        raise ServiceAddressInvalid(f"{variable} contains {name[:80]!r}, which cannot be a name in Kubernetes.")
     return name

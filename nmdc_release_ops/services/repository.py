@@ -30,14 +30,14 @@ def _aware(moment: datetime) -> datetime:
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
-class _Given(BaseModel):
-    """From the network: what is not known is ignored, what is missing is named."""
+class _Payload(BaseModel):
+    """Part of an answer: unknown fields are ignored, missing ones are errors."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class GitHubRelease(_Given):
-    """A release; drafts only show with a token that may write."""
+class GitHubRelease(_Payload):
+    """A release. GitHub lists drafts only for a token with write access."""
 
     id: int
     tag_name: Text
@@ -51,11 +51,11 @@ class GitHubRelease(_Given):
     published_at: Moment | None
 
 
-class _Message(_Given):
+class _Message(_Payload):
     message: str
 
 
-class Commit(_Given):
+class Commit(_Payload):
     """A commit, with its whole message."""
 
     sha: Sha
@@ -68,11 +68,11 @@ class Commit(_Given):
         return self.commit.message.partition("\n")[0][:200]
 
 
-class _Actor(_Given):
+class _Actor(_Payload):
     login: Text
 
 
-class WorkflowRun(_Given):
+class WorkflowRun(_Payload):
     """A run of a GitHub Actions workflow.
 
     Attributes:
@@ -101,36 +101,36 @@ class WorkflowRun(_Given):
         return self.is_completed and self.conclusion == "success"
 
     def describe(self) -> str:
-        """How it stands, and where to see it."""
+        """Its status, and its page."""
         return f"{self.conclusion or self.status.replace('_', ' ')}, {self.html_url}"
 
 
-class _Runs(_Given):
+class _Runs(_Payload):
     workflow_runs: list[WorkflowRun]
 
 
-class _Comparison(_Given):
+class _Comparison(_Payload):
     status: Text
     total_commits: int
     commits: list[Commit]
 
 
-class _Repository(_Given):
+class _Repository(_Payload):
     default_branch: Text
 
 
-class _Object(_Given):
+class _Object(_Payload):
     sha: Sha
     type: Text
 
 
-class _Reference(_Given):
+class _Reference(_Payload):
     ref: Text
     object: _Object
 
 
 class Listing(NamedTuple):
-    """All releases, and the ETag that tells next time whether they changed."""
+    """All releases, and the ETag to ask next time whether they changed."""
 
     releases: tuple[GitHubRelease, ...]
     etag: str | None
@@ -138,11 +138,11 @@ class Listing(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What lies between two commits.
+    """The commits between two commits.
 
     Attributes:
         status: "ahead", "behind", "diverged" or "identical".
-        total: commits there are; `commits` holds the first 250 at most.
+        total: number of commits; `commits` contains at most the first 250.
     """
 
     status: str
@@ -156,12 +156,14 @@ class Repository:
     Every method raises what `GitHub.get` does.
 
     Raises:
-        ServiceAddressInvalid: the name cannot be one.
+        ServiceAddressInvalid: the name is malformed.
     """
 
     def __init__(self, github: GitHub, name: str) -> None:
         if not _NAME.fullmatch(name):
-            raise ServiceAddressInvalid(f'{name[:120]!r} is no repository. It looks like "microbiomedata/nmdc-schema".')
+            raise ServiceAddressInvalid(
+                f'{name[:120]!r} is not a repository. A repository looks like "microbiomedata/nmdc-schema".'
+            )
         self.github = github
         self.name = name
         self._path = f"/repos/{name}"
@@ -170,15 +172,15 @@ class Repository:
         return self.github.get(self._path, _Repository).default_branch
 
     def releases(self, etag: str | None = None) -> Listing | None:
-        """Every release, drafts and pre-releases among them; None where nothing changed since `etag`."""
-        found: list[GitHubRelease] = []
+        """Every release, including drafts and pre-releases; None if nothing has changed since `etag`."""
+        releases: list[GitHubRelease] = []
         first_etag = None
         asked = False
         for page, page_etag in self.github.pages(f"{self._path}/releases", list[GitHubRelease], etag=etag):
             first_etag = first_etag if asked else page_etag
             asked = True
-            found += page
-        return Listing(tuple(found), first_etag) if asked else None
+            releases += page
+        return Listing(tuple(releases), first_etag) if asked else None
 
     def release_of(self, tag: str) -> GitHubRelease | None:
         """The published release of a tag."""
@@ -214,11 +216,11 @@ class Repository:
         return True
 
     def commit(self, ref: str) -> Commit:
-        """The commit that a branch, tag or SHA leads to."""
+        """The commit that a branch, tag or SHA points to."""
         return self.github.get(f"{self._path}/commits/{quote(ref, safe='')}", Commit)
 
     def compare(self, base: str, head: str) -> Comparison:
-        """The commits that `head` has and `base` has not, oldest first."""
+        """The commits that are in `head` and not in `base`, oldest first."""
         path = f"{self._path}/compare/{quote(base, safe='')}...{quote(head, safe='')}"
         commits: list[Commit] = []
         status, total = "identical", 0
@@ -230,20 +232,20 @@ class Repository:
         return Comparison(status, total, tuple(commits[:MOST_COMMITS]))
 
     def file(self, path: str, ref: str) -> str | None:
-        """The text of a file, None where there is none."""
+        """The text of a file; None if the file does not exist."""
         try:
             return self.github.get_text(f"{self._path}/contents/{quote(path)}", {"ref": ref})
         except GitHubNotFound:
             return None
 
     def workflow_runs(self, workflow: str, **filters: str) -> list[WorkflowRun]:
-        """Runs of a workflow, newest first, a hundred at most.
+        """Runs of a workflow, newest first, at most a hundred.
 
         Args:
             workflow: name of its file, "python-app.yml".
             filters: GitHub's: head_sha, branch, event, actor, created.
         """
-        path = f"{self._path}/actions/workflows/{workflow_file(workflow)}/runs"
+        path = f"{self._path}/actions/workflows/{require_workflow_file(workflow)}/runs"
         runs = self.github.get(path, _Runs, {"per_page": 100, **filters}).workflow_runs
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
@@ -251,25 +253,25 @@ class Repository:
         return self.github.get(f"{self._path}/actions/runs/{identifier}", WorkflowRun)
 
     def dispatch(self, workflow: str, ref: str, inputs: Mapping[str, Any]) -> datetime:
-        """Ask for a run of a workflow on a branch or tag; GitHub says when, but not which run that is."""
-        path = f"{self._path}/actions/workflows/{workflow_file(workflow)}/dispatches"
+        """Start a run of a workflow on a branch or tag; return GitHub's time. GitHub does not say which run it started."""
+        path = f"{self._path}/actions/workflows/{require_workflow_file(workflow)}/dispatches"
         _, moment = self.github.post(path, {"ref": ref, "inputs": dict(inputs)}, None)
         return moment
 
     def login(self) -> str | None:
-        """The name of the token's owner; None where the token is an app's, which has none."""
+        """The name of the token's owner; None for an app's token, which has no owner."""
         try:
             return self.github.get("/user", _Actor).login
         except (GitHubAccessRefused, GitHubNotFound):
             return None
 
 
-def workflow_file(name: str) -> str:
-    """`name`, where it can be that of a workflow's file.
+def require_workflow_file(name: str) -> str:
+    """`name`, if it can be the name of a workflow's file.
 
     Raises:
-        ServiceAddressInvalid: it cannot.
+        ServiceAddressInvalid.
     """
     if not _WORKFLOW.fullmatch(name):
-        raise ServiceAddressInvalid(f'{name[:120]!r} is no workflow. Name its file: "python-app.yml".')
+        raise ServiceAddressInvalid(f'{name[:120]!r} is not a workflow. Give the name of its file: "python-app.yml".')
     return name

@@ -1,5 +1,5 @@
-"""HTTP with a service that is not trusted: answers are bounded in size and time, redirects are shown and not followed,
-and only calls that may be repeated are.
+"""HTTP with a service that is not trusted: answers are limited in size and time, redirects are returned and not followed,
+and only idempotent calls are retried.
 """
 
 import http.client
@@ -18,23 +18,23 @@ from nmdc_release_ops.services.deadline import Deadline, WatchedAdapter
 
 USER_AGENT = "nmdc-release-ops"
 LARGEST_ANSWER = 10_000_000
-"""Bytes. A hundred of GitHub's releases with long notes are below a tenth of it."""
+"""Bytes. A hundred of GitHub's releases with long notes need less than a tenth of it."""
 _CHUNK = 65_536
 _SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long we wait, in seconds, and how often we try.
+class Timeouts:
+    """How long we wait, in seconds, and how often we retry.
 
     Attributes:
         connect: for a connection.
         read: for the next bytes of an answer.
-        answer: for one whole answer, from connecting on.
-        retries: after a call that may be repeated got no answer, or one of 5xx.
-        backoff: before the first retry; each further one waits twice as long.
-        limits: for a rate limit to pass; where it takes longer, that is an error.
-        whole: for one question in all: its pages, redirects, retries and waits.
+        answer: for one complete answer, connecting included.
+        retries: number of retries of an idempotent call that got no answer, or a server error (5xx).
+        backoff: before the first retry; doubled for each further one.
+        limits: for a rate limit to end; a longer one is an error.
+        whole: for one question with all its pages, redirects, retries and waits.
     """
 
     connect: float = 5.0
@@ -46,24 +46,24 @@ class Patience:
     whole: float = 600.0
 
 
-SHORT = Patience(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5, whole=20)
-"""For a sensor: Dagster gives its tick 60 seconds."""
+SHORT = Timeouts(connect=4, read=8, answer=12, retries=1, backoff=0.5, limits=5, whole=20)
+"""For a sensor: Dagster limits a tick to 60 seconds."""
 
 
 class NoAnswer(Exception):
-    """No whole answer arrived. The text says why, without the address: that may be a secret."""
+    """No complete answer arrived. The text says why, without the address, which may be a secret."""
 
 
 class AnswerUnusable(Exception):
-    """An answer arrived that is too large, or encoded as nobody asked for."""
+    """The answer is too large, or compressed although that was not requested."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """The answer to a request.
 
     Attributes:
-        headers: in any case.
+        headers: a mapping that ignores case.
     """
 
     status: int
@@ -82,8 +82,8 @@ class Answer:
 class Transport:
     """Sends requests with a bearer token, or without one."""
 
-    def __init__(self, token: str | None = None, patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, token: str | None = None, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
         self._auth = _Bearer(token)
 
     def send(
@@ -100,17 +100,17 @@ class Transport:
 
         Args:
             body: sent as JSON unless None.
-            repeatable: whether the request may be sent again where no answer, or one of 5xx, came back.
-            until: deadline of the whole question, by `time.monotonic`; None for `Patience.whole` from now.
+            repeatable: whether the request may be sent again after no answer or a server error (5xx).
+            until: deadline of the whole question, in seconds of `time.monotonic`; None for `Timeouts.whole` from now.
 
         Raises:
             NoAnswer, AnswerUnusable.
         """
         self._auth.require_sendable()
-        until = time.monotonic() + self._patience.whole if until is None else until
-        tries = 1 + (self._patience.retries if repeatable else 0)
+        until = time.monotonic() + self._timeouts.whole if until is None else until
+        tries = 1 + (self._timeouts.retries if repeatable else 0)
         for number in range(1, tries + 1):
-            pause = self._patience.backoff * 2 ** (number - 1)
+            pause = self._timeouts.backoff * 2 ** (number - 1)
             is_last = number == tries
             try:
                 answer = self._send_once(method, url, headers or {}, body, until)
@@ -123,13 +123,13 @@ class Transport:
         raise AssertionError("the last try returns or raises")
 
     def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any, until: float) -> Answer:
-        # An answer as it is: what is compressed may be small on the way and fill the memory here.
+        # Uncompressed: a small compressed answer could fill the memory.
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        seconds = max(min(self._patience.answer, until - time.monotonic()), 0.1)
+        seconds = max(min(self._timeouts.answer, until - time.monotonic()), 0.1)
         with Deadline(seconds) as deadline:
             try:
                 with (
@@ -142,7 +142,7 @@ class Transport:
                         auth=self._auth,
                         stream=True,
                         allow_redirects=False,
-                        timeout=(self._patience.connect, self._patience.read),
+                        timeout=(self._timeouts.connect, self._timeouts.read),
                     ) as response,
                 ):
                     return Answer(response.status_code, response.headers, self._read(response, deadline))
@@ -158,22 +158,22 @@ class Transport:
     def _read(self, response: requests.Response, deadline: Deadline) -> bytes:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise AnswerUnusable(f"it is compressed ({encoding[:20]!r}), which was not asked for")
+            raise AnswerUnusable(f"it is compressed ({encoding[:20]!r}), which was not requested")
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK):
             body += chunk
             if len(body) > LARGEST_ANSWER:
                 raise AnswerUnusable(f"it is longer than {LARGEST_ANSWER:,} bytes")
-        # A connection that was broken off looks like the end of an answer without a length.
+        # A closed connection looks like the end of an answer without a length.
         if (why := deadline.explain()) is not None:
             raise NoAnswer(why)
         return bytes(body)
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, requests.ConnectTimeout):
-            return f"there was no connection within {self._patience.connect:g} s"
+            return f"there was no connection within {self._timeouts.connect:g} s"
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-            return f"nothing came within {self._patience.read:g} s"
+            return f"no data arrived within {self._timeouts.read:g} s"
         if isinstance(error, requests.exceptions.SSLError):
             return "its certificate was not accepted"
         if isinstance(error, requests.exceptions.InvalidHeader):
@@ -185,13 +185,13 @@ class Transport:
         if "NameResolutionError" in repr(error):
             return "its name could not be resolved"
         if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in repr(error):
-            return "the answer was broken off"
-        return "the connection failed or was broken off"
+            return "the connection was closed in the middle of the answer"
+        return "the connection failed or was closed"
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, because requests would read the whole body, however long, to prepare a redirect."""
+        """None: to prepare a redirect, requests would read the whole body, however long."""
 
 
 def _session(deadline: Deadline) -> requests.Session:
@@ -202,17 +202,17 @@ def _session(deadline: Deadline) -> requests.Session:
 
 
 class _Bearer(AuthBase):
-    """Set also where there is no token: requests would look for one in ~/.netrc otherwise."""
+    """Used without a token too: otherwise requests looks for one in ~/.netrc."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
 
     def require_sendable(self) -> None:
         """Raises:
-        NoAnswer: the token cannot be a header's value.
+        NoAnswer: the token cannot be sent as a header.
         """
         if self._token and not _SENDABLE.fullmatch(self._token):
-            raise NoAnswer("the token holds characters that cannot be sent")
+            raise NoAnswer("the token contains characters that cannot be sent")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._token:

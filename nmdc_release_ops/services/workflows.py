@@ -1,4 +1,4 @@
-"""Runs of GitHub Actions workflows: starting one, finding it, following it to its end."""
+"""Runs of GitHub Actions workflows: start one, find it, follow it to its end."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from nmdc_release_ops.services.errors import (
 )
 from nmdc_release_ops.services.repository import Commit, Repository, WorkflowRun
 
-# GitHub's clocks need not agree to the second.
+# GitHub's clocks may differ by seconds.
 _CLOCKS = timedelta(seconds=10)
 _MOST_FAILURES = 5
 _PASSING = (GitHubUnreachable, GitHubAnswerUnreadable, GitHubRateLimited)
-"""Errors that may have passed by the next request."""
-Tell = Callable[[str], None]
+"""Errors that the next request may not have."""
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Watching:
     """How a run is watched, in seconds.
 
     Attributes:
-        poll: between two looks.
-        appear: until it has to be there.
-        end: until it has to be over.
+        poll: between two requests.
+        appear: time limit for the run to appear.
+        end: time limit for the run to end.
     """
 
     poll: float = 10.0
@@ -38,18 +38,18 @@ class Watching:
 
 
 def start(
-    repository: Repository, workflow: str, ref: str, inputs: Mapping[str, str], watching: Watching, tell: Tell
+    repository: Repository, workflow: str, ref: str, inputs: Mapping[str, str], watching: Watching, log: Log
 ) -> WorkflowRun:
-    """Dispatch a workflow and find the run that came of it.
+    """Dispatch a workflow and find its run.
 
-    GitHub answers a dispatch without saying which run it is. It is taken for the first that was not there before, of the
-    same workflow, event and ref, not created earlier than the dispatch, and by the token's owner where that is known. Two
-    dispatches of the same workflow on the same ref by the same owner at the same time cannot be told apart.
+    GitHub does not say which run a dispatch started. It is taken to be the first new run of the same workflow, event and
+    ref that was not created before the dispatch, by the token's owner if that is known. Two dispatches of the same workflow
+    on the same ref by the same owner at the same time cannot be distinguished.
 
-    If GitHub's answer to the dispatch is lost, the dispatch is not sent again: the run may have started, so it is looked for.
+    If GitHub's answer to the dispatch is lost, the run may have started: it is looked for, and the dispatch is not sent again.
 
     Raises:
-        WorkflowNotSeen: it did not appear.
+        WorkflowNotSeen: no run appeared.
         GitHubUnreachable and others: as `Repository` does.
     """
     filters = {"event": "workflow_dispatch", "branch": ref}
@@ -60,12 +60,12 @@ def start(
     begun = datetime.now(UTC) - _CLOCKS
     try:
         dispatched = repository.dispatch(workflow, ref, inputs) - _CLOCKS
-        became = f"{workflow} of {repository.name} was dispatched on {ref}, and no run of it appeared"
-        tell(f"Dispatched {workflow} of {repository.name} on {ref}.")
+        outcome = f"{workflow} of {repository.name} was dispatched on {ref}, but no run of it appeared"
+        log(f"Dispatched {workflow} of {repository.name} on {ref}.")
     except (GitHubUnreachable, GitHubAnswerUnreadable) as error:
         dispatched = begun
-        became = f"{error} Whether {workflow} was dispatched is unknown: no run of it appeared"
-        tell(f"Whether {workflow} of {repository.name} was dispatched is unknown; looking for its run. {error}")
+        outcome = f"{error} It is unknown whether {workflow} was dispatched: no run of it appeared"
+        log(f"It is unknown whether {workflow} of {repository.name} was dispatched; looking for its run. {error}")
     filters["created"] = f">={dispatched:%Y-%m-%dT%H:%M:%SZ}"
 
     def look() -> list[WorkflowRun]:
@@ -76,21 +76,21 @@ def start(
         return wait_for_run(look, f"{workflow} of {repository.name} on {ref}", watching)
     except WorkflowNotSeen as error:
         raise WorkflowNotSeen(
-            f"{became} within {watching.appear:.0f} s. Look at the repository's Actions page before it is dispatched again."
+            f"{outcome} within {watching.appear:.0f} s. Look at the repository's Actions page before you dispatch it again."
         ) from error
 
 
 def runs_of_release(repository: Repository, workflow: str, commit: str, tag: str) -> list[WorkflowRun]:
-    """The runs that a release started, newest first: by its event, or by the push of its tag."""
+    """The runs that a release started, by its event or by the push of its tag, newest first."""
     runs = repository.workflow_runs(workflow, head_sha=commit)
     return [run for run in runs if run.head_sha == commit and (run.event == "release" or run.head_branch == tag)]
 
 
 def wait_for_run(look: Callable[[], Sequence[WorkflowRun]], what: str, watching: Watching) -> WorkflowRun:
-    """The newest run, as soon as there is one.
+    """Wait for a run to appear; return the newest.
 
     Raises:
-        WorkflowNotSeen: there is none after a while.
+        WorkflowNotSeen: none appeared in time.
     """
     deadline = time.monotonic() + watching.appear
     while True:
@@ -103,41 +103,41 @@ def wait_for_run(look: Callable[[], Sequence[WorkflowRun]], what: str, watching:
             return runs[0]
         if time.monotonic() > deadline:
             raise WorkflowNotSeen(
-                f"No run of {what} appeared within {watching.appear:.0f} s. Look at the repository's Actions page: is the "
-                f"workflow started by a release, and by a token that may start workflows?{problem}"
+                f"No run of {what} appeared within {watching.appear:.0f} s. Look at the repository's Actions page. Check that a "
+                f"release starts the workflow, and that the token may start workflows.{problem}"
             )
         time.sleep(watching.poll)
 
 
-def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watching, tell: Tell) -> WorkflowRun:
-    """Look at a run until it is completed, however it ends; say so when it goes on.
+def follow(repository: Repository, run: WorkflowRun, what: str, watching: Watching, log: Log) -> WorkflowRun:
+    """Wait until a run is completed, whatever its conclusion; log each change of its status.
 
     Raises:
-        WorkflowNotSeen: it is not over in time.
+        WorkflowNotSeen: it did not end in time.
     """
     deadline = time.monotonic() + watching.end
-    said = ""
+    status = ""
     failures = 0
     while True:
-        if run.describe() != said:
-            said = run.describe()
-            tell(f"{what}: {said}")
+        if run.describe() != status:
+            status = run.describe()
+            log(f"{what}: {status}")
         if run.is_completed:
             return run
         if time.monotonic() > deadline:
             raise WorkflowNotSeen(
-                f"{what} is not over after {watching.end / 60:.0f} min: {said}. Re-execute to wait on."
+                f"{what} has not ended after {watching.end / 60:.0f} min: {status}. Re-execute from failure to wait longer."
             )
         time.sleep(watching.poll)
         try:
             run = repository.workflow_run(run.id)
             failures = 0
         except _PASSING as error:
-            # An hour's waiting should not end for a minute's failure.
+            # A short failure must not end an hour of waiting.
             failures += 1
             if failures == _MOST_FAILURES:
                 raise
-            tell(f"{what}: {error}")
+            log(f"{what}: {error}")
 
 
 def require_success(runs: Mapping[str, WorkflowRun]) -> None:
@@ -154,6 +154,6 @@ def require_success(runs: Mapping[str, WorkflowRun]) -> None:
 
 
 def run_on_commit(repository: Repository, workflow: str, commit: Commit) -> WorkflowRun | None:
-    """The newest run of a workflow on a commit, None where there is none."""
+    """The newest run of a workflow on a commit; None if there is none."""
     runs = [run for run in repository.workflow_runs(workflow, head_sha=commit.sha) if run.head_sha == commit.sha]
     return runs[0] if runs else None

@@ -21,7 +21,7 @@ def follow_workflows(
 ) -> FollowedWorkflows:
     """Find the run of each workflow that the release starts, follow it to its end, and require that it succeeded."""
     log_options(context, config)
-    workflows = runtime.release_workflows
+    workflows = runtime.settings.release_workflows
     if release.dry_run:
         context.log.info(f"Dry run: {', '.join(workflows)} would be followed.")
         return FollowedWorkflows(made_from=collect_digests(publish=release), tag=release.tag, runs={}, dry_run=True)

@@ -25,7 +25,7 @@ def require_tests(
     context: dg.OpExecutionContext, config: RequireTestsConfig, release: RuntimeReleasePlan, runtime: RuntimeProject
 ) -> TestedCommit:
     """Check the newest run of the tests on the commit: wait for it if it is running, start one if there is none."""
-    workflow = runtime.tests_workflow
+    workflow = runtime.settings.tests_workflow
     log_options(context, config)
     with explain_failures(lambda: NOTHING_WRITTEN):
         repository = runtime.repository()

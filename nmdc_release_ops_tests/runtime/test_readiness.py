@@ -8,7 +8,7 @@ from nmdc_release_ops.runtime.readiness import Check, Outcome, check_readiness
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.transport import Patience
+from nmdc_release_ops.services.transport import Timeouts
 from nmdc_release_ops_tests.services.github_server import (
     RUNTIME,
     TOKEN,
@@ -43,9 +43,9 @@ def runtime(github: LoopbackGitHub) -> LoopbackRepository:
 
 
 def checks(github: LoopbackGitHub, version: str = "11.25") -> dict[str, Check]:
-    patience = Patience(retries=0, backoff=0.01, limits=1)
+    timeouts = Timeouts(retries=0, backoff=0.01, limits=1)
     found = check_readiness(
-        Repository(GitHub(github.api, TOKEN, patience), RUNTIME),
+        Repository(GitHub(github.api, TOKEN, timeouts), RUNTIME),
         SchemaVersion.parse(version),
         pin_files=["uv.lock", "requirements/main.txt"],
         tests=TESTS,

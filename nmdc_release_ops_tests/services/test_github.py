@@ -19,7 +19,7 @@ from nmdc_release_ops.services.errors import (
 )
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.transport import Patience
+from nmdc_release_ops.services.transport import Timeouts
 from nmdc_release_ops_tests.services.github_server import (
     SCHEMA,
     TOKEN,
@@ -40,7 +40,7 @@ from nmdc_release_ops_tests.services.loopback import (
     truncates,
 )
 
-QUICK = Patience(connect=2, read=1, answer=3, retries=2, backoff=0.01, limits=3)
+QUICK = Timeouts(connect=2, read=1, answer=3, retries=2, backoff=0.01, limits=3)
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def schema(github: LoopbackGitHub) -> LoopbackRepository:
     return found
 
 
-def client(github: LoopbackGitHub, token: str | None = TOKEN, name: str = SCHEMA, **patience: float) -> Repository:
-    return Repository(GitHub(github.api, token, Patience(**{**QUICK.__dict__, **patience})), name)
+def client(github: LoopbackGitHub, token: str | None = TOKEN, name: str = SCHEMA, **timeouts: float) -> Repository:
+    return Repository(GitHub(github.api, token, Timeouts(**{**QUICK.__dict__, **timeouts})), name)
 
 
 def tags(repository: Repository) -> list[str]:
@@ -144,14 +144,14 @@ def test_a_call_that_writes_is_never_repeated(
 @pytest.mark.parametrize(
     ("misbehave", "kind", "says"),
     [
-        (breaks_off, GitHubUnreachable, "broken off"),
-        (truncates, GitHubUnreachable, "broken off"),
-        (says_nothing, GitHubUnreachable, "nothing came within 1 s"),
+        (breaks_off, GitHubUnreachable, "was closed"),
+        (truncates, GitHubUnreachable, "was closed"),
+        (says_nothing, GitHubUnreachable, "no data arrived within 1 s"),
         (trickles, GitHubUnreachable, "not complete after 3 s"),
-        (Response(502, b"<html>"), GitHubUnreachable, "with 502. It has a problem of its own"),
-        (sends_rubbish, GitHubAnswerUnreadable, "no JSON"),
-        (Response(200, b"["), GitHubAnswerUnreadable, "no JSON"),
-        (Response(200, b"[" * 100_000), GitHubAnswerUnreadable, "no JSON"),
+        (Response(502, b"<html>"), GitHubUnreachable, "with 502. The problem is on GitHub's side"),
+        (sends_rubbish, GitHubAnswerUnreadable, "not JSON"),
+        (Response(200, b"["), GitHubAnswerUnreadable, "not JSON"),
+        (Response(200, b"[" * 100_000), GitHubAnswerUnreadable, "not JSON"),
         (Response(200, {"message": "moved"}), GitHubAnswerUnreadable, "valid list"),
         (Response(200, [{"tag_name": "v1"}]), GitHubAnswerUnreadable, "0.id: Field required; 0.draft: Field required"),
         (Response(200, b"[]", {"Content-Encoding": "gzip"}), GitHubAnswerUnreadable, "compressed"),
@@ -159,20 +159,20 @@ def test_a_call_that_writes_is_never_repeated(
         (
             Response(403, {"message": "Resource not accessible"}, {"X-Accepted-GitHub-Permissions": "contents=read"}),
             GitHubAccessRefused,
-            "it takes: contents=read",
+            "required: contents=read",
         ),
-        (Response(404, {"message": "Not Found"}), GitHubNotFound, "GITHUB_TOKEN may not see it"),
+        (Response(404, {"message": "Not Found"}), GitHubNotFound, "GITHUB_TOKEN has no access to it"),
         (Response(422, {"message": "Validation Failed"}), GitHubRejected, "422: Validation Failed"),
         (
             Response(301, None, {"Location": "http://127.0.0.1:9/elsewhere?x=1"}),
             GitHubAnswerUnreadable,
             "was not followed",
         ),
-        (Response(302, None, {"Location": ""}), GitHubAnswerUnreadable, "without an end"),
+        (Response(302, None, {"Location": ""}), GitHubAnswerUnreadable, "in an endless loop"),
         (
             Response(200, [], {"Link": '<http://127.0.0.1:9/p2>; rel="next"'}),
             GitHubAnswerUnreadable,
-            "it was not requested",
+            "It was not requested",
         ),
     ],
 )
@@ -209,14 +209,14 @@ def test_a_repository_that_was_renamed_is_followed_on_the_same_server_only(
     with loopback_github() as elsewhere:
         elsewhere.repository(SCHEMA).publish("v99.0.0")
         github.fail("GET", "/releases", Response(302, None, {"Location": f"{elsewhere.api}/repos/{SCHEMA}/releases"}))
-        with pytest.raises(GitHubAnswerUnreadable, match="the token goes nowhere else"):
+        with pytest.raises(GitHubAnswerUnreadable, match="the token was not sent there"):
             client(github).releases()
         assert elsewhere.requests == []
 
 
 def test_what_writes_is_not_sent_on_to_another_address(github: LoopbackGitHub, schema: LoopbackRepository) -> None:
     github.fail("POST", "/releases", Response(307, None, {"Location": f"{github.api}/repos/{SCHEMA}/releases"}))
-    with pytest.raises(GitHubRejected, match="has moved"):
+    with pytest.raises(GitHubRejected, match="is not redirected"):
         client(github).create_release(tag="v2.0.0", commit=schema.main, title="", body="", prerelease=False)
     assert len(github.requests) == 1
 
@@ -257,7 +257,9 @@ def test_a_long_rate_limit_is_an_error_that_says_when_it_ends(
     github: LoopbackGitHub, schema: LoopbackRepository, limited: Response, seconds: int
 ) -> None:
     github.fail("GET", "/releases", limited)
-    with pytest.raises(GitHubRateLimited, match=r"More are allowed at \d\d:\d\d:\d\d UTC, in (\d+) s") as raised:
+    with pytest.raises(
+        GitHubRateLimited, match=r"More requests are allowed at \d\d:\d\d:\d\d UTC, in (\d+) s"
+    ) as raised:
         client(github).releases()
     said = int(str(raised.value).partition(", in ")[2].partition(" s")[0])
     # The primary limit's reset is a moment, and the test took some time to get here.
@@ -286,7 +288,7 @@ def test_a_token_that_is_refused_is_named(github: LoopbackGitHub, schema: Loopba
 
 @pytest.mark.parametrize("token", ["a\nb", "a\u2019b", "\u200b"])
 def test_a_token_that_cannot_be_sent_is_an_error_that_does_not_show_it(github: LoopbackGitHub, token: str) -> None:
-    with pytest.raises(GitHubUnreachable, match="the token holds characters that cannot be sent") as raised:
+    with pytest.raises(GitHubUnreachable, match="the token contains characters that cannot be sent") as raised:
         client(github, token=token, retries=0).releases()
     assert token not in str(raised.value)
     assert github.requests == []

@@ -23,7 +23,7 @@ from nmdc_release_ops.services.errors import (
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
-from nmdc_release_ops.services.transport import NoAnswer, Patience, Transport
+from nmdc_release_ops.services.transport import NoAnswer, Timeouts, Transport
 from nmdc_release_ops.services.webhook import post_text
 from nmdc_release_ops.services.workflows import Watching, follow, start
 from nmdc_release_ops_tests.services.github_server import (
@@ -43,7 +43,7 @@ from nmdc_release_ops_tests.services.loopback import (
     truncates,
 )
 
-QUICK = Patience(connect=2, read=1, answer=2, retries=1, backoff=0.01, limits=2, whole=6)
+QUICK = Timeouts(connect=2, read=1, answer=2, retries=1, backoff=0.01, limits=2, whole=6)
 HEAD = b"HTTP/1.1 200 OK\r\n"
 FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 
@@ -55,8 +55,8 @@ def github() -> Iterator[LoopbackGitHub]:
         yield found
 
 
-def client(github: LoopbackGitHub, patience: Patience = QUICK) -> Repository:
-    return Repository(GitHub(github.api, TOKEN, patience), SCHEMA)
+def client(github: LoopbackGitHub, timeouts: Timeouts = QUICK) -> Repository:
+    return Repository(GitHub(github.api, TOKEN, timeouts), SCHEMA)
 
 
 @pytest.mark.parametrize("status", [403, 429])
@@ -85,7 +85,7 @@ def test_a_rate_limit_whose_end_cannot_be_is_an_error_that_says_when_to_try_agai
 ) -> None:
     github.fail("GET", "/releases", Response(status, {"message": "slow down"}, headers), times=9)
     started = time.monotonic()
-    with pytest.raises(GitHubRateLimited, match=r"More are allowed at \d\d:\d\d:\d\d UTC, in \d{1,8} s"):
+    with pytest.raises(GitHubRateLimited, match=r"More requests are allowed at \d\d:\d\d:\d\d UTC, in \d{1,8} s"):
         client(github).releases()
     assert time.monotonic() - started < 10
 
@@ -161,7 +161,7 @@ def test_the_body_of_a_redirect_is_not_read_to_its_end(github: LoopbackGitHub, m
     head = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 1000000000000\r\n\r\n"
     github.fail("GET", "/releases", goes_on_with(head, b"[" * 1_000_000, pause=0), times=9)
     with pytest.raises(GitHubAnswerUnreadable, match="longer than"):
-        client(github, Patience(**{**QUICK.__dict__, "answer": 30, "whole": 60})).releases()
+        client(github, Timeouts(**{**QUICK.__dict__, "answer": 30, "whole": 60})).releases()
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ PIECES = (
 @pytest.mark.parametrize("seed", range(6))
 def test_no_answer_whatever_raises_anything_but_an_error_of_ours(github: LoopbackGitHub, seed: int) -> None:
     chance = random.Random(seed)
-    patience = Patience(connect=1, read=1, answer=1, retries=0, backoff=0, limits=0, whole=2)
+    timeouts = Timeouts(connect=1, read=1, answer=1, retries=0, backoff=0, limits=0, whole=2)
     for _ in range(40):
         value = "".join(chance.choices(PIECES, k=chance.randrange(15))).encode("latin-1")
         body = chance.choice([b"[]", b"{}", b"null", chance.randbytes(20)])
@@ -292,16 +292,16 @@ def test_no_answer_whatever_raises_anything_but_an_error_of_ours(github: Loopbac
         github.faults.clear()
         github.fail("GET", "/", sends(head + value + b"\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)), times=9)
         with suppress(ServiceError):
-            client(github, patience).releases()
+            client(github, timeouts).releases()
 
 
 def test_a_service_behind_tls_that_never_shakes_hands_is_left() -> None:
     started = time.monotonic()
-    patience = Patience(connect=30, read=30, answer=1, retries=0, whole=5)
+    timeouts = Timeouts(connect=30, read=30, answer=1, retries=0, whole=5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(NoAnswer, match="not complete after 1 s"):
-            Transport(None, patience).send("GET", address, repeatable=False)
+            Transport(None, timeouts).send("GET", address, repeatable=False)
     assert time.monotonic() - started < 10
 
 
@@ -345,13 +345,14 @@ def test_a_workflow_whose_dispatch_was_not_answered_is_looked_for_and_not_dispat
     repository = github.repository(SCHEMA)
     repository.workflows["deploy.yml"] = "success"
     github.fail("POST", "/dispatches", breaks_off)
-    said: list[str] = []
+    logged: list[str] = []
     watching = Watching(poll=0.05, appear=5, end=10)
-    run = start(client(github), "deploy.yml", "main", {}, watching, said.append)
+    run = start(client(github), "deploy.yml", "main", {}, watching, logged.append)
     assert len(github.asked("POST", "/dispatches")) == 1
     github.fail("GET", "/actions/runs/", sends_rubbish)
-    assert follow(client(github), run, "deploy.yml", watching, said.append).succeeded
-    assert "is unknown; looking for its run" in said[0]
+    assert follow(client(github), run, "deploy.yml", watching, logged.append).succeeded
+    assert logged[0].startswith("It is unknown whether deploy.yml of")
+    assert "looking for its run" in logged[0]
 
 
 def test_a_cookie_of_the_service_is_not_sent_back(github: LoopbackGitHub) -> None:

@@ -40,7 +40,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> I
     server = PrivateMongod.start(
         folder / "origin", cache_gigabytes=CACHE_GIGABYTES, parameters={"enableTestCommands": "1"}
     )
-    yield from workplace_around(DemoOrigin.fill(server, scale=500, tell=lambda line: None), folder, schema_cache)
+    yield from workplace_around(DemoOrigin.fill(server, scale=500, log=lambda line: None), folder, schema_cache)
 
 
 @pytest.fixture(scope="module")

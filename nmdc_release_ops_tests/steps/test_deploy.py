@@ -74,7 +74,7 @@ def test_a_setting_that_is_missing_is_named_before_the_freeze_and_a_deployment_t
         }
         misconfigured = run(_RELEASE, {**environment, "NMDC_RANCHER_TOKEN": ""})
         assert misconfigured["failed"] == ["plan"]
-        assert "NMDC_RANCHER_TOKEN not" in misconfigured["said"] and "was not touched" in misconfigured["said"]
+        assert "NMDC_RANCHER_TOKEN is not" in misconfigured["said"] and "was not touched" in misconfigured["said"]
         result = run(_RELEASE, environment)
         assert len(rancher.requests) == 3
     assert result["failed"] == ["deploy"]

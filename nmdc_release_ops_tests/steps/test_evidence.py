@@ -60,7 +60,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Ite
             assert again.success
             report = again.output_for_node("validate")
             log = "\n".join(entry.message for entry in workplace.instance.all_logs(again.run_id))
-        other = DemoOrigin.create(folder / "other", scale=500, tell=lambda _: None)
+        other = DemoOrigin.create(folder / "other", scale=500, log=lambda _: None)
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("NMDC_ORIGIN_URI", other.uri())

@@ -43,7 +43,7 @@ def unguarded(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> I
     """A workplace whose origin does not require authentication, so that a release cannot prevent writes."""
     folder = tmp_path_factory.mktemp("unguarded")
     server = PrivateMongod.start(folder / "origin", authentication=False)
-    yield from workplace_around(DemoOrigin.fill(server, scale=500, tell=lambda line: None), folder, schema_cache)
+    yield from workplace_around(DemoOrigin.fill(server, scale=500, log=lambda line: None), folder, schema_cache)
 
 
 @pytest.fixture

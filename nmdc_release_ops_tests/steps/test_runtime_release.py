@@ -149,7 +149,7 @@ def test_the_version_is_what_was_asked_for(
         ({"version": "2.10.0"}, "not greater than 2.10.0"),
         ({"version": "2.9.9"}, "not greater than 2.10.0"),
         ({"version": "2.10.0-rc.9"}, "not greater than 2.10.0"),
-        ({"version": "next"}, "is no version"),
+        ({"version": "next"}, "is not a version"),
     ],
 )
 def test_a_version_that_cannot_follow_is_refused(
@@ -288,7 +288,7 @@ def test_a_tag_or_a_release_of_somebody_else_is_never_taken_over(
 ) -> None:
     runtime.tags["v2.10.1"] = runtime.main
     step, said = failure_of(launch(instance))
-    assert step == "publish" and "has a tag v2.10.1 already" in said.description
+    assert step == "publish" and "already has a tag v2.10.1" in said.description
     del runtime.tags["v2.10.1"]
 
     github.fail("POST", CREATE, Response(502))
@@ -297,7 +297,7 @@ def test_a_tag_or_a_release_of_somebody_else_is_never_taken_over(
     again = reexecute(instance, failed.run_id)
     assert not again.success
     (failure,) = [event for event in again.all_events if event.is_step_failure]
-    assert "was released by somebody else" in str(failure.step_failure_data.user_failure_data)
+    assert "Somebody else has released" in str(failure.step_failure_data.user_failure_data)
     assert len(created(github)) == 1
 
 
@@ -393,10 +393,10 @@ def test_every_target_is_tried_and_each_that_failed_is_named(
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("NMDC_RANCHER_TOKEN", "another", "NMDC_RANCHER_TOKEN is wrong or expired"),
-        ("NMDC_RANCHER_TOKEN", "", "NMDC_RANCHER_TOKEN not"),
+        ("NMDC_RANCHER_TOKEN", "another", "NMDC_RANCHER_TOKEN is wrong, expired"),
+        ("NMDC_RANCHER_TOKEN", "", "NMDC_RANCHER_TOKEN is not"),
         ("NMDC_RANCHER_NAMESPACE", "elsewhere", "no such deployment"),
-        ("NMDC_RANCHER_CONTEXT", "nowhere", "NMDC_RANCHER_CONTEXT is no context"),
+        ("NMDC_RANCHER_CONTEXT", "nowhere", "NMDC_RANCHER_CONTEXT is not a context"),
         ("NMDC_RANCHER_URL", "http://rancher.example.org", "Use https:"),
         ("NMDC_RANCHER_DEPLOYMENTS", "runtime-api/../x", "cannot be a name in Kubernetes"),
         ("NMDC_DEPLOY_WORKFLOWS", "deploy.yml", "cannot be read"),

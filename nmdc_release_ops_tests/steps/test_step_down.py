@@ -49,7 +49,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
 
 @pytest.fixture(scope="module")
 def workplace(members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    origin = DemoOrigin.fill(members, scale=500, tell=lambda line: None)
+    origin = DemoOrigin.fill(members, scale=500, log=lambda line: None)
     yield from workplace_around(origin, tmp_path_factory.mktemp("stepdown"), schema_cache)
 
 

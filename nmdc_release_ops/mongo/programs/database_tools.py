@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nmdc_release_ops.masking import mask
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.programs.environment import environment_without_secrets
 from nmdc_release_ops.mongo.programs.guard import SHUTDOWN_SECONDS
@@ -217,8 +218,7 @@ class _ToolLog:
     def add(self, logged: str) -> None:
         # Each line begins with the time and a tab.
         line = (logged.partition("\t")[2] or logged).strip()
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        line = mask(line, self._secrets)
         if not line:
             return
         self._last.append(line)

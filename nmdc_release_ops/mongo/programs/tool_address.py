@@ -43,14 +43,11 @@ def address_for_tools(uri: str) -> str:
 
 
 def secrets_in(uri: str) -> list[str]:
-    """The secrets in a connection string, in every spelling that a tool may log, the longest first."""
+    """The secrets in a connection string, and the string itself."""
     _, login, _, _, query = _parts(uri)
     password = login.partition(":")[2]
     values = [password, *(value for name, value in parse_qsl(query) if name.lower() in _SECRET_OPTIONS)]
-    found = {uri}
-    for value in values:
-        found |= {value, unquote_plus(value), quote(unquote_plus(value), safe="")}
-    return sorted((secret for secret in found if secret), key=len, reverse=True)
+    return [secret for secret in (uri, *values) if secret]
 
 
 def _parts(uri: str) -> tuple[str, str, str, str, str]:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan
-from nmdc_release_ops.resources.runtime import Notices
+from nmdc_release_ops.resources.notices import Notices
 from nmdc_release_ops.units import duration, size
 
 

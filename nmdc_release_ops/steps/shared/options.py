@@ -1,11 +1,8 @@
 """Logging the options of a run's config, because the Launchpad keeps those of the last launch."""
 
-import re
-
 import dagster as dg
 
-# As much as can be a login or a token in an address, also in a malformed one.
-_SECRET = re.compile(r"(?<=//)\S*(?=@)|(?<=\?)\S+")
+from nmdc_release_ops.masking import mask_address
 
 
 def log_options(context: dg.OpExecutionContext, config: dg.Config) -> None:
@@ -13,6 +10,4 @@ def log_options(context: dg.OpExecutionContext, config: dg.Config) -> None:
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if value != field.default:
-            context.log.warning(
-                f"This run sets {name}: {_SECRET.sub('***', str(value))} (the default is {field.default})."
-            )
+            context.log.warning(f"This run sets {name}: {mask_address(str(value))} (the default is {field.default}).")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from nmdc_release_ops.schema.packages.announced import read_announcements, version_of_tag
 from nmdc_release_ops.schema.version import InvalidSchemaVersion
-from nmdc_release_ops.services.announced import announced, version_of_tag
 from nmdc_release_ops.services.repository import GitHubRelease
 
 
@@ -47,7 +47,7 @@ def test_a_tag_that_is_no_version_is_refused(tag: str) -> None:
 
 def test_the_newest_is_the_highest_version_and_not_the_latest_date() -> None:
     listed = [release("v11.9.1"), release("v11.10.0"), release("v11.9.0")]
-    newest = announced(listed, include_prereleases=False).newest
+    newest = read_announcements(listed, include_prereleases=False).newest
     assert newest is not None and (newest.tag, newest.version) == ("v11.10.0", "11.10.0")
 
 
@@ -58,17 +58,17 @@ def test_drafts_never_count_and_pre_releases_only_where_wanted() -> None:
         release("v12.0.0-rc.1"),
         release("v11.25"),
     ]
-    without, included = (announced(listed, include_prereleases=wanted).newest for wanted in (False, True))
+    without, included = (read_announcements(listed, include_prereleases=wanted).newest for wanted in (False, True))
     assert without is not None and without.tag == "v11.25"
     assert included is not None and included.tag == "v13.0.0"
 
 
 def test_odd_tags_are_passed_over_and_named() -> None:
-    found = announced([release("nightly"), release("v11.25"), release("x" * 300)], include_prereleases=False)
+    found = read_announcements([release("nightly"), release("v11.25"), release("x" * 300)], include_prereleases=False)
     assert found.newest is not None and found.newest.tag == "v11.25"
-    assert found.odd[0] == "'nightly' is no version"
+    assert found.odd[0] == "'nightly' is not a version"
     assert len(found.odd[1]) < 80
 
 
 def test_where_nothing_was_published_there_is_no_newest() -> None:
-    assert announced([], include_prereleases=True).newest is None
+    assert read_announcements([], include_prereleases=True).newest is None

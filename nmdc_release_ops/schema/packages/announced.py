@@ -1,13 +1,12 @@
-"""Which schema release is the newest of those that GitHub lists."""
+"""Which schema release is the newest of those that are published."""
 
 import re
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
-from nmdc_release_ops.services.repository import GitHubRelease
 
 _MOST_ODD = 5
 _LONGEST_SHOWN = 40
@@ -21,11 +20,24 @@ VersionText = Annotated[str, AfterValidator(_version)]
 """A version of the schema, in three numbers."""
 
 
+class ListedRelease(Protocol):
+    """What is read of an entry in GitHub's list of releases."""
+
+    @property
+    def tag_name(self) -> str: ...
+    @property
+    def draft(self) -> bool: ...
+    @property
+    def prerelease(self) -> bool: ...
+    @property
+    def html_url(self) -> str: ...
+
+
 class Announced(BaseModel):
     """A schema release that was published.
 
     Attributes:
-        tag: as GitHub has it, "v11.25".
+        tag: as GitHub spells it, "v11.25".
         version: three numbers, "11.25.0".
     """
 
@@ -41,11 +53,11 @@ class Announced(BaseModel):
 
 
 class Announcements(BaseModel):
-    """What a list of releases comes to.
+    """The outcome of reading a list of releases.
 
     Attributes:
-        newest: the highest version; None where there is none.
-        odd: a few of the tags that are no version, each with the reason.
+        newest: the highest version; None if there is none.
+        odd: the first few tags that are not versions, each with the reason.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,10 +66,10 @@ class Announcements(BaseModel):
     odd: tuple[str, ...] = ()
 
 
-def announced(releases: Iterable[GitHubRelease], *, include_prereleases: bool) -> Announcements:
-    """The newest by version, not by date: a correction of an older version may be published later.
+def read_announcements(releases: Iterable[ListedRelease], *, include_prereleases: bool) -> Announcements:
+    """Find the newest by version, not by date: a fix of an older version may be published later.
 
-    Drafts never count. A pre-release is one that is marked so, or whose version says so ("v11.25.0-rc.1").
+    Drafts never count. A pre-release is marked as one, or has the version of one ("v11.25.0-rc.1").
     """
     newest: tuple[SchemaVersion, Announced] | None = None
     odd: list[str] = []
@@ -67,7 +79,7 @@ def announced(releases: Iterable[GitHubRelease], *, include_prereleases: bool) -
         try:
             version = version_of_tag(release.tag_name)
         except InvalidSchemaVersion:
-            odd.append(f"{_shown(release.tag_name)} is no version")
+            odd.append(f"{_shown(release.tag_name)} is not a version")
             continue
         if (release.prerelease or version.is_prerelease) and not include_prereleases:
             continue
@@ -77,10 +89,10 @@ def announced(releases: Iterable[GitHubRelease], *, include_prereleases: bool) -
 
 
 def version_of_tag(tag: str) -> SchemaVersion:
-    """The version in a tag: "v11.25", "11.25.0", "v11.25.0-rc.1", and "v.7.4.11" of early days.
+    """The version in a tag: "v11.25", "11.25.0", "v11.25.0-rc.1", or "v.7.4.11" as early tags were spelled.
 
     Raises:
-        InvalidSchemaVersion: there is none.
+        InvalidSchemaVersion: the tag is not a version.
     """
     return SchemaVersion.parse(re.sub(r"^v\.(?=[0-9])", "v", tag))
 

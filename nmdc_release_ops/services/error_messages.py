@@ -1,4 +1,4 @@
-"""GitHub's error messages, made fit to be shown: none of it is trusted."""
+"""GitHub's error messages, made safe to show: nothing in them is trusted."""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from nmdc_release_ops.services.transport import Answer
 _LONGEST_MESSAGE = 300
 
 
-def said(answer: Answer) -> str:
-    """GitHub's own words, ": Not Found" or nothing."""
+def error_message(answer: Answer) -> str:
+    """GitHub's message, ": Not Found"; empty if there is none."""
     given = _document(answer)
     message = given.get("message")
     words = [message] if isinstance(message, str) else []
@@ -27,7 +27,7 @@ def said(answer: Answer) -> str:
     return f": {text}" if text else ""
 
 
-def codes(answer: Answer) -> frozenset[str]:
+def error_codes(answer: Answer) -> frozenset[str]:
     """GitHub's error codes, such as "already_exists"."""
     errors = _document(answer).get("errors")
     if not isinstance(errors, list):
@@ -45,14 +45,14 @@ def _document(answer: Answer) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def faults(error: ValidationError) -> str:
-    """Why an answer is not as documented: its first faults with their fields, "0.tag_name: Field required"."""
-    found = error.errors(include_url=False, include_input=False)
-    named = [f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}" for one in found[:5]]
-    return printable("; ".join(named))
+def describe_mismatch(error: ValidationError) -> str:
+    """How an answer differs from the documentation: the first few fields, "0.tag_name: Field required"."""
+    errors = error.errors(include_url=False, include_input=False)
+    described = [f"{'.'.join(str(part) for part in one['loc']) or 'the answer'}: {one['msg']}" for one in errors[:5]]
+    return printable("; ".join(described))
 
 
 def printable(text: str) -> str:
-    """`text` on one line, cut to a length that can be shown."""
+    """`text` on one line, shortened if it is long."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "..."
