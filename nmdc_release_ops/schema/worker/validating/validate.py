@@ -26,13 +26,13 @@ from ..messages import telling
 from ..parent import die_with_parent
 from ..process_pool import Crew
 from ..release import require_version, transformer
-from .archived import ArchivedFile, ArchiveFileDamaged
-from .before import Before, Earlier
 from .chunks import lots
 from .compiled import CompiledSchema, Document
-from .identifiers import Identifiers
-from .integrity import Found, duplicate
-from .references import ReferenceRules
+from .integrity.archived_file import ArchivedFile, ArchiveFileDamaged
+from .integrity.identifiers import Identifiers
+from .integrity.prior_violations import Before, Earlier
+from .integrity.references import ReferenceRules
+from .integrity.violation_store import Found, duplicate
 from .tally import Tally
 from .validate_chunk import Assignment, Verdict, ids_of_lot, judge_lot, sit_down
 

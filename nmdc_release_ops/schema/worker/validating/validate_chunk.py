@@ -18,8 +18,8 @@ from ..release import transformer
 from .chunks import LENIENT, Lot, Run, read
 from .compiled import CompiledSchema, Document
 from .fast_pass import Screen
-from .identifiers import Id, Identifiers
-from .references import ReferenceRules, References
+from .integrity.identifiers import Id, Identifiers
+from .integrity.references import ReferenceRules, References
 from .violations import Groups, Violation, named
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..disk import writing
-from ..process_pool import Crew
-from .archived import ArchivedFile
-from .compiled import Document
+from ...disk import writing
+from ...process_pool import Crew
+from ..compiled import Document
+from ..violations import Violation, key_of, lookup_of
+from .archived_file import ArchivedFile
 from .identifiers import scratch_file
-from .integrity import DUPLICATE, Found
 from .references import ReferenceRules
-from .violations import Violation, key_of, lookup_of
+from .violation_store import DUPLICATE, Found
 
 _AT_ONCE = 500
 

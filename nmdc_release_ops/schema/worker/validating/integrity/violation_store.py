@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ..violations import Violation, lookup_of, unpacked
 from .identifiers import scratch_file
-from .violations import Violation, lookup_of, unpacked
 
 DUPLICATE = "duplicate id"
 

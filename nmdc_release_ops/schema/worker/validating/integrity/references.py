@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from .compiled import Document
+from ..compiled import Document
+from ..violations import Violation, key_of, lookup_of, named
 from .identifiers import Id
-from .violations import Violation, key_of, lookup_of, named
 
 DANGLING = "dangling reference"
 MISPLACED = "misplaced reference"

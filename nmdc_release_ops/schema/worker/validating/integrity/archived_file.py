@@ -9,8 +9,8 @@ from pathlib import Path
 import bson
 from dagster_pipes import PipesContext
 
-from .chunks import LENIENT
-from .compiled import Document
+from ..chunks import LENIENT
+from ..compiled import Document
 
 DAMAGED_EXIT_CODE = 65
 _READ_BYTES = 1_000_000

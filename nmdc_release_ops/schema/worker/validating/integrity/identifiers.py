@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..disk import writing
+from ...disk import writing
 
 CACHE_KILOBYTES = 32_000
 """What each process keeps of the file in memory: some 300,000 ids. The rest is read from the file, or from what the
