@@ -11,7 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.schema.packages.package import MigratorModule, SchemaPackage
+from nmdc_release_ops.schema.packages.migrator_module import MigratorModule
+from nmdc_release_ops.schema.packages.package import SchemaPackage
 from nmdc_release_ops.schema.version import SchemaVersion
 
 
