@@ -15,6 +15,7 @@ from bench.migrate import MIGRATOR
 from bench.processes import Ran
 from bench.table import Row, times_as_fast
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
+from nmdc_release_ops.schema.report import read_summary
 
 GOAL = 20
 
@@ -67,7 +68,7 @@ def measure(
     )
     yield Row(
         data.documents,
-        "validating.validate",
+        "validate",
         "LinkML's `Validator`, one by one",
         their_seconds,
         memory=theirs["memory"],
@@ -75,7 +76,7 @@ def measure(
     )
     yield Row(
         data.documents,
-        "validating.validate",
+        "validate",
         "our `validate`, before the damage",
         sound.ran.seconds,
         ratio=times_as_fast(their_seconds, sound.ran.seconds, GOAL),
@@ -84,7 +85,7 @@ def measure(
     )
     yield Row(
         data.documents,
-        "validating.validate",
+        "validate",
         "our `validate`, on the same",
         ours.ran.seconds,
         ratio=times_as_fast(their_seconds, ours.ran.seconds, GOAL),
@@ -110,13 +111,13 @@ def judge_by_ours(
         "violations_path": str(found),
         "summary_path": str(folder / "validation.json"),
     }
-    ran, messages = run_task(environment, "validating.validate", data.uri, extras, folder)
-    (summary,) = (message for message in messages if message["kind"] == "summary")
+    ran = run_task(environment, "validating.validate", data.uri, extras, folder)
+    summary = read_summary(folder / "validation.json")
     violations = [json.loads(line) for line in found.read_text().splitlines()]
     between = [one for one in violations if "target" in one]
     return Judged(
         ran,
-        summary["documents"],
+        summary.documents,
         {(one["collection"], one["id"]) for one in violations if "target" not in one},
         {(one["collection"], one["id"], one["path"].split("/")[1], one["target"]) for one in between},
     )

@@ -72,7 +72,7 @@ def migrate(environment: SchemaEnvironment, uri: str, folder: Path, migrators: l
     return run(environment, "migrating.migrate", uri, extras, folder)
 
 
-def test_migrators_run_in_order_and_tell_what_they_did(
+def test_migrators_run_in_order_and_report_what_they_did(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
 ) -> None:
     person = {"type": "nmdc:PersonValue", "name": "A"}
@@ -82,11 +82,11 @@ def test_migrators_run_in_order_and_tell_what_they_did(
     database["data_generation_set"].update_one({"_id": 3}, {"$set": {"principal_investigator": person}})
     ended = migrate(environment, scratch_mongod.uri, tmp_path, PATH, "11.25.0")
     assert ended.code == 0
-    told = ended.of_kind("migrator")
-    assert [message["module"] for message in told] == PATH
-    assert (told[0]["from"], told[0]["to"]) == ("11.23.0", "11.24.0")
-    assert told[0]["written"].keys() == {"data_generation_set"}
-    assert told[1]["written"] == {}
+    reports = ended.of_kind("migrator")
+    assert [message["module"] for message in reports] == PATH
+    assert (reports[0]["from"], reports[0]["to"]) == ("11.23.0", "11.24.0")
+    assert reports[0]["written"].keys() == {"data_generation_set"}
+    assert reports[1]["written"] == {}
     changed = database["data_generation_set"].find_one({"_id": 3})
     assert changed is not None and "principal_investigator" not in changed
     assert changed["has_credit_associations"][0]["applies_to_agent"]["type"] == "nmdc:Person"
@@ -125,8 +125,8 @@ def test_valid_documents_are_accepted_whatever_types_their_ids_have(
     found = judged("functional_annotation_agg", "instrument_set", "study_set")
     # The workflow that the aggregates name is not there.
     assert {one["violation"] for one in found.violations} == {"dangling reference"}
-    assert (found.told["documents"], found.told["violations"]) == (12_001, 0)
-    counts = {message["collection"]: message["documents"] for message in found.ended.of_kind("validated")}
+    assert (found.summary.documents, found.summary.violations) == (12_001, 0)
+    counts = {one.collection: one.documents for one in found.summary.collections}
     assert counts == {"functional_annotation_agg": 12_000, "instrument_set": 1, "study_set": 0}
 
 
@@ -170,8 +170,8 @@ def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Valida
     vendor = next(v for v in written if v["violation"] == "enum")
     assert (vendor["path"], vendor["class"], vendor["collection"]) == ("/vendor", "Instrument", "instrument_set")
     assert "nobody" in vendor["message"]
-    told = validated.told
-    assert told["violations"] == len(written) == sum(told["by_kind"].values())
+    summary = validated.summary
+    assert summary.violations == len(written) == sum(summary.by_kind.values())
 
 
 def test_every_document_is_read_once_whatever_its_id_and_its_collection(
@@ -192,7 +192,7 @@ def test_every_document_is_read_once_whatever_its_id_and_its_collection(
     assert read["plain_set"] == [100, 15]
 
 
-def test_documents_that_cannot_be_read_or_judged_are_violations_and_their_neighbours_are_judged(
+def test_documents_that_cannot_be_read_or_validated_are_violations_and_their_neighbours_are_validated(
     judged: Callable[..., Validated], database: Database[Any]
 ) -> None:
     odd_data.fill(database)
@@ -204,13 +204,13 @@ def test_documents_that_cannot_be_read_or_judged_are_violations_and_their_neighb
     assert by_id["not UTF-8"]["violation"] == "not readable"
     assert {f"nmdc:inst-99-{n}" for n in range(3)}.isdisjoint(by_id), "sound ones in the same answer of the server"
     assert by_id.keys() >= {"the same key twice", "NaN with a payload", "undefined", "symbol"}
-    for message in validated.ended.of_kind("validated"):
-        assert message["documents"] == database[message["collection"]].count_documents({}), message
-        if message["collection"] != "instrument_set":
-            assert message["violations"] == message["documents"], "the schema knows no such collection"
+    for one in validated.summary.collections:
+        assert one.documents == database[one.collection].count_documents({}), one
+        if one.collection != "instrument_set":
+            assert one.violations == one.documents, "the schema describes no such collection"
 
 
-def test_all_violations_are_written_and_only_the_first_are_told(
+def test_all_violations_are_written_and_only_the_first_are_messages(
     judged: Callable[..., Validated], database: Database[Any]
 ) -> None:
     database["instrument_set"].insert_many([instrument(n, extra=1) for n in range(120)])
@@ -230,7 +230,7 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
-    """What a killed process had begun is done again, and nothing twice; whoever loses its parent leaves nothing behind."""
+    """The unfinished work of a killed process is retried, and nothing is done twice; if the parent is killed, all end."""
     several = 20_000
     database["functional_annotation_agg"].insert_many({**aggregate(n), "count": "many"} for n in range(several))
     process = start(
@@ -255,7 +255,7 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
         assert '"summary"' not in messages
         return
     assert code == 0
-    assert "is done again, once" in messages
+    assert "is retried once" in messages
     found = read_summary(tmp_path / "validation.json")
     assert (found.documents, found.violations, found.integrity.found) == (several, several, several)
     lines = [json.loads(line) for line in (tmp_path / "violations.jsonl").read_text().splitlines()]
@@ -263,11 +263,11 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
 
 
 def children_at_work(pid: int) -> list[psutil.Process]:
-    """The processes that judge, once they do."""
+    """The processes of the pool, once they validate."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         children = [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
         if children and all(child.cpu_times().user > 1 for child in children):
             return children
         time.sleep(0.1)
-    raise AssertionError("no process judges")
+    raise AssertionError("no process of the pool validates")

@@ -1,6 +1,6 @@
-"""References between documents: which a document has, and whether they lead to where they may.
+"""The references of documents, and whether they point to documents in allowed collections.
 
-The rules, and what is a violation, are refscan's.
+The rules, and the definition of a violation, are refscan's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -8,27 +8,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..compiled import Document
-from ..violations import Violation, key_of, lookup_of, named
+from ..violations import Violation, key_of_document, key_of_target, name_of
 from .identifiers import Id
 
 DANGLING = "dangling reference"
 MISPLACED = "misplaced reference"
 
-Where = Callable[[Set[Id]], Mapping[Id, Set[str]]]
-"""The collections that documents with these ids are in."""
+FindCollections = Callable[[Set[Id]], Mapping[Id, Set[str]]]
+"""Returns the collections of the documents with these ids."""
 
 _ABSENT = object()
-_REMEMBERED = 20_000
-"""Targets per rule that are known to be where they may be."""
+_CACHED_TARGETS = 20_000
+"""Targets per rule that are known to be in an allowed collection."""
 
 
 @dataclass(eq=False)
 class Rule:
-    """A field that is a reference, by its name.
+    """A field that is a reference.
 
     Attributes:
-        allowed: the collections that it may lead to.
-        known: targets that are there.
+        allowed: the collections that it may point to.
+        known: targets that are in one of them.
     """
 
     name: str
@@ -37,26 +37,26 @@ class Rule:
 
 
 class ReferenceRules:
-    """Which fields of a document are references, as `reference_rules.reference_rules` describes it."""
+    """Which fields of a document are references; `reference_rules.reference_rules` creates the content."""
 
-    def __init__(self, described: Mapping[str, Any]) -> None:
-        self._described = described
-        self._made: dict[str, tuple[dict[str, tuple[Rule, ...]], tuple[Rule, ...]]] = {}
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self._content = content
+        self._rules: dict[str, tuple[dict[str, tuple[Rule, ...]], tuple[Rule, ...]]] = {}
 
     def collections_with_ids(self) -> list[str]:
-        return sorted(name for name, about in self._described.items() if about["has_ids"])
+        return sorted(name for name, rules in self._content.items() if rules["has_ids"])
 
-    def of(self, collection: str, said: Any) -> tuple[Rule, ...]:
-        """The rules for a document of a collection that says `said` in its `type`."""
-        if collection not in self._made:
-            about = self._described.get(collection, {"types": {}, "otherwise": None})
-            by_type = {name: _rules(fields) for name, fields in about["types"].items()}
-            self._made[collection] = by_type, _rules(about["otherwise"] or {})
-        by_type, otherwise = self._made[collection]
-        return by_type.get(said, otherwise) if said.__class__ is str else otherwise
+    def of(self, collection: str, type_: Any) -> tuple[Rule, ...]:
+        """The rules for a document of a collection with that `type`."""
+        if collection not in self._rules:
+            rules = self._content.get(collection, {"types": {}, "otherwise": None})
+            by_type = {name: _make_rules(fields) for name, fields in rules["types"].items()}
+            self._rules[collection] = by_type, _make_rules(rules["otherwise"] or {})
+        by_type, otherwise = self._rules[collection]
+        return by_type.get(type_, otherwise) if type_.__class__ is str else otherwise
 
 
-def _rules(fields: Mapping[str, list[str]]) -> tuple[Rule, ...]:
+def _make_rules(fields: Mapping[str, list[str]]) -> tuple[Rule, ...]:
     return tuple(Rule(name, frozenset(allowed)) for name, allowed in fields.items())
 
 
@@ -64,21 +64,21 @@ class References:
     """Looks up the references of documents.
 
     Attributes:
-        checked: how many.
+        checked: the number of references looked up so far.
     """
 
-    def __init__(self, rules: ReferenceRules, where: Where) -> None:
+    def __init__(self, rules: ReferenceRules, find_collections: FindCollections) -> None:
         self._rules = rules
-        self._where = where
+        self._find_collections = find_collections
         self.checked = 0
 
-    def violations(self, collection: str, documents: Sequence[Document]) -> Iterator[Violation]:
-        """What is wrong with the references of some documents of a collection; each target is looked up once.
+    def find_violations(self, collection: str, documents: Sequence[Document]) -> Iterator[Violation]:
+        """The violations of the references of some documents of a collection. Each target is looked up once.
 
-        All of it has to be taken, before the next documents come.
+        Exhaust the iterator before the next call.
         """
         unknown: dict[Rule, set[Id]] = {}
-        strange = False
+        any_violation = False
         for document in documents:
             for rule in self._rules.of(collection, document.get("type")):
                 value = document.get(rule.name, _ABSENT)
@@ -91,51 +91,55 @@ class References:
                         if target not in rule.known:
                             unknown.setdefault(rule, set()).add(target)
                     else:
-                        # Nobody's id.
-                        strange = True
-        found = self._where(set().union(*unknown.values())) if unknown else {}
-        for rule, asked in unknown.items():
-            fine = {target for target in asked if not rule.allowed.isdisjoint(found.get(target, ()))}
-            rule.known.update(fine)
-            strange = strange or len(fine) < len(asked)
-        if strange:
+                        # An id is a text.
+                        any_violation = True
+        collections = self._find_collections(set().union(*unknown.values())) if unknown else {}
+        for rule, targets_of_rule in unknown.items():
+            valid = {one for one in targets_of_rule if not rule.allowed.isdisjoint(collections.get(one, ()))}
+            rule.known.update(valid)
+            any_violation = any_violation or len(valid) < len(targets_of_rule)
+        if any_violation:
             for document in documents:
-                yield from self._of(collection, document, found)
+                yield from self._violations_of(collection, document, collections)
         for rule in unknown:
-            if len(rule.known) > _REMEMBERED:
+            if len(rule.known) > _CACHED_TARGETS:
                 rule.known.clear()
 
-    def _of(self, collection: str, document: Document, found: Mapping[Id, Set[str]]) -> Iterator[Violation]:
-        """The violations of one document, whose targets are known to be fine or have been looked up."""
+    def _violations_of(
+        self, collection: str, document: Document, collections: Mapping[Id, Set[str]]
+    ) -> Iterator[Violation]:
+        """The violations of one document, whose targets are known to be valid or have been looked up."""
         for rule in self._rules.of(collection, document.get("type")):
             value = document.get(rule.name, ())
-            several = isinstance(value, list | tuple)
-            for place, target in enumerate(value if several else (value,)):
+            is_list = isinstance(value, list | tuple)
+            for index, target in enumerate(value if is_list else (value,)):
                 is_id = target is None or isinstance(target, str)
                 if is_id and target in rule.known:
                     continue
-                places = found.get(target, frozenset()) if is_id else frozenset()
-                if rule.allowed.isdisjoint(places):
-                    path = f"/{rule.name}/{place}" if several else f"/{rule.name}"
-                    yield _violation(collection, document, rule, path, target, places)
+                found_in = collections.get(target, frozenset()) if is_id else frozenset()
+                if rule.allowed.isdisjoint(found_in):
+                    path = f"/{rule.name}/{index}" if is_list else f"/{rule.name}"
+                    yield _violation(collection, document, rule, path, target, found_in)
 
 
-def _violation(collection: str, document: Document, rule: Rule, path: str, target: Any, places: Set[str]) -> Violation:
-    leads_to = ", ".join(sorted(rule.allowed))
-    if places:
-        message = f"{target} is in {', '.join(sorted(places))}; this field leads to {leads_to}"
+def _violation(
+    collection: str, document: Document, rule: Rule, path: str, target: Any, found_in: Set[str]
+) -> Violation:
+    allowed = ", ".join(sorted(rule.allowed))
+    if found_in:
+        message = f"{target} is in {', '.join(sorted(found_in))}; this field may only point to {allowed}"
     else:
-        message = f"There is no document {target} in {leads_to}, nor anywhere else"
+        message = f"There is no document {target} in {allowed}, nor in any other collection"
     return Violation(
         collection=collection,
-        id=named(document),
+        id=name_of(document),
         class_name=str(document.get("type")).rpartition(":")[2],
         path=path,
-        kind=MISPLACED if places else DANGLING,
+        kind=MISPLACED if found_in else DANGLING,
         message=message,
-        key=key_of(collection, document),
+        document_key=key_of_document(collection, document),
         slot=rule.name,
         target=str(target),
-        lookup=lookup_of(target),
-        found_in=sorted(places),
+        target_key=key_of_target(target),
+        found_in=sorted(found_in),
     )

@@ -1,4 +1,4 @@
-"""What is wrong between documents: dangling or misplaced references, ids that are not unique."""
+"""All violations between documents, in a file of any size: dangling and misplaced references, and duplicate ids."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..violations import Violation, lookup_of, unpacked
-from .identifiers import scratch_file
+from ..violations import Violation, key_of_target
+from .identifiers import scratch_database
 
 DUPLICATE = "duplicate id"
 
 
-class Found:
-    """Every violation between documents, in a file that may be of any size.
+class ViolationStore:
+    """Every violation between documents, in a file.
 
     Attributes:
-        path: of the file. Others may ask it after `commit`.
+        path: of the file. Other processes may read it after `commit`.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -25,22 +25,22 @@ class Found:
 
     @classmethod
     @contextmanager
-    def making(cls, path: Path) -> Iterator["Found"]:
-        """A new file, for as long as the block lasts."""
+    def create(cls, path: Path) -> Iterator["ViolationStore"]:
+        """Create the file, for as long as the block lasts."""
         path.unlink(missing_ok=True)
-        with scratch_file(path) as connection:
-            connection.execute("CREATE TABLE violation (key TEXT, slot TEXT, lookup TEXT, packed TEXT)")
+        with scratch_database(path) as connection:
+            connection.execute("CREATE TABLE violation (document_key TEXT, slot TEXT, target_key TEXT, json TEXT)")
             yield cls(connection, path)
 
     def add(self, violation: Violation) -> None:
-        row = violation.key, violation.slot, violation.lookup, violation.packed()
+        row = violation.document_key, violation.slot, violation.target_key, violation.to_json()
         self._connection.execute("INSERT INTO violation VALUES (?, ?, ?, ?)", row)
 
-    def take_in(self, part: Path) -> None:
+    def move_in(self, part: Path) -> None:
         """Add the violations of a file with a line for each, and remove the file."""
         with part.open(encoding="utf-8") as lines:
             for line in lines:
-                self.add(unpacked(line))
+                self.add(Violation.from_json(line))
         part.unlink()
 
     @property
@@ -49,38 +49,45 @@ class Found:
 
     def commit(self) -> None:
         """Call after the last `add`: builds the indexes for looking up documents and ids."""
-        for column in ("key", "lookup"):
+        for column in ("document_key", "target_key"):
             self._connection.execute(f"CREATE INDEX by_{column} ON violation ({column})")
         self._connection.execute(
-            "CREATE TABLE same (key TEXT, slot TEXT, lookup TEXT, times INTEGER, PRIMARY KEY (key, slot, lookup)) WITHOUT ROWID"
+            "CREATE TABLE repetition (document_key TEXT, slot TEXT, target_key TEXT, times INTEGER, "
+            "PRIMARY KEY (document_key, slot, target_key)) WITHOUT ROWID"
         )
         self._connection.execute(
-            "INSERT INTO same SELECT key, slot, lookup, count(*) FROM violation GROUP BY key, slot, lookup"
+            "INSERT INTO repetition SELECT document_key, slot, target_key, count(*) FROM violation "
+            "GROUP BY document_key, slot, target_key"
         )
         self._connection.commit()
 
     def violations(self) -> Iterator[Violation]:
-        """All of them, without whether they are new."""
-        for (packed,) in self._connection.execute("SELECT packed FROM violation ORDER BY rowid"):
-            yield unpacked(packed)
+        """All violations, without whether they are new."""
+        for (text,) in self._connection.execute("SELECT json FROM violation ORDER BY rowid"):
+            yield Violation.from_json(text)
 
-    def compared(self, was_there: Callable[[Violation, int], bool]) -> Iterator[Violation]:
-        """All of them, with whether they are new. Call `commit` first.
+    def compared_violations(self, is_old: Callable[[Violation, int], bool]) -> Iterator[Violation]:
+        """All violations, with whether they are new. Call `commit` first.
 
         Args:
-            was_there: whether the data had a violation before the migration, at least a number of times. The number is how
+            is_old: whether the data had a violation before the migration, at least a number of times. The number is how
                 many references in the same field of the same document name the same target now.
         """
         rows = self._connection.execute(
-            "SELECT packed, times FROM violation JOIN same USING (key, slot, lookup) ORDER BY violation.rowid"
+            "SELECT json, times FROM violation JOIN repetition USING (document_key, slot, target_key) "
+            "ORDER BY violation.rowid"
         )
-        for packed, times in rows:
-            violation = unpacked(packed)
-            yield replace(violation, new=not was_there(violation, times))
+        for text, times in rows:
+            violation = Violation.from_json(text)
+            yield replace(violation, new=not is_old(violation, times))
 
 
-def duplicate(identifier: str, counts: dict[str, int]) -> Violation:
-    """The violation that an id of several documents is."""
+def duplicate_id(identifier: str, counts: dict[str, int]) -> Violation:
+    """The violation of an id that several documents have.
+
+    Args:
+        counts: the number of these documents by collection.
+    """
     where = ", ".join(f"{count} in {name}" for name, count in sorted(counts.items()))
     return Violation(
         collection=min(counts),
@@ -90,6 +97,6 @@ def duplicate(identifier: str, counts: dict[str, int]) -> Violation:
         kind=DUPLICATE,
         message=f"{sum(counts.values())} documents have this id: {where}",
         target=identifier,
-        lookup=lookup_of(identifier),
-        sharing=counts,
+        target_key=key_of_target(identifier),
+        shared_by=counts,
     )
