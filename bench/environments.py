@@ -9,8 +9,8 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, DAGSTER_PIPES_MESSAGES_
 
 import nmdc_release_ops.schema
 from bench.processes import Ran, run
+from nmdc_release_ops.files import lock, replace_folder
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_command, worker_environment
-from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import python, run_uv
 
 REFSCAN = "0.4.4"
@@ -59,7 +59,7 @@ def refscan_of(environment: SchemaEnvironment, home: Path) -> Path:
     folder = home / "bench" / f"refscan-{REFSCAN}-{environment.release}"
     with lock(folder):
         if not folder.exists():
-            with made_aside(folder) as aside:
+            with replace_folder(folder) as aside:
                 run_uv(
                     ["venv", "--relocatable", "--allow-existing", "--python", python(), str(aside)],
                     what="an environment",

@@ -1,13 +1,15 @@
-"""Writing files, and one error for a disk that is full or not writable."""
+"""Files and folders that are complete or absent, locks on them, and one error for a disk that is full or not writable."""
 
 import errno
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# These mean the same for a file that is known to be being written; elsewhere they can mean anything.
+# While a file is written these mean the same; elsewhere they can mean anything.
 _CANNOT_BE_WRITTEN = {errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 MAKE_ROOM = "Make room, or point NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
 
@@ -16,8 +18,8 @@ class FileNotWritten(Exception):
     """A file could not be written. Usually the disk is full; it can also be read-only, or permissions can be missing.
 
     Attributes:
-        path: of the file, or of the folder that it was to be in.
-        reason: in the system's words.
+        path: of the file, or of its folder.
+        reason: the system's message.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
@@ -28,10 +30,10 @@ class FileNotWritten(Exception):
 
 @contextmanager
 def writing(path: Path | None = None) -> Iterator[None]:
-    """Name the file that could not be written when the block fails because of the disk.
+    """Turn an error of the disk within the block into `FileNotWritten`, which names the file.
 
     Args:
-        path: of the file, or of its folder. None where the block writes many files; then the one that the system names is used.
+        path: of the file, or of its folder. None if the block writes many files; then the file that the system names is used.
 
     Raises:
         FileNotWritten
@@ -45,8 +47,29 @@ def writing(path: Path | None = None) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file durably and atomically: afterwards the path holds all of it, or what was there before.
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file durably and atomically: afterwards `path` holds all of the text, or what it held before.
+
+    Args:
+        private: only the owner may read it.
+
+    Raises:
+        FileNotWritten
+    """
+    with replace_file(path) as aside:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if private:
+                # The file may exist, with another mode.
+                os.fchmod(descriptor, 0o600)
+            file.write(text)
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`, for the block to write a file there.
+
+    If the block succeeds, the file is synced to disk and renamed to `path`; if not, it is removed.
 
     Raises:
         FileNotWritten
@@ -54,11 +77,53 @@ def write_whole(path: Path, text: str) -> None:
     aside = path.with_name(f"{path.name}.partial")
     with writing(path):
         try:
-            with aside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
+            yield aside
+            with aside.open("rb") as file:
                 os.fsync(file.fileno())
             aside.rename(path)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new, empty folder beside `folder`. Hold `lock` around it.
+
+    If the block succeeds, the new folder replaces `folder`; if not, it is removed.
+
+    Raises:
+        FileNotWritten
+    """
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    # A process that was killed may have left some behind. Because of the lock, no other process uses them.
+    for abandoned in folder.parent.glob(f".{folder.name}.*"):
+        if abandoned.is_dir():
+            shutil.rmtree(abandoned, ignore_errors=True)
+    try:
+        with writing(folder):
+            aside.mkdir(parents=True)
+            yield aside
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def lock(path: Path, *, wait: bool = True) -> Iterator[Path]:
+    """Let only one process at a time create or replace a file or folder. Yields the lock's own file.
+
+    Raises:
+        BlockingIOError: another process holds the lock, and `wait` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock_file = lock_of(path)
+    with lock_file.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield lock_file
+
+
+def lock_of(path: Path) -> Path:
+    """The file that `lock` locks. It remains when the file or folder is removed."""
+    return path.parent / f".{path.name}.lock"

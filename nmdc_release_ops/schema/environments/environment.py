@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from nmdc_release_ops.files import writing
+from nmdc_release_ops.files import lock, lock_of, replace_folder, writing
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.candidate import Candidate, requirements_of
 from nmdc_release_ops.schema.packages.package import spec
-from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
 from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
@@ -139,7 +138,7 @@ class SchemaEnvironments:
             yield folder.name, (lock_file if lock_file.exists() else folder).stat().st_mtime
 
     def _make(self, folder: Path, release: SchemaVersion | Candidate) -> None:
-        with made_aside(folder) as aside:
+        with replace_folder(folder) as aside:
             run_uv(
                 ["venv", "--relocatable", "--allow-existing", "--python", python(), str(aside)], what="an environment"
             )

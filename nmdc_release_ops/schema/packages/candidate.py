@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.package import NAME, PackageUnreadable, SchemaPackage, unpack
-from nmdc_release_ops.schema.placing import lock
 from nmdc_release_ops.schema.version import SchemaVersion
 
 EXAMPLES = (

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmdc_release_ops.files import lock, replace_folder
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.migrator_module import MigratorModule, normalised_code, read_migrator
 from nmdc_release_ops.schema.packages.package_index import NAME, find_release, says_absent
-from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import (
     SECONDS,
     InstallationFailed,
@@ -161,7 +161,7 @@ class SchemaPackages:
             return package
         with lock(folder):
             if not folder.is_dir():
-                with made_aside(folder) as aside:
+                with replace_folder(folder) as aside:
                     self._unpack(version, aside)
         return package
 
