@@ -114,7 +114,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
                 # A group of its own, so that it can be ended with whatever it started.
                 start_new_session=True,
             )
-            code = wait_for(process, seconds, silence.look)
+            code = wait_for(process, seconds, silence.check)
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nmdc_release_ops.files import lock, replace_folder
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.migrator_module import MigratorModule, normalised_code, read_migrator
-from nmdc_release_ops.schema.packages.package_index import NAME, find_release, says_absent
+from nmdc_release_ops.schema.packages.package_index import NAME, find_release, match_absent
 from nmdc_release_ops.schema.uv import (
     SECONDS,
     InstallationFailed,
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class PackageUnreadable(SchemaError):
-    """The package is not shaped as releases of the schema are."""
+    """The package does not have the structure of a schema release."""
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,28 @@ class SchemaPackage:
         """Names of the collections that the schema's `Database` class describes.
 
         Raises:
-            PackageUnreadable: if the package does not say.
+            PackageUnreadable: the package does not list them.
         """
         file = self.path / "nmdc_schema" / "nmdc.schema.json"
         try:
             schema = json.loads(file.read_bytes())
             definitions = schema.get("$defs") or {}
-            found = frozenset(dict(schema.get("properties") or definitions["Database"]["properties"]))
+            names = frozenset(dict(schema.get("properties") or definitions["Database"]["properties"]))
         except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise PackageUnreadable(
-                f"{NAME} {self.version} does not say which collections it describes ({file.name}: {error!r})."
+                f"{NAME} {self.version} does not list the collections that it describes ({file.name}: {error!r})."
             ) from error
-        return found
+        return names
 
     def definition(self) -> Path:
         """The file with the schema's definition, patterns filled in.
 
         Raises:
-            PackageUnreadable: if the package has none.
+            PackageUnreadable: the package has none.
         """
         file = self.path / "nmdc_schema" / "nmdc_materialized_patterns.yaml"
         if not file.is_file():
-            raise PackageUnreadable(f"{NAME} {self.version} does not hold its schema's definition ({file.name}).")
+            raise PackageUnreadable(f"{NAME} {self.version} does not contain its schema's definition ({file.name}).")
         return file
 
     def migrators(self) -> tuple[MigratorModule, ...]:
@@ -90,7 +90,7 @@ class SchemaPackage:
         return not migrator.problem and not migrator.does_nothing
 
     def code_of(self, module: str) -> Mapping[str, str]:
-        """What a migrator and its parts do, by file name; equal where only comments and docstrings differ."""
+        """The code of a migrator and its parts, by file name, without comments and docstrings."""
         files = [self._migrators / f"{module}.py", *sorted((self._migrators / "partials" / module).glob("*.py"))]
         return {file.name: normalised_code(file) for file in files if file.is_file()}
 
@@ -106,10 +106,10 @@ class SchemaPackages:
         self._folder = home / "packages"
 
     def newest(self) -> SchemaVersion:
-        """The newest release on the package index, pre-releases aside.
+        """The newest release on the package index, without pre-releases.
 
         Raises:
-            SchemaReleaseNotFound: the index has none; the same below.
+            SchemaReleaseNotFound: the index has none.
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: it is unknown whether there is one.
         """
         return find_release(NAME, "highest")
@@ -118,7 +118,7 @@ class SchemaPackages:
         """Check that a release is on the package index.
 
         Args:
-            seconds: how long the index may take to answer.
+            seconds: time limit for the index.
 
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
@@ -169,9 +169,9 @@ class SchemaPackages:
         try:
             unpack(spec(version), folder, what=f"{NAME} {version}")
         except InstallationFailed as error:
-            if not says_absent(error.said):
+            if not match_absent(error.message):
                 raise
-            # uv may have used an older list from its cache.
+            # uv may have used an outdated list from its cache.
             self.require_published(version)
             unpack(spec(version), folder, "--refresh-package", NAME, what=f"{NAME} {version}")
 
@@ -180,9 +180,9 @@ def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
     """Install a package into a folder, without its dependencies.
 
     Args:
-        requirement: what uv is to install.
-        arguments: more of uv's options.
-        what: for errors.
+        requirement: what uv installs.
+        arguments: further options of uv.
+        what: what is installed, for errors.
 
     Raises:
         PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
@@ -199,5 +199,5 @@ def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
 
 
 def spec(version: SchemaVersion) -> str:
-    """The requirement that only this release meets; PEP 440 takes 11.25 and 11.25.0 for the same."""
+    """The requirement that only this release meets. By PEP 440, 11.25 equals 11.25.0."""
     return f"{NAME}=={version}"
