@@ -32,7 +32,7 @@ PATH = ["migrator_from_11_23_0_to_11_24_0", "migrator_from_11_24_0_to_11_24_1", 
 
 
 @pytest.fixture
-def judged(
+def validate_collections(
     environment: SchemaEnvironment, compiled: Path, scratch_mongod: PrivateMongod, tmp_path: Path
 ) -> Callable[..., Validated]:
     """Validates the collections that are named."""
@@ -116,13 +116,13 @@ def test_an_environment_of_another_release_is_refused(
 
 
 def test_valid_documents_are_accepted_whatever_types_their_ids_have(
-    judged: Callable[..., Validated], database: Database[Any]
+    validate_collections: Callable[..., Validated], database: Database[Any]
 ) -> None:
     kinds: list[Any] = [int, lambda n: f"id {n}", lambda n: ObjectId(f"{n:024x}"), float, lambda n: {"n": n}]
     ids: list[Any] = [None, *(kinds[n % 5](n) for n in range(1, 12_000))]
     database["functional_annotation_agg"].insert_many({"_id": ids[n], **aggregate(n)} for n in range(12_000))
     database["instrument_set"].insert_one(instrument(1))
-    found = judged("functional_annotation_agg", "instrument_set", "study_set")
+    found = validate_collections("functional_annotation_agg", "instrument_set", "study_set")
     # The workflow that the aggregates name is not there.
     assert {one["violation"] for one in found.violations} == {"dangling reference"}
     assert (found.summary.documents, found.summary.violations) == (12_001, 0)
@@ -130,7 +130,9 @@ def test_valid_documents_are_accepted_whatever_types_their_ids_have(
     assert counts == {"functional_annotation_agg": 12_000, "instrument_set": 1, "study_set": 0}
 
 
-def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Validated], database: Database[Any]) -> None:
+def test_every_kind_of_violation_is_found_and_named(
+    validate_collections: Callable[..., Validated], database: Database[Any]
+) -> None:
     wrong = {
         "additionalProperties": instrument(2, no_such_slot=1),
         "pattern": instrument(3, id="nmdc:wrong-id"),
@@ -149,7 +151,9 @@ def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Valida
     database["nowhere_set"].insert_one({"id": "nmdc:x"})
     depth = {"type": "nmdc:QuantityValue", "has_unit": "cm", "has_numeric_value": 1}
     database["biosample_set"].insert_one({"id": "nmdc:bsm-11-a", "type": "nmdc:Biosample", "depth": depth})
-    validated = judged("instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set")
+    validated = validate_collections(
+        "instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set"
+    )
     written = validated.violations
     found: dict[str, set[str]] = {}
     for violation in written:
@@ -193,13 +197,15 @@ def test_every_document_is_read_once_whatever_its_id_and_its_collection(
 
 
 def test_documents_that_cannot_be_read_or_validated_are_violations_and_their_neighbours_are_validated(
-    judged: Callable[..., Validated], database: Database[Any]
+    validate_collections: Callable[..., Validated], database: Database[Any]
 ) -> None:
     odd_data.fill(database)
     odd = database.get_collection("instrument_set", codec_options=odd_data.RAW)
     odd.insert_many(map(RawBSONDocument, odd_data.raw_documents()))
     database["instrument_set"].insert_many([instrument(n) for n in range(3)])
-    validated = judged("instrument_set", "values_set", "identifiers_set", "large_set", "clustered_set", "collation_set")
+    validated = validate_collections(
+        "instrument_set", "values_set", "identifiers_set", "large_set", "clustered_set", "collation_set"
+    )
     by_id = {one["id"]: one for one in validated.violations if one["collection"] == "instrument_set"}
     assert by_id["not UTF-8"]["violation"] == "not readable"
     assert {f"nmdc:inst-99-{n}" for n in range(3)}.isdisjoint(by_id), "sound ones in the same answer of the server"
@@ -211,10 +217,10 @@ def test_documents_that_cannot_be_read_or_validated_are_violations_and_their_nei
 
 
 def test_all_violations_are_written_and_only_the_first_are_messages(
-    judged: Callable[..., Validated], database: Database[Any]
+    validate_collections: Callable[..., Validated], database: Database[Any]
 ) -> None:
     database["instrument_set"].insert_many([instrument(n, extra=1) for n in range(120)])
-    validated = judged("instrument_set")
+    validated = validate_collections("instrument_set")
     assert len(validated.violations) == 120
     assert len(validated.ended.of_kind("violation")) == 50
     (group,) = validated.summary.groups

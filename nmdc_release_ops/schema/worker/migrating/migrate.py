@@ -44,8 +44,8 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
     outcome = Outcome(progress=_progress(pipes, started))
     try:
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
-        origin, destination = migrator_class.get_origin_version(), migrator_class.get_destination_version()
-        pipes.log.info(f"{name}: from {origin} to {destination}")
+        from_version, to_version = migrator_class.get_origin_version(), migrator_class.get_destination_version()
+        pipes.log.info(f"{name}: from {from_version} to {to_version}")
         adapter = make_adapter(database, MongoAdapter, outcome)
         migrator = migrator_class(adapter=adapter, logger=logger)
         migrator.upgrade(**_arguments(migrator.upgrade))
@@ -68,8 +68,8 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
         {
             "kind": "migrator",
             "module": name,
-            "from": origin,
-            "to": destination,
+            "from": from_version,
+            "to": to_version,
             "seconds": seconds,
             "written": dict(outcome.written),
         }
@@ -82,13 +82,13 @@ def _arguments(upgrade: Any) -> dict[str, bool]:
     return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
 
 
-def _progress(pipes: PipesContext, next_line: float) -> Callable[[str, int], None]:
+def _progress(pipes: PipesContext, last_line: float) -> Callable[[str, int], None]:
     """Logs a migrator's progress every few seconds."""
 
     def progress(collection: str, documents: int) -> None:
-        nonlocal next_line
-        if time.monotonic() >= next_line + SECONDS_BETWEEN_LINES:
-            next_line = time.monotonic()
+        nonlocal last_line
+        if time.monotonic() >= last_line + SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
             pipes.log.info(f"{collection}: {documents:,} documents read")
 
     return progress

@@ -13,7 +13,7 @@ LONGEST_MESSAGE = 2_000
 MAX_GROUPS = 1_000
 EXAMPLES = 5
 _INDEX_IN_PATH = re.compile(r"/\d+(?=/|$)")
-# The messages of these name the property that is missing or not allowed, so they tell faults apart. Others quote the value.
+# The messages of these name the property that is missing or not allowed, so they distinguish faults. Others quote the value.
 _KINDS_GROUPED_BY_MESSAGE = {"required", "additionalProperties"}
 
 
@@ -118,7 +118,7 @@ class Groups:
     """The number of violations of each kind, of bounded size.
 
     Attributes:
-        groups: by (collection, class, path, kind, message if it tells faults apart, new).
+        groups: by (collection, class, path, kind, message if it distinguishes faults, new).
         beyond: number of violations that fit into none of the first thousand groups.
     """
 
