@@ -1,6 +1,6 @@
 """`make bench`: what this project does, side by side with today's tools, on the same data in one run.
 
-Prints a table and writes it to bench/results.md. docs/performance.md says what each row is.
+Prints a table and writes it to bench/results.md. docs/performance.md describes the rows.
 """
 
 import argparse
@@ -26,44 +26,44 @@ RESULTS = Path(__file__).parent / "results.md"
 
 
 def main() -> None:
-    # So that servers are stopped and folders removed however it ends.
+    # Servers are stopped and folders removed also on SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = _parse()
     home = ReleaseHome()
     lines: list[str] = []
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         print(line, flush=True)
         lines.append(line)
 
     versions: set[str] = set()
     notes: list[str] = []
     for line in heading():
-        tell(line)
+        report(line)
     for scale in arguments.sizes:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             for row in _measure(scale, Path(folder), home, arguments, versions, notes):
-                tell(line_of(row))
-    tell("")
+                report(line_of(row))
+    report("")
     for note in (*notes, machine(", ".join(sorted(versions)) or "of the origin")):
-        tell(f"{note}\n")
+        report(f"{note}\n")
     RESULTS.write_text("\n".join(lines))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; all where none is named")
-    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="about how many documents, for each table")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="approximate numbers of documents")
     parser.add_argument(
         "--baseline-documents",
         type=int,
         default=BASELINE_DOCUMENTS,
-        help="LinkML's validator judges a sample of about so many documents where there are more; 0: all",
+        help="approximate size of the sample that LinkML's validator validates if there are more documents; 0: all",
     )
     parser.add_argument(
         "--skip-aggregates", action="store_true", help="let refscan leave out functional_annotation_agg"
     )
-    parser.add_argument("--profile", action="store_true", help="also print where our adapter's time goes")
+    parser.add_argument("--profile", action="store_true", help="also print a profile of our adapter")
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
@@ -80,8 +80,8 @@ def _measure(
             versions.add(data.mongod_version)
             yield from _on_copies(data, home, arguments)
             notes.append(
-                f"The mongod that held {data.documents:,} documents and all copies of them took "
-                f"{data.mongod_memory / 1_000_000:,.0f} MB at most."
+                f"The mongod with {data.documents:,} documents and all their copies used at most "
+                f"{data.mongod_memory / 1_000_000:,.0f} MB."
             )
     if "unchanged" in arguments.parts:
         (folder / "release").mkdir()
@@ -100,7 +100,7 @@ def _on_copies(data: Data, home: ReleaseHome, arguments: argparse.Namespace) -> 
         yield from archive.measure(data)
     if "validate" in arguments.parts:
         cap = arguments.baseline_documents
-        # A few documents more than were asked for are no reason to take a sample.
+        # Slightly more documents than the limit do not need a sample.
         yield from validate.measure(
             data, migrating, target, compiled, cap if cap and data.documents > 1.2 * cap else None
         )

@@ -1,4 +1,4 @@
-"""Damaging documents on purpose, so that what validators find can be compared with what there is to find."""
+"""Damaging documents on purpose, so that the violations that validators find can be compared with the damage."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.server.raw import RawWriter, read_raw, split
 Key = tuple[str, str]
 """Collection and id of a document."""
 Reference = tuple[str, str, str, str]
-"""Collection and id of a document as `Key`, the field with the reference, and the id that nobody has."""
+"""Collection and id of a document as `Key`, the field with the reference, and an id that no document has."""
 
 EVERY = 1_000
 AT_LEAST = 20
@@ -41,7 +41,7 @@ def damage_documents(database: Database[Any], names: list[str], documents: int) 
         (found,) = database[name].find({"_id": identifier})
         field = next((field for field in found if field not in _KEPT), None)
         added, wrong = {"not_in_the_schema": number}, {field: {"not_in_the_schema": [number]}}
-        # What is wrong may not be held by any slot of any class, whatever its range.
+        # No slot of any class, whatever its range, may hold these values.
         change = added if number % 2 or field is None else wrong
         database[name].update_one({"_id": identifier}, {"$set": change})
         damaged[key_of(name, found)] = identifier
@@ -49,22 +49,22 @@ def damage_documents(database: Database[Any], names: list[str], documents: int) 
 
 
 def damage_references(database: Database[Any]) -> set[Reference]:
-    """Let references of fifty documents of five collections lead nowhere; they conform to the schema still."""
+    """Make references of fifty documents of five collections dangling; the documents still conform to the schema."""
     damaged = set()
     each = REFERENCES // len(_REFERRING)
     for name, field in _REFERRING:
         found = list(database[name].find({field: {"$exists": True}}).sort("_id", 1).limit(each))
         for number, document in enumerate(found):
             first, *others = document[field] if isinstance(document[field], list) else [document[field]]
-            nobody = _BLADE.sub(rf"\g<1>{number}zzzzzzzz", first)
-            value = [nobody, *others] if isinstance(document[field], list) else nobody
+            missing = _BLADE.sub(rf"\g<1>{number}zzzzzzzz", first)
+            value = [missing, *others] if isinstance(document[field], list) else missing
             database[name].update_one({"_id": document["_id"]}, {"$set": {field: value}})
-            damaged.add((*key_of(name, document), field, nobody))
+            damaged.add((*key_of(name, document), field, missing))
     return damaged
 
 
 def sample(database: Database[Any], names: list[str], every: int, into: Database[Any]) -> int:
-    """Copy every so-manieth document, counted over all collections so that the mix is the same; return how many."""
+    """Copy one document in `every`, counted over all collections so that the mix is the same; return how many."""
     copied = passed = 0
     for name in names:
         writer = RawWriter(into, name)
@@ -79,7 +79,7 @@ def sample(database: Database[Any], names: list[str], every: int, into: Database
 
 
 def _every(database: Database[Any], names: list[str], every: int) -> Iterator[tuple[str, Any]]:
-    """Collection and `_id` of every so-manieth document, counted over all collections."""
+    """Collection and `_id` of one document in `every`, counted over all collections."""
     passed = 0
     for name in names:
         for found in database[name].find({}, {"_id": 1}).sort("_id", 1).hint("_id_"):

@@ -1,4 +1,4 @@
-"""The data that everything is measured on: the demo database of one size, and copies of it on the same server."""
+"""The benchmark's data: the demo database of one size, and copies of it on the same server."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ __all__ = ["DATABASE", "Data", "ResultsDiffer", "demo_data"]
 
 
 class ResultsDiffer(Exception):
-    """What was compared did not come to the same result: the seconds say nothing."""
+    """The compared programs had different results, so their seconds cannot be compared."""
 
 
 class Data:
@@ -63,7 +63,7 @@ class Data:
 
     @property
     def mongod_memory(self) -> int:
-        """The most that the server has held so far, in bytes."""
+        """The server's peak memory so far, in bytes."""
         server = self.origin.server
         return peak_memory(server.pid) if isinstance(server, PrivateMongod) else 0
 

@@ -9,8 +9,8 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, DAGSTER_PIPES_MESSAGES_
 
 import nmdc_release_ops.schema
 from bench.processes import Ran, run
+from nmdc_release_ops.files import lock, replace_folder
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_command, worker_environment
-from nmdc_release_ops.schema.placing import lock, made_aside
 from nmdc_release_ops.schema.uv import python, run_uv
 
 REFSCAN = "0.4.4"
@@ -29,10 +29,8 @@ def run_script(environment: SchemaEnvironment, script: str, uri: str, arguments:
     return run(command, folder=folder, environment=worker_environment(uri))
 
 
-def run_task(
-    environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path
-) -> tuple[Ran, list[dict[str, Any]]]:
-    """Run a task of the worker as a step does, with Dagster Pipes' own files; also what it reported."""
+def run_task(environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path) -> Ran:
+    """Run a task of the worker as a step does, with Dagster Pipes' own files."""
     context = {
         **dict.fromkeys(("asset_keys", "code_version_by_asset_key", "provenance_by_asset_key", "partition_key"), None),
         **dict.fromkeys(("partition_key_range", "partition_time_window", "job_name"), None),
@@ -42,7 +40,7 @@ def run_task(
     }
     (folder / "context").write_text(json.dumps(context))
     (folder / "messages").write_text("")
-    ran = run(
+    return run(
         worker_command(environment, task),
         folder=folder,
         environment={
@@ -51,8 +49,6 @@ def run_task(
             DAGSTER_PIPES_MESSAGES_ENV_VAR: encode_param({"path": str(folder / "messages")}),
         },
     )
-    said = [json.loads(line) for line in (folder / "messages").read_text().splitlines()]
-    return ran, [message["params"]["payload"] for message in said if message["method"] == "report_custom_message"]
 
 
 def refscan_of(environment: SchemaEnvironment, home: Path) -> Path:
@@ -63,7 +59,7 @@ def refscan_of(environment: SchemaEnvironment, home: Path) -> Path:
     folder = home / "bench" / f"refscan-{REFSCAN}-{environment.release}"
     with lock(folder):
         if not folder.exists():
-            with made_aside(folder) as aside:
+            with replace_folder(folder) as aside:
                 run_uv(
                     ["venv", "--relocatable", "--allow-existing", "--python", python(), str(aside)],
                     what="an environment",

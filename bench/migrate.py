@@ -1,4 +1,4 @@
-"""`migrate`: our adapter against the release's own, on the same data, with the same outcome."""
+"""`migrate`: our adapter compared with the release's own, on the same data, with the same result."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def measure(data: Data, environment: SchemaEnvironment) -> Iterator[Row]:
     """Rows of both adapters, one copy of the data each.
 
     Raises:
-        ResultsDiffer: a collection is not the same after both, or the migrator had nothing to change.
+        ResultsDiffer: a collection differs after the two, or the migrator changed nothing.
     """
     with data.copy("bench_theirs") as theirs, data.copy("bench_ours") as ours, data.scratch("migrate") as folder:
         before = collection_hashes(ours, data.names)
@@ -38,29 +38,29 @@ def measure(data: Data, environment: SchemaEnvironment) -> Iterator[Row]:
     touched = sum(part.documents for part in data.manifest.collections if part.name in changed)
     yield Row(
         data.documents,
-        "migrating.migrate",
+        "migrate",
         "the release's `MongoAdapter`",
         their_seconds,
-        judged=0,
+        processed=0,
         memory=their_run.memory,
         notes=f"{touched:,} documents in the {len(changed)} collections that it changes; "
-        f"start of the process {their_run.seconds - their_seconds:.1f} s more",
+        f"plus {their_run.seconds - their_seconds:.1f} s to start the process",
     )
     yield Row(
         data.documents,
-        "migrating.migrate",
+        "migrate",
         "our adapter",
         our_seconds,
-        judged=0,
+        processed=0,
         ratio=times_as_fast(their_seconds, our_seconds, GOAL),
         memory=our_run.memory,
         notes=f"{written:,} writes; dbHash of all {len(data.names)} collections is the same after both; "
-        f"start of the process {our_run.seconds - our_seconds:.1f} s more",
+        f"plus {our_run.seconds - our_seconds:.1f} s to start the process",
     )
 
 
 def profile(data: Data, environment: SchemaEnvironment) -> str:
-    """Where our adapter's time goes, by own time and by cumulated time."""
+    """A profile of our adapter, by own time and by cumulative time."""
     with data.copy("bench_ours") as ours, data.scratch("profile") as folder:
         stats = folder / "stats"
         _upgrade(data, environment, ours.name, "ours", folder, stats)
@@ -73,8 +73,8 @@ def profile(data: Data, environment: SchemaEnvironment) -> str:
 def _upgrade(
     data: Data, environment: SchemaEnvironment, database: str, whose: str, folder: Path, stats: Path | None = None
 ) -> tuple[float, Ran, int]:
-    """Seconds that `upgrade` took, the process that ran it, and how many documents it wrote where that is known."""
+    """Seconds that `upgrade` took, the process that ran it, and the number of documents that it wrote."""
     arguments = [database, MIGRATOR, whose, *([str(stats)] if stats else [])]
     ran = run_script(environment, "one_migrator.py", data.uri, arguments, folder)
-    said = json.loads(ran.output.splitlines()[-1])
-    return said["seconds"], ran, said["written"]
+    printed = json.loads(ran.output.splitlines()[-1])
+    return printed["seconds"], ran, printed["written"]

@@ -14,7 +14,7 @@ import psutil
 
 SAMPLE_SECONDS = 0.05
 _STOP_SECONDS = 20
-_SAID = 3_000
+_LONGEST_MESSAGE = 3_000
 
 
 class ProgramFailed(Exception):
@@ -49,7 +49,7 @@ class Ran:
 
 @dataclass
 class _Watch:
-    """Looks at a process and its descendants over and over, until told to stop.
+    """Samples a process and its descendants repeatedly, until it is stopped.
 
     `ru_maxrss` would be simpler, and wrong: it counts what the parent held when it started the program, and leaves out
     grandchildren that are still running.
@@ -61,9 +61,9 @@ class _Watch:
 
     def run(self) -> None:
         while not self.stopped.wait(SAMPLE_SECONDS):
-            self.look()
+            self.sample()
 
-    def look(self) -> None:
+    def sample(self) -> None:
         try:
             root = psutil.Process(self.pid)
             tree = [root, *root.children(recursive=True)]
@@ -76,7 +76,7 @@ class _Watch:
                     name = process.name()
                 except psutil.Error:
                     continue
-                # A process is another program before it has become what it was started for.
+                # A process may be sampled before it has executed its program; the last name counts.
                 self.peaks[process.pid] = (name, held)
 
     def memory(self) -> Memory:
@@ -86,7 +86,7 @@ class _Watch:
 
 
 def peak_memory(pid: int) -> int:
-    """The most that a running process has held in memory so far, in bytes; 0 where it is gone, or cannot be told."""
+    """The peak memory of a running process so far, in bytes; 0 if it is gone or the peak is unknown."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -95,7 +95,7 @@ def peak_memory(pid: int) -> int:
 
 
 def run(command: Sequence[str | Path], *, folder: Path, environment: Mapping[str, str] | None = None) -> Ran:
-    """Run a program to its end; whatever happens, it and what it started are gone afterwards.
+    """Run a program to its end. Afterwards neither it nor a process that it started is running.
 
     Args:
         folder: where it runs.
@@ -129,7 +129,7 @@ def run(command: Sequence[str | Path], *, folder: Path, environment: Mapping[str
         output.seek(0)
         errors.seek(0)
         if code != 0:
-            raise ProgramFailed(f"{command[0]} ended with exit code {code}: {errors.read()[-_SAID:]}")
+            raise ProgramFailed(f"{command[0]} ended with exit code {code}: {errors.read()[-_LONGEST_MESSAGE:]}")
         return Ran(seconds, watch.memory(), output.read())
 
 

@@ -1,4 +1,4 @@
-"""`refscan`: referential integrity, refscan's command against our whole `validate`, on data with references that lead nowhere."""
+"""`refscan`: referential integrity, refscan's command compared with our whole `validate`, on data with dangling references."""
 
 import csv
 from collections.abc import Iterator
@@ -12,12 +12,10 @@ from bench.data import Data, ResultsDiffer
 from bench.environments import REFSCAN, refscan_of, schema_file
 from bench.processes import Ran, run
 from bench.table import Row, times_as_fast
-from bench.validate import bring_to_target, judge_by_ours
+from bench.validate import bring_to_target, validate_by_ours
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
 
 AGGREGATES = "functional_annotation_agg"
-
-
 GOAL = 20
 
 
@@ -32,7 +30,7 @@ def measure(
     """Rows of both.
 
     Raises:
-        ResultsDiffer: refscan or our worker found other references than those that were damaged.
+        ResultsDiffer: refscan or our worker did not find exactly the damaged references.
     """
     command = refscan_of(environment, home)
     with data.copy("bench_referring") as database, data.scratch("refscan") as folder:
@@ -41,16 +39,16 @@ def measure(
         skipped = database[AGGREGATES].count_documents({}) if skip_aggregates else 0
         scanned, found = _scan(command, data, environment, database, skip_aggregates, folder)
         _require_same("refscan", {one for one in damaged if not (skip_aggregates and one[0] == AGGREGATES)}, found)
-        ours = judge_by_ours(data, environment, compiled, database, folder)
+        ours = validate_by_ours(data, environment, compiled, database, folder)
         _require_same("our worker", damaged, ours.broken)
     yield Row(
         data.documents,
         "refscan",
         f"`refscan` {REFSCAN}",
         scanned.seconds,
-        judged=data.documents - skipped,
+        processed=data.documents - skipped,
         memory=scanned.memory,
-        notes=f"{len(found)} violations: those that were damaged{'; without the aggregates' if skip_aggregates else ''}",
+        notes=f"{len(found)} violations: exactly the damaged references{'; without the aggregates' if skip_aggregates else ''}",
     )
     yield Row(
         data.documents,
@@ -59,7 +57,7 @@ def measure(
         ours.ran.seconds,
         ratio=times_as_fast(scanned.seconds, ours.ran.seconds, GOAL),
         memory=ours.ran.memory,
-        notes=f"schema validation included; {len(ours.broken)} violations: those that were damaged",
+        notes=f"includes schema validation; {len(ours.broken)} violations: exactly the damaged references",
     )
 
 

@@ -1,4 +1,4 @@
-"""The table that a run of the measurements prints and writes, and what it says of the machine."""
+"""The table that the benchmark prints and writes, and the description of the machine."""
 
 import os
 import platform
@@ -18,36 +18,36 @@ class Row:
 
     Attributes:
         documents: how many the database held.
-        seconds: None where it could not be measured; `notes` says why.
-        judged: how many documents it worked on, where it was not all of them or their rate says nothing: 0 then.
-        ratio: how many times as fast as what it is compared with, for people.
+        seconds: None if it could not be measured; `notes` gives the reason.
+        processed: number of documents processed, if not all; 0 if a rate would mean nothing.
+        ratio: how many times as fast as the tool that it is compared with, for people.
     """
 
     documents: int
     part: str
     what: str
     seconds: float | None = None
-    judged: int | None = None
+    processed: int | None = None
     ratio: str = ""
     memory: Memory | None = None
     notes: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        worked_on = self.documents if self.judged is None else self.judged
+        processed = self.documents if self.processed is None else self.processed
         return (
             f"{self.documents:,}",
             self.part,
             self.what,
             "" if self.seconds is None else f"{self.seconds:.2f}",
-            f"{worked_on / self.seconds:,.0f}" if self.seconds and worked_on else "",
+            f"{processed / self.seconds:,.0f}" if self.seconds and processed else "",
             self.ratio,
-            _held(self.memory),
+            _describe_memory(self.memory),
             self.notes,
         )
 
 
 def times_as_fast(theirs: float, ours: float, goal: float | None = None) -> str:
-    """How many times as fast ours is, with the goal where there is one."""
+    """How many times as fast ours is, with the goal if there is one."""
     ratio = theirs / ours
     if goal is None:
         return f"{ratio:.1f}"
@@ -64,11 +64,11 @@ def line_of(row: Row) -> str:
 
 
 def machine(mongod_version: str) -> str:
-    """What the seconds depend on."""
+    """A description of the machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"{cores} CPUs ({platform.machine()}), Python {platform.python_version()}, mongod {mongod_version}, "
-        f"{datetime.now(UTC):%Y-%m-%d}. Seconds depend on the machine and on what else it does: compare ratios, not seconds."
+        f"{datetime.now(UTC):%Y-%m-%d}. Seconds depend on the machine and its load: compare ratios, not seconds."
     )
 
 
@@ -76,7 +76,7 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _held(memory: Memory | None) -> str:
+def _describe_memory(memory: Memory | None) -> str:
     if memory is None:
         return ""
     one = f"{memory.largest / _MILLION:,.0f} MB"

@@ -26,7 +26,7 @@ _PROJECT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Released:
-    """What a release did and took, in seconds; and what it wrote to the origin, in bytes of the oplog by namespace."""
+    """What a release did, its seconds by step, and what it wrote to the origin, in bytes of the oplog by namespace."""
 
     ran: Ran
     steps: dict[str, float]
@@ -55,7 +55,7 @@ def measure(folder: Path, scale: int, home: ReleaseHome) -> Iterator[Row]:
 
 
 def _make_home(folder: Path, home: ReleaseHome) -> None:
-    """The release's own home and Dagster instance, with the schema releases that are there already."""
+    """Create a home and a Dagster instance for the release, with the existing schema releases."""
     home.schema_folder.mkdir(parents=True, exist_ok=True)
     (folder / "home").mkdir()
     (folder / "home" / "schema").symlink_to(home.schema_folder)
@@ -130,14 +130,14 @@ def _rows(version: str, released: Released) -> Iterator[Row]:
         f"a release to {version}",
         sum(released.steps.get(step, 0.0) for step in list_steps(data_release)),
         memory=memory,
-        notes=f"{changes.describe()}; writes blocked for {released.blocked:.1f} s; {_said(released.written)}; the "
+        notes=f"{changes.describe()}; writes blocked for {released.blocked:.1f} s; {_describe_writes(released.written)}; the "
         f"transformer's mongod {memory.mongod / 1_000_000:,.0f} MB",
     )
     for step in list_steps(data_release):
-        yield Row(released.documents, "unchanged", f"&nbsp; {step}", released.steps.get(step), judged=0)
+        yield Row(released.documents, "unchanged", f"&nbsp; {step}", released.steps.get(step), processed=0)
 
 
-def _said(written: dict[str, int]) -> str:
+def _describe_writes(written: dict[str, int]) -> str:
     """Bytes written to the origin, for people."""
     nmdc = {name: size for name, size in written.items() if name.startswith(f"{DATABASE}.")}
     ledger, commands = (nmdc.pop(f"{DATABASE}.{name}", 0) for name in (_LEDGER, "$cmd"))

@@ -1,4 +1,4 @@
-"""`validate`: our worker's task against LinkML's validator called document by document, on data with known damage."""
+"""`validate`: our worker's task compared with LinkML's validator called document by document, on data with known damage."""
 
 import json
 from collections.abc import Iterator
@@ -15,13 +15,14 @@ from bench.migrate import MIGRATOR
 from bench.processes import Ran
 from bench.table import Row, times_as_fast
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
+from nmdc_release_ops.schema.report import read_summary
 
 GOAL = 20
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What our worker's task found: documents that violate the schema, and references that lead nowhere or elsewhere."""
+class Validated:
+    """What our worker's task found: documents that violate the schema, and dangling or misplaced references."""
 
     ran: Ran
     documents: int
@@ -39,57 +40,58 @@ def measure(
     """Rows of both.
 
     Args:
-        migrating: where the data are brought to the schema of `environment`.
+        migrating: the environment that migrates the data to the schema of `environment`.
         compiled: that schema.
-        baseline_documents: LinkML judges a sample of about so many; all where None.
+        baseline_documents: approximate size of the sample that LinkML validates; None for all documents.
 
     Raises:
-        ResultsDiffer: they do not find the same documents invalid, or others than those that were damaged.
+        ResultsDiffer: one of them does not find exactly the damaged documents invalid.
     """
     with data.copy("bench_judged") as database, data.scratch("validate") as folder:
         bring_to_target(data, migrating, database, folder)
-        sound = judge_by_ours(data, environment, compiled, database, folder)
+        sound = validate_by_ours(data, environment, compiled, database, folder)
         _require_same("our worker", set(), sound.invalid | {one[:2] for one in sound.broken})
         damaged = damage_documents(database, data.names, data.documents)
         every = max(1, round(data.documents / baseline_documents)) if baseline_documents else 1
-        theirs = _judge_by_linkml(data, environment, database, damaged, every, folder)
-        ours = judge_by_ours(data, environment, compiled, database, folder)
-        for judged in (sound, ours):
-            if judged.documents != data.documents:
-                raise ResultsDiffer(f"{judged.documents:,} documents were judged, of {data.documents:,}")
+        theirs = _validate_by_linkml(data, environment, database, damaged, every, folder)
+        ours = validate_by_ours(data, environment, compiled, database, folder)
+        for result in (sound, ours):
+            if result.documents != data.documents:
+                raise ResultsDiffer(f"{result.documents:,} documents were validated, of {data.documents:,}")
         _require_same("our worker", set(damaged), ours.invalid)
-    # What it costs to be ready does not grow.
+    # The cost of preparing does not grow with the data.
     their_seconds = theirs["preparing"] + theirs["judging"] * data.documents / theirs["judged"]
     sampled = (
         ""
         if every == 1
-        else f"reckoned from one document in {every}, {theirs['judged']:,} in {theirs['seconds']:.1f} s; "
+        else f"extrapolated from one document in {every}, {theirs['judged']:,} in {theirs['seconds']:.1f} s; "
     )
     yield Row(
         data.documents,
-        "validating.validate",
-        "LinkML's `Validator`, one by one",
+        "validate",
+        "LinkML's `Validator`, document by document",
         their_seconds,
         memory=theirs["memory"],
-        notes=f"{sampled}{theirs['preparing']:.1f} s of it imports and making JSON Schema; {theirs['found']:,} found invalid",
+        notes=f"{sampled}including {theirs['preparing']:.1f} s for imports and generating JSON Schema; "
+        f"{theirs['found']:,} found invalid",
     )
     yield Row(
         data.documents,
-        "validating.validate",
-        "our `validate`, before the damage",
+        "validate",
+        "our `validate`, undamaged data",
         sound.ran.seconds,
         ratio=times_as_fast(their_seconds, sound.ran.seconds, GOAL),
         memory=sound.ran.memory,
-        notes="start of its processes and all references included; nothing found invalid",
+        notes="includes starting the processes and checking all references; nothing found invalid",
     )
     yield Row(
         data.documents,
-        "validating.validate",
-        "our `validate`, on the same",
+        "validate",
+        "our `validate`, the same data",
         ours.ran.seconds,
         ratio=times_as_fast(their_seconds, ours.ran.seconds, GOAL),
         memory=ours.ran.memory,
-        notes=f"LinkML loaded by each process; {len(ours.invalid):,} found invalid: those that were damaged",
+        notes=f"each process loads LinkML; {len(ours.invalid):,} found invalid: exactly the damaged ones",
     )
 
 
@@ -98,31 +100,31 @@ def bring_to_target(data: Data, migrating: SchemaEnvironment, database: Database
     run_script(migrating, "one_migrator.py", data.uri, [database.name, MIGRATOR, "ours"], folder)
 
 
-def judge_by_ours(
+def validate_by_ours(
     data: Data, environment: SchemaEnvironment, compiled: Path, database: Database[Any], folder: Path
-) -> Judged:
-    """The worker's task on all collections, every reference included."""
-    found = folder / "violations.jsonl"
+) -> Validated:
+    """The worker's task on all collections, including every reference."""
+    violations_file = folder / "violations.jsonl"
     extras = {
         "database": database.name,
         "collections": data.names,
         "compiled": str(compiled),
-        "violations_path": str(found),
+        "violations_path": str(violations_file),
         "summary_path": str(folder / "validation.json"),
     }
-    ran, messages = run_task(environment, "validating.validate", data.uri, extras, folder)
-    (summary,) = (message for message in messages if message["kind"] == "summary")
-    violations = [json.loads(line) for line in found.read_text().splitlines()]
+    ran = run_task(environment, "validating.validate", data.uri, extras, folder)
+    summary = read_summary(folder / "validation.json")
+    violations = [json.loads(line) for line in violations_file.read_text().splitlines()]
     between = [one for one in violations if "target" in one]
-    return Judged(
+    return Validated(
         ran,
-        summary["documents"],
+        summary.documents,
         {(one["collection"], one["id"]) for one in violations if "target" not in one},
         {(one["collection"], one["id"], one["path"].split("/")[1], one["target"]) for one in between},
     )
 
 
-def _judge_by_linkml(
+def _validate_by_linkml(
     data: Data,
     environment: SchemaEnvironment,
     database: Database[Any],
@@ -130,26 +132,28 @@ def _judge_by_linkml(
     every: int,
     folder: Path,
 ) -> dict[str, Any]:
-    """What the script says, with its seconds, memory and how many it `found` invalid."""
+    """What the script printed, with its seconds, its memory and the number that it `found` invalid."""
     found = folder / "invalid.jsonl"
     sampled = data.client["bench_sampled"]
     try:
-        judged = database
+        validated = database
         if every > 1:
             sample(database, data.names, every, sampled)
-            judged = sampled
+            validated = sampled
         ran = run_script(
-            environment, "linkml_validator.py", data.uri, [judged.name, json.dumps(data.names), str(found)], folder
+            environment, "linkml_validator.py", data.uri, [validated.name, json.dumps(data.names), str(found)], folder
         )
-        there = {key for key, identifier in damaged.items() if judged[key[0]].find_one({"_id": identifier}, {"_id": 1})}
+        damaged_in_sample = {
+            key for key, identifier in damaged.items() if validated[key[0]].find_one({"_id": identifier}, {"_id": 1})
+        }
     finally:
         data.client.drop_database(sampled.name)
     invalid: set[Key] = {
         (collection, identifier) for collection, identifier in map(json.loads, found.read_text().splitlines())
     }
-    _require_same("LinkML", there, invalid)
-    said: dict[str, Any] = json.loads(ran.output.splitlines()[-1])
-    return {**said, "seconds": ran.seconds, "memory": ran.memory, "found": len(invalid)}
+    _require_same("LinkML", damaged_in_sample, invalid)
+    printed: dict[str, Any] = json.loads(ran.output.splitlines()[-1])
+    return {**printed, "seconds": ran.seconds, "memory": ran.memory, "found": len(invalid)}
 
 
 def _require_same(whose: str, damaged: set[Key], invalid: set[Key]) -> None:

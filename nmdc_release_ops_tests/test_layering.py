@@ -41,7 +41,7 @@ ROOMS = {
 # What rooms share lies in the folder itself.
 BELOW_THE_ROOMS = {
     "mongo": ["errors"],
-    "schema": ["errors", "placing", "processes", "silence", "uv", "version"],
+    "schema": ["errors", "processes", "silence", "uv", "version"],
     "schema/worker": ["disk", "messages", "parent", "process_pool", "release"],
     "steps": [],
 }

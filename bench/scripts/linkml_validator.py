@@ -1,11 +1,11 @@
-"""Runs in a schema release's environment: judges documents one by one, as the migration CLI of nmdc-runtime does.
+"""Runs in a schema release's environment: validates documents one by one, as the migration CLI of nmdc-runtime does.
 
 That is, in its `validate_document`: each document without its `_id`, as an instance of the class that its `type` names,
 by LinkML's `Validator` with the plugins that its `create_validator` gives it. The CLI stops at the first invalid
-document; this one goes on. Only looking up the class is cheaper here.
+document; this script continues. Only looking up the class is cheaper here.
 
 Arguments: database, collections (JSON), the file to write invalid documents to (JSON lines: collection and id).
-Prints the documents judged, and two durations in seconds. Preparing is what does not grow with the data: importing,
+Prints the number of documents validated, and two durations in seconds. Preparing is what does not grow with the data: importing,
 making the validator, and the first document of each class, at which LinkML makes the class's JSON Schema. The rest is judging.
 """
 

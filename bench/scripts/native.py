@@ -1,4 +1,4 @@
-"""Runs in a process of its own, so that its memory can be told: a dump, or the load of what was dumped.
+"""Runs in a process of its own, so that its memory can be measured: a dump, or the load of a dump.
 
 Arguments: "dump" or "load", the archive's folder, the database to dump, the database to load into.
 Prints seconds.

@@ -5,7 +5,6 @@ whose role holds only what a release needs (docs/operator-role.md).
 """
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
+from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state import ledger, ledger_view
@@ -194,7 +194,4 @@ def _create_users(client: MongoClient[dict[str, Any]], folder: Path) -> None:
     passwords = {user: secrets.token_urlsafe(24) for user in (*NMDC_ROLES, OPERATOR)}
     for user, password in passwords.items():
         admin.command("createUser", user, pwd=password, roles=[OPERATOR_ROLE if user == OPERATOR else user])
-    aside = folder / (_USERS_FILE + ".new")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(passwords, file, indent=2)
-    aside.rename(folder / _USERS_FILE)
+    write_whole(folder / _USERS_FILE, json.dumps(passwords, indent=2), private=True)

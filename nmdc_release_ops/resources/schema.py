@@ -114,7 +114,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
                 # In its own process group, so that it can be ended with every process that it started.
                 start_new_session=True,
             )
-            code = wait_for(process, seconds, silence.look)
+            code = wait_for(process, seconds, silence.check)
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
 
 

@@ -2,4 +2,4 @@
 
 
 class SchemaError(Exception):
-    """Something about a schema release that an operator has to know; its text says what, and what to do next."""
+    """A problem with a schema release. Its text says what happened and what to do next."""

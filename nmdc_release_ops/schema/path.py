@@ -1,8 +1,8 @@
 """The migration path: which migrators, in which order, take a database from one version to another.
 
-Every top-level migrator is run whose destination lies after the version the database has and not after the one it
-is to have, in order of destination, then origin. NMDC's own history follows this rule, gaps and overlaps included:
-10.9.1 went to 11.0.0 with the migrator named 10.2.0 -> 11.0.0.
+Every top-level migrator runs whose destination is later than the database's version and not later than the target version,
+in order of destination, then origin. NMDC's own history follows this rule, gaps and overlaps included: 10.9.1 went to 11.0.0
+with the migrator named 10.2.0 -> 11.0.0.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.schema.packages.package import MigratorModule, SchemaPackage
+from nmdc_release_ops.schema.packages.migrator_module import MigratorModule
+from nmdc_release_ops.schema.packages.package import SchemaPackage
 from nmdc_release_ops.schema.version import SchemaVersion
 
 
@@ -29,8 +30,8 @@ class Hop:
 
     Attributes:
         to_version: the version that the database has afterwards.
-        gap: what lies between the version that the database has before, and the one that the migrator was written
-            for; empty where they are the same.
+        gap: explains the difference between the version of the database before it, and the version that the migrator was
+            written for; empty if they are the same.
     """
 
     migrator: MigratorModule
@@ -43,9 +44,9 @@ class MigrationPath:
     """The way from one version to another.
 
     Attributes:
-        hops: in the order in which they are run.
-        warnings: gaps and oddities, for the operator.
-        lacks_final_migrator: whether none leads to the very version wanted (nmdc-schema's ADR 007 wants one).
+        hops: in the order in which they run.
+        warnings: for the operator.
+        lacks_final_migrator: whether no migrator leads exactly to the target version (nmdc-schema's ADR 007 requires one).
     """
 
     from_version: SchemaVersion
@@ -63,16 +64,16 @@ def migration_path(package: SchemaPackage, from_version: SchemaVersion, to_versi
     """The migrators of `package` that take a database from `from_version` to `to_version`.
 
     Raises:
-        NoMigrationPath: if the target is older, or a migrator on the way cannot be run.
-        DuplicateMigrators: if two migrators on the way have the same destination.
+        NoMigrationPath: the target is older, or a migrator on the path cannot be run.
+        DuplicateMigrators: two migrators on the path have the same destination.
     """
     if to_version < from_version:
         raise NoMigrationPath(f"Migrators only go forward: there is no path from {from_version} to {to_version}.")
     chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]] = []
     for migrator in package.migrators():
         origin, destination = migrator.from_version, migrator.to_version
-        # What it says it leads to counts, and where it says nothing, what it is named for. A template that leads nowhere
-        # lives among the migrators of every release.
+        # The destination in its source counts, or the one in its name if its source has none. Every release also ships a
+        # template without a destination.
         leads_to = destination or migrator.named_destination
         if leads_to is None or not from_version < leads_to <= to_version:
             continue
@@ -98,7 +99,7 @@ def different_migrators(
 ) -> list[str]:
     """Migrators on the path from `from_version` to an official release that differ from those of its candidate.
 
-    If the candidate's package is gone, all of them that are not no-ops.
+    If the candidate's package is gone: all migrators on the path that are not no-ops.
 
     Raises:
         NoMigrationPath.
@@ -113,12 +114,12 @@ def different_migrators(
 
 
 def _refuse_duplicates(chosen: list[tuple[SchemaVersion, SchemaVersion, MigratorModule]]) -> list[str]:
-    """Warnings about migrators with one destination, where running both does no harm.
+    """Warnings about migrators with the same destination, if running all of them is harmless.
 
-    Two that lead to the same version are alternatives, and nobody but the schema's maintainers knows which is meant.
+    Two that lead to the same version are alternatives, and only the schema's maintainers know which is meant.
 
     Raises:
-        DuplicateMigrators: if more than one of them does anything.
+        DuplicateMigrators: more than one of them is not a no-op.
     """
     warnings = []
     for destination, steps in groupby(chosen, key=itemgetter(0)):

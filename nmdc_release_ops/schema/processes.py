@@ -1,4 +1,4 @@
-"""Running programs to their end, or ending them, with every process that they started, when they take too long."""
+"""Running programs to their end. A program that takes too long is ended, with every process that it started."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 
 STOP_SECONDS = 20
 """Time between asking a process to end and killing it."""
-_LOOK_SECONDS = 1.0
+_SECONDS_BETWEEN_CHECKS = 1.0
 
 
 class TookTooLong(Exception):
@@ -37,22 +37,27 @@ class Finished:
 
 
 def run_to_end(
-    command: Sequence[str], *, env: Mapping[str, str], cwd: Path | str | None = None, given: str = "", seconds: float
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | str | None = None,
+    stdin_text: str = "",
+    seconds: float,
 ) -> Finished:
     """Run a program to its end.
 
-    Its output goes to files: a process that it leaves behind would keep a pipe open, and reading to the end of the pipe
-    would wait for that process.
+    Its output goes to files. A process that it leaves behind would keep a pipe open, and reading the pipe to its end would
+    wait for that process.
 
     Args:
-        given: its standard input.
+        stdin_text: its standard input.
 
     Raises:
         TookTooLong: it was ended, with every process of its group.
         OSError: it could not be started.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        stdin.write(given.encode())
+        stdin.write(stdin_text.encode())
         stdin.seek(0)
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdin=stdin, stdout=output, stderr=errors, start_new_session=True
@@ -63,12 +68,12 @@ def run_to_end(
         return Finished(code, output.read().decode(errors="replace"), errors.read().decode(errors="replace"))
 
 
-def wait_for(process: subprocess.Popen[bytes], seconds: float, look: Callable[[], None] = lambda: None) -> int:
-    """Wait until a process that leads its own group ends; return its exit code. Its group does not outlive it.
+def wait_for(process: subprocess.Popen[bytes], seconds: float, check: Callable[[], None] = lambda: None) -> int:
+    """Wait until a process that leads its own group ends; return its exit code. The rest of its group is then killed.
 
     Args:
-        seconds: how long it may take.
-        look: called every second meanwhile.
+        seconds: time limit.
+        check: called every second meanwhile.
 
     Raises:
         TookTooLong
@@ -80,8 +85,8 @@ def wait_for(process: subprocess.Popen[bytes], seconds: float, look: Callable[[]
             if left <= 0:
                 raise TookTooLong(seconds)
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(timeout=min(left, _LOOK_SECONDS))
-            look()
+                return process.wait(timeout=min(left, _SECONDS_BETWEEN_CHECKS))
+            check()
     finally:
         _end(process)
 

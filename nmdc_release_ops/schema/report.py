@@ -1,4 +1,4 @@
-"""What validation found, as the worker summed it up, and as a page that a person can open and send on."""
+"""The summary of a validation, as the worker wrote it, and as a page for people to open and share."""
 
 from collections.abc import Iterator
 from html import escape
@@ -13,12 +13,12 @@ SHOWN_GROUPS = 500
 
 
 class Group(BaseModel):
-    """Violations that differ only in the document, and in where in its lists.
+    """Violations that differ only in the document, and in their positions in lists.
 
     Attributes:
         path: JSON pointer within the document; `[]` stands for any place in a list.
-        kind: the keyword of JSON Schema that is not met, or another word for what is wrong.
-        new: whether the migration brought them; None where that was not asked.
+        kind: the JSON Schema keyword that is violated, or another name of the fault.
+        new: whether the migration caused them; None if that was not determined.
         message: of one of them.
         examples: ids of a few documents.
     """
@@ -35,8 +35,8 @@ class Group(BaseModel):
     examples: list[str]
 
 
-class JudgedCollection(BaseModel):
-    """A collection, with how many documents were judged and how many violations there are."""
+class ValidatedCollection(BaseModel):
+    """A collection, with the number of documents validated and of violations."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,10 +46,10 @@ class JudgedCollection(BaseModel):
 
 
 class Integrity(BaseModel):
-    """How many violations there are between documents: dangling or misplaced references, ids that are not unique.
+    """The number of violations between documents: dangling or misplaced references, ids that are not unique.
 
     Attributes:
-        new: those that the data had not before the migration, or of which that was not asked.
+        new: those that the data did not have before the migration, or of which that was not determined.
         old: the others.
     """
 
@@ -61,14 +61,14 @@ class Integrity(BaseModel):
 
 
 class Summary(BaseModel):
-    """What validation found, bounded whatever that is.
+    """What validation found, of bounded size.
 
     Attributes:
         violations: of the schema, by single documents.
         integrity: violations between documents.
         by_kind: both, by kind.
-        groups: both, most first within each.
-        beyond: how many are in none of the groups, because there were too many.
+        groups: violations of the schema, then those between documents; the largest first within each.
+        beyond: number of violations that are in none of the groups, because there were too many groups.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,7 +79,7 @@ class Summary(BaseModel):
     violations: int
     integrity: Integrity
     by_kind: dict[str, int]
-    collections: list[JudgedCollection]
+    collections: list[ValidatedCollection]
     groups: list[Group]
     beyond: int
 
@@ -88,17 +88,17 @@ def read_summary(path: Path) -> Summary:
     """The summary that the worker wrote.
 
     Raises:
-        OSError, ValueError: there is none, or it is none.
+        OSError, ValueError: the file is missing, or it is not a summary.
     """
     return Summary.model_validate_json(path.read_bytes())
 
 
 def write_page(path: Path, summary: Summary, verdict: str, subtitle: str) -> None:
-    """Write what was found as one page of HTML.
+    """Write a summary as one page of HTML.
 
     Args:
-        verdict: one sentence: what the findings mean for the release.
-        subtitle: what the page is about.
+        verdict: one sentence: what the violations mean for the release.
+        subtitle: names the release.
 
     Raises:
         FileNotWritten
@@ -123,7 +123,7 @@ def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
         yield f'<table class="kinds"><tr><th class="n">how many</th>{heads}</tr>\n{"".join(map(_row, shown))}</table>\n'
     rest = sum(group.count for group in summary.groups[SHOWN_GROUPS:]) + summary.beyond
     if rest:
-        yield f"<p>{rest:,} more, of further kinds, are only in the file of all violations.</p>\n"
+        yield f"<p>{rest:,} more violations, of further kinds, are only in the file of all violations.</p>\n"
     yield "<h2>Collections</h2>\n"
     yield '<table><tr><th>collection</th><th class="n">documents</th><th class="n">violations</th></tr>\n'
     for one in summary.collections:
@@ -135,9 +135,9 @@ def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
 
 
 def _row(group: Group) -> str:
-    since = {None: "", True: "new with this release", False: "the data had it before"}[group.new]
+    novelty = {None: "", True: "new with this release", False: "the data had it before"}[group.new]
     where = f'{escape(group.collection)}<br><span class="path">{escape(group.path or "/")}</span>'
-    about = "<br>".join(text for text in (escape(group.class_name), since) if text)
+    about = "<br>".join(text for text in (escape(group.class_name), novelty) if text)
     what = f'{escape(group.kind)}<br><span class="quiet">{about}</span>'
     more = ", ..." if group.count > len(group.examples) else ""
     cells = where, what, escape(group.message), escape(", ".join(group.examples) + more)

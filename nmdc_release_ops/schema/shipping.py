@@ -1,7 +1,7 @@
-"""Which release a migrator runs in: the earliest published one that ships it as it was last corrected.
+"""Which release a migrator runs in: the earliest published one that ships its last correction.
 
-Migrators consult the schema that they shipped with: with a later one, they may do something else, or fail. Some were
-corrected by the next release, before anybody else migrated: 11.8.0 -> 11.9.0 only makes `was_informed_by` a list since
+Migrators consult the schema that they shipped with. With a later one, they may do something else, or fail. Some were
+corrected by the next release, before other databases were migrated: 11.8.0 -> 11.9.0 only makes `was_informed_by` a list since
 11.9.1.
 """
 
@@ -20,7 +20,7 @@ class Target:
 
     Attributes:
         release: a published version, or a candidate.
-        package: what it contains; its version is the one that the database is to conform to.
+        package: its version is the one that the database has to conform to.
     """
 
     release: SchemaVersion | Candidate
@@ -33,7 +33,7 @@ class Shipped:
 
     Attributes:
         release: the one whose environment it runs in.
-        edited: whether the target's copy of the migrator is another one.
+        edited: whether the target's copy of the migrator differs.
     """
 
     release: SchemaVersion | Candidate
@@ -41,13 +41,13 @@ class Shipped:
 
 
 def place_hops(packages: SchemaPackages, path: MigrationPath, target: Target) -> list[Shipped | None]:
-    """For each hop of a path the release that it runs in; None for one that does nothing, and so is not run.
+    """For each hop of a path the release that it runs in; None for a no-op, which is not run.
 
-    The last hop to a candidate is what is tried out: it runs in the candidate, even where a release of that version has
+    The last hop to a candidate is what is being tried out. It runs in the candidate, even if a release of that version has
     been published.
 
     Args:
-        target: whose migrators the path was made from.
+        target: the path consists of its migrators.
 
     Raises:
         NoMigrationPath: no release up to the target has the migrator and the adapter that it works with.
@@ -71,8 +71,8 @@ def _place(packages: SchemaPackages, hop: Hop, following: SchemaVersion | None, 
     """The earliest release with the last correction of a migrator.
 
     Args:
-        following: where the next migrator that does something leads to. What is edited in releases from there on, is
-            edited for databases that have long been migrated, and consults another schema.
+        following: the destination of the next migrator that is not a no-op. Edits in releases from there on are meant for
+            databases that have already been migrated, and consult another schema.
     """
     module = hop.migrator.module
     wanted = _last_correction(packages, hop, following, target)
@@ -98,7 +98,7 @@ def _place(packages: SchemaPackages, hop: Hop, following: SchemaVersion | None, 
 def _last_correction(
     packages: SchemaPackages, hop: Hop, following: SchemaVersion | None, target: Target
 ) -> Mapping[str, str] | None:
-    """The code of a migrator in the last release before the next one that does something; None where it has none."""
+    """The code of a migrator in the last release before `following`; None if that release cannot run it."""
     if following is None:
         last = target.package
     else:

@@ -11,15 +11,15 @@ _LONGEST_MESSAGE = 300
 
 
 class Silence:
-    """How long a worker has been silent, and its last message. `end_with` and `look` are called from different threads."""
+    """How long a worker has been silent, and its last message. `end_with` and `check` are called from different threads."""
 
-    def __init__(self, tell: Callable[[str], None], seconds: float = SECONDS) -> None:
+    def __init__(self, log: Callable[[str], None], seconds: float = SECONDS) -> None:
         """Args:
-        tell: takes a line for the run's log.
+        log: writes a line to the run's log.
         seconds: of silence before the first report. It is repeated whenever the silence has doubled, and at least every
             hour.
         """
-        self._tell = tell
+        self._log = log
         self._seconds = seconds
         self._lock = threading.Lock()
         self._last = ""
@@ -31,7 +31,7 @@ class Silence:
         with self._lock:
             self._last, self._since, self._next = message, time.monotonic(), self._seconds
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Report the silence, if a report is due."""
         with self._lock:
             silent = time.monotonic() - self._since
@@ -39,8 +39,8 @@ class Silence:
                 return
             self._next = silent + min(max(silent, self._seconds), _MOST_SECONDS_BETWEEN)
             last = self._last[:_LONGEST_MESSAGE]
-        said = f"its last message was: {last}" if last else "it has not sent any message yet"
-        self._tell(f"The worker has sent no message for {_duration(silent)}; {said}")
+        last_message = f"its last message was: {last}" if last else "it has not sent any message yet"
+        self._log(f"The worker has sent no message for {_duration(silent)}; {last_message}")
 
 
 def _duration(seconds: float) -> str:

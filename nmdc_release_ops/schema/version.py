@@ -9,19 +9,19 @@ import semver
 from nmdc_release_ops.schema.errors import SchemaError
 
 LONGEST = 64
-"""More characters than any version has; what comes from outside is not parsed beyond."""
+"""Characters; longer input is rejected without parsing it."""
 _SPELLING = re.compile(r"v?(?P<version>[0-9]+(?:\.[0-9]+){0,2}(?:-[0-9A-Za-z.-]+)?)", re.ASCII)
 
 
 class InvalidSchemaVersion(SchemaError, ValueError):
-    """A text that is no version of the schema."""
+    """A text that is not a version of the schema."""
 
 
 @total_ordering
 class SchemaVersion:
     """A version that has been parsed, so that it may become part of a path, a package name or a command line.
 
-    Its text is always three numbers, with a pre-release behind a hyphen where there is one.
+    Its text is always three numbers, followed by a hyphen and the pre-release if there is one.
     """
 
     __slots__ = ("_version",)
@@ -31,16 +31,16 @@ class SchemaVersion:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The version that `text` spells.
+        """Parse a version.
 
         Raises:
-            InvalidSchemaVersion: if it spells none.
+            InvalidSchemaVersion
         """
-        found = _SPELLING.fullmatch(text.strip(" ")) if len(text) <= LONGEST else None
-        if found is None:
+        match = _SPELLING.fullmatch(text.strip(" ")) if len(text) <= LONGEST else None
+        if match is None:
             raise InvalidSchemaVersion(_explain(text))
         try:
-            return cls(semver.Version.parse(found["version"], optional_minor_and_patch=True))
+            return cls(semver.Version.parse(match["version"], optional_minor_and_patch=True))
         except ValueError:
             raise InvalidSchemaVersion(_explain(text)) from None
 
@@ -66,4 +66,4 @@ class SchemaVersion:
 
 def _explain(text: str) -> str:
     shown = text if len(text) <= LONGEST else text[:LONGEST] + "..."
-    return f'{shown!r} is no version of the NMDC Schema. Versions look like "11.25.0", "11.25" or "v11.25".'
+    return f'{shown!r} is not a version of the NMDC Schema. Versions look like "11.25.0", "11.25" or "v11.25".'

@@ -59,7 +59,7 @@ def test_a_program_that_ends_leaves_no_process_behind(tmp_path: Path) -> None:
         "print(sys.stdin.read(), file=sys.stderr); sys.exit(3)"
     )
     started = time.monotonic()
-    finished = run_to_end([sys.executable, "-c", code], env=dict(os.environ), given="grüße", seconds=60)
+    finished = run_to_end([sys.executable, "-c", code], env=dict(os.environ), stdin_text="grüße", seconds=60)
     assert time.monotonic() - started < 45
     assert (finished.code, finished.errors.strip()) == (3, "grüße")
     deadline = time.monotonic() + 20

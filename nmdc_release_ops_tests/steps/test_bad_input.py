@@ -49,7 +49,7 @@ def refusal_of(result: dg.ExecuteInProcessResult) -> str:
 @pytest.mark.parametrize("text", ["; rm -rf", "../x", "11.x", "", "1" * 500, "\u0661\u0661.25", "11.25\n11.24"])
 def test_a_target_that_is_no_version_is_refused(workplace: Workplace, text: str) -> None:
     said = refusal_of(workplace.release(target_version=text))
-    assert "is no version of the NMDC Schema" in said
+    assert "is not a version of the NMDC Schema" in said
     assert "The origin was not touched. The origin is not frozen: no release holds it." in said
 
 
@@ -287,7 +287,7 @@ def test_an_unreachable_package_index_is_named(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    assert "The package index could not be asked" in refusal_of(workplace.release())
+    assert "The package index could not be reached" in refusal_of(workplace.release())
 
 
 def test_a_missing_mongod_for_the_transformer_is_found_out_before_the_freeze(

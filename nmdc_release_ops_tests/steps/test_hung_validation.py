@@ -9,7 +9,7 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops_tests.steps.held_worker import crew_of, held
+from nmdc_release_ops_tests.steps.held_worker import held, pool_of
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
@@ -26,7 +26,7 @@ def test_a_validation_that_hangs_is_ended_after_its_time_and_the_origin_is_thawe
 
     def hang() -> None:
         with held("validate", lambda: psutil.Process().children(recursive=True), seconds=900) as worker:
-            processes.extend([worker, *crew_of(worker)])
+            processes.extend([worker, *pool_of(worker)])
             worker.wait(timeout=600)
 
     hanging = Thread(target=hang, daemon=True)

@@ -1,4 +1,4 @@
-"""Schema environments: one virtual environment per schema release, made once and reused ever after."""
+"""Schema environments: one virtual environment per schema release, created once and then reused."""
 
 import hashlib
 import json
@@ -12,43 +12,42 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from nmdc_release_ops.files import writing
+from nmdc_release_ops.files import lock, lock_of, replace_folder, writing
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.candidate import Candidate, requirements_of
 from nmdc_release_ops.schema.packages.package import spec
-from nmdc_release_ops.schema.placing import lock, lock_of, made_aside
 from nmdc_release_ops.schema.processes import TookTooLong, run_to_end
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 
 PACKAGES = "packages.json"
 BYTES = 250_000_000
-"""About what an environment takes on disk."""
-# What validation needs beside the release itself: exact versions, since verdicts of the fast pass are compared with
-# LinkML's for these. refscan would hold back what linkml needs, and its library works without what it requires of it.
-JUDGING = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
-JUDGING_ALONE = ("refscan==0.4.4",)
+"""Approximate size of an environment on disk."""
+# What validation needs besides the release itself. The versions are exact, because the verdicts of the fast pass are compared
+# with LinkML's for these. refscan is installed without its requirements, which conflict with linkml's; its library works
+# without them.
+VALIDATION_PACKAGES = ("jsonschema-rs==0.60.3", "rich>=13.7,<15")
+VALIDATION_PACKAGES_ALONE = ("refscan==0.4.4",)
 NOT_WRITTEN = 74
-"""Exit code of a worker that could not write a file. The same as `EXIT_CODE` in `worker/disk.py`, which cannot be imported
-here."""
+"""Exit code of a worker that could not write a file: `EXIT_CODE` in `worker/disk.py`, which cannot be imported here."""
 _VERIFIED = "verified"
 _CHECK_SECONDS = 120
-_SIDE_BY_SIDE = 4
+_PARALLEL = 4
 _SECONDS_A_DAY = 24 * 60 * 60
-# Runs inside the environment: whatever is printed on the last line is the version that would be used.
+# Runs inside the environment. The last line that it prints is the version that would be used.
 _CHECK = (
     "import dagster_pipes, importlib.metadata, jsonschema_rs, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
     "import refscan.lib.helpers; "
     "print(importlib.metadata.version('nmdc-schema'))"
 )
-# The schema folder goes to the end of the path, so that nothing of ours can stand in for what the release needs.
+# The schema folder goes to the end of the path, so that no module of ours can shadow what the release needs.
 _BOOTSTRAP = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 )
 
 
 class EnvironmentBroken(SchemaError):
-    """An environment was made, and does not work."""
+    """An environment was created, and does not work."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class SchemaEnvironment:
 
     @property
     def schema_version(self) -> str:
-        """What the nmdc-schema in it calls itself: "11.25"; of a candidate, anything."""
+        """The version in the metadata of its nmdc-schema: "11.25"; for a candidate, any text."""
         return self.packages["nmdc-schema"]
 
 
@@ -81,7 +80,7 @@ class SchemaEnvironments:
         self._packages = home / "packages"
 
     def prepare(self, release: SchemaVersion | Candidate) -> SchemaEnvironment:
-        """The environment of a release, made where there is none yet, made again where it does not work.
+        """The environment of a release. It is created if there is none yet, or if it does not work.
 
         Raises:
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken.
@@ -100,21 +99,21 @@ class SchemaEnvironments:
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken: the first of them.
         """
         wanted = {str(release): release for release in releases}
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(_PARALLEL) as pool:
             try:
                 return dict(zip(wanted, pool.map(self.prepare, wanted.values()), strict=True))
             except BaseException:
-                # Those that have not been begun need not be any more.
+                # Do not start the remaining ones.
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def prune(self, days: float) -> list[str]:
-        """Remove the environments that nobody has asked for in so many days; return their names.
+        """Remove the environments that have not been used for `days`; return their names.
 
-        The package index has them still, but a candidate's has to be built again.
+        A release's environment can be created again from the package index. A candidate has to be built again.
 
         Raises:
-            OSError: one could not be removed; it is tried again the next time.
+            OSError: one could not be removed; the next call retries it.
         """
         removed = []
         for name, last_used in self.listed():
@@ -127,33 +126,33 @@ class SchemaEnvironments:
                     if name.startswith("candidate-"):
                         shutil.rmtree(self._packages / name, ignore_errors=True)
             except BlockingIOError:
-                # Somebody is about to use it.
+                # Another process is about to use it.
                 continue
             removed.append(name)
         return removed
 
     def listed(self) -> Iterator[tuple[str, float]]:
-        """Name of each environment, and when it was last asked for, in seconds since 1970."""
+        """Name of each environment, and when it was last used, in seconds since 1970."""
         for folder in sorted(self._folder.glob("[!.]*")):
             lock_file = lock_of(folder)
             yield folder.name, (lock_file if lock_file.exists() else folder).stat().st_mtime
 
     def _make(self, folder: Path, release: SchemaVersion | Candidate) -> None:
-        with made_aside(folder) as aside:
+        with replace_folder(folder) as aside:
             run_uv(
                 ["venv", "--relocatable", "--allow-existing", "--python", python(), str(aside)], what="an environment"
             )
             interpreter = str(aside / "bin" / "python")
             candidate = self._packages / release.name if isinstance(release, Candidate) else None
-            # By default uv links to its cache: code that writes to a file here would change that file in every
-            # environment on the machine, and making this one anew would not mend it.
+            # By default uv links to its cache. Code that writes to a file here would then change that file in every
+            # environment on the machine, and creating this one again would not repair it.
             install = ["pip", "install", "--compile-bytecode", "--link-mode", "copy", "--python", interpreter]
             run_uv(
-                [*install, *_ours(), "--requirements", "-"],
+                [*install, *_added_packages(), "--requirements", "-"],
                 what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
                 requirements="\n".join(requirements_of(candidate) if candidate else [spec(_published(release))]) + "\n",
             )
-            run_uv([*install, "--no-deps", *JUDGING_ALONE], what=", ".join(JUDGING_ALONE))
+            run_uv([*install, "--no-deps", *VALIDATION_PACKAGES_ALONE], what=", ".join(VALIDATION_PACKAGES_ALONE))
             if candidate is not None:
                 _copy_package(candidate, aside)
             listed = json.loads(
@@ -163,8 +162,8 @@ class SchemaEnvironments:
             fault = _fault(aside, release)
             if fault is not None:
                 raise EnvironmentBroken(
-                    f"The environment of nmdc-schema {release} was made and does not work: {fault} Try again, and if "
-                    "it stays so, tell the schema's maintainers."
+                    f"The environment of nmdc-schema {release} was created, and does not work: {fault} Try again. If it "
+                    "happens again, report it to the schema's maintainers."
                 )
 
 
@@ -174,13 +173,14 @@ def worker_command(environment: SchemaEnvironment, task: str) -> list[str]:
 
 
 def worker_environment(transformer_uri: str) -> dict[str, str]:
-    """Every variable that a worker gets, but for Dagster Pipes' own.
+    """Every variable that a worker gets, except those of Dagster Pipes.
 
-    It is not a copy of ours: code of a schema release must see neither the origin's address nor its credentials.
+    It is not a copy of this process's environment: code of a schema release must see neither the origin's address nor its
+    credentials.
     """
     return {
         "NMDC_TRANSFORMER_URI": transformer_uri,
-        # Not the operator's own, where other credentials may lie.
+        # Not the operator's home, which may hold other credentials.
         "HOME": tempfile.gettempdir(),
         "TMPDIR": tempfile.gettempdir(),
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -192,9 +192,9 @@ def worker_environment(transformer_uri: str) -> dict[str, str]:
 
 
 def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
-    """What is wrong with an environment; None where it works.
+    """What is wrong with an environment; None if it works.
 
-    One that worked, and of which no file has changed since, works.
+    An environment that worked, and of which no file has changed since, works.
     """
     try:
         packages = json.loads((folder / PACKAGES).read_text())
@@ -205,7 +205,7 @@ def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
         return f"its {PACKAGES} cannot be read."
     except OSError as error:
         return f"it is not complete: {error}."
-    for name, _, version in (pin.partition("==") for pin in (*_ours(), *JUDGING_ALONE)):
+    for name, _, version in (pin.partition("==") for pin in (*_added_packages(), *VALIDATION_PACKAGES_ALONE)):
         if version and packages.get(name) != version:
             return f"it does not hold {name} {version}."
     fault = _fault_in_use(folder, release, packages)
@@ -215,7 +215,7 @@ def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
 
 
 def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: dict[str, str]) -> str | None:
-    """What is wrong with an environment when its Python is started and imports what a worker needs."""
+    """What is wrong with an environment when its Python imports what a worker needs; None if nothing is."""
     try:
         done = run_to_end(
             [str(folder / "bin" / "python"), "-P", "-c", _CHECK], env=worker_environment(""), seconds=_CHECK_SECONDS
@@ -224,26 +224,26 @@ def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: di
         return f"its Python does not run: {error}."
     if done.code != 0:
         return f"it cannot be imported: {done.errors.strip().splitlines()[-1:]}."
-    found = done.output.strip().rpartition("\n")[2]
+    version = done.output.strip().rpartition("\n")[2]
     if isinstance(release, Candidate):
-        return None if found == packages.get("nmdc-schema") else f"it holds version {found}."
+        return None if version == packages.get("nmdc-schema") else f"it holds version {version}."
     try:
-        return None if SchemaVersion.parse(found) == release else f"it holds version {found}."
+        return None if SchemaVersion.parse(version) == release else f"it holds version {version}."
     except InvalidSchemaVersion:
-        return f"it does not say which release it holds, but {found!r}."
+        return f"it reports {version!r} as the release that it holds."
 
 
 def _fingerprint(folder: Path, release: SchemaVersion | Candidate) -> str:
-    """Changes when a file of the environment, or the Python it was made from, does."""
-    digest = hashlib.sha256("\n".join([str(release), *_ours(), *JUDGING_ALONE]).encode())
+    """A digest that changes if a file of the environment, or the Python that it was created from, changes."""
+    digest = hashlib.sha256("\n".join([str(release), *_added_packages(), *VALIDATION_PACKAGES_ALONE]).encode())
     for root, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
             path = Path(root, name)
             if path.parent == folder and name == _VERIFIED:
                 continue
-            found = path.lstat()
-            digest.update(f"{path.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+            status = path.lstat()
+            digest.update(f"{path.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     interpreter = (folder / "bin" / "python").stat()
     digest.update(f"{interpreter.st_size}\0{interpreter.st_mtime_ns}".encode())
     return digest.hexdigest()
@@ -262,6 +262,6 @@ def _published(release: SchemaVersion | Candidate) -> SchemaVersion:
     return release
 
 
-def _ours() -> list[str]:
-    """What an environment needs to work with us."""
-    return [f"dagster-pipes=={installed_version('dagster-pipes')}", *JUDGING]
+def _added_packages() -> list[str]:
+    """What an environment has to contain besides the release."""
+    return [f"dagster-pipes=={installed_version('dagster-pipes')}", *VALIDATION_PACKAGES]

@@ -1,7 +1,7 @@
 """A release candidate: a schema release that has not been published, from a branch, a wheel or a folder.
 
-Its package is built once and named for what is in it. A branch that moves, or a folder that is edited, is another
-candidate, and none is ever taken for a published release of the same version.
+Its package is built once and named after its content. A branch that moves, or a folder that is edited, becomes another
+candidate. A candidate never replaces a published release of the same version.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.package import NAME, PackageUnreadable, SchemaPackage, unpack
-from nmdc_release_ops.schema.placing import lock
 from nmdc_release_ops.schema.version import SchemaVersion
 
 EXAMPLES = (
@@ -30,12 +30,12 @@ _REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]*", re.ASCII)
 _FRAGMENT = re.compile(r"(?:subdirectory=[0-9A-Za-z_./-]+|sha256=[0-9a-f]{64})?", re.ASCII)
 _REQUIRED = re.compile(r"[0-9A-Za-z][^\\$`]*")
 _SCHEMES = {"git+https", "git+ssh", "git+file", "https", "file"}
-# What an installer writes about the installation, and not the package.
-_ABOUT_INSTALLING = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
+# Files about the installation, which the installer writes.
+_INSTALLER_FILES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
 
 
 class InvalidSchemaSource(SchemaError, ValueError):
-    """A text that does not say where a release candidate is, or says too much."""
+    """A text that does not locate a release candidate, or that contains credentials."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Candidate:
         """The candidate of that name.
 
         Raises:
-            ValueError: it is no name of a candidate.
+            ValueError: it is not a candidate's name.
         """
         if not _NAME.fullmatch(text):
-            raise ValueError(f"{text!r} is no name of a release candidate")
+            raise ValueError(f"{text!r} is not the name of a release candidate")
         return cls(text)
 
     def __str__(self) -> str:
@@ -60,19 +60,19 @@ class Candidate:
 
 
 def release_named(name: str) -> SchemaVersion | Candidate:
-    """The published release, or the candidate, that calls itself so (`str`).
+    """The published release, or the candidate, with that name (its `str`).
 
     Raises:
-        InvalidSchemaVersion: neither is called so.
+        InvalidSchemaVersion: it is the name of neither.
     """
     return Candidate(name) if _NAME.fullmatch(name) else SchemaVersion.parse(name)
 
 
 def require_source(text: str) -> str:
-    """What uv is to install for a `schema_source`: a direct reference, or the path of a wheel or folder.
+    """The requirement for uv from a `schema_source`: a direct reference, or the path of a wheel or folder.
 
     Raises:
-        InvalidSchemaSource: it is neither, or holds credentials. The text of the error never repeats those.
+        InvalidSchemaSource: it is neither, or contains credentials. The text of the error never repeats those.
     """
     source = text.strip()
     if "$" in source:
@@ -95,7 +95,7 @@ def require_source(text: str) -> str:
 def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
     """Build the package of a candidate, without its dependencies; return its name and the folder it was unpacked to.
 
-    Building runs the candidate's own build code, with none of our variables.
+    Building runs the candidate's own build code, which gets none of this process's secrets.
 
     Args:
         source: as `require_source` takes it.
@@ -108,11 +108,11 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
     requirement = require_source(source)
     with tempfile.TemporaryDirectory(prefix=".candidate.", dir=folder) as scratch:
         unpacked = Path(scratch) / "package"
-        # uv builds a folder anew only where it is told to, or its pyproject.toml changed.
-        anew = ("--refresh-package", NAME, "--reinstall-package", NAME)
-        unpack(requirement, unpacked, *anew, what="the release candidate of schema_source")
+        # By default uv only rebuilds a folder if its pyproject.toml changed.
+        rebuild = ("--refresh-package", NAME, "--reinstall-package", NAME)
+        unpack(requirement, unpacked, *rebuild, what="the release candidate of schema_source")
         if not (unpacked / "nmdc_schema").is_dir():
-            raise PackageUnreadable("What schema_source leads to is no package of nmdc-schema.")
+            raise PackageUnreadable("schema_source does not lead to a package of nmdc-schema.")
         candidate = Candidate(f"candidate-{_digest(unpacked)[:12]}")
         final = folder / candidate.name
         with lock(final):
@@ -122,11 +122,11 @@ def fetch_candidate(home: Path, source: str) -> tuple[Candidate, Path]:
 
 
 def package_of(home: Path, name: str, version: SchemaVersion) -> SchemaPackage | None:
-    """The package of a candidate that was built before; None where it is no longer kept.
+    """The package of a candidate that was built before; None if it was removed.
 
     Args:
         name: the candidate's.
-        version: of the data that it made.
+        version: of the data that it produced.
 
     Raises:
         ValueError: the name is not a candidate's.
@@ -136,23 +136,23 @@ def package_of(home: Path, name: str, version: SchemaVersion) -> SchemaPackage |
 
 
 def version_of(package: Path) -> SchemaVersion:
-    """The version that a candidate leads to: the last one that its migrators lead to.
+    """The version that a candidate leads to: the latest destination of its migrators.
 
-    What the package calls itself is often no version at all: of a branch it is made up from its commits.
+    The version in the package's metadata is of no use: for a branch it is generated from the commits.
 
     Raises:
         PackageUnreadable: it has no migrator.
     """
-    # Of a package whose version is not known yet, only the migrators are read.
+    # The version is unknown yet; reading the migrators does not need it.
     migrators = SchemaPackage(SchemaVersion.parse("0"), package).migrators()
-    found = [version for migrator in migrators if (version := migrator.to_version) is not None]
-    if not found:
-        raise PackageUnreadable("What schema_source leads to has no migrators, so that its version is not known.")
-    return max(found)
+    versions = [version for migrator in migrators if (version := migrator.to_version) is not None]
+    if not versions:
+        raise PackageUnreadable("The package of schema_source has no migrators, so its version is unknown.")
+    return max(versions)
 
 
 def commit_of(package: Path) -> str:
-    """The commit that a candidate was built from, empty where it is not from git."""
+    """The commit that a candidate was built from; empty if it is not from git."""
     for file in package.glob("nmdc_schema-*.dist-info/direct_url.json"):
         return str(json.loads(file.read_text()).get("vcs_info", {}).get("commit_id", ""))
     return ""
@@ -169,14 +169,14 @@ def requirements_of(package: Path) -> list[str]:
         # Its headers end with the first empty line; a long description follows.
         headers = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except (OSError, ValueError) as error:
-        raise PackageUnreadable(f"The package of schema_source does not say what it requires: {error}.") from None
-    found = [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
-    for requirement in found:
+        raise PackageUnreadable(f"The package of schema_source does not list its requirements: {error}.") from None
+    requirements = [line.partition(":")[2].strip() for line in headers if line.startswith("Requires-Dist:")]
+    for requirement in requirements:
         if not _REQUIRED.fullmatch(requirement) or not requirement.isprintable():
             raise PackageUnreadable(
                 f"The package of schema_source requires {requirement[:80]!r}, which is not a valid requirement."
             )
-    return found
+    return requirements
 
 
 def _require_plain(url: str) -> str:
@@ -186,13 +186,12 @@ def _require_plain(url: str) -> str:
     except ValueError:
         raise InvalidSchemaSource(f"schema_source is not a valid address. Examples: {EXAMPLES}.") from None
     scheme = parts.scheme.lower()
-    # "git@" is how everybody logs in by ssh; anything else there is somebody's name or token.
+    # "git@" is the usual user for ssh; anything else may be a person's name or a token.
     harmless = scheme == "git+ssh" and parts.username == "git" and parts.password is None
     if parts.query or ("@" in parts.netloc and not harmless):
         raise InvalidSchemaSource(
-            "schema_source holds a user, password, token or query. What is in a run's config is kept and shown: take it "
-            "for known to others, and have it revoked. Give git its credentials by its own configuration, and launch "
-            "again without them."
+            "schema_source contains a user, password, token or query. A run's config is stored and shown: treat a secret in it "
+            "as exposed, and revoke it. Give git its credentials in its own configuration, and launch again without them."
         )
     if scheme not in _SCHEMES:
         raise InvalidSchemaSource(f"schema_source has to begin with one of: {', '.join(sorted(_SCHEMES))}.")
@@ -236,7 +235,7 @@ def _require_local(path: Path) -> str:
 def _digest(package: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        if path.is_file() and path.name not in _ABOUT_INSTALLING and "__pycache__" not in path.parts:
+        if path.is_file() and path.name not in _INSTALLER_FILES and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(package)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

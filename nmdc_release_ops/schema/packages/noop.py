@@ -24,7 +24,7 @@ _WARNING_CALL = "self._warn_if_commit_ignored"
 
 
 def is_noop(module: ast.Module) -> bool:
-    """Whether a migrator's module plainly does nothing, when it is imported and when it is run.
+    """Whether a migrator's module certainly does nothing, both on import and when it runs.
 
     It may contain imports of a few known modules, and one class `Migrator` with its versions and an `upgrade` of
     docstrings, `pass`, `return` and log lines whose arguments call nothing.

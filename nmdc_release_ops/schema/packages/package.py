@@ -1,15 +1,14 @@
 """The package of a schema release: finding one on the package index, and reading it without running any of it."""
 
-import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmdc_release_ops.files import lock, replace_folder
 from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.schema.packages.noop import is_noop
-from nmdc_release_ops.schema.packages.package_index import NAME, find_release, says_absent
-from nmdc_release_ops.schema.placing import lock, made_aside
+from nmdc_release_ops.schema.packages.migrator_module import MigratorModule, normalised_code, read_migrator
+from nmdc_release_ops.schema.packages.package_index import NAME, find_release, match_absent
 from nmdc_release_ops.schema.uv import (
     SECONDS,
     InstallationFailed,
@@ -19,12 +18,11 @@ from nmdc_release_ops.schema.uv import (
     python,
     run_uv,
 )
-from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+from nmdc_release_ops.schema.version import SchemaVersion
 
 __all__ = [
     "NAME",
     "InstallationFailed",
-    "MigratorModule",
     "PackageIndexUnreachable",
     "PackageIndexUnusable",
     "SchemaPackage",
@@ -34,39 +32,7 @@ __all__ = [
 
 
 class PackageUnreadable(SchemaError):
-    """The package is not shaped as releases of the schema are."""
-
-
-@dataclass(frozen=True)
-class MigratorModule:
-    """A top-level migrator of a release, as its source says.
-
-    Attributes:
-        module: its name within `nmdc_schema.migrators`.
-        origin: text of `_from_version`, as written.
-        destination: text of `_to_version`, as written.
-        does_nothing: whether it is plainly a no-op, see `schema.noop`.
-        problem: why it cannot be run, empty where it can.
-    """
-
-    module: str
-    origin: str
-    destination: str
-    does_nothing: bool
-    problem: str
-
-    @property
-    def from_version(self) -> SchemaVersion | None:
-        return _parsed(self.origin)
-
-    @property
-    def to_version(self) -> SchemaVersion | None:
-        return _parsed(self.destination)
-
-    @property
-    def named_destination(self) -> SchemaVersion | None:
-        """Where the module's name says that it leads: "migrator_from_8_0_to_8_1" to 8.1."""
-        return _parsed(self.module.rpartition("_to_")[2].replace("_", "."))
+    """The package does not have the structure of a schema release."""
 
 
 @dataclass(frozen=True)
@@ -84,33 +50,33 @@ class SchemaPackage:
         """Names of the collections that the schema's `Database` class describes.
 
         Raises:
-            PackageUnreadable: if the package does not say.
+            PackageUnreadable: the package does not list them.
         """
         file = self.path / "nmdc_schema" / "nmdc.schema.json"
         try:
             schema = json.loads(file.read_bytes())
             definitions = schema.get("$defs") or {}
-            found = frozenset(dict(schema.get("properties") or definitions["Database"]["properties"]))
+            names = frozenset(dict(schema.get("properties") or definitions["Database"]["properties"]))
         except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise PackageUnreadable(
-                f"{NAME} {self.version} does not say which collections it describes ({file.name}: {error!r})."
+                f"{NAME} {self.version} does not list the collections that it describes ({file.name}: {error!r})."
             ) from error
-        return found
+        return names
 
     def definition(self) -> Path:
         """The file with the schema's definition, patterns filled in.
 
         Raises:
-            PackageUnreadable: if the package has none.
+            PackageUnreadable: the package has none.
         """
         file = self.path / "nmdc_schema" / "nmdc_materialized_patterns.yaml"
         if not file.is_file():
-            raise PackageUnreadable(f"{NAME} {self.version} does not hold its schema's definition ({file.name}).")
+            raise PackageUnreadable(f"{NAME} {self.version} does not contain its schema's definition ({file.name}).")
         return file
 
     def migrators(self) -> tuple[MigratorModule, ...]:
         """Every top-level migrator that the package contains, by module name."""
-        return tuple(_read_migrator(path) for path in sorted(self._migrators.glob("migrator_from_*.py")))
+        return tuple(read_migrator(path) for path in sorted(self._migrators.glob("migrator_from_*.py")))
 
     def can_run(self, module: str) -> bool:
         """Whether the package contains a migrator that does something, and the adapter that migrators work with.
@@ -120,13 +86,13 @@ class SchemaPackage:
         path = self._migrators / f"{module}.py"
         if not path.is_file() or not (self._migrators / "adapters" / "mongo_adapter.py").is_file():
             return False
-        migrator = _read_migrator(path)
+        migrator = read_migrator(path)
         return not migrator.problem and not migrator.does_nothing
 
     def code_of(self, module: str) -> Mapping[str, str]:
-        """What a migrator and its parts do, by file name; equal where only comments and docstrings differ."""
+        """The code of a migrator and its parts, by file name, without comments and docstrings."""
         files = [self._migrators / f"{module}.py", *sorted((self._migrators / "partials" / module).glob("*.py"))]
-        return {file.name: _code(file) for file in files if file.is_file()}
+        return {file.name: normalised_code(file) for file in files if file.is_file()}
 
     @property
     def _migrators(self) -> Path:
@@ -140,10 +106,10 @@ class SchemaPackages:
         self._folder = home / "packages"
 
     def newest(self) -> SchemaVersion:
-        """The newest release on the package index, pre-releases aside.
+        """The newest release on the package index, without pre-releases.
 
         Raises:
-            SchemaReleaseNotFound: the index has none; the same below.
+            SchemaReleaseNotFound: the index has none.
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: it is unknown whether there is one.
         """
         return find_release(NAME, "highest")
@@ -152,7 +118,7 @@ class SchemaPackages:
         """Check that a release is on the package index.
 
         Args:
-            seconds: how long the index may take to answer.
+            seconds: time limit for the index.
 
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
@@ -195,7 +161,7 @@ class SchemaPackages:
             return package
         with lock(folder):
             if not folder.is_dir():
-                with made_aside(folder) as aside:
+                with replace_folder(folder) as aside:
                     self._unpack(version, aside)
         return package
 
@@ -203,9 +169,9 @@ class SchemaPackages:
         try:
             unpack(spec(version), folder, what=f"{NAME} {version}")
         except InstallationFailed as error:
-            if not says_absent(error.said):
+            if not match_absent(error.message):
                 raise
-            # uv may have used an older list from its cache.
+            # uv may have used an outdated list from its cache.
             self.require_published(version)
             unpack(spec(version), folder, "--refresh-package", NAME, what=f"{NAME} {version}")
 
@@ -214,9 +180,9 @@ def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
     """Install a package into a folder, without its dependencies.
 
     Args:
-        requirement: what uv is to install.
-        arguments: more of uv's options.
-        what: for errors.
+        requirement: what uv installs.
+        arguments: further options of uv.
+        what: what is installed, for errors.
 
     Raises:
         PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
@@ -233,82 +199,5 @@ def unpack(requirement: str, folder: Path, *arguments: str, what: str) -> None:
 
 
 def spec(version: SchemaVersion) -> str:
-    """The requirement that only this release meets; PEP 440 takes 11.25 and 11.25.0 for the same."""
+    """The requirement that only this release meets. By PEP 440, 11.25 equals 11.25.0."""
     return f"{NAME}=={version}"
-
-
-def _parsed(text: str) -> SchemaVersion | None:
-    try:
-        return SchemaVersion.parse(text)
-    except InvalidSchemaVersion:
-        return None
-
-
-def _read_migrator(path: Path) -> MigratorModule:
-    try:
-        tree = _parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError) as error:
-        return MigratorModule(path.stem, "", "", False, f"it is no Python: {error}")
-    # If there are several of that name, the last definition counts.
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migrator"]
-    migrator = classes[-1] if classes else None
-    if migrator is None:
-        return MigratorModule(path.stem, "", "", False, "it has no class named Migrator")
-    texts = dict(_string_attributes(migrator))
-    origin, destination = texts.get("_from_version", ""), texts.get("_to_version", "")
-    problem = ""
-    if _parsed(destination) is None:
-        problem = f"its destination {destination!r} is no version"
-    elif _parsed(origin) is None:
-        problem = f"its origin {origin!r} is no version"
-    if not _may_have_upgrade(tree, migrator):
-        problem = problem or "its Migrator has no method named upgrade"
-    return MigratorModule(
-        module=path.stem,
-        origin=origin,
-        destination=destination,
-        does_nothing=is_noop(tree),
-        problem=problem,
-    )
-
-
-def _may_have_upgrade(tree: ast.Module, migrator: ast.ClassDef) -> bool:
-    """Whether the class may have a method `upgrade`: its own, an assigned one, or an inherited one."""
-    if [ast.unparse(base) for base in migrator.bases] not in ([], ["MigratorBase"]):
-        return True
-    return any(
-        "upgrade" in (getattr(node, field, None) for field in ("name", "id", "attr", "value"))
-        for node in ast.walk(tree)
-    )
-
-
-def _string_attributes(migrator: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for node in migrator.body:
-        if not isinstance(node, ast.Assign | ast.AnnAssign):
-            continue
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                if isinstance(target, ast.Name):
-                    yield target.id, node.value.value
-
-
-def _parse(text: str) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except SystemError:
-        # CPython 3.11 loses count when something else parses in the middle (its issue 106905). It does not happen twice in a row.
-        return ast.parse(text)
-
-
-def _code(file: Path) -> str:
-    text = file.read_text(encoding="utf-8", errors="replace")
-    try:
-        tree = _parse(text)
-    except (SyntaxError, ValueError):
-        return text
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            del node.body[0]
-    return ast.dump(tree)

@@ -34,8 +34,8 @@ _ABSENT = re.compile(
     # Hints that do not change that.
     rf"(?:\s+hint: (?:`{NAME}` was found on|Pre-releases are available)[^\n]*)*\s*",
 )
-# Variables that would change the question; they may be set for installations.
-_NOT_ASKED_WITH = {"UV_CONSTRAINT": None, "UV_OVERRIDE": None, "UV_EXCLUDE": None}
+# Variables that would change the answer; they may be set for installations.
+_UNSET_VARIABLES = {"UV_CONSTRAINT": None, "UV_OVERRIDE": None, "UV_EXCLUDE": None}
 
 
 def find_release(requirement: str, resolution: str, seconds: float = SECONDS) -> SchemaVersion:
@@ -44,7 +44,7 @@ def find_release(requirement: str, resolution: str, seconds: float = SECONDS) ->
     Args:
         requirement: "nmdc-schema>=11.2.5,<=11.25.0".
         resolution: uv's "highest" or "lowest-direct".
-        seconds: how long the index may take.
+        seconds: time limit for the index.
 
     Raises:
         SchemaReleaseNotFound: the index lists releases, and none meets it.
@@ -53,11 +53,11 @@ def find_release(requirement: str, resolution: str, seconds: float = SECONDS) ->
     try:
         printed = _ask(requirement, seconds, "--resolution", resolution, "--refresh-package", NAME)
     except InstallationFailed as error:
-        found = says_absent(error.said)
-        if found is None:
+        absent = match_absent(error.message)
+        if absent is None:
             raise
-        if not found["why"].startswith("only"):
-            # uv says the same of an empty list, such as a proxy's login page.
+        if not absent["why"].startswith("only"):
+            # uv's message is the same for an empty list, such as a proxy's login page.
             _ask(NAME, seconds, "--prerelease", "allow")
         raise SchemaReleaseNotFound(
             f"There is no {requirement.replace('==', ' ')} on the package index. Look for the version's spelling at the "
@@ -70,30 +70,30 @@ def find_release(requirement: str, resolution: str, seconds: float = SECONDS) ->
     raise InstallationFailed(f"which release of {requirement} there is", printed)
 
 
-def says_absent(said: str) -> re.Match[str] | None:
+def match_absent(message: str) -> re.Match[str] | None:
     """A match, with the group `why`, if uv reports that the index lists no such release, and nothing else."""
     # An installation first reports its interpreter.
-    return _ABSENT.fullmatch(said[max(said.find("error: "), 0) :])
+    return _ABSENT.fullmatch(message[max(message.find("error: "), 0) :])
 
 
 def _ask(requirement: str, seconds: float, *arguments: str) -> str:
-    question = [
+    arguments_of_uv = [
         *("pip", "compile", "-", "--no-deps", "--no-header", "--no-annotate"),
         *("--python", python(), *arguments),
     ]
-    variables = {**_NOT_ASKED_WITH, "RUST_LOG": _LOG}
+    variables = {**_UNSET_VARIABLES, "RUST_LOG": _LOG}
     try:
-        printed, logged = run_uv(
-            question, what=requirement, requirements=requirement + "\n", environment=variables, seconds=seconds
+        printed, log = run_uv(
+            arguments_of_uv, what=requirement, requirements=requirement + "\n", environment=variables, seconds=seconds
         )
     except InstallationFailed as error:
-        _require_listed(requirement, error.logged)
+        _require_listed(requirement, error.log)
         raise
-    _require_listed(requirement, logged)
+    _require_listed(requirement, log)
     return printed
 
 
-def _require_listed(requirement: str, logged: str) -> None:
+def _require_listed(requirement: str, log: str) -> None:
     """Refuse an answer if one of several indexes did not list its releases.
 
     With its index strategies `unsafe-*`, uv silently continues without that index.
@@ -101,7 +101,7 @@ def _require_listed(requirement: str, logged: str) -> None:
     Raises:
         PackageIndexUnusable.
     """
-    for status, address in _ANSWER.findall(logged):
+    for status, address in _ANSWER.findall(log):
         if status not in _LISTED:
             raise PackageIndexUnusable(
                 f"The package index did not say whether there is {requirement}: {address} answered with {status}. Check uv's "

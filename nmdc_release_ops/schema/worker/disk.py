@@ -1,4 +1,8 @@
-"""One error for a disk that is full or read-only, in the worker and in the processes of its crew."""
+"""One error for a disk that is full or read-only, in the worker and in its process pool.
+
+It resembles `nmdc_release_ops/files.py` on purpose: the worker runs in a schema release's environment, where the rest of the
+package cannot be imported.
+"""
 
 import errno
 import os
@@ -12,7 +16,7 @@ from dagster_pipes import PipesContext
 EXIT_CODE = 74
 """Exit code of a worker that could not write a file. Its message goes through a file too, so it may not arrive."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# These mean the same for a file that is known to be being written; elsewhere they can mean anything.
+# While a file is written these mean the same; elsewhere they can mean anything.
 _CANNOT_BE_WRITTEN = {errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 _SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
@@ -21,8 +25,8 @@ class NotWritten(Exception):
     """A file could not be written.
 
     Attributes:
-        path: of the file, or of the folder that it was to be in.
-        reason: in the system's words.
+        path: of the file, or of its folder.
+        reason: the system's message.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -30,9 +34,9 @@ class NotWritten(Exception):
         self.path = path
         self.reason = reason
 
-    def tell(self, pipes: PipesContext) -> int:
-        """Report it, if the disk allows; return the exit code."""
-        # The messages may be on the same disk. The exit code is enough.
+    def report(self, pipes: PipesContext) -> int:
+        """Report it, if the disk has room for the message; return the exit code."""
+        # If the messages are on the same disk, the exit code is enough.
         with suppress(OSError):
             pipes.report_custom_message({"kind": "not_written", "path": self.path, "reason": self.reason})
         return EXIT_CODE
@@ -40,7 +44,7 @@ class NotWritten(Exception):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file that could not be written when the block fails because of the disk.
+    """Turn an error of the disk within the block into one that names the file.
 
     Raises:
         NotWritten
@@ -65,7 +69,7 @@ def run_main(main: Callable[[], int]) -> int:
 
 
 def full_disk(error: BaseException) -> str | None:
-    """The system's words if the error means a full or read-only disk; else None."""
+    """The system's message if the error means a full or read-only disk, else None."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno in _FULL else None
 
 

@@ -1,4 +1,4 @@
-"""Processes that work side by side on parts of something, and are replaced when one of them is killed."""
+"""A pool of processes that work on many items side by side. A process that is killed is replaced."""
 
 import logging
 import multiprocessing
@@ -13,103 +13,105 @@ from typing import Any, Generic, Self, TypeVar
 
 from .parent import die_with_parent
 
-Part = TypeVar("Part")
-Done = TypeVar("Done")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-MOST_PROCESSES = 8
-AHEAD = 2
-"""How many parts per process are handed out before what came of the first of them has been read."""
+MAX_PROCESSES = 8
+ITEMS_AHEAD = 2
+"""How many items per process are submitted before the first result is read."""
 
 
 class ProcessKilled(Exception):
-    """A process died while it worked on a part, and another one while it did so again."""
+    """A process was killed while it worked on an item, and so was the process that retried it."""
 
 
 @dataclass
-class _UnderWay(Generic[Part, Done]):
-    part: Part
-    future: "Future[Done]"
-    again: bool = False
+class _Submitted(Generic[Item, Result]):
+    item: Item
+    future: "Future[Result]"
+    is_retry: bool = False
 
 
-class Crew(AbstractContextManager["Crew"]):
-    """As many processes as there are cores for us."""
+class ProcessPool(AbstractContextManager["ProcessPool"]):
+    """One process for each core that this process may use, up to `MAX_PROCESSES`."""
 
-    def __init__(self, prepare: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, initializer: Callable[..., None], *arguments: Any) -> None:
         """Args:
-        prepare: called with `arguments` in each process before anything else. Found by its name, as all that is to be done.
+        initializer: a module-level function. Each process calls it with `arguments` when it starts.
         """
-        self._prepare = (prepare, arguments)
-        # Linux tells which cores are ours; elsewhere it is all that there are.
+        self._initializer = (initializer, arguments)
+        # Only Linux reports which cores this process may use.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.processes = min(cores, MOST_PROCESSES)
-        self._pool = self._made()
+        self.processes = min(cores, MAX_PROCESSES)
+        self._executor = self._start()
 
-    def do(self, work: Callable[[Part], Done], parts: Iterable[Part]) -> Iterator[Done]:
-        """What comes of each part, in order. Only a few are under way, or waiting to be read, at any time.
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """The result of `function`, a module-level function, for each item, in order.
 
-        When a process dies, whatever was under way is done again, once.
+        Few items are taken ahead of the results that are read. If a process is killed, its unfinished items are retried once.
 
         Raises:
-            ProcessKilled: it happened to the same part twice.
+            ProcessKilled: the retry was killed too.
         """
-        under_way: deque[_UnderWay[Part, Done]] = deque()
-        for part in parts:
-            under_way.append(self._handed_out(work, part, under_way))
-            if len(under_way) > AHEAD * self.processes:
-                yield self._first(work, under_way)
-        while under_way:
-            yield self._first(work, under_way)
+        submitted: deque[_Submitted[Item, Result]] = deque()
+        for item in items:
+            submitted.append(self._submit(function, item, submitted))
+            if len(submitted) > ITEMS_AHEAD * self.processes:
+                yield self._next_result(function, submitted)
+        while submitted:
+            yield self._next_result(function, submitted)
 
-    def _handed_out(
-        self, work: Callable[[Part], Done], part: Part, under_way: deque[_UnderWay[Part, Done]]
-    ) -> _UnderWay[Part, Done]:
+    def _submit(
+        self, function: Callable[[Item], Result], item: Item, submitted: deque[_Submitted[Item, Result]]
+    ) -> _Submitted[Item, Result]:
         try:
-            return _UnderWay(part, self._pool.submit(work, part))
+            return _Submitted(item, self._executor.submit(function, item))
         except BrokenProcessPool:
-            self._replace(work, under_way)
-            return _UnderWay(part, self._pool.submit(work, part))
+            self._restart(function, submitted)
+            return _Submitted(item, self._executor.submit(function, item))
 
-    def _first(self, work: Callable[[Part], Done], under_way: deque[_UnderWay[Part, Done]]) -> Done:
+    def _next_result(self, function: Callable[[Item], Result], submitted: deque[_Submitted[Item, Result]]) -> Result:
         while True:
             try:
-                done = under_way[0].future.result()
+                result = submitted[0].future.result()
             except BrokenProcessPool:
-                self._replace(work, under_way)
+                self._restart(function, submitted)
             else:
-                under_way.popleft()
-                return done
+                submitted.popleft()
+                return result
 
-    def _replace(self, work: Callable[[Part], Done], under_way: deque[_UnderWay[Part, Done]]) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        lost = [one for one in under_way if isinstance(one.future.exception(), BrokenProcessPool)]
-        if any(one.again for one in lost):
-            raise ProcessKilled("a process was killed, or could not begin, and so was the one that did its work again")
-        logging.getLogger("crew").warning(
-            "a process was killed, or could not begin; what it and the others had begun is done again, once (is there enough "
-            "memory?)"
+    def _restart(self, function: Callable[[Item], Result], submitted: deque[_Submitted[Item, Result]]) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        lost = [one for one in submitted if isinstance(one.future.exception(), BrokenProcessPool)]
+        if any(one.is_retry for one in lost):
+            raise ProcessKilled(
+                "A process was killed or could not start, and so was the process that retried its work."
+            )
+        logging.getLogger("process_pool").warning(
+            "A process was killed or could not start. The work that it did not finish is retried once. Check that there is "
+            "enough memory."
         )
-        self._pool = self._made()
+        self._executor = self._start()
         for one in lost:
-            one.again = True
-            one.future = self._pool.submit(work, one.part)
+            one.is_retry = True
+            one.future = self._executor.submit(function, one.item)
 
-    def _made(self) -> ProcessPoolExecutor:
+    def _start(self) -> ProcessPoolExecutor:
         # Spawned, so that no process inherits another's connections.
         return ProcessPoolExecutor(
             self.processes,
             multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(os.getpid(), *self._prepare),
+            initializer=_initialise,
+            initargs=(os.getpid(), *self._initializer),
         )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(parent: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _initialise(parent: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     die_with_parent(parent)
-    prepare(*arguments)
+    initializer(*arguments)

@@ -10,37 +10,34 @@ from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 
-PLUGIN = "nmdc_schema.nmdc_schema_validation_plugin"
-"""The release's own rules; releases before 11.16 have none."""
 SELECTION_SECONDS = 10
 
 
 class WrongEnvironment(Exception):
-    """This environment holds another release than the one that was asked for."""
+    """This environment holds another release than the requested one."""
 
 
-def require_version(wanted: str) -> None:
-    """Refuse to work with another release than `wanted`, three numbers.
+def require_version(requested: str) -> None:
+    """Refuse to work if the environment holds another release than `requested`.
 
     Raises:
         WrongEnvironment
     """
-    found = version("nmdc-schema")
-    if _numbers(found) != _numbers(wanted):
-        raise WrongEnvironment(f"this environment holds nmdc-schema {found}, not {wanted}")
+    installed = version("nmdc-schema")
+    if _numbers(installed) != _numbers(requested):
+        raise WrongEnvironment(f"this environment holds nmdc-schema {installed}, not {requested}")
 
 
 @contextmanager
 def transformer(database: str) -> Iterator[Database[dict[str, Any]]]:
-    """The scratch database for as long as the block lasts, with the codec options that the release's own tools use.
+    """Connect to the scratch database for the block, with the codec options that the release's own tools use.
 
-    Those are the driver's defaults. Only a date that Python cannot hold, which would make the driver raise, is kept as
-    it is.
+    Those are the driver's defaults, with one exception: a date beyond Python's range is kept instead of raising an error.
     """
     client: MongoClient[dict[str, Any]] = MongoClient(
         os.environ["NMDC_TRANSFORMER_URI"],
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-        # The origin is frozen meanwhile: a transformer that is gone is given up soon.
+        # The origin is frozen meanwhile, so do not wait long for a transformer that is gone.
         serverSelectionTimeoutMS=SELECTION_SECONDS * 1000,
     )
     with client:

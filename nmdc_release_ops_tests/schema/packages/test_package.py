@@ -93,5 +93,5 @@ def test_every_shape_of_a_migrators_source_is_understood_or_named(tmp_path: Path
     assert (empty.from_version, empty.does_nothing) == (V("1.0"), True)
     assert not busy.does_nothing
     assert "no class named Migrator" in without.problem
-    assert "no Python" in broken.problem and "no Python" in null.problem
+    assert "not valid Python" in broken.problem and "not valid Python" in null.problem
     assert (example.to_version, example.destination) == (None, "EXAMPLE")

@@ -1,6 +1,6 @@
-"""Runs in a schema release's environment: work for a crew, found by its name in the processes that do it.
+"""Runs in a schema release's environment: a process pool and the functions that its processes import by name.
 
-Argument: a folder. Prints a JSON object: case -> what came of it.
+Argument: a folder. Prints a JSON object: case -> result.
 """
 
 import json
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from worker.process_pool import AHEAD, Crew, ProcessKilled
+from worker.process_pool import ITEMS_AHEAD, ProcessKilled, ProcessPool
 
-PARTS = 300
+ITEMS = 300
 
 
 def double(number: int) -> int:
@@ -22,8 +22,8 @@ def double(number: int) -> int:
 
 
 def double_unless_first(folder: str, number: int) -> int:
-    """The process of the part with the number 20 dies the first time."""
-    flag = Path(folder, "was here")
+    """The process that works on number 20 is killed the first time."""
+    flag = Path(folder, "killed once")
     if number == 20 and not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -39,34 +39,34 @@ def die(number: int) -> int:
 
 
 def main() -> None:
-    found: dict[str, object] = {}
-    handed_out, most, done = 0, 0, []
+    results: dict[str, object] = {}
+    taken, most, done = 0, 0, []
 
     def numbers() -> Iterator[int]:
-        nonlocal handed_out
-        for number in range(PARTS):
-            handed_out += 1
+        nonlocal taken
+        for number in range(ITEMS):
+            taken += 1
             yield number
 
-    with Crew(time.sleep, 0) as crew:
-        for result in crew.do(double, numbers()):
+    with ProcessPool(time.sleep, 0) as pool:
+        for result in pool.map(double, numbers()):
             done.append(result)
-            most = max(most, handed_out - len(done))
-        found["in order"] = done == [2 * number for number in range(PARTS)]
-        found["handed out at most"] = [most, crew.processes * AHEAD + 1]
-    with Crew(time.sleep, 0) as crew:
-        done = list(crew.do(partial(double_unless_first, sys.argv[1]), range(100)))
-        found["one killed"] = done == [2 * number for number in range(100)]
+            most = max(most, taken - len(done))
+        results["in order"] = done == [2 * number for number in range(ITEMS)]
+        results["taken ahead at most"] = [most, pool.processes * ITEMS_AHEAD + 1]
+    with ProcessPool(time.sleep, 0) as pool:
+        done = list(pool.map(partial(double_unless_first, sys.argv[1]), range(100)))
+        results["one killed"] = done == [2 * number for number in range(100)]
         times = [len(Path(sys.argv[1], f"{number}.times").read_text()) for number in range(100)]
-        found["done at most twice"] = [min(times), max(times)]
-        found["goes on"] = list(crew.do(double, range(3)))
+        results["done at most twice"] = [min(times), max(times)]
+        results["continues"] = list(pool.map(double, range(3)))
     done = []
     try:
-        with Crew(time.sleep, 0) as crew:
-            done.extend(crew.do(die, range(100)))
+        with ProcessPool(time.sleep, 0) as pool:
+            done.extend(pool.map(die, range(100)))
     except ProcessKilled as error:
-        found["always killed"] = str(error)
-    sys.stdout.write(json.dumps(found))
+        results["always killed"] = str(error)
+    sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs a worker as the steps do, with Dagster Pipes' own files, and reads what it said."""
+"""Runs a worker as the steps do, with Dagster Pipes' own files, and reads its messages."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a worker ended, and what it said."""
+    """How a worker ended, and its messages and log lines."""
 
     code: int
     messages: list[dict[str, Any]]
@@ -48,9 +48,9 @@ def start(
 
 def run(environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path) -> Ended:
     code = start(environment, task, uri, extras, folder).wait(timeout=600)
-    said = [json.loads(line) for line in (folder / "messages").read_text().splitlines()]
+    messages = [json.loads(line) for line in (folder / "messages").read_text().splitlines()]
     return Ended(
         code,
-        [message["params"]["payload"] for message in said if message["method"] == "report_custom_message"],
-        [message["params"]["message"] for message in said if message["method"] == "log"],
+        [message["params"]["payload"] for message in messages if message["method"] == "report_custom_message"],
+        [message["params"]["message"] for message in messages if message["method"] == "log"],
     )

@@ -1,4 +1,4 @@
-"""A worker that finds no room says so, and names the file; nothing that it leaves counts as a result."""
+"""A worker without room on the disk reports that, and names the file; nothing that it leaves counts as a result."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def run_validation(environment: SchemaEnvironment, compiled: Path, uri: str, fol
 
 
 @FULL_DISKS
-def test_no_room_for_the_ids_is_told_by_the_file(
+def test_no_room_for_the_ids_is_reported_with_the_file(
     environment: SchemaEnvironment,
     compiled: Path,
     scratch_mongod: PrivateMongod,
@@ -46,14 +46,14 @@ def test_no_room_for_the_ids_is_told_by_the_file(
     with full_disk(results):
         ended = run_validation(environment, compiled, scratch_mongod.uri, tmp_path, results)
     assert ended.code == NOT_WRITTEN
-    (told,) = ended.of_kind("not_written")
-    assert told["path"].startswith(str(results)) and told["path"].endswith("/identifiers")
-    assert told["reason"]
+    (report,) = ended.of_kind("not_written")
+    assert report["path"].startswith(str(results)) and report["path"].endswith("/identifiers")
+    assert report["reason"]
     assert ended.of_kind("summary") == []
 
 
 @FULL_DISKS
-def test_no_room_for_the_violations_is_told_by_the_file(
+def test_no_room_for_the_violations_is_reported_with_the_file(
     environment: SchemaEnvironment,
     compiled: Path,
     scratch_mongod: PrivateMongod,
@@ -69,15 +69,15 @@ def test_no_room_for_the_violations_is_told_by_the_file(
     with full_disk(results) as said:
         ended = run_validation(environment, compiled, scratch_mongod.uri, tmp_path, results)
     assert ended.code == NOT_WRITTEN
-    (told,) = ended.of_kind("not_written")
-    assert told["path"].startswith(str(results))
-    assert told["path"].endswith((".violations", "violations.jsonl"))
-    assert told["reason"] == said
+    (report,) = ended.of_kind("not_written")
+    assert report["path"].startswith(str(results))
+    assert report["path"].endswith((".violations", "violations.jsonl"))
+    assert report["reason"] == said
     assert ended.of_kind("summary") == []
 
 
 @pytest.mark.parametrize("file", ["validation.json", "violations.jsonl"])
-def test_no_room_for_a_result_is_told_by_the_file(
+def test_no_room_for_a_result_is_reported_with_the_file(
     environment: SchemaEnvironment,
     compiled: Path,
     scratch_mongod: PrivateMongod,
@@ -90,12 +90,12 @@ def test_no_room_for_a_result_is_told_by_the_file(
     (tmp_path / file).symlink_to("/dev/full")
     ended = run_validation(environment, compiled, scratch_mongod.uri, tmp_path, tmp_path)
     assert ended.code == NOT_WRITTEN
-    (told,) = ended.of_kind("not_written")
-    assert told == {"kind": "not_written", "path": str(tmp_path / file), "reason": "No space left on device"}
+    (report,) = ended.of_kind("not_written")
+    assert report == {"kind": "not_written", "path": str(tmp_path / file), "reason": "No space left on device"}
 
 
 @pytest.mark.parametrize("task", ["validating.validate", "migrating.migrate"])
-def test_a_worker_without_room_for_its_messages_says_so_by_its_exit_code(
+def test_a_worker_without_room_for_its_messages_reports_that_by_its_exit_code(
     environment: SchemaEnvironment,
     compiled: Path,
     scratch_mongod: PrivateMongod,

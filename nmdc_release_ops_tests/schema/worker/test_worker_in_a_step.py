@@ -1,4 +1,4 @@
-"""A worker run by a step: what a migrator says is in the run's event log, and what is ours is out of its reach."""
+"""A worker run by a step: a migrator's messages are in the run's event log, and it cannot reach anything of ours."""
 
 import json
 import re
@@ -129,15 +129,15 @@ def run_in_a_step(
         return [entry.user_message for entry in instance.all_logs(result.run_id)], outcome[0]
 
 
-def test_what_a_migrator_says_is_in_the_event_log_and_it_sees_nothing_of_ours(
+def test_a_migrators_messages_are_in_the_event_log_and_it_sees_nothing_of_ours(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in SECRETS:
         monkeypatch.setenv(name, "hunter2")
     lines, (code, (failed,)) = run_in_a_step(environment, scratch_mongod, tmp_path / "folder")
 
-    for said in ("printed", "and printed again", "logged by the migrator", "logged by another"):
-        assert said in lines
+    for message in ("printed", "and printed again", "logged by the migrator", "logged by another"):
+        assert message in lines
     assert any("UserWarning: warned" in line for line in lines)
     assert any("nmdc:Biosample" in line and "meter" in line for line in lines), "the reporter's table"
 
@@ -172,17 +172,17 @@ def test_a_migrator_that_takes_too_long_is_ended_with_every_process_it_started(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("environment", [SILENT], indirect=True, ids=["silent"])
-def test_a_worker_that_says_nothing_for_long_is_told_of_with_its_last_message_again_and_again_and_not_noisily(
+def test_a_worker_that_is_silent_for_long_is_reported_repeatedly_with_its_last_message_and_not_noisily(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, tmp_path: Path
 ) -> None:
     lines, (code, _) = run_in_a_step(environment, scratch_mongod, tmp_path / "folder", silence_seconds=3)
     assert code == 0
     heard = lines[lines.index("the last thing said") : lines.index("speaking again")]
-    told = [
+    reports = [
         re.fullmatch(r"The worker has sent no message for (\d+) seconds; its last message was: (.*)", one)
         for one in heard
     ]
-    silences = [(int(one[1]), one[2]) for one in told if one]
+    silences = [(int(one[1]), one[2]) for one in reports if one]
     assert [last for _, last in silences] == ["the last thing said"] * len(silences)
     # At 3, 6 and 12 seconds; a machine that is busy looks later.
     assert 1 <= len(silences) <= 3

@@ -32,7 +32,7 @@ PATH = ["migrator_from_11_23_0_to_11_24_0", "migrator_from_11_24_0_to_11_24_1", 
 
 
 @pytest.fixture
-def judged(
+def validate_collections(
     environment: SchemaEnvironment, compiled: Path, scratch_mongod: PrivateMongod, tmp_path: Path
 ) -> Callable[..., Validated]:
     """Validates the collections that are named."""
@@ -72,7 +72,7 @@ def migrate(environment: SchemaEnvironment, uri: str, folder: Path, migrators: l
     return run(environment, "migrating.migrate", uri, extras, folder)
 
 
-def test_migrators_run_in_order_and_tell_what_they_did(
+def test_migrators_run_in_order_and_report_what_they_did(
     environment: SchemaEnvironment, scratch_mongod: PrivateMongod, database: Database[Any], tmp_path: Path
 ) -> None:
     person = {"type": "nmdc:PersonValue", "name": "A"}
@@ -82,11 +82,11 @@ def test_migrators_run_in_order_and_tell_what_they_did(
     database["data_generation_set"].update_one({"_id": 3}, {"$set": {"principal_investigator": person}})
     ended = migrate(environment, scratch_mongod.uri, tmp_path, PATH, "11.25.0")
     assert ended.code == 0
-    told = ended.of_kind("migrator")
-    assert [message["module"] for message in told] == PATH
-    assert (told[0]["from"], told[0]["to"]) == ("11.23.0", "11.24.0")
-    assert told[0]["written"].keys() == {"data_generation_set"}
-    assert told[1]["written"] == {}
+    reports = ended.of_kind("migrator")
+    assert [message["module"] for message in reports] == PATH
+    assert (reports[0]["from"], reports[0]["to"]) == ("11.23.0", "11.24.0")
+    assert reports[0]["written"].keys() == {"data_generation_set"}
+    assert reports[1]["written"] == {}
     changed = database["data_generation_set"].find_one({"_id": 3})
     assert changed is not None and "principal_investigator" not in changed
     assert changed["has_credit_associations"][0]["applies_to_agent"]["type"] == "nmdc:Person"
@@ -116,21 +116,23 @@ def test_an_environment_of_another_release_is_refused(
 
 
 def test_valid_documents_are_accepted_whatever_types_their_ids_have(
-    judged: Callable[..., Validated], database: Database[Any]
+    validate_collections: Callable[..., Validated], database: Database[Any]
 ) -> None:
     kinds: list[Any] = [int, lambda n: f"id {n}", lambda n: ObjectId(f"{n:024x}"), float, lambda n: {"n": n}]
     ids: list[Any] = [None, *(kinds[n % 5](n) for n in range(1, 12_000))]
     database["functional_annotation_agg"].insert_many({"_id": ids[n], **aggregate(n)} for n in range(12_000))
     database["instrument_set"].insert_one(instrument(1))
-    found = judged("functional_annotation_agg", "instrument_set", "study_set")
+    found = validate_collections("functional_annotation_agg", "instrument_set", "study_set")
     # The workflow that the aggregates name is not there.
     assert {one["violation"] for one in found.violations} == {"dangling reference"}
-    assert (found.told["documents"], found.told["violations"]) == (12_001, 0)
-    counts = {message["collection"]: message["documents"] for message in found.ended.of_kind("validated")}
+    assert (found.summary.documents, found.summary.violations) == (12_001, 0)
+    counts = {one.collection: one.documents for one in found.summary.collections}
     assert counts == {"functional_annotation_agg": 12_000, "instrument_set": 1, "study_set": 0}
 
 
-def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Validated], database: Database[Any]) -> None:
+def test_every_kind_of_violation_is_found_and_named(
+    validate_collections: Callable[..., Validated], database: Database[Any]
+) -> None:
     wrong = {
         "additionalProperties": instrument(2, no_such_slot=1),
         "pattern": instrument(3, id="nmdc:wrong-id"),
@@ -149,7 +151,9 @@ def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Valida
     database["nowhere_set"].insert_one({"id": "nmdc:x"})
     depth = {"type": "nmdc:QuantityValue", "has_unit": "cm", "has_numeric_value": 1}
     database["biosample_set"].insert_one({"id": "nmdc:bsm-11-a", "type": "nmdc:Biosample", "depth": depth})
-    validated = judged("instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set")
+    validated = validate_collections(
+        "instrument_set", "configuration_set", "data_object_set", "nowhere_set", "biosample_set"
+    )
     written = validated.violations
     found: dict[str, set[str]] = {}
     for violation in written:
@@ -170,8 +174,8 @@ def test_every_kind_of_violation_is_found_and_named(judged: Callable[..., Valida
     vendor = next(v for v in written if v["violation"] == "enum")
     assert (vendor["path"], vendor["class"], vendor["collection"]) == ("/vendor", "Instrument", "instrument_set")
     assert "nobody" in vendor["message"]
-    told = validated.told
-    assert told["violations"] == len(written) == sum(told["by_kind"].values())
+    summary = validated.summary
+    assert summary.violations == len(written) == sum(summary.by_kind.values())
 
 
 def test_every_document_is_read_once_whatever_its_id_and_its_collection(
@@ -192,29 +196,31 @@ def test_every_document_is_read_once_whatever_its_id_and_its_collection(
     assert read["plain_set"] == [100, 15]
 
 
-def test_documents_that_cannot_be_read_or_judged_are_violations_and_their_neighbours_are_judged(
-    judged: Callable[..., Validated], database: Database[Any]
+def test_documents_that_cannot_be_read_or_validated_are_violations_and_their_neighbours_are_validated(
+    validate_collections: Callable[..., Validated], database: Database[Any]
 ) -> None:
     odd_data.fill(database)
     odd = database.get_collection("instrument_set", codec_options=odd_data.RAW)
     odd.insert_many(map(RawBSONDocument, odd_data.raw_documents()))
     database["instrument_set"].insert_many([instrument(n) for n in range(3)])
-    validated = judged("instrument_set", "values_set", "identifiers_set", "large_set", "clustered_set", "collation_set")
+    validated = validate_collections(
+        "instrument_set", "values_set", "identifiers_set", "large_set", "clustered_set", "collation_set"
+    )
     by_id = {one["id"]: one for one in validated.violations if one["collection"] == "instrument_set"}
     assert by_id["not UTF-8"]["violation"] == "not readable"
     assert {f"nmdc:inst-99-{n}" for n in range(3)}.isdisjoint(by_id), "sound ones in the same answer of the server"
     assert by_id.keys() >= {"the same key twice", "NaN with a payload", "undefined", "symbol"}
-    for message in validated.ended.of_kind("validated"):
-        assert message["documents"] == database[message["collection"]].count_documents({}), message
-        if message["collection"] != "instrument_set":
-            assert message["violations"] == message["documents"], "the schema knows no such collection"
+    for one in validated.summary.collections:
+        assert one.documents == database[one.collection].count_documents({}), one
+        if one.collection != "instrument_set":
+            assert one.violations == one.documents, "the schema describes no such collection"
 
 
-def test_all_violations_are_written_and_only_the_first_are_told(
-    judged: Callable[..., Validated], database: Database[Any]
+def test_all_violations_are_written_and_only_the_first_are_messages(
+    validate_collections: Callable[..., Validated], database: Database[Any]
 ) -> None:
     database["instrument_set"].insert_many([instrument(n, extra=1) for n in range(120)])
-    validated = judged("instrument_set")
+    validated = validate_collections("instrument_set")
     assert len(validated.violations) == 120
     assert len(validated.ended.of_kind("violation")) == 50
     (group,) = validated.summary.groups
@@ -230,7 +236,7 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
-    """What a killed process had begun is done again, and nothing twice; whoever loses its parent leaves nothing behind."""
+    """The unfinished work of a killed process is retried, and nothing is done twice; if the parent is killed, all end."""
     several = 20_000
     database["functional_annotation_agg"].insert_many({**aggregate(n), "count": "many"} for n in range(several))
     process = start(
@@ -255,7 +261,7 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
         assert '"summary"' not in messages
         return
     assert code == 0
-    assert "is done again, once" in messages
+    assert "is retried once" in messages
     found = read_summary(tmp_path / "validation.json")
     assert (found.documents, found.violations, found.integrity.found) == (several, several, several)
     lines = [json.loads(line) for line in (tmp_path / "violations.jsonl").read_text().splitlines()]
@@ -263,11 +269,11 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
 
 
 def children_at_work(pid: int) -> list[psutil.Process]:
-    """The processes that judge, once they do."""
+    """The processes of the pool, once they validate."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         children = [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
         if children and all(child.cpu_times().user > 1 for child in children):
             return children
         time.sleep(0.1)
-    raise AssertionError("no process judges")
+    raise AssertionError("no process of the pool validates")

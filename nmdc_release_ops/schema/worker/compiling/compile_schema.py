@@ -1,15 +1,11 @@
-"""Compiles the schema of the release whose environment this is into data: what validation needs, and nothing of LinkML.
+"""Compiles the schema of this environment's release into the data that validation needs, so that it need not load LinkML.
 
-Arguments: `schema` and the file to write, or `references`, a schema's YAML file and the file to write. What is written is
-JSON; `compiled.py` reads it.
+Arguments: `schema` and the output file, or `references`, a schema's YAML file and the output file. The output is JSON;
+`validating/compiled.py` reads it.
 """
 
-import hashlib
 import json
 import sys
-from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +16,10 @@ from linkml_runtime.linkml_model import SchemaDefinition
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 
 from ..disk import EXIT_CODE, NotWritten, writing
-from ..release import PLUGIN
 from .json_schema import Compiler
+from .plugin import choose_rules, storage_units
 from .reference_rules import reference_rules
 from .schema_index import SchemaIndex, index_schema
-
-# Of the plugin's file, in every release from 11.16.0 to 11.25. Its only rule is that of storage units, which is
-# compiled too. Any other file is asked about each document instead.
-KNOWN_PLUGIN = "ae3b67d6d6219e01b2735015f2f713f0127d6bf3261db70ade14547fd7733ed0"
 
 
 def main() -> int:
@@ -47,21 +39,19 @@ def main() -> int:
 
 
 def compile_schema(schema: SchemaDefinition) -> dict[str, Any]:
-    """What `compiled.CompiledSchema` reads."""
+    """The content of a `compiled.CompiledSchema`."""
     view = SchemaView(schema)
     index = index_schema(view)
-    rules = "none"
-    if find_spec(PLUGIN):
-        rules = "compiled" if _plugin_digest() == KNOWN_PLUGIN else "called"
-    units = dict(_storage_units(view)) if rules == "compiled" else None
+    rules = choose_rules()
+    units = dict(storage_units(view)) if rules == "compiled" else None
     compiler = Compiler(units)
     classes = {name for allowed in index.allowed.values() for name in allowed}
     if not index.type_required:
-        # By these, abstract or not, documents are judged that say no class.
+        # Documents without a class are validated by these, abstract or not.
         classes |= {name for name in index.range_of.values() if name in view.all_classes()}
-    own = {name: _json_schema(schema, name) for name in sorted(classes)}
-    roots = {name: compiler.root(json_schema) for name, json_schema in own.items()}
-    definitions = next(iter(own.values()))["$defs"]
+    linkml_schemas = {name: _json_schema(schema, name) for name in sorted(classes)}
+    roots = {name: compiler.root(json_schema) for name, json_schema in linkml_schemas.items()}
+    definitions = next(iter(linkml_schemas.values()))["$defs"]
     return {
         "dialect": compiler.dialect,
         "definitions": compiler.definitions,
@@ -72,7 +62,10 @@ def compile_schema(schema: SchemaDefinition) -> dict[str, Any]:
         "units": units or {},
         "collections": {name: _types(index, name) for name in index.allowed},
         "references": reference_rules(view, index),
-        "linkml": {"definitions": definitions, "classes": {name: _without_definitions(own[name]) for name in own}},
+        "linkml": {
+            "definitions": definitions,
+            "classes": {name: _without_definitions(one) for name, one in linkml_schemas.items()},
+        },
     }
 
 
@@ -83,41 +76,26 @@ def _without_definitions(json_schema: dict[str, Any]) -> dict[str, Any]:
 def _types(index: SchemaIndex, collection: str) -> dict[str, Any]:
     allowed = index.allowed[collection]
     return {
-        "types": {said: name for said, name in index.class_of_type.items() if name in allowed},
+        "types": {type_: name for type_, name in index.class_of_type.items() if name in allowed},
         "otherwise": index.range_of[collection] if not index.type_required and allowed else None,
     }
 
 
-class _Overheard(ValidationContext):  # type: ignore[misc]
-    """Remembers the validator that LinkML's plugin asks for, with whatever arguments this version of it does."""
+class _RecordingContext(ValidationContext):  # type: ignore[misc]
+    """Records the validator that LinkML's plugin requests, whatever arguments this version of LinkML passes."""
 
     def json_schema_validator(self, **arguments: Any) -> Any:
-        self.asked_for = super().json_schema_validator(**arguments)
-        return self.asked_for
+        self.requested = super().json_schema_validator(**arguments)
+        return self.requested
 
 
 def _json_schema(schema: SchemaDefinition, class_name: str) -> dict[str, Any]:
-    """The JSON Schema by which LinkML judges documents of a class."""
-    context = _Overheard(schema, class_name)
+    """The JSON Schema by which LinkML validates documents of a class."""
+    context = _RecordingContext(schema, class_name)
     for _ in JsonschemaValidationPlugin(closed=True).process({}, context):
         break
-    # Through JSON: some of its texts are of classes of LinkML's own.
-    return dict(json.loads(json.dumps(context.asked_for.schema)))
-
-
-def _storage_units(view: SchemaView) -> Iterator[tuple[str, list[str]]]:
-    plugin = import_module(PLUGIN).NmdcSchemaValidationPlugin()
-    for name in view.all_slots():
-        units = plugin._slot_storage_units(view, name)
-        if units:
-            yield str(name), units
-
-
-def _plugin_digest() -> str:
-    found = find_spec(PLUGIN)
-    if found is None or found.origin is None:
-        return ""
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+    # A round trip through JSON: some of its strings are instances of LinkML's own classes.
+    return dict(json.loads(json.dumps(context.requested.schema)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """LinkML's JSON Schema, rewritten so that another validator gives the same verdicts.
 
-Python's `re` and the regular expressions of other languages differ in small things (`$`, `\\d`, `\\w`), and so do the
-checks of formats. Both become formats with a name, to be checked by the very functions that LinkML's validator uses.
+Python's `re` differs from other dialects of regular expressions in details (`$`, `\\d`, `\\w`), and so do the checks of
+formats. Both become named formats, which are checked by the same functions that LinkML's validator uses.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import jsonschema
 Schema = dict[str, Any]
 
 SHORT = 200
-"""Characters; whether a longer text matches a pattern is not remembered."""
+"""Characters; the result of matching a longer text against a pattern is not cached."""
 
 QUANTITY = "nmdc:QuantityValue"
 _MAPS = {"$defs", "definitions", "properties", "patternProperties", "dependentSchemas"}
@@ -21,84 +21,84 @@ _SCHEMAS = {
     *("items", "additionalItems", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"),
     *("unevaluatedItems", "unevaluatedProperties"),
 }
-_SAYS_NOTHING = {"description", "title", "examples", "$id", "metamodel_version", "version", "$comment", "default"}
-_UNIT_THERE: Schema = {
+_ANNOTATIONS = {"description", "title", "examples", "$id", "metamodel_version", "version", "$comment", "default"}
+_UNIT_REQUIRED: Schema = {
     "if": {"properties": {"type": {"const": QUANTITY}}, "required": ["type"]},
     "then": {"required": ["has_unit"], "properties": {"has_unit": {"not": {"type": "null"}}}},
 }
 
 
 class Compiler:
-    """Takes in the JSON Schema of one class after the other; what they share is kept once.
+    """Compiles the JSON Schema of one class after the other; what they share is kept once.
 
     Attributes:
         dialect: URI of the version of JSON Schema.
         definitions: `$defs` of all of them.
-        patterns: regular expressions; the format `pattern:3` stands for the one at place 3, and so does
-            `pattern:3:long` where nothing is to be remembered.
-        formats: names of formats that LinkML's validator checks.
+        patterns: regular expressions; the format `pattern:3` stands for the one at index 3, and so does
+            `pattern:3:long`, whose results are not cached.
+        formats: names of the formats that LinkML's validator checks.
     """
 
     def __init__(self, units: Mapping[str, list[str]] | None) -> None:
         """Args:
-        units: allowed units by the name of the slot, as NMDC's own plugin has them; None where the release has none.
+        units: allowed units by slot, from NMDC's own plugin; None if there are no rules on units to compile.
         """
         self.dialect = ""
         self.definitions: dict[str, Schema] = {}
         self.patterns: list[str] = []
         self.formats: list[str] = []
         self._units = units or {}
-        self._asks_for_units = units is not None
-        self._taken_in: Schema = {}
+        self._requires_units = units is not None
+        self._linkml_definitions: Schema = {}
 
     def root(self, schema: Schema) -> Schema:
-        """The schema of one class, without its `$defs`.
+        """Compile the schema of one class; return it without its `$defs`.
 
         Raises:
-            ValueError: its `$defs` or its version are not those of the schemas before.
+            ValueError: its `$defs` or its dialect differ from those of the schemas before.
         """
         dialect, definitions = schema["$schema"], schema["$defs"]
         self.dialect = self.dialect or dialect
         self._checker = jsonschema.validators.validator_for(schema).FORMAT_CHECKER.checkers
         for name, definition in definitions.items():
-            if name not in self._taken_in:
-                self._taken_in[name] = definition
-                self.definitions[name] = self._rewritten(definition)
-        if dialect != self.dialect or definitions != self._taken_in:
-            raise ValueError("LinkML made other definitions for one class than for another")
-        root: Schema = self._rewritten({key: part for key, part in schema.items() if key not in ("$schema", "$defs")})
+            if name not in self._linkml_definitions:
+                self._linkml_definitions[name] = definition
+                self.definitions[name] = self._rewrite(definition)
+        if dialect != self.dialect or definitions != self._linkml_definitions:
+            raise ValueError("LinkML generated different definitions for two classes")
+        root: Schema = self._rewrite({key: part for key, part in schema.items() if key not in ("$schema", "$defs")})
         return root
 
-    def _rewritten(self, schema: Any) -> Any:
+    def _rewrite(self, schema: Any) -> Any:
         if not isinstance(schema, dict):
             return schema
-        made: Schema = {}
-        asserted: list[Schema] = []
+        result: Schema = {}
+        assertions: list[Schema] = []
         for key, value in schema.items():
-            if key in _SAYS_NOTHING:
+            if key in _ANNOTATIONS:
                 continue
             if key == "pattern":
-                asserted.append(self._pattern(value))
+                assertions.append(self._pattern(value))
             elif key == "format":
                 if value in self._checker:
-                    asserted.append({"format": self._format(value)})
+                    assertions.append({"format": self._format(value)})
             elif key == "properties":
-                made[key] = {name: self._property(name, value[name]) for name in value}
+                result[key] = {name: self._property(name, value[name]) for name in value}
             else:
-                made[key] = _walked(key, value, self._rewritten)
-        if self._asks_for_units and _is_quantity(schema):
-            asserted.append(_UNIT_THERE)
-        if asserted:
-            made["allOf"] = [*made.get("allOf", []), *asserted]
-        return made
+                result[key] = _rewrite_keyword(key, value, self._rewrite)
+        if self._requires_units and _is_quantity(schema):
+            assertions.append(_UNIT_REQUIRED)
+        if assertions:
+            result["allOf"] = [*result.get("allOf", []), *assertions]
+        return result
 
     def _property(self, name: str, schema: Schema) -> Schema:
-        made: Schema = self._rewritten(schema)
+        rewritten: Schema = self._rewrite(schema)
         if name not in self._units:
-            return made
+            return rewritten
         unit = f"unit of {name}"
         self.definitions.setdefault(unit, _unit_rule(self._units[name], f"#/$defs/{unit.replace(' ', '%20')}"))
-        return {"allOf": [made, {"$ref": f"#/$defs/{unit.replace(' ', '%20')}"}]}
+        return {"allOf": [rewritten, {"$ref": f"#/$defs/{unit.replace(' ', '%20')}"}]}
 
     def _pattern(self, pattern: str) -> Schema:
         if pattern not in self.patterns:
@@ -112,22 +112,22 @@ class Compiler:
         return f"format:{name}"
 
 
-def _walked(key: str, value: Any, rewritten: Callable[[Any], Any]) -> Any:
-    """The value of a keyword, with the schemas in it rewritten; `enum` and `const` hold none."""
+def _rewrite_keyword(key: str, value: Any, rewrite: Callable[[Any], Any]) -> Any:
+    """The value of a keyword, with the schemas in it rewritten; `enum` and `const` contain none."""
     if key in _MAPS:
-        return {name: rewritten(part) for name, part in value.items()}
+        return {name: rewrite(part) for name, part in value.items()}
     if key in _LISTS or (key == "items" and isinstance(value, list)):
-        return [rewritten(part) for part in value]
-    return rewritten(value) if key in _SCHEMAS else value
+        return [rewrite(part) for part in value]
+    return rewrite(value) if key in _SCHEMAS else value
 
 
 def _is_quantity(schema: Schema) -> bool:
-    said = schema.get("properties", {}).get("type", {})
-    return isinstance(said, dict) and QUANTITY in said.get("enum", [])
+    type_ = schema.get("properties", {}).get("type", {})
+    return isinstance(type_, dict) and QUANTITY in type_.get("enum", [])
 
 
 def _unit_rule(units: list[str], this: str) -> Schema:
-    """What nmdc_schema.nmdc_schema_validation_plugin asks of a value of a slot, or of each in a list of them."""
+    """The rule of nmdc_schema.nmdc_schema_validation_plugin for a slot's value, or for each value of a list."""
     return {
         "if": {"type": "object", "properties": {"type": {"const": QUANTITY}}, "required": ["type"]},
         "then": {"required": ["has_unit"], "properties": {"has_unit": {"enum": units}}},

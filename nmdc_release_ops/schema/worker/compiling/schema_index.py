@@ -1,4 +1,4 @@
-"""What a release's schema says about classes and collections: which class a document is of, and where it may be."""
+"""The classes and collections of a release's schema: the class of a document, and the classes that a collection may hold."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ DATABASE = "Database"
 
 @dataclass(frozen=True)
 class SchemaIndex:
-    """Classes by the `type` of documents, and the classes that each collection takes.
+    """Classes by the `type` of documents, and the classes that each collection may hold.
 
     Attributes:
         class_of_type: name of a class by its CURIE, "nmdc:Biosample" -> "Biosample", and by its IRI, which LinkML
-            takes as well.
-        allowed: names of the classes whose documents a collection may hold, by collection. No abstract one is
-            among them: LinkML accepts a document of an abstract class, which lacks what the real ones require.
-        range_of: the class that a collection is declared to hold, the most general of the allowed ones.
-        type_required: whether documents carry their class. Before schema 11.0.0 there was a slot named `type` too,
-            but it did not designate the class.
+            accepts as well.
+        allowed: names of the classes whose documents a collection may hold, by collection. Abstract classes are
+            left out: LinkML would accept their documents, which lack what concrete classes require.
+        range_of: the class that a collection is declared to hold: the most general of the allowed classes.
+        type_required: whether `type` designates the class. Schemas before 11.0.0 had a slot named `type`, which did
+            not.
     """
 
     class_of_type: dict[str, str]
@@ -28,16 +28,13 @@ class SchemaIndex:
 
 
 def index_schema(view: SchemaView) -> SchemaIndex:
-    """Read the schema once.
-
-    The class of a document is found by its `type`, which is the class's `class_uri`.
-    """
+    """Index a schema. The `type` of a document is the `class_uri` of its class."""
     class_of_type = {view.get_uri(name, expand=True): str(name) for name in view.all_classes()}
     class_of_type |= {view.get_uri(name): str(name) for name in view.all_classes()}
     allowed = {}
     range_of = {}
     for slot in view.class_induced_slots(DATABASE):
-        # Where there are options, the range is only what they have in common.
+        # For a slot with options (`any_of`), `range` is only their common ancestor.
         ranges = [option.range for option in slot.any_of if option.range] or [slot.range]
         range_of[str(slot.name)] = str(ranges[0])
         allowed[str(slot.name)] = frozenset(

@@ -1,8 +1,8 @@
-"""The adapter that migrators are given: a release's own `MongoAdapter`, made fast for a scratch database.
+"""The adapter that migrators get: a release's own `MongoAdapter`, made fast for a scratch database.
 
-It differs in three ways. A document that a pipeline leaves byte-for-byte the same is not written; the others are
-written in unordered bulks; and "transactional" migrations run without a transaction, since the transformer is loaded
-anew whenever a migration failed. What the database holds in the end is the same.
+It differs in three ways. A document that a pipeline leaves byte-for-byte the same is not written. The others are written
+in unordered bulks. "Transactional" migrations run without a transaction, because the transformer is loaded again after a
+failed migration anyway. The resulting database is the same.
 """
 
 from collections import Counter
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from inspect import Parameter, signature
 from typing import Any
 
 import bson
@@ -24,19 +23,19 @@ from pymongo.errors import BulkWriteError
 BULK_BYTES = 16_000_000
 BULK_DOCUMENTS = 5_000
 LARGEST_DOCUMENT = 16_000_000
-"""Bytes of BSON beyond which the server may refuse a document, and is asked about that one alone."""
+"""Bytes of BSON; the server may reject a larger document, so it is written alone."""
 
 Document = dict[str, Any]
 Pipeline = list[Callable[[Document], Document]]
 
-# The driver looks into raw documents that it writes; a date that Python cannot hold must not stop it there.
+# The driver decodes raw documents that it writes; it must not fail at a date beyond Python's range.
 _RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-# Ids that nobody can change, and that no query can take for an operator.
-_PLAIN = (ObjectId, str, int)
+# Types of `_id` that are immutable, and that a query cannot mistake for an operator.
+_PLAIN_IDS = (ObjectId, str, int)
 
 
 class _Encoded(RawBSONDocument):
-    """A replacement as bytes. It is never empty; without saying so, the driver would decode it to find out."""
+    """A replacement as bytes. It is never empty: without `__bool__`, the driver would decode it to check that."""
 
     def __bool__(self) -> bool:
         return True
@@ -48,42 +47,38 @@ class Outcome:
 
     Attributes:
         written: documents that pipelines replaced, by collection.
-        created, renamed, deleted: collections, as the adapter's own callbacks tell.
-        failed_at: collection and id of the document that a pipeline, an action or the server stumbled over.
-        progress: told the collection and the number of documents read, after each.
+        failed_at: collection and id of the document at which a pipeline, an action or the server failed.
+        progress: called after each document with the collection and the number of documents read.
     """
 
     written: Counter[str] = field(default_factory=Counter)
-    created: list[str] = field(default_factory=list)
-    renamed: list[tuple[str, str]] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
     failed_at: tuple[str, Any] | None = None
     progress: Callable[[str, int], None] = lambda _collection, _documents: None
 
     @contextmanager
     def at(self, collection: str, document: Document) -> Iterator[None]:
-        """Remember the document if the block raises; where blocks are nested, the innermost one's."""
-        # Before the block, which may tamper with it.
+        """Record the document if the block raises; of nested blocks, the innermost one's."""
+        # Taken before the block, which may change the document.
         identifier = document.get("id", document.get("_id"))
         try:
             yield
         except Exception:
             self.failed_at = self.failed_at or (collection, identifier)
             raise
-        # Whatever was raised further in has been caught by the migrator.
+        # The migrator has caught any error of a nested block.
         self.failed_at = None
 
 
-class _Fast:
-    """What is put before a release's `MongoAdapter`; only methods that every release has are overridden here."""
+class _FastAdapter:
+    """A mixin for a release's `MongoAdapter`. It only overrides methods that every release has."""
 
     outcome: Outcome
 
     @property
     def _db(self) -> Database[Any]:
-        """The database, for every method of the release's adapter: whatever is waiting is written before it is used.
+        """The database, for every method of the release's adapter. Pending writes are flushed before it is used.
 
-        So a lookup in the middle of a pipeline finds what the release's own adapter would have written by then.
+        So a lookup in the middle of a pipeline finds what the release's own adapter would have written already.
         """
         self._flush()
         self._used = True
@@ -92,9 +87,9 @@ class _Fast:
     @_db.setter
     def _db(self, database: Database[Any]) -> None:
         self._database = database
-        self._waiting: list[ReplaceOne[Any]] = []
-        self._waiting_for: tuple[str, Any] = ("", None)
-        self._waiting_bytes = 0
+        self._pending: list[ReplaceOne[Any]] = []
+        self._pending_target: tuple[str, Any] = ("", None)
+        self._pending_bytes = 0
         self._used = False
 
     def process_each_document(self, collection_name: str, pipeline: Pipeline, session: Any = None) -> None:
@@ -108,131 +103,110 @@ class _Fast:
             for read, raw in enumerate(cursor, start=1):
                 document = bson.decode(raw.raw, codec)
                 with self.outcome.at(collection_name, document):
-                    # Before the pipeline, which may tamper with it.
+                    # Taken before the pipeline, which may change it.
                     identifier = document["_id"]
-                    if type(identifier) not in _PLAIN:
+                    if type(identifier) not in _PLAIN_IDS:
                         identifier = deepcopy(identifier)
                     for function in pipeline:
                         document = function(document)
                     self._replace(collection_name, identifier, raw.raw, document, session)
                 self.outcome.progress(collection_name, read)
         finally:
-            # What came before a document that made the pipeline raise is written, as without bulks.
+            # If the pipeline raised, the documents before are written, as the release's own adapter would have done.
             self._flush()
-            # For the pipeline of another collection that this may have been called from.
+            # This may have been called from the pipeline of another collection.
             self._used = True
 
     def _replace(self, name: str, identifier: Any, before: bytes, document: Document, session: Any) -> None:
         if not _is_ordinary(document, identifier):
-            # The server or the driver has something to say about it: let it, as the release's adapter would.
+            # The server or the driver will reject it: let it raise the error that the release's own adapter would get.
             self._flush()
             collection = self._database.get_collection(name)
             collection.replace_one({"_id": {"$eq": identifier}}, document, session=session)
             self.outcome.written[name] += 1
             return
         after = bson.encode(document, codec_options=self._database.codec_options)
-        # Once a pipeline has written by the adapter, stored documents may no longer be what was read before.
+        # If a pipeline has used the adapter, stored documents may differ from what was read.
         if after == before and not self._used:
             return
-        if len(after) > LARGEST_DOCUMENT or self._waiting_for != (name, session):
+        if len(after) > LARGEST_DOCUMENT or self._pending_target != (name, session):
             self._flush()
-        self._waiting_for = (name, session)
-        # `$eq`, as the release's adapter has it: an _id may be an object that looks like an operator. Without it the
-        # server goes straight to the document and plans no query, which is half of its work. The bytes and not the
-        # document, which the migrator may keep and change later.
-        wanted = identifier if type(identifier) in _PLAIN else {"$eq": identifier}
-        self._waiting.append(ReplaceOne({"_id": wanted}, _Encoded(after, _RAW)))
-        self._waiting_bytes += len(after)
+        self._pending_target = (name, session)
+        # The release's adapter uses `$eq`, because an _id may be an object that looks like an operator. Without `$eq` the
+        # server skips planning a query, which is half of its work. The replacement is kept as bytes, because the migrator
+        # may keep the document and change it later.
+        selector = identifier if type(identifier) in _PLAIN_IDS else {"$eq": identifier}
+        self._pending.append(ReplaceOne({"_id": selector}, _Encoded(after, _RAW)))
+        self._pending_bytes += len(after)
         self.outcome.written[name] += 1
-        if self._waiting_bytes >= BULK_BYTES or len(self._waiting) >= BULK_DOCUMENTS:
+        if self._pending_bytes >= BULK_BYTES or len(self._pending) >= BULK_DOCUMENTS:
             self._flush()
 
     def _flush(self) -> None:
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        if not waiting:
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if not pending:
             return
-        name, session = self._waiting_for
+        name, session = self._pending_target
         try:
-            self._database.get_collection(name).bulk_write(waiting, ordered=False, session=session)
+            self._database.get_collection(name).bulk_write(pending, ordered=False, session=session)
         except BulkWriteError as error:
-            for refused in (error.details or {}).get("writeErrors", [])[:1]:
-                asked = refused["op"]
-                wanted = asked["q"]["_id"]
-                identifier = wanted if type(wanted) in _PLAIN else wanted["$eq"]
-                self.outcome.failed_at = (name, asked["u"].get("id", identifier))
+            for write_error in (error.details or {}).get("writeErrors", [])[:1]:
+                replacement = write_error["op"]
+                selector = replacement["q"]["_id"]
+                identifier = selector if type(selector) in _PLAIN_IDS else selector["$eq"]
+                self.outcome.failed_at = (name, replacement["u"].get("id", identifier))
             raise
 
 
 def make_adapter(database: Database[Any], base: type[Any], outcome: Outcome) -> Any:
     """An instance of a subclass of `base`, the release's `MongoAdapter`, on `database`.
 
-    Migrators check `isinstance`, and releases differ in the methods they have: those that came later are only
-    replaced where `base` has them.
+    It is a subclass because migrators check `isinstance`. Methods that not every release has are only overridden if `base`
+    has them.
     """
-    later = {
+    overrides = {
         name: method(getattr(base, name))
         for name, method in (
-            ("get_document_having_value_in_field", _reading),
-            ("get_document_having_one_of_values_in_field", _reading),
-            ("do_for_each_document", _noting),
+            ("get_document_having_value_in_field", _keep_used),
+            ("get_document_having_one_of_values_in_field", _keep_used),
+            ("do_for_each_document", _record_document),
             ("process_collections_in_transaction", _without_transaction_over_collections),
             ("execute_in_transaction", _without_transaction),
         )
         if hasattr(base, name)
     }
-    callbacks: dict[str, Callable[..., None]] = {
-        "on_collection_created": outcome.created.append,
-        "on_collection_renamed": lambda old, new: outcome.renamed.append((old, new)),
-        "on_collection_deleted": outcome.deleted.append,
-    }
-    # Before 10.2.0 there were no callbacks.
-    if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in signature(base).parameters.values()):
-        later |= {
-            "create_collection": _calling(base.create_collection, callbacks.pop("on_collection_created")),
-            "rename_collection": _calling(base.rename_collection, callbacks.pop("on_collection_renamed")),
-            "delete_collection": _calling(base.delete_collection, callbacks.pop("on_collection_deleted")),
-        }
-    adapter_class = type(base.__name__, (_Fast, base), {**later, "outcome": outcome})
-    return adapter_class(database=database, **callbacks)
+    adapter_class = type(base.__name__, (_FastAdapter, base), {**overrides, "outcome": outcome})
+    return adapter_class(database=database)
 
 
-def _calling(original: Callable[..., None], callback: Callable[..., None]) -> Callable[..., None]:
-    """The method, which calls back when it did something: the collection first named is there afterwards, or no more."""
+def _keep_used(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, which only reads, so that stored documents are still what was read before."""
 
-    def change(self: Any, *names: str, **named: str) -> None:
-        all_names = (*names, *named.values())
-        there = all_names[0] in self._db.list_collection_names()
-        original(self, *names, **named)
-        if there != (all_names[0] in self._db.list_collection_names()):
-            callback(*all_names)
-
-    return change
-
-
-def _reading(original: Callable[..., Any]) -> Callable[..., Any]:
     def read(self: Any, *arguments: Any, **named: Any) -> Any:
         used = self._used
-        found = original(self, *arguments, **named)
+        result = original(self, *arguments, **named)
         self._used = used
-        return found
+        return result
 
     return read
 
 
-def _noting(original: Callable[..., None]) -> Callable[..., None]:
+def _record_document(original: Callable[..., None]) -> Callable[..., None]:
+    """The method, which records the document at which an action fails, and reports progress."""
+
     def do_for_each_document(
         self: Any, collection_name: str, action: Callable[[Document], None], *session: Any, **named: Any
     ) -> None:
         read = 0
 
-        def noting(document: Document) -> None:
+        def recording_action(document: Document) -> None:
             nonlocal read
             with self.outcome.at(collection_name, document):
                 action(document)
             read += 1
             self.outcome.progress(collection_name, read)
 
-        original(self, collection_name, noting, *session, **named)
+        original(self, collection_name, recording_action, *session, **named)
 
     return do_for_each_document
 
@@ -266,7 +240,7 @@ def _without_transaction(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _is_ordinary(document: Any, identifier: Any) -> bool:
-    """Whether a pipeline's result can replace the document in a bulk: neither driver nor server will refuse it."""
+    """Whether a pipeline's result can replace the document in a bulk: neither the driver nor the server will reject it."""
     if not isinstance(document, dict):
         return False
     if "_id" in document and (document["_id"] != identifier or type(document["_id"]) is not type(identifier)):

@@ -19,7 +19,7 @@ from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo.database import Database
 
 from ..disk import full_disk, run_main
-from ..messages import telling
+from ..messages import forward_messages
 from ..parent import die_with_parent
 from ..release import require_version, transformer
 from .adapter import Outcome, make_adapter
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 def main() -> int:
     die_with_parent(os.getppid())
-    with open_dagster_pipes() as pipes, telling(pipes) as logger:
+    with open_dagster_pipes() as pipes, forward_messages(pipes) as logger:
         require_version(pipes.extras["schema_version"])
         with transformer(pipes.extras["database"]) as database:
             for name in pipes.extras["migrators"]:
@@ -39,13 +39,13 @@ def main() -> int:
 
 
 def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[str, Any]], name: str) -> bool:
-    """Run one migrator and report what came of it; tell whether it ended well."""
+    """Run one migrator and report the outcome; return whether it succeeded."""
     started = time.monotonic()
     outcome = Outcome(progress=_progress(pipes, started))
     try:
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
-        origin, destination = migrator_class.get_origin_version(), migrator_class.get_destination_version()
-        pipes.log.info(f"{name}: from {origin} to {destination}")
+        from_version, to_version = migrator_class.get_origin_version(), migrator_class.get_destination_version()
+        pipes.log.info(f"{name}: from {from_version} to {to_version}")
         adapter = make_adapter(database, MongoAdapter, outcome)
         migrator = migrator_class(adapter=adapter, logger=logger)
         migrator.upgrade(**_arguments(migrator.upgrade))
@@ -56,7 +56,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
                 "module": name,
                 "type": type(error).__name__,
                 "message": str(error),
-                "document": _described(outcome),
+                "document": _failed_document(outcome),
                 "disk": full_disk(error),
                 "traceback": traceback.format_exc(),
             }
@@ -68,36 +68,33 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
         {
             "kind": "migrator",
             "module": name,
-            "from": origin,
-            "to": destination,
+            "from": from_version,
+            "to": to_version,
             "seconds": seconds,
             "written": dict(outcome.written),
-            "created": outcome.created,
-            "renamed": outcome.renamed,
-            "deleted": outcome.deleted,
         }
     )
     return True
 
 
 def _arguments(upgrade: Any) -> dict[str, bool]:
-    """Newer migrators make a trial run unless told to commit; older ones know no such argument."""
+    """Newer migrators roll back unless called with `commit_changes=True`; older ones do not take that argument."""
     return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
 
 
-def _progress(pipes: PipesContext, next_line: float) -> Callable[[str, int], None]:
-    """Says every few seconds how far a migrator has come."""
+def _progress(pipes: PipesContext, last_line: float) -> Callable[[str, int], None]:
+    """Logs a migrator's progress every few seconds."""
 
     def progress(collection: str, documents: int) -> None:
-        nonlocal next_line
-        if time.monotonic() >= next_line + SECONDS_BETWEEN_LINES:
-            next_line = time.monotonic()
+        nonlocal last_line
+        if time.monotonic() >= last_line + SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
             pipes.log.info(f"{collection}: {documents:,} documents read")
 
     return progress
 
 
-def _described(outcome: Outcome) -> dict[str, str] | None:
+def _failed_document(outcome: Outcome) -> dict[str, str] | None:
     if outcome.failed_at is None:
         return None
     collection, identifier = outcome.failed_at

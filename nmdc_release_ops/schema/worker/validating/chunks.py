@@ -1,4 +1,4 @@
-"""Dividing collections into lots, so that processes can work on them side by side, and reading them."""
+"""Splitting collections into chunks that processes can read side by side, and reading them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,118 +16,117 @@ from .compiled import Document
 LENIENT: CodecOptions[Document] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
-"""How to look into a document of which only a part is wanted."""
-LOT_DOCUMENTS = 5_000
-_RUN_DOCUMENTS = 1_000
+"""For decoding documents of which only some fields matter."""
+CHUNK_DOCUMENTS = 5_000
+_BATCH_DOCUMENTS = 1_000
 _RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 @dataclass(frozen=True)
-class Lot:
-    """Documents of one collection in order of `_id`, about `LOT_DOCUMENTS` of them.
+class Chunk:
+    """About `CHUNK_DOCUMENTS` documents of one collection, consecutive in the order of `_id`.
 
     Attributes:
-        number: tells it from every other.
-        first: the document with the `_id` that the lot begins with, and no other field; as bytes, since not every `_id`
-            survives decoding.
-        following: that of the lot that follows; None for the last.
+        number: unique among the chunks of all collections.
+        first: a document with only the `_id` at which the chunk begins, as bytes: not every `_id` survives decoding.
+        next_first: `first` of the next chunk; None for the last one.
     """
 
     number: int
     collection: str
     first: bytes
-    following: bytes | None
+    next_first: bytes | None
 
 
-def lots(database: Database[Document], collections: Iterable[str]) -> Iterator[Lot]:
+def split_into_chunks(database: Database[Document], collections: Iterable[str]) -> Iterator[Chunk]:
     """Every document of every collection, once.
 
-    Bounds are found in the index on `_id`, and not by comparing: a query with `$gt` only sees ids of the same type.
+    The bounds come from the index on `_id`, not from a comparison: a query with `$gt` only finds ids of the same type.
     """
     number = 0
     for name in collections:
         first = _bound(database, name, {})
         while first is not None:
-            following = _bound(database, name, {"min": RawBSONDocument(first), "skip": LOT_DOCUMENTS})
-            yield Lot(number, name, first, following)
+            next_first = _bound(database, name, {"min": RawBSONDocument(first), "skip": CHUNK_DOCUMENTS})
+            yield Chunk(number, name, first, next_first)
             number += 1
-            first = following
+            first = next_first
 
 
-def _bound(database: Database[Document], name: str, where: dict[str, Any]) -> bytes | None:
-    command = {"find": name, "projection": {"_id": 1}, "hint": {"_id": 1}, "sort": {"_id": 1}, "limit": 1, **where}
+def _bound(database: Database[Document], name: str, options: dict[str, Any]) -> bytes | None:
+    command = {"find": name, "projection": {"_id": 1}, "hint": {"_id": 1}, "sort": {"_id": 1}, "limit": 1, **options}
     batch = database.command({**command, "singleBatch": True}, codec_options=_RAW)["cursor"]["firstBatch"]
     return bytes(batch[0].raw) if batch else None
 
 
 @dataclass(frozen=True)
-class Run:
-    """Some documents of a lot, as a server answers with them.
+class Batch:
+    """Some documents of a chunk: one reply of the server.
 
     Attributes:
-        raw: the answer, BSON.
-        documents: None where the driver cannot read all of them.
-        alone: the documents, each as BSON, where it cannot.
-        cursor: by which the server hands out the rest; 0 where there is none.
+        raw: the reply, BSON.
+        documents: None if the driver cannot decode all of them.
+        raw_documents: each document as BSON, if the driver cannot decode all of them.
+        cursor: the id of the server's cursor; 0 if it is exhausted.
     """
 
     raw: bytes
     documents: list[Document] | None
-    alone: list[bytes]
+    raw_documents: list[bytes]
     cursor: int
 
     @classmethod
-    def of(cls, answer: RawBSONDocument, batch: str, codec: CodecOptions[Document]) -> Self:
-        # All of it in one go: the driver's own way to raw documents makes an object of each first.
-        raw = cast("bytes", answer.raw)
+    def decode(cls, reply: RawBSONDocument, batch: str, codec: CodecOptions[Document]) -> Self:
+        # All documents at once: the driver's raw batches create an object for each document first.
+        raw = cast("bytes", reply.raw)
         try:
             cursor = bson.decode(raw, codec)["cursor"]
         except InvalidBSON:
-            raw_cursor = answer["cursor"]
+            raw_cursor = reply["cursor"]
             return cls(raw, None, [one.raw for one in raw_cursor[batch]], int(raw_cursor["id"]))
         return cls(raw, cursor[batch], [], int(cursor["id"]))
 
-    def apart(self, codec: CodecOptions[Document]) -> Iterator[Self]:
-        """Each document that could not be read together with the others, as a run of its own; None where it cannot."""
-        for raw in self.alone:
+    def split(self, codec: CodecOptions[Document]) -> Iterator[Self]:
+        """Each of `raw_documents` as a batch of its own, whose `documents` is None if it cannot be decoded."""
+        for raw in self.raw_documents:
             try:
                 documents: list[Document] | None = [bson.decode(raw, codec)]
             except InvalidBSON:
                 documents = None
-            yield replace(self, raw=raw, documents=documents, alone=[raw], cursor=0)
+            yield replace(self, raw=raw, documents=documents, raw_documents=[raw], cursor=0)
 
 
-def read(
+def read_chunk(
     database: Database[Document],
-    lot: Lot,
+    chunk: Chunk,
     codec: Callable[[], CodecOptions[Document]],
     fields: list[str] | None = None,
-) -> Iterator[Run]:
-    """The documents of a lot, or some fields of them.
+) -> Iterator[Batch]:
+    """The documents of a chunk, or some of their fields.
 
     Args:
-        codec: asked for each run.
-        fields: names; `_id` is not among them unless named.
+        codec: called for each batch.
+        fields: names; `_id` is left out unless it is named.
     """
     projection = {} if fields is None else {"projection": {"_id": 0, **dict.fromkeys(fields, 1)}}
-    bounds: dict[str, Any] = {"hint": {"_id": 1}, "min": RawBSONDocument(lot.first)}
-    if lot.following is not None:
-        bounds["max"] = RawBSONDocument(lot.following)
-    yield from _answers(database, lot.collection, bounds | projection, codec)
-    if lot.following is None:
-        # Where no upper bound is given, the server takes MaxKey for one, and leaves out the document with that `_id`.
-        yield from _answers(database, lot.collection, {"filter": {"_id": MaxKey()}} | projection, codec)
+    bounds: dict[str, Any] = {"hint": {"_id": 1}, "min": RawBSONDocument(chunk.first)}
+    if chunk.next_first is not None:
+        bounds["max"] = RawBSONDocument(chunk.next_first)
+    yield from _batches(database, chunk.collection, bounds | projection, codec)
+    if chunk.next_first is None:
+        # Without an upper bound, the server assumes MaxKey and leaves out the document with that `_id`.
+        yield from _batches(database, chunk.collection, {"filter": {"_id": MaxKey()}} | projection, codec)
 
 
-def _answers(
-    database: Database[Document], name: str, find: dict[str, Any], codec: Callable[[], CodecOptions[Document]]
-) -> Iterator[Run]:
-    command, batch = {"find": name, "batchSize": _RUN_DOCUMENTS, **find}, "firstBatch"
+def _batches(
+    database: Database[Document], name: str, options: dict[str, Any], codec: Callable[[], CodecOptions[Document]]
+) -> Iterator[Batch]:
+    command, key = {"find": name, "batchSize": _BATCH_DOCUMENTS, **options}, "firstBatch"
     with database.client.start_session() as session:
         while True:
-            run = Run.of(database.command(command, codec_options=_RAW, session=session), batch, codec())
-            yield run
-            if not run.cursor:
+            batch = Batch.decode(database.command(command, codec_options=_RAW, session=session), key, codec())
+            yield batch
+            if not batch.cursor:
                 return
-            command = {"getMore": Int64(run.cursor), "collection": name, "batchSize": _RUN_DOCUMENTS}
-            batch = "nextBatch"
+            command = {"getMore": Int64(batch.cursor), "collection": name, "batchSize": _BATCH_DOCUMENTS}
+            key = "nextBatch"

@@ -1,4 +1,4 @@
-"""The schema as `compile_schema` wrote it: how documents are told to conform, without LinkML."""
+"""The schema as `compiling/compile_schema.py` wrote it: checking documents without LinkML."""
 
 import json
 import re
@@ -12,14 +12,14 @@ import jsonschema_rs
 
 Document = dict[str, Any]
 
-_REMEMBERED = 1_024
-"""Texts per pattern of which it is remembered whether they match: many documents say the same."""
+_CACHED_TEXTS = 1_024
+"""Texts per pattern whose match is cached: many documents hold the same texts."""
 
 
 class Check:
-    """How documents of a class are told to conform.
+    """Checks whether documents conform to a class.
 
-    It raises ValueError for values that JSON has no word for, and takes numbers that are not finite for null.
+    It raises ValueError for values that JSON cannot represent, and takes numbers that are not finite for null.
     """
 
     def __init__(self, make: Callable[[Mapping[str, Any]], Any], schema: Mapping[str, Any]) -> None:
@@ -27,20 +27,20 @@ class Check:
         self._schema = schema
 
     @cached_property
-    def one(self) -> Callable[[Document], bool]:
+    def is_valid(self) -> Callable[[Document], bool]:
         """Whether a document conforms."""
-        conforms: Callable[[Document], bool] = self._make(self._schema).is_valid
-        return conforms
+        is_valid: Callable[[Document], bool] = self._make(self._schema).is_valid
+        return is_valid
 
     @cached_property
-    def all(self) -> Callable[[list[Document]], bool]:
-        """Whether each of a list of documents does, which takes less time."""
-        conform: Callable[[list[Document]], bool] = self._make({"items": self._schema}).is_valid
-        return conform
+    def are_valid(self) -> Callable[[list[Document]], bool]:
+        """Whether every document of a list conforms. It is faster than `is_valid` for each."""
+        are_valid: Callable[[list[Document]], bool] = self._make({"items": self._schema}).is_valid
+        return are_valid
 
 
 class CompiledSchema:
-    """What validation needs to know of a release's schema, as `compile_schema.compile_schema` describes it."""
+    """What validation needs of a release's schema; `compile_schema.compile_schema` creates it."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self.content = content
@@ -52,23 +52,23 @@ class CompiledSchema:
 
     @property
     def calls_plugin(self) -> bool:
-        """Whether the release has rules of its own that are not compiled, and are to be asked about each document."""
+        """Whether the release's plugin has to be called for each document, because its rules are not compiled."""
         return bool(self.content["rules"] == "called")
 
     def checks(self, collection: str) -> tuple[dict[str, Check], Check | None]:
-        """How documents of a collection are checked, by what they say in `type`, and those that say nothing of use.
+        """The checks for documents of a collection, by `type`, and the one for documents with no known `type`.
 
-        A document for which there is no check is not one that the collection may hold.
+        The collection may not hold a document for which there is no check.
         """
-        described = self.content["collections"].get(collection)
-        if described is None:
+        content = self.content["collections"].get(collection)
+        if content is None:
             return {}, None
-        otherwise = described["otherwise"]
-        by_type = {said: self._check(name) for said, name in described["types"].items()}
+        otherwise = content["otherwise"]
+        by_type = {type_: self._check(name) for type_, name in content["types"].items()}
         return by_type, None if otherwise is None else self._check(otherwise)
 
     def linkml_json_schema(self, class_name: str) -> dict[str, Any]:
-        """The JSON Schema of a class as LinkML made it, for LinkML's own validator."""
+        """The JSON Schema of a class as LinkML generated it, for LinkML's own validator."""
         linkml = self.content["linkml"]
         return {**linkml["classes"][class_name], "$defs": linkml["definitions"]}
 
@@ -85,13 +85,13 @@ class CompiledSchema:
     def _formats(self) -> dict[str, Callable[[str], bool]]:
         patterns: dict[str, Callable[[str], bool]] = {}
         for number, pattern in enumerate(self.content["patterns"]):
-            patterns[f"pattern:{number}:long"] = matching = _matching(pattern)
-            patterns[f"pattern:{number}"] = lru_cache(_REMEMBERED)(matching)
+            patterns[f"pattern:{number}:long"] = matches = _make_matcher(pattern)
+            patterns[f"pattern:{number}"] = lru_cache(_CACHED_TEXTS)(matches)
         checker = jsonschema.validators.validator_for({"$schema": self.content["dialect"]}).FORMAT_CHECKER
         return patterns | {f"format:{name}": partial(_conforms, checker, name) for name in self.content["formats"]}
 
 
-def _matching(pattern: str) -> Callable[[str], bool]:
+def _make_matcher(pattern: str) -> Callable[[str], bool]:
     search = re.compile(pattern).search
     return lambda text: search(text) is not None
 

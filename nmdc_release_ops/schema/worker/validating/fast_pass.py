@@ -1,8 +1,8 @@
-"""The fast pass: lets through what conforms; whatever it does not let through, LinkML judges.
+"""The fast pass: accepts documents that conform, and rejects others. LinkML validates the rejected ones.
 
-Its verdicts are LinkML's: the schema is compiled from LinkML's own, patterns and formats are checked by the same
-functions. About documents with values that JSON has no word for (dates, ObjectIds, decimals, numbers that are not finite)
-it says nothing.
+Its verdicts are LinkML's: the schema is compiled from LinkML's own, and the same functions check patterns and formats. It
+rejects documents with values that JSON cannot represent (dates, ObjectIds, decimals, numbers that are not finite) without a
+verdict.
 """
 
 import math
@@ -21,7 +21,7 @@ _PLAIN: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConver
 
 
 class _PlainInteger(TypeDecoder):
-    """Makes an int of bson's Int64, which jsonschema-rs does not know. It takes time, for every value of a document."""
+    """Decodes bson's Int64, which jsonschema-rs does not know, as an int. It slows down the decoding of every value."""
 
     bson_type = bson.Int64
 
@@ -32,12 +32,12 @@ class _PlainInteger(TypeDecoder):
 _INTEGERS: CodecOptions[Document] = _PLAIN.with_options(type_registry=TypeRegistry([_PlainInteger()]))
 
 
-class Screen:
-    """Screens documents of one collection."""
+class FastPass:
+    """Checks documents of one collection."""
 
     def __init__(self, schema: CompiledSchema, collection: str, rules: Rules | None) -> None:
         """Args:
-        rules: those of the release that are not compiled; None where all are.
+        rules: the release's own rules if they are not compiled, else None.
         """
         self._checks, self._otherwise = schema.checks(collection)
         self._collection = collection
@@ -46,74 +46,74 @@ class Screen:
 
     @property
     def codec(self) -> CodecOptions[Document]:
-        """How documents are to be read."""
+        """The options for decoding documents."""
         return self._codec
 
-    def not_let_through(self, run: bytes, documents: list[Document]) -> dict[int, bool | None]:
-        """The places of documents that are not let through: False where they do not conform, None where only LinkML can tell.
+    def find_rejected(self, raw: bytes, documents: list[Document]) -> dict[int, bool | None]:
+        """The indexes of the rejected documents: False if they do not conform, None if only LinkML can decide.
 
         Args:
-            run: BSON in which the documents are.
+            raw: BSON that contains the documents.
         """
-        # Only this is looked for in what JSON knows: everything else that it does not know makes a check raise.
-        odd = filter(lambda place: _holds_odd_number(documents[place]), range(len(documents)))
-        refused: dict[int, bool | None] = dict.fromkeys(odd) if _may_hold_odd_numbers(run) else {}
-        for said, places in _by_type(documents).items():
-            check = self._otherwise if said is None else self._checks.get(said, self._otherwise)
+        # Searched for first, because a check takes them for null. It raises for other values that JSON cannot represent.
+        not_finite = filter(lambda index: _holds_non_finite_number(documents[index]), range(len(documents)))
+        rejected: dict[int, bool | None] = dict.fromkeys(not_finite) if _may_hold_non_finite_number(raw) else {}
+        for type_, indexes in _by_type(documents).items():
+            check = self._otherwise if type_ is None else self._checks.get(type_, self._otherwise)
             if check is None:
-                for place in places:
-                    # Code is text for Python, and so for LinkML.
-                    is_code = isinstance(documents[place].get("type"), bson.Code)
-                    refused[place] = None if is_code else refused.get(place, False)
+                for index in indexes:
+                    # bson's Code is a str for Python, and so for LinkML.
+                    is_code = isinstance(documents[index].get("type"), bson.Code)
+                    rejected[index] = None if is_code else rejected.get(index, False)
                 continue
-            asked = [place for place in places if place not in refused]
-            identifiers = [documents[place].pop("_id", None) for place in asked]
+            undecided = [index for index in indexes if index not in rejected]
+            identifiers = [documents[index].pop("_id", None) for index in undecided]
             try:
-                self._screen(check, asked, documents, refused)
+                self._check_all(check, undecided, documents, rejected)
             finally:
-                for place, identifier in zip(asked, identifiers, strict=True):
-                    documents[place]["_id"] = identifier
-        return refused
+                for index, identifier in zip(undecided, identifiers, strict=True):
+                    documents[index]["_id"] = identifier
+        return rejected
 
-    def _screen(
-        self, check: Check, places: list[int], documents: list[Document], refused: dict[int, bool | None]
+    def _check_all(
+        self, check: Check, indexes: list[int], documents: list[Document], rejected: dict[int, bool | None]
     ) -> None:
         try:
-            conform = check.all([documents[place] for place in places])
+            are_valid = check.are_valid([documents[index] for index in indexes])
         except ValueError:
-            conform = False
-        if conform and self._rules is None:
+            are_valid = False
+        if are_valid and self._rules is None:
             return
-        for place in places:
-            verdict = self._conforms(check, documents[place])
+        for index in indexes:
+            verdict = self._conforms(check, documents[index])
             if not verdict:
-                refused[place] = verdict
+                rejected[index] = verdict
 
     def _conforms(self, check: Check, document: Document) -> bool | None:
         try:
-            conforms = check.one(document)
+            conforms = check.is_valid(document)
         except ValueError:
-            # Most likely an Int64. From the next run on, the driver makes plain integers of them.
+            # Most likely an Int64. From the next batch on, the driver decodes them as plain integers.
             self._codec = _INTEGERS
             try:
-                conforms = check.one(_with_integers(document))
+                conforms = check.is_valid(_with_integers(document))
             except ValueError:
                 return None
         return conforms and (self._rules is None or self._rules(self._collection, document))
 
 
 def _by_type(documents: list[Document]) -> dict[str | None, list[int]]:
-    """Places of documents by what they say in `type`; None where that is no text."""
-    places: dict[str | None, list[int]] = {}
-    for place, document in enumerate(documents):
-        said = document.get("type")
-        if said.__class__ is not str:
-            said = None
-        if said in places:
-            places[said].append(place)
+    """The indexes of documents by their `type`; None if that is not a str."""
+    indexes: dict[str | None, list[int]] = {}
+    for index, document in enumerate(documents):
+        type_ = document.get("type")
+        if type_.__class__ is not str:
+            type_ = None
+        if type_ in indexes:
+            indexes[type_].append(index)
         else:
-            places[said] = [place]
-    return places
+            indexes[type_] = [index]
+    return indexes
 
 
 def _with_integers(value: Any) -> Any:
@@ -124,24 +124,24 @@ def _with_integers(value: Any) -> Any:
     return int(value) if isinstance(value, bson.Int64) else value
 
 
-def _may_hold_odd_numbers(run: bytes) -> bool:
-    """Whether somewhere there may be a double that is not finite: it ends in F0 to FF and then 7F or FF, and its eight bytes
-    follow the zero after a name.
+def _may_hold_non_finite_number(raw: bytes) -> bool:
+    """Whether BSON may contain a double that is not finite.
 
-    Few runs of others look so by chance. A look into each value of each document would take as long as everything else.
+    The bytes of such a double end with F0 to FF and then 7F or FF, and follow the zero that ends a name. Few batches without
+    one look like that by chance. Checking every value of every document would take as long as everything else together.
     """
     for last in (b"\x7f", b"\xff"):
-        offset = run.find(last, 8)
+        offset = raw.find(last, 8)
         while offset > 0:
-            if run[offset - 1] >= 0xF0 and run[offset - 8] == 0:
+            if raw[offset - 1] >= 0xF0 and raw[offset - 8] == 0:
                 return True
-            offset = run.find(last, offset + 1)
+            offset = raw.find(last, offset + 1)
     return False
 
 
-def _holds_odd_number(value: Any) -> bool:
+def _holds_non_finite_number(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
-        return any(map(_holds_odd_number, value.values()))
-    return isinstance(value, list) and any(map(_holds_odd_number, value))
+        return any(map(_holds_non_finite_number, value.values()))
+    return isinstance(value, list) and any(map(_holds_non_finite_number, value))

@@ -1,4 +1,4 @@
-"""What has been judged, what was found, and how it is told."""
+"""Counting what has been validated and found, and reporting it."""
 
 import json
 import time
@@ -12,24 +12,24 @@ from typing import Any
 from dagster_pipes import PipesContext
 
 from ..disk import writing
-from .validate_chunk import Verdict
+from .validate_chunk import ChunkResult
 from .violations import Groups, Violation
 
-SHOWN = 50
-"""Violations, and groups of them, that are told in messages; all of them are in the files."""
+REPORTED_VIOLATIONS = 50
+"""The number of violations that are sent as messages; all of them are in the file."""
 SECONDS_BETWEEN_LINES = 5.0
 
 
 @dataclass
 class Tally:
-    """What has been judged so far, and what was found.
+    """Counts of what has been validated so far, and what was found.
 
     Attributes:
-        totals: documents to be judged, by collection, near enough.
-        identifiers: how many different documents have one.
+        totals: approximate number of documents to validate, by collection.
+        identifiers: number of documents with an id.
         schema: violations of the schema by single documents.
         integrity: violations between documents.
-        first_between: the first of the latter, without those that the data had before.
+        first_integrity: the first violations between documents, without those that the data had before.
     """
 
     totals: dict[str, int]
@@ -39,37 +39,39 @@ class Tally:
     references: int = 0
     schema: Groups = field(default_factory=Groups)
     integrity: Groups = field(default_factory=Groups)
-    first_between: list[dict[str, Any]] = field(default_factory=list)
+    first_integrity: list[dict[str, Any]] = field(default_factory=list)
 
-    def judged(self, pipes: PipesContext, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
-        """Hand on the verdicts, count them, and say every few seconds how far it has come."""
+    def count_results(self, pipes: PipesContext, results: Iterable[ChunkResult]) -> Iterator[ChunkResult]:
+        """Count the results and pass them on; log the progress every few seconds."""
         next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        for verdict in verdicts:
-            self.documents[verdict.collection] += verdict.documents
-            self.violations[verdict.collection] += verdict.groups.total
-            self.references += verdict.references
-            self.schema.merge(verdict.groups)
-            yield verdict
+        for result in results:
+            self.documents[result.collection] += result.documents
+            self.violations[result.collection] += result.groups.total
+            self.references += result.references
+            self.schema.merge(result.groups)
+            yield result
             if time.monotonic() > next_line:
                 next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-                pipes.log.info(self._progress(verdict.collection))
+                pipes.log.info(self._progress(result.collection))
 
     def _progress(self, name: str) -> str:
-        # The totals are near enough, and nobody wants to read of more than all.
-        judged, total = sum(self.documents.values()), sum(self.totals.values())
-        here, of_all_here = self.documents[name], self.totals[name]
-        return f"judged {judged:,} of {max(total, judged):,} documents ({name}: {here:,} of {max(of_all_here, here):,})"
+        # The totals are approximate, and a count beyond the total would confuse.
+        done, total = sum(self.documents.values()), sum(self.totals.values())
+        done_here, total_here = self.documents[name], self.totals[name]
+        return (
+            f"validated {done:,} of {max(total, done):,} documents "
+            f"({name}: {done_here:,} of {max(total_here, done_here):,})"
+        )
 
-    def found_between(self, violation: Violation) -> None:
-        """Count a violation between documents."""
+    def count_integrity_violation(self, violation: Violation) -> None:
         self.violations[violation.collection] += 1
         self.integrity.add(violation)
-        if violation.new is not False and len(self.first_between) < SHOWN:
-            self.first_between.append(violation.told())
+        if violation.new is not False and len(self.first_integrity) < REPORTED_VIOLATIONS:
+            self.first_integrity.append(violation.report())
 
     def summary(self) -> dict[str, Any]:
         """A summary of everything, of bounded size."""
-        # What may be new counts as new, and so does what is beyond all groups.
+        # Violations beyond the groups, and those of which it is unknown whether they are new, count as new.
         old = sum(group.count for key, group in self.integrity.groups.items() if key[-1] is False)
         return {
             "documents": sum(self.documents.values()),
@@ -77,35 +79,31 @@ class Tally:
             "references": self.references,
             "violations": self.schema.total,
             "integrity": {"found": self.integrity.total, "new": self.integrity.total - old, "old": old},
-            "by_kind": dict(_kinds(self.schema) + _kinds(self.integrity)),
+            "by_kind": dict(_count_by_kind(self.schema) + _count_by_kind(self.integrity)),
             "collections": [
                 {"collection": name, "documents": self.documents[name], "violations": self.violations[name]}
                 for name in self.totals
             ],
+            "groups": [*self.schema.report(), *self.integrity.report()],
+            "beyond": self.schema.beyond + self.integrity.beyond,
         }
 
-    def tell(self, pipes: PipesContext, violations: Path, summary: Path) -> None:
-        """Report the messages, and write the summary with all groups of violations.
+    def report(self, pipes: PipesContext, violations: Path, summary: Path) -> None:
+        """Write the summary; send the first violations as messages, and one that the summary is complete.
 
         Args:
-            violations: file of all of them, those of the schema first. The first of either sort are told, but none
-                that the data had before.
+            violations: file of all violations, those of the schema first. Those that the data had before are not sent.
         """
-        told = self.summary()
-        groups = [*self.schema.listed(), *self.integrity.listed()]
-        beyond = self.schema.beyond + self.integrity.beyond
         with writing(summary):
-            summary.write_text(json.dumps({**told, "groups": groups, "beyond": beyond}, ensure_ascii=False), "utf-8")
+            summary.write_text(json.dumps(self.summary(), ensure_ascii=False), "utf-8")
         with violations.open(encoding="utf-8") as lines:
-            first = [json.loads(line) for line in islice(lines, min(SHOWN, self.schema.total))]
-        for violation in [*first, *self.first_between][:SHOWN]:
+            first = [json.loads(line) for line in islice(lines, min(REPORTED_VIOLATIONS, self.schema.total))]
+        for violation in [*first, *self.first_integrity][:REPORTED_VIOLATIONS]:
             pipes.report_custom_message({"kind": "violation", **violation})
-        for about in told.pop("collections"):
-            pipes.report_custom_message({"kind": "validated", **about})
-        pipes.report_custom_message({"kind": "summary", **told})
+        pipes.report_custom_message({"kind": "summary"})
 
 
-def _kinds(groups: Groups) -> Counter[str]:
+def _count_by_kind(groups: Groups) -> Counter[str]:
     kinds: Counter[str] = Counter()
     for (_, _, _, kind, _, _), group in groups.groups.items():
         kinds[kind] += group.count

@@ -1,12 +1,12 @@
-"""Judges every document of the transformer by the release's own schema, and every reference between them.
+"""Validates every document of the transformer by the release's own schema, and every reference between them.
 
 Parameters: `database`, `schema_version`, `collections`, `compiled` (file that `compile_schema` wrote), `violations_path`
-(file to write, JSON lines), `summary_path` (file to write, JSON), and `before` where it matters which violations between
-documents are new: `files` of the archive by collection, each with its `path` and `sha256`, and the `references` that
-`compile_schema` wrote of the schema that held then.
-Messages: `validated` per collection, `violation` for the first few, and one `summary` at the end. Without a summary,
-or with an exit code other than 0, nothing has been proved: `not_written` names a file that could not be written, and
-`archive_damaged` a file of the archive that is not what was dumped.
+(output file, JSON lines), `summary_path` (output file, JSON). `before` is only given if new violations between documents are
+to be distinguished from old ones: `files` of the archive by collection, each with its `path` and `sha256`, and `references`,
+which `compile_schema` wrote of the schema that the database had.
+Messages: `violation` for the first few, and `summary` when both output files are complete. Without a `summary`, or with an
+exit code other than 0, nothing is proved: `not_written` names a file that could not be written, and `archive_damaged` a file
+of the archive that differs from what was dumped.
 """
 
 import os
@@ -22,32 +22,32 @@ from dagster_pipes import PipesContext, open_dagster_pipes
 from pymongo.database import Database
 
 from ..disk import NotWritten, run_main, writing
-from ..messages import telling
+from ..messages import forward_messages
 from ..parent import die_with_parent
-from ..process_pool import Crew
+from ..process_pool import ProcessPool
 from ..release import require_version, transformer
-from .archived import ArchivedFile, ArchiveFileDamaged
-from .before import Before, Earlier
-from .chunks import lots
+from .chunks import split_into_chunks
 from .compiled import CompiledSchema, Document
-from .identifiers import Identifiers
-from .integrity import Found, duplicate
-from .references import ReferenceRules
+from .integrity.archived_file import ArchivedFile, ArchiveFileDamaged
+from .integrity.identifiers import Identifiers
+from .integrity.prior_violations import ArchivedDatabase, PriorViolations
+from .integrity.references import ReferenceRules
+from .integrity.violation_store import ViolationStore, duplicate_id
 from .tally import Tally
-from .validate_chunk import Assignment, Verdict, ids_of_lot, judge_lot, sit_down
+from .validate_chunk import ChunkResult, ValidationInputs, initialise_process, read_ids, validate_chunk
 
 SCRATCH = "validating."
 
 
 def main() -> int:
     die_with_parent(os.getppid())
-    with open_dagster_pipes() as pipes, telling(pipes):
+    with open_dagster_pipes() as pipes, forward_messages(pipes):
         extras = pipes.extras
         require_version(extras["schema_version"])
         try:
             _validate(pipes, extras)
         except (NotWritten, ArchiveFileDamaged) as error:
-            return error.tell(pipes)
+            return error.report(pipes)
     return 0
 
 
@@ -56,81 +56,82 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
     NotWritten, ArchiveFileDamaged.
     """
     violations = Path(extras["violations_path"])
-    for left in violations.parent.glob(f"{SCRATCH}*"):
-        # Left by a process that was killed.
-        shutil.rmtree(left, ignore_errors=True)
+    for abandoned in violations.parent.glob(f"{SCRATCH}*"):
+        # A process that was killed left it behind.
+        shutil.rmtree(abandoned, ignore_errors=True)
     with (
         writing(violations),
         transformer(extras["database"]) as database,
-        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=violations.parent) as scratch,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=violations.parent) as folder,
         violations.open("wb") as file,
     ):
+        scratch = Path(folder)
         names = extras["collections"]
         tally = Tally({name: database[name].estimated_document_count() for name in names})
-        assignment = Assignment(
-            database.name, Path(extras["compiled"]), Path(scratch, "identifiers"), parts=Path(scratch)
-        )
-        pipes.log.info("Gathering the ids of all documents.")
-        with Crew(sit_down, assignment) as crew, Found.making(Path(scratch, "found")) as found:
-            _gather_identifiers(database, assignment, crew, tally, found)
-            _judge(tally.judged(pipes, crew.do(judge_lot, lots(database, names))), file, violations, found)
+        inputs = ValidationInputs(database.name, Path(extras["compiled"]), scratch / "identifiers", scratch)
+        pipes.log.info("Reading the ids of all documents.")
+        with ProcessPool(initialise_process, inputs) as pool, ViolationStore.create(scratch / "integrity") as store:
+            _read_identifiers(database, inputs, pool, tally, store)
+            results = pool.map(validate_chunk, split_into_chunks(database, names))
+            _collect(tally.count_results(pipes, results), file, violations, store)
             with writing(violations):
-                _judge_between(pipes, _before(extras.get("before")), Path(scratch), crew, tally, found, file)
-    tally.tell(pipes, violations, Path(extras["summary_path"]))
+                archived = _archived_database(extras.get("before"))
+                _write_integrity_violations(pipes, archived, scratch, pool, tally, store, file)
+    tally.report(pipes, violations, Path(extras["summary_path"]))
 
 
-def _gather_identifiers(
-    database: Database[Document], assignment: Assignment, crew: Crew, tally: Tally, found: Found
+def _read_identifiers(
+    database: Database[Document], inputs: ValidationInputs, pool: ProcessPool, tally: Tally, store: ViolationStore
 ) -> None:
-    """Write down the id of every document, and find those that are not unique."""
-    rules = ReferenceRules(CompiledSchema.read(assignment.schema).content["references"])
+    """Write the id of every document to a file, and add those that are not unique to the violations."""
+    rules = ReferenceRules(CompiledSchema.read(inputs.schema).content["references"])
     names = [name for name in rules.collections_with_ids() if name in tally.totals]
-    with Identifiers.making(assignment.identifiers) as making:
-        for collection, ids in crew.do(ids_of_lot, lots(database, names)):
-            making.add(collection, ids)
-    identifiers = Identifiers.read(assignment.identifiers)
+    with Identifiers.create(inputs.identifiers) as new:
+        for collection, ids in pool.map(read_ids, split_into_chunks(database, names)):
+            new.add(collection, ids)
+    identifiers = Identifiers.open(inputs.identifiers)
     tally.identifiers = identifiers.count()
     for identifier, counts in identifiers.duplicates():
-        found.add(duplicate(identifier, counts))
+        store.add(duplicate_id(identifier, counts))
 
 
-def _judge(verdicts: Iterable[Verdict], file: IO[bytes], path: Path, found: Found) -> None:
-    """Bring what is wrong with single documents into the file, and what is wrong between them to the rest of it."""
-    for verdict in verdicts:
-        if verdict.violations:
-            with writing(path), verdict.violations.open("rb") as part:
+def _collect(results: Iterable[ChunkResult], file: IO[bytes], path: Path, store: ViolationStore) -> None:
+    """Append the violations of single documents to the file, and add those between documents to the store."""
+    for result in results:
+        if result.violations:
+            with writing(path), result.violations.open("rb") as part:
                 shutil.copyfileobj(part, file)
-            verdict.violations.unlink()
-        if verdict.integrity:
-            found.take_in(verdict.integrity)
+            result.violations.unlink()
+        if result.integrity:
+            store.move_in(result.integrity)
 
 
-def _judge_between(
+def _write_integrity_violations(
     pipes: PipesContext,
-    before: Before | None,
+    archived: ArchivedDatabase | None,
     scratch: Path,
-    crew: Crew,
+    pool: ProcessPool,
     tally: Tally,
-    found: Found,
+    store: ViolationStore,
     file: IO[bytes],
 ) -> None:
-    """Bring what is wrong between documents into the file, and find out what of it is new."""
+    """Append the violations between documents to the file, and determine which of them are new if there is an archive."""
     with ExitStack() as stack:
-        violations = found.violations()
-        if before is not None and not found.is_empty:
-            pipes.log.info("Looking up in the archive which violations between documents are new.")
-            earlier = stack.enter_context(Earlier.looked_up(before, found, crew, scratch))
-            violations = found.compared(earlier.had)
+        violations = store.violations()
+        if archived is not None and not store.is_empty:
+            pipes.log.info("Comparing with the archive to determine which violations between documents are new.")
+            prior = stack.enter_context(PriorViolations.read(archived, store, pool, scratch))
+            violations = store.compared_violations(prior.contains)
         for violation in violations:
-            tally.found_between(violation)
-            file.write(violation.line().encode())
+            tally.count_integrity_violation(violation)
+            file.write(violation.report_line().encode())
 
 
-def _before(described: dict[str, Any] | None) -> Before | None:
-    if described is None:
+def _archived_database(before: dict[str, Any] | None) -> ArchivedDatabase | None:
+    if before is None:
         return None
-    files = {name: ArchivedFile(Path(file["path"]), file["sha256"]) for name, file in described["files"].items()}
-    return Before(files, Path(described["references"]))
+    files = {name: ArchivedFile(Path(file["path"]), file["sha256"]) for name, file in before["files"].items()}
+    return ArchivedDatabase(files, Path(before["references"]))
 
 
 if __name__ == "__main__":

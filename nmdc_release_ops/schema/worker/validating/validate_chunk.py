@@ -1,5 +1,5 @@
-"""Judging a lot of documents, in a process of its own: the fast pass, LinkML on what it does not let through, and the
-references in the same reading.
+"""Validating a chunk of documents in a process of the pool: the fast pass, LinkML for the documents that it rejects, and the
+references, in one reading.
 """
 
 import gc
@@ -15,42 +15,42 @@ from pymongo.database import Database
 
 from ..disk import writing
 from ..release import transformer
-from .chunks import LENIENT, Lot, Run, read
+from .chunks import LENIENT, Batch, Chunk, read_chunk
 from .compiled import CompiledSchema, Document
-from .fast_pass import Screen
-from .identifiers import Id, Identifiers
-from .references import ReferenceRules, References
-from .violations import Groups, Violation, named
+from .fast_pass import FastPass
+from .integrity.identifiers import Id, Identifiers
+from .integrity.references import ReferenceRules, References
+from .violations import Groups, Violation, name_of
 
 if TYPE_CHECKING:
     from .linkml_judge import Judge
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """What every process that judges has to know.
+class ValidationInputs:
+    """What every process of the pool needs.
 
     Attributes:
         database: on the transformer.
         schema: file that `compile_schema` wrote.
-        identifiers: file of all ids, complete when the first lot is judged.
-        parts: folder for what is found in each lot.
+        identifiers: file of all ids, complete before the first chunk is validated.
+        scratch: folder for the violations of each chunk.
     """
 
     database: str
     schema: Path
     identifiers: Path
-    parts: Path
+    scratch: Path
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is wrong with the documents of a lot.
+class ChunkResult:
+    """The violations of a chunk's documents.
 
     Attributes:
-        violations: file with a line for each violation of the schema; None where there is none.
-        integrity: file with a line for each dangling or misplaced reference; None where there is none.
-        groups: of the former.
+        violations: file with a line for each violation of the schema; None if there are none.
+        integrity: file with a line for each dangling or misplaced reference; None if there are none.
+        groups: of the violations of the schema.
     """
 
     collection: str
@@ -61,119 +61,122 @@ class Verdict:
     groups: Groups
 
 
-def sit_down(assignment: Assignment) -> None:
-    """Make this process ready to judge."""
-    global _seat
-    _seat = Seat(assignment)
+def initialise_process(inputs: ValidationInputs) -> None:
+    """Initialise this process of the pool."""
+    global _validator
+    _validator = ChunkValidator(inputs)
 
 
-def ids_of_lot(lot: Lot) -> tuple[str, list[Id]]:
-    """Collection of a lot, and the ids of its documents."""
-    return lot.collection, _taken().ids(lot)
+def read_ids(chunk: Chunk) -> tuple[str, list[Id]]:
+    """Collection of a chunk, and the ids of its documents."""
+    return chunk.collection, _initialised().read_ids(chunk)
 
 
-def judge_lot(lot: Lot) -> Verdict:
-    """What is wrong with the documents of a lot."""
-    return _taken().judge(lot)
+def validate_chunk(chunk: Chunk) -> ChunkResult:
+    """Validate the documents of a chunk."""
+    return _initialised().validate(chunk)
 
 
-class Seat:
-    """Where one process judges: its connection, and what it has made ready to judge by."""
+class ChunkValidator:
+    """The state of one process of the pool: its connection, and everything that is loaded once."""
 
-    def __init__(self, assignment: Assignment) -> None:
-        self._assignment = assignment
-        self._schema = CompiledSchema.read(assignment.schema)
-        self._transformer = transformer(assignment.database)
+    def __init__(self, inputs: ValidationInputs) -> None:
+        self._inputs = inputs
+        self._schema = CompiledSchema.read(inputs.schema)
+        self._transformer = transformer(inputs.database)
         self._database: Database[Document] = self._transformer.__enter__()
-        self._screens: dict[str, Screen] = {}
-        # What is there by now stays, and what is made of a lot is gone with it: looking for garbage in between takes as
-        # long as reading.
+        self._fast_passes: dict[str, FastPass] = {}
+        # What exists now is never freed, and a chunk leaves no reference cycles: collecting garbage would only cost time, as
+        # much as reading does.
         gc.freeze()
         gc.disable()
 
     @cached_property
     def _judge(self) -> "Judge":
-        # Importing LinkML and reading the schema takes seconds, and most releases have nothing for it to judge.
+        # Importing LinkML and reading the schema takes seconds, and most releases have nothing for it to validate.
         from .linkml_judge import Judge
 
-        return Judge(self._schema, self._assignment.parts)
+        return Judge(self._schema, self._inputs.scratch)
 
     @cached_property
     def _references(self) -> References:
         rules = ReferenceRules(self._schema.content["references"])
-        return References(rules, Identifiers.read(self._assignment.identifiers).where)
+        return References(rules, Identifiers.open(self._inputs.identifiers).find_collections)
 
-    def ids(self, lot: Lot) -> list[Id]:
-        """The ids of the documents of a lot; of one that has something else than a text for its id, none."""
-        found: list[Id] = []
-        for run in read(self._database, lot, lambda: LENIENT, ["id"]):
-            for document in run.documents or ():
+    def read_ids(self, chunk: Chunk) -> list[Id]:
+        """The ids of the documents of a chunk, without those that are neither text nor null."""
+        ids: list[Id] = []
+        for batch in read_chunk(self._database, chunk, lambda: LENIENT, ["id"]):
+            for document in batch.documents or ():
                 identifier = document.get("id")
                 if identifier is None or isinstance(identifier, str):
-                    found.append(identifier)
-        return found
+                    ids.append(identifier)
+        return ids
 
-    def judge(self, lot: Lot) -> Verdict:
-        """Judge the documents of a lot, and write what is wrong to files of its own."""
+    def validate(self, chunk: Chunk) -> ChunkResult:
+        """Validate the documents of a chunk, and write the violations to files of its own."""
         groups = Groups()
-        judged = 0
-        before = self._references.checked
+        documents = 0
+        references_before = self._references.checked
         with (
-            _Part(self._assignment.parts / f"{lot.number}.violations") as violations,
-            _Part(self._assignment.parts / f"{lot.number}.integrity") as integrity,
+            _LazyFile(self._inputs.scratch / f"{chunk.number}.violations") as violations,
+            _LazyFile(self._inputs.scratch / f"{chunk.number}.integrity") as integrity,
         ):
-            screen = self._screen(lot.collection)
-            for run in read(self._database, lot, lambda: screen.codec):
-                for part in [run] if run.documents is not None else run.apart(screen.codec):
-                    judged += 1 if part.documents is None else len(part.documents)
-                    for violation in self._wrong(lot.collection, part):
+            fast_pass = self._fast_pass(chunk.collection)
+            for whole in read_chunk(self._database, chunk, lambda: fast_pass.codec):
+                for batch in [whole] if whole.documents is not None else whole.split(fast_pass.codec):
+                    documents += 1 if batch.documents is None else len(batch.documents)
+                    for violation in self._find_violations(chunk.collection, batch):
                         groups.add(violation)
-                        violations.write(violation.line())
-                    for violation in self._references.violations(lot.collection, part.documents or ()):
-                        integrity.write(violation.packed())
-        # LinkML leaves some behind. What it needed to begin with stays, and is not looked at again and again.
+                        violations.write(violation.report_line())
+                    for violation in self._references.find_violations(chunk.collection, batch.documents or ()):
+                        integrity.write(violation.to_json() + "\n")
+        # LinkML leaves reference cycles behind. What it keeps is frozen, so that it is not examined again for each chunk.
         gc.collect()
         gc.freeze()
-        checked = self._references.checked - before
-        return Verdict(lot.collection, judged, checked, violations.path, integrity.path, groups)
+        references = self._references.checked - references_before
+        return ChunkResult(chunk.collection, documents, references, violations.path, integrity.path, groups)
 
-    def _wrong(self, collection: str, run: Run) -> Iterator[Violation]:
-        """What is wrong with the documents of a run; one that cannot be read is in a run of its own."""
-        if run.documents is None:
-            yield Violation(collection, _name(run.raw), "", "", "not readable", "The driver cannot read the document.")
+    def _find_violations(self, collection: str, batch: Batch) -> Iterator[Violation]:
+        """The violations of a batch; a document that cannot be decoded is in a batch of its own."""
+        if batch.documents is None:
+            yield Violation(
+                collection, _name(batch.raw), "", "", "not readable", "The driver cannot read the document."
+            )
             return
-        refused = self._screen(collection).not_let_through(run.raw, run.documents)
-        for place in sorted(refused):
-            yield from self._violations(collection, run.documents[place], refused[place])
+        rejected = self._fast_pass(collection).find_rejected(batch.raw, batch.documents)
+        for index in sorted(rejected):
+            yield from self._judge_rejected(collection, batch.documents[index], rejected[index])
 
-    def _violations(self, collection: str, document: Document, conforms: bool | None) -> list[Violation]:
-        found = list(self._judge.violations(collection, document))
-        if conforms is None or found:
-            return found
+    def _judge_rejected(self, collection: str, document: Document, verdict: bool | None) -> list[Violation]:
+        """LinkML's violations of a document that the fast pass rejected with this verdict."""
+        violations = list(self._judge.violations(collection, document))
+        if verdict is None or violations:
+            return violations
         message = (
-            "LinkML's validator accepts what the fast pass does not. This is a fault of nmdc-release-ops: please report it "
-            "with this document and the schema's version."
+            "LinkML's validator accepts a document that the fast pass rejects. This is a fault of nmdc-release-ops: please "
+            "report it with this document and the schema's version."
         )
-        return [Violation(collection, named(document), "", "", "validators disagree", message)]
+        return [Violation(collection, name_of(document), "", "", "validators disagree", message)]
 
-    def _screen(self, collection: str) -> Screen:
-        if collection not in self._screens:
+    def _fast_pass(self, collection: str) -> FastPass:
+        if collection not in self._fast_passes:
             rules = self._judge.rules_accept if self._schema.calls_plugin else None
-            self._screens[collection] = Screen(self._schema, collection, rules)
-        return self._screens[collection]
+            self._fast_passes[collection] = FastPass(self._schema, collection, rules)
+        return self._fast_passes[collection]
 
 
-_seat: Seat | None = None
+_validator: ChunkValidator | None = None
 
 
-def _taken() -> Seat:
-    if _seat is None:
-        raise AssertionError("nobody sits down before it is said what is to be judged")
-    return _seat
+def _initialised() -> ChunkValidator:
+    if _validator is None:
+        raise AssertionError("this process of the pool was not initialised")
+    return _validator
 
 
-class _Part:
-    """A file that is made when there is something to write to it; what an earlier attempt wrote is gone."""
+class _LazyFile:
+    """A file that is created by the first write; an earlier attempt's file is removed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -189,7 +192,7 @@ class _Part:
                 self._file = self._path.open("w", encoding="utf-8")
             self._file.write(line)
 
-    def __enter__(self) -> "_Part":
+    def __enter__(self) -> "_LazyFile":
         self._path.unlink(missing_ok=True)
         return self
 
@@ -201,6 +204,6 @@ class _Part:
 
 def _name(raw: bytes) -> str:
     try:
-        return named(bson.decode(raw, LENIENT))
+        return name_of(bson.decode(raw, LENIENT))
     except InvalidBSON:
-        return "one that cannot be read at all"
+        return "unknown: the document cannot be decoded"

@@ -1,38 +1,38 @@
-"""One thing that is wrong with one document, and summaries of many of a kind."""
+"""Violations, and groups of similar ones."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from .compiled import Document
 
 LONGEST_MESSAGE = 2_000
-"""Characters; JSON Schema quotes the whole value that it does not accept."""
-MOST_GROUPS = 1_000
+"""Characters; JSON Schema quotes the whole value that it rejects."""
+MAX_GROUPS = 1_000
 EXAMPLES = 5
-_PLACE = re.compile(r"/\d+(?=/|$)")
-# Of these the message says what is missing or too many, which tells one fault from another; elsewhere it quotes the value.
-_SPEAKING = {"required", "additionalProperties"}
+_INDEX_IN_PATH = re.compile(r"/\d+(?=/|$)")
+# The messages of these name the property that is missing or not allowed, so they distinguish faults. Others quote the value.
+_KINDS_GROUPED_BY_MESSAGE = {"required", "additionalProperties"}
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong.
+    """One fault of one document.
 
     Attributes:
-        id: the document's, or its `_id` where it has none.
-        class_name: by which it was judged; empty where that is not known.
+        id: the document's, or its `_id` if it has none.
+        class_name: by which it was validated; empty if unknown.
         path: JSON pointer within the document.
-        kind: the keyword of JSON Schema that is not met ("required", "pattern"), or another word for what is wrong.
-        key: of the document, see `key_of`; only where whether it is new has to be found out.
+        kind: the JSON Schema keyword that is violated ("required", "pattern"), or another name of the fault.
+        document_key: see `key_of_document`; only set if it has to be determined whether the violation is new.
         slot: the document's field that holds the reference.
         target: the id that a reference names, or that more than one document has; None for other violations.
-        lookup: the target with its type, see `lookup_of`.
+        target_key: see `key_of_target`.
         found_in: collections that hold the target of a misplaced reference, in order.
-        sharing: number of documents that share a duplicate id, by collection.
-        new: whether the migration caused it; None where that is not determined.
+        shared_by: number of documents that share a duplicate id, by collection.
+        new: whether the migration caused it; None if that is not determined.
     """
 
     collection: str
@@ -41,67 +41,68 @@ class Violation:
     path: str
     kind: str
     message: str
-    key: str = ""
+    document_key: str = ""
     slot: str = ""
     target: str | None = None
-    lookup: str = ""
+    target_key: str = ""
     found_in: Sequence[str] = ()
-    sharing: Mapping[str, int] = field(default_factory=dict)
+    shared_by: Mapping[str, int] = field(default_factory=dict)
     new: bool | None = None
 
-    def told(self) -> dict[str, Any]:
-        """As people read it, plain JSON."""
+    def report(self) -> dict[str, Any]:
+        """For people: plain JSON, with long texts truncated."""
         return {
             "collection": self.collection,
-            "id": bounded(self.id),
+            "id": truncate(self.id),
             "class": self.class_name or None,
-            "path": bounded(self.path),
+            "path": truncate(self.path),
             "violation": self.kind,
-            "message": bounded(self.message, LONGEST_MESSAGE),
-            **({} if self.target is None else {"target": bounded(self.target)}),
+            "message": truncate(self.message, LONGEST_MESSAGE),
+            **({} if self.target is None else {"target": truncate(self.target)}),
             **({"found_in": self.found_in[0]} if self.found_in else {}),
             **({} if self.new is None else {"new": self.new}),
         }
 
-    def line(self) -> str:
-        """For the file of all violations."""
-        return json.dumps(self.told(), ensure_ascii=False) + "\n"
+    def report_line(self) -> str:
+        """A line of the file of all violations."""
+        return json.dumps(self.report(), ensure_ascii=False) + "\n"
 
-    def packed(self) -> str:
-        """For `unpacked`, a line."""
-        return json.dumps(asdict(self)) + "\n"
+    def to_json(self) -> str:
+        """Everything, for `from_json`."""
+        return json.dumps(asdict(self))
 
-
-def bounded(text: str, most: int = 200) -> str:
-    """A text of at most so many characters; what is cut off is told by dots."""
-    return text if len(text) <= most else text[:most] + "..."
-
-
-def unpacked(line: str) -> Violation:
-    return Violation(**json.loads(line))
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls(**json.loads(text))
 
 
-def named(document: Document) -> str:
-    """What people call a document: its `id`, else its `_id`."""
+def truncate(text: str, length: int = 200) -> str:
+    """A text of at most `length` characters, followed by dots if it was longer."""
+    return text if len(text) <= length else text[:length] + "..."
+
+
+def name_of(document: Document) -> str:
+    """The `id` of a document, or its `_id` if it has none."""
     return str(document.get("id", document.get("_id")))
 
 
-def key_of(collection: str, document: Document) -> str:
-    """Tells a document from every other, before and after a migration: its `id` where it has one, else where it is and its
-    `_id`. One without an `id` that moves, or whose collection is renamed, is another.
+def key_of_document(collection: str, document: Document) -> str:
+    """Identifies a document before and after a migration: by its `id`, or by its collection and `_id` if it has none.
+
+    So a document without an `id` becomes another one if it moves or its collection is renamed.
     """
-    found = document.get("id")
-    return f"id {found}" if isinstance(found, str) else f"_id {collection} {document.get('_id')!r}"
+    identifier = document.get("id")
+    return f"id {identifier}" if isinstance(identifier, str) else f"_id {collection} {document.get('_id')!r}"
 
 
-def lookup_of(target: Any) -> str:
+def key_of_target(target: Any) -> str:
     """A target as a text that keeps its type: the text "5" differs from the number 5, and the text "None" from null."""
     return json.dumps(target, default=repr)
 
 
 @dataclass
 class Group:
-    """Violations that differ only in the document, and in where in its lists.
+    """Violations that differ only in the document, and in their positions in lists.
 
     Attributes:
         examples: ids of the first few documents.
@@ -114,21 +115,21 @@ class Group:
 
 @dataclass
 class Groups:
-    """How many violations of each kind there are; bounded, whatever is found.
+    """The number of violations of each kind, of bounded size.
 
     Attributes:
-        groups: by (collection, class, path, kind, what the message says, new).
-        beyond: violations of kinds that came after the first thousand.
+        groups: by (collection, class, path, kind, message if it distinguishes faults, new).
+        beyond: number of violations that fit into none of the first thousand groups.
     """
 
     groups: dict[tuple[str, str, str, str, str, bool | None], Group] = field(default_factory=dict)
     beyond: int = 0
 
     def add(self, violation: Violation) -> None:
-        said = violation.message[:200] if violation.kind in _SPEAKING else ""
-        path = _PLACE.sub("/[]", bounded(violation.path))
-        key = (violation.collection, violation.class_name, path, violation.kind, said, violation.new)
-        self._add(key, Group(1, bounded(violation.message, 500), [bounded(violation.id)]))
+        message = violation.message[:200] if violation.kind in _KINDS_GROUPED_BY_MESSAGE else ""
+        path = _INDEX_IN_PATH.sub("/[]", truncate(violation.path))
+        key = (violation.collection, violation.class_name, path, violation.kind, message, violation.new)
+        self._add(key, Group(1, truncate(violation.message, 500), [truncate(violation.id)]))
 
     def merge(self, others: "Groups") -> None:
         for key, group in others.groups.items():
@@ -138,7 +139,7 @@ class Groups:
     def _add(self, key: tuple[str, str, str, str, str, bool | None], group: Group) -> None:
         mine = self.groups.get(key)
         if mine is None:
-            if len(self.groups) >= MOST_GROUPS:
+            if len(self.groups) >= MAX_GROUPS:
                 self.beyond += group.count
             else:
                 self.groups[key] = Group(group.count, group.message, list(group.examples))
@@ -150,10 +151,10 @@ class Groups:
     def total(self) -> int:
         return sum(group.count for group in self.groups.values()) + self.beyond
 
-    def listed(self) -> Iterator[dict[str, Any]]:
-        """The groups, most violations first, as plain JSON."""
+    def report(self) -> Iterator[dict[str, Any]]:
+        """The groups as plain JSON, the largest first."""
         for key, group in sorted(self.groups.items(), key=lambda item: -item[1].count):
-            collection, class_name, path, kind, _said, new = key
+            collection, class_name, path, kind, _message, new = key
             yield {
                 "collection": collection,
                 "class_name": class_name,

@@ -1,6 +1,6 @@
-"""Runs in a schema release's environment: reads a database in tiny lots and runs, and prints how many documents came.
+"""Runs in a schema release's environment: reads a database in tiny chunks and batches, and counts the documents.
 
-Argument: database on the server of NMDC_TRANSFORMER_URI. Prints JSON: collection -> [documents, lots].
+Argument: database on the server of NMDC_TRANSFORMER_URI. Prints JSON: collection -> [documents, chunks].
 """
 
 import json
@@ -8,23 +8,23 @@ import sys
 from collections import Counter
 
 from worker.release import transformer
-from worker.validating import chunks as lots
+from worker.validating import chunks
 
-lots.LOT_DOCUMENTS, lots._RUN_DOCUMENTS = 7, 3
+chunks.CHUNK_DOCUMENTS, chunks._BATCH_DOCUMENTS = 7, 3
 
 
 def main() -> None:
     documents: Counter[str] = Counter()
-    many: Counter[str] = Counter()
+    chunks_read: Counter[str] = Counter()
     with transformer(sys.argv[1]) as database:
-        for lot in lots.lots(database, database.list_collection_names()):
-            many[lot.collection] += 1
-            for run in lots.read(database, lot, lambda: lots.LENIENT):
-                if run.documents is not None:
-                    documents[lot.collection] += len(run.documents)
+        for chunk in chunks.split_into_chunks(database, database.list_collection_names()):
+            chunks_read[chunk.collection] += 1
+            for batch in chunks.read_chunk(database, chunk, lambda: chunks.LENIENT):
+                if batch.documents is not None:
+                    documents[chunk.collection] += len(batch.documents)
                 else:
-                    documents[lot.collection] += len(list(run.apart(lots.LENIENT)))
-    sys.stdout.write(json.dumps({name: [documents[name], many[name]] for name in many}))
+                    documents[chunk.collection] += len(list(batch.split(chunks.LENIENT)))
+    sys.stdout.write(json.dumps({name: [documents[name], chunks_read[name]] for name in chunks_read}))
 
 
 main()

@@ -1,8 +1,8 @@
-"""Runs in a schema release's environment: judges documents of every class, sound and damaged, by the fast pass and by LinkML.
+"""Runs in a schema release's environment: validates documents of every class, valid and damaged, by the fast pass and
+by LinkML.
 
-Arguments: file with the compiled schema, how many documents, seed, a folder, and whether the release's own rules are "compiled"
-or "called". Prints JSON: how often each kind of damage was done and what
-the verdicts were, the classes, and every disagreement.
+Arguments: file with the compiled schema, number of documents, seed, a folder, and whether the release's own rules are
+"compiled" or "called". Prints JSON: how often each kind of damage was done, the verdicts, the classes, and every disagreement.
 """
 
 import json
@@ -25,10 +25,11 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 from linkml.validator import Validator
 from linkml.validator.plugins import JsonschemaValidationPlugin
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
-from worker.compiling import compile_schema
-from worker.release import PLUGIN
+from worker.compiling import plugin
+from worker.compiling.compile_schema import compile_schema
+from worker.compiling.plugin import PLUGIN
 from worker.validating.compiled import CompiledSchema
-from worker.validating.fast_pass import Screen
+from worker.validating.fast_pass import FastPass
 from worker.validating.linkml_judge import Judge
 
 Document = dict[str, Any]
@@ -202,7 +203,7 @@ class Maker:
 
 
 class LinkML:
-    """The release's validation as everybody can have it."""
+    """The release's validation, as its users run it."""
 
     def __init__(self) -> None:
         plugins: list[Any] = [JsonschemaValidationPlugin(closed=True)]
@@ -211,12 +212,12 @@ class LinkML:
         self._validator = Validator(get_nmdc_schema_definition(), validation_plugins=plugins)
 
     def messages(self, document: Document, class_name: str | None) -> list[str] | None:
-        """What it says of a document of a class; None where the document says no class that could be there."""
+        """Its messages for a document of a class; None if the document names no class that the collection may hold."""
         if class_name is None:
             return None
-        judged = {key: value for key, value in document.items() if key != "_id"}
+        without_id = {key: value for key, value in document.items() if key != "_id"}
         # The path follows each message.
-        found = [result.message for result in self._validator.iter_results(judged, class_name)]
+        found = [result.message for result in self._validator.iter_results(without_id, class_name)]
         return [message.rpartition(" in /")[0] or message for message in found]
 
 
@@ -379,8 +380,8 @@ class Damage:
         return True
 
 
-def refused(screen: Screen, raw: bytes) -> dict[int, bool | None]:
-    return screen.not_let_through(raw, [bson.decode(raw, screen.codec)])
+def rejected(fast_pass: FastPass, raw: bytes) -> dict[int, bool | None]:
+    return fast_pass.find_rejected(raw, [bson.decode(raw, fast_pass.codec)])
 
 
 def main() -> None:
@@ -389,14 +390,16 @@ def main() -> None:
     chance = random.Random(int(seed))
     schema = CompiledSchema(content)
     if rules == "called":
-        compile_schema.KNOWN_PLUGIN = "another"
-        schema = CompiledSchema(json.loads(json.dumps(compile_schema.compile_schema(get_nmdc_schema_definition()))))
+        plugin.KNOWN_DIGEST = "another"
+        schema = CompiledSchema(json.loads(json.dumps(compile_schema(get_nmdc_schema_definition()))))
     assert schema.calls_plugin is (rules == "called")
     maker, judge, linkml = Maker(content, chance), Judge(schema, Path(scratch)), LinkML()
     collections = content["collections"]
     types = sorted({said for about in collections.values() for said in about["types"]})
     home = {name: collection for collection, about in collections.items() for name in about["types"].values()}
-    screens = {name: Screen(schema, name, judge.rules_accept if schema.calls_plugin else None) for name in collections}
+    fast_passes = {
+        name: FastPass(schema, name, judge.rules_accept if schema.calls_plugin else None) for name in collections
+    }
     units = sorted({unit for allowed in content["units"].values() for unit in allowed}) or ["m", "cm", "g", "L", "kg"]
     damage = Damage(chance, types, units).kinds()
     verdicts: dict[str, Counter[str]] = {name: Counter() for name in damage}
@@ -409,7 +412,7 @@ def main() -> None:
         collection = home[class_name]
         for _ in range(5):
             document = maker.document(class_name, wealth=chance.choice((0.0, 0.1, 0.3)))
-            if not refused(screens[collection], bson.encode(document)):
+            if not rejected(fast_passes[collection], bson.encode(document)):
                 break
         damaged = chance.choice(list(damage)) if sound[class_name] else "nothing"
         changed = damage[damaged](document)
@@ -420,7 +423,7 @@ def main() -> None:
         except bson.errors.InvalidDocument:
             # A key with a zero byte: no document at all.
             continue
-        fast = refused(screens[collection], raw).get(0, True)
+        fast = rejected(fast_passes[collection], raw).get(0, True)
         # As the release's own tools read it.
         read = bson.decode(
             raw, bson.codec_options.CodecOptions(datetime_conversion=bson.DatetimeConversion.DATETIME_AUTO)

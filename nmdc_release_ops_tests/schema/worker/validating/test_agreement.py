@@ -1,5 +1,5 @@
-"""The fast pass and LinkML's validator give the same verdict on every document, sound or damaged in any way, and what is told
-of it is what LinkML says."""
+"""The fast pass and LinkML's validator give the same verdict on every document, valid or damaged in any way, and the messages
+are LinkML's."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ NEVER_SOUND = {"list in a list, or no list", "type that JSON has no word for", "
     ("version", "documents", "rules"),
     [
         ("11.25", 3_000, "compiled"),
-        # As those of a release would be whose plugin nobody knows yet.
+        # As for a release with an unknown plugin.
         ("11.25", 1_500, "called"),
         *(
             pytest.param(version, 40_000, "compiled", marks=[pytest.mark.faults, pytest.mark.timeout(3_000)])

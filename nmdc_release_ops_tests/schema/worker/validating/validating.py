@@ -1,4 +1,4 @@
-"""Runs the worker that validates, as the step does, and reads what it found."""
+"""Runs the worker that validates, as the step does, and reads its results."""
 
 import json
 from dataclasses import dataclass
@@ -12,17 +12,11 @@ from nmdc_release_ops_tests.schema.worker.running import Ended, run
 
 @dataclass(frozen=True)
 class Validated:
-    """How a validation ended, every violation that it wrote down, and the summary."""
+    """How a validation ended, every violation that it wrote, and the summary."""
 
     ended: Ended
     violations: list[dict[str, Any]]
     summary: Summary
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """The message that says it is done."""
-        (summary,) = self.ended.of_kind("summary")
-        return summary
 
 
 def extras(
@@ -52,6 +46,7 @@ def validate(
         environment, "validating.validate", uri, extras(compiled, folder, database, collections, before), folder
     )
     assert ended.code == 0, ended.lines
+    assert ended.of_kind("summary")
     lines = (folder / "violations.jsonl").read_text().splitlines()
-    assert not list(folder.glob("validating.*")), "what it only needed while it worked is gone"
+    assert not list(folder.glob("validating.*")), "temporary files are removed"
     return Validated(ended, [json.loads(line) for line in lines], read_summary(folder / "validation.json"))

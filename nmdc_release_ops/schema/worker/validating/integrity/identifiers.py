@@ -1,4 +1,4 @@
-"""Which documents there are, by their ids: a file that may be of any size, of which each process keeps little in memory."""
+"""The ids of all documents, in a file of any size, of which each process keeps little in memory."""
 
 import os
 import sqlite3
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..disk import writing
+from ...disk import writing
 
 CACHE_KILOBYTES = 32_000
-"""What each process keeps of the file in memory: some 300,000 ids. The rest is read from the file, or from what the
-system caches of it."""
-_AT_ONCE = 500
+"""How much of the file each process keeps in memory: some 300,000 ids. The rest is read from the file or the system's
+cache."""
+_IDS_PER_QUERY = 500
 
 Id = str | None
-"""None stands for a document that has none."""
+"""None stands for a document without an id."""
 
 
 class Identifiers:
@@ -26,10 +26,10 @@ class Identifiers:
 
     @classmethod
     @contextmanager
-    def making(cls, path: Path) -> Iterator["Identifiers"]:
-        """A new file, to be filled with `add`, complete when the block ends."""
+    def create(cls, path: Path) -> Iterator["Identifiers"]:
+        """Create the file. Fill it with `add`; it is complete when the block ends."""
         path.unlink(missing_ok=True)
-        with scratch_file(path) as connection:
+        with scratch_database(path) as connection:
             connection.execute("CREATE TABLE collection (number INTEGER PRIMARY KEY, name TEXT)")
             connection.execute("CREATE TABLE identifier (id TEXT, collection INTEGER)")
             yield cls(connection)
@@ -37,8 +37,8 @@ class Identifiers:
             connection.commit()
 
     @classmethod
-    def read(cls, path: Path) -> "Identifiers":
-        """A file that is complete, to be asked."""
+    def open(cls, path: Path) -> "Identifiers":
+        """Open a complete file for reading."""
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
         connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
         return cls(connection)
@@ -48,33 +48,35 @@ class Identifiers:
             self._names[collection] = len(self._names)
             self._connection.execute("INSERT INTO collection VALUES (?, ?)", (self._names[collection], collection))
         number = self._names[collection]
-        self._connection.executemany("INSERT INTO identifier VALUES (?, ?)", ((found, number) for found in ids))
+        self._connection.executemany(
+            "INSERT INTO identifier VALUES (?, ?)", ((identifier, number) for identifier in ids)
+        )
 
     def count(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM identifier WHERE id IS NOT NULL").fetchone()[0])
 
-    def where(self, ids: Iterable[Id]) -> dict[Id, frozenset[str]]:
-        """The collections that documents with these ids are in; an id that no document has is left out."""
-        wanted = set(ids)
-        found: dict[Id, set[str]] = {}
-        if None in wanted:
-            wanted.discard(None)
+    def find_collections(self, ids: Iterable[Id]) -> dict[Id, frozenset[str]]:
+        """The collections of the documents with these ids; an id that no document has is left out."""
+        remaining = set(ids)
+        collections: dict[Id, set[str]] = {}
+        if None in remaining:
+            remaining.discard(None)
             rows = self._connection.execute(
                 "SELECT DISTINCT NULL, name FROM identifier JOIN collection ON number = collection WHERE id IS NULL"
             )
             for _, name in rows:
-                found.setdefault(None, set()).add(name)
-        for some in _in_turn([one for one in wanted if one is not None]):
-            places = ", ".join("?" * len(some))
+                collections.setdefault(None, set()).add(name)
+        for some in _slices([one for one in remaining if one is not None]):
+            marks = ", ".join("?" * len(some))
             for one, name in self._connection.execute(
-                f"SELECT id, name FROM identifier JOIN collection ON number = collection WHERE id IN ({places})",  # noqa: S608
+                f"SELECT id, name FROM identifier JOIN collection ON number = collection WHERE id IN ({marks})",  # noqa: S608
                 some,
             ):
-                found.setdefault(one, set()).add(name)
-        return {one: frozenset(names) for one, names in found.items()}
+                collections.setdefault(one, set()).add(name)
+        return {one: frozenset(names) for one, names in collections.items()}
 
     def duplicates(self) -> Iterator[tuple[str, dict[str, int]]]:
-        """Each id that more than one document has: how many, by collection."""
+        """Each id that several documents have, with the number of these documents by collection."""
         rows = self._connection.execute(
             "SELECT id, name, count(*) FROM identifier JOIN collection ON number = collection WHERE id IN "
             "(SELECT id FROM identifier WHERE id IS NOT NULL GROUP BY id HAVING count(*) > 1) GROUP BY id, name ORDER BY id"
@@ -92,9 +94,9 @@ class Identifiers:
 
 
 @contextmanager
-def scratch_file(path: Path) -> Iterator[sqlite3.Connection]:
-    """A database file that nobody needs after a crash, open for as long as the block lasts."""
-    # What is sorted goes beside it, not to the system's folder for temporary files, which may be small or in memory.
+def scratch_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database file, which need not survive a crash, for as long as the block lasts."""
+    # Sorting needs space beside the file: the system's folder for temporary files may be small or in memory.
     os.environ["SQLITE_TMPDIR"] = str(path.parent)
     with writing(path), closing(sqlite3.connect(path)) as connection:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KILOBYTES}"):
@@ -103,6 +105,6 @@ def scratch_file(path: Path) -> Iterator[sqlite3.Connection]:
         connection.commit()
 
 
-def _in_turn(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), _AT_ONCE):
-        yield ids[start : start + _AT_ONCE]
+def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), _IDS_PER_QUERY):
+        yield ids[start : start + _IDS_PER_QUERY]

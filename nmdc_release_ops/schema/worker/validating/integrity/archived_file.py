@@ -1,4 +1,4 @@
-"""Reading a file of the archive after its sha256 has been verified."""
+"""Reading a file of the archive after verifying its sha256."""
 
 import gzip
 import hashlib
@@ -9,8 +9,8 @@ from pathlib import Path
 import bson
 from dagster_pipes import PipesContext
 
-from .chunks import LENIENT
-from .compiled import Document
+from ..chunks import LENIENT
+from ..compiled import Document
 
 DAMAGED_EXIT_CODE = 65
 _READ_BYTES = 1_000_000
@@ -20,8 +20,7 @@ class ArchiveFileDamaged(Exception):
     """A file of the archive cannot be read, or its sha256 is not the manifest's.
 
     Attributes:
-        path: of the file.
-        fault: what is wrong.
+        fault: what is wrong with it.
     """
 
     def __init__(self, path: str, fault: str) -> None:
@@ -29,7 +28,7 @@ class ArchiveFileDamaged(Exception):
         self.path = path
         self.fault = fault
 
-    def tell(self, pipes: PipesContext) -> int:
+    def report(self, pipes: PipesContext) -> int:
         """Report it; return the exit code."""
         pipes.report_custom_message({"kind": "archive_damaged", "path": self.path, "fault": self.fault})
         return DAMAGED_EXIT_CODE
@@ -37,7 +36,7 @@ class ArchiveFileDamaged(Exception):
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    """The documents of a collection as they were dumped, gzipped.
+    """The documents of a collection in the archive, gzipped BSON.
 
     Attributes:
         sha256: from the manifest.
@@ -58,7 +57,7 @@ class ArchivedFile:
             raise ArchiveFileDamaged(str(self.path), f"it cannot be read: {error.strerror}") from error
 
     def documents(self) -> Iterator[Document]:
-        """Every document. The whole file is verified before the first one is read.
+        """Every document. The whole file is verified before the first document is read.
 
         Raises:
             ArchiveFileDamaged
@@ -82,15 +81,15 @@ class ArchivedFile:
             raise ArchiveFileDamaged(str(self.path), fault)
 
     def _read(self) -> Iterator[Document]:
-        rest = b""
+        remainder = b""
         with gzip.open(self.path) as uncompressed:
             while chunk := uncompressed.read(_READ_BYTES):
-                run = rest + chunk
+                data = remainder + chunk
                 position = 0
-                while len(run) - position >= 4:
-                    end = position + int.from_bytes(run[position : position + 4], "little")
-                    if end > len(run):
+                while len(data) - position >= 4:
+                    end = position + int.from_bytes(data[position : position + 4], "little")
+                    if end > len(data):
                         break
-                    yield bson.decode(run[position:end], LENIENT)
+                    yield bson.decode(data[position:end], LENIENT)
                     position = end
-                rest = run[position:]
+                remainder = data[position:]

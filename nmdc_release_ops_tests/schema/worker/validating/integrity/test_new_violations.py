@@ -1,4 +1,4 @@
-"""With `integrity: fail_on_new`, a violation counts as old only where the archive shows the very same one."""
+"""With `integrity: fail_on_new`, a violation counts as old only if the archive shows the same one."""
 
 import gzip
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
 
 
 def archived(database: Database[Any], folder: Path, rules: Path) -> dict[str, Any]:
-    """An archive of the database as it is, as the worker is told of it."""
+    """An archive of the database as it is, as a parameter of the worker."""
     manifest = dump(
         database,
         database.list_collection_names(),
@@ -176,7 +176,7 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
     # Whole gzip with whole documents, and another reference: it would make the violation new.
     other = bson.encode(made(RUN, "dangling", has_input=["another"]))
     damages = {"other documents": gzip.compress(other), "cut": whole[:-20], "missing": None}
-    told = {}
+    reports = {}
     for damage, content in damages.items():
         file.unlink(missing_ok=True)
         if content is not None:
@@ -185,9 +185,9 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
         folder = tmp_path / damage
         folder.mkdir()
         ended = run(environment, "validating.validate", scratch_mongod.uri, given, folder)
-        (told[damage],) = ended.of_kind("archive_damaged")
+        (reports[damage],) = ended.of_kind("archive_damaged")
         assert ended.code not in (0, NOT_WRITTEN)
         assert ended.of_kind("summary") == []
-        assert told[damage]["path"] == str(file)
-    assert all("sha256 is" in told[damage]["fault"] for damage in damages if damage != "missing")
-    assert "No such file" in told["missing"]["fault"]
+        assert reports[damage]["path"] == str(file)
+    assert all("sha256 is" in reports[damage]["fault"] for damage in damages if damage != "missing")
+    assert "No such file" in reports["missing"]["fault"]

@@ -1,4 +1,4 @@
-"""References and ids: the same violations as refscan finds, and which of them the migration brought."""
+"""References and ids: the same violations as refscan finds, and which of them the migration caused."""
 
 import json
 import random
@@ -45,7 +45,7 @@ def database(scratch_mongod: PrivateMongod, demo: dict[str, list[dict[str, Any]]
         client.drop_database(DATABASE)
 
 
-def judged(
+def validate_database(
     environment: SchemaEnvironment,
     compiled: Path,
     database: Database[Any],
@@ -100,7 +100,7 @@ def test_the_same_references_are_broken_as_refscan_finds(
     demo: dict[str, list[dict[str, Any]]],
     tmp_path: Path,
 ) -> None:
-    assert rows(judged(environment, compiled, database, scratch_mongod.uri, tmp_path)) == set()
+    assert rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path)) == set()
     chance = random.Random(5)
     ids = {name: [one["id"] for one in documents if "id" in one] for name, documents in demo.items()}
     seen: dict[tuple[str, bool, bool], int] = {}
@@ -137,7 +137,7 @@ def test_the_same_references_are_broken_as_refscan_finds(
         "study_set",
         "biosample_set",
     }
-    assert rows(judged(environment, compiled, database, scratch_mongod.uri, tmp_path)) == expected
+    assert rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path)) == expected
 
 
 def test_a_reference_without_a_target_is_fine_where_a_document_without_an_id_is(
@@ -150,9 +150,9 @@ def test_a_reference_without_a_target_is_fine_where_a_document_without_an_id_is(
     """refscan looks for a document whose id is the value, and null is the id of a document that has none."""
     study = database["study_set"].find_one({"part_of": {"$exists": False}})
     database["study_set"].update_one({"_id": study["_id"]}, {"$set": {"part_of": [None]}})
-    assert len(rows(judged(environment, compiled, database, scratch_mongod.uri, tmp_path))) == 1
+    assert len(rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path))) == 1
     database["study_set"].insert_one({"type": "nmdc:Study"})
-    assert rows(judged(environment, compiled, database, scratch_mongod.uri, tmp_path)) == set()
+    assert rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path)) == set()
     assert refscan(environment, scratch_mongod.uri, tmp_path) == set()
 
 
@@ -169,7 +169,7 @@ def test_ids_that_are_not_unique_are_found_within_a_collection_and_across(
     database["instrument_set"].insert_one({**database["instrument_set"].find_one(), "_id": 1, "id": second["id"]})
     found = {
         one["id"]: one
-        for one in judged(environment, compiled, database, scratch_mongod.uri, tmp_path).violations
+        for one in validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path).violations
         if one["violation"] == "duplicate id"
     }
     assert found.keys() == {first["id"], second["id"]}
@@ -177,7 +177,7 @@ def test_ids_that_are_not_unique_are_found_within_a_collection_and_across(
     assert found[second["id"]]["message"] == "3 documents have this id: 1 in instrument_set, 2 in study_set"
 
 
-def test_only_what_the_data_had_not_before_is_new(
+def test_only_what_the_data_did_not_have_before_is_new(
     environment: SchemaEnvironment,
     compiled: Path,
     schema_cache: Path,
@@ -185,7 +185,7 @@ def test_only_what_the_data_had_not_before_is_new(
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
-    """Told from the archive: the same document, the same target, and a violation then."""
+    """Determined from the archive: the same document, the same target, and a violation then."""
     rules = CompiledSchemas(schema_cache).prepare_references(
         environment, SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.23"))
     )
@@ -239,7 +239,7 @@ def test_only_what_the_data_had_not_before_is_new(
     )
     database["calibration_set"].delete_one({"_id": elsewhere[0]["_id"]})
     database["functional_annotation_set"].insert_one({**nameless, "type": "nmdc:FunctionalAnnotation"})
-    validated = judged(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
+    validated = validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
     twins = {one["collection"]: one["new"] for one in validated.violations if one["id"] == "nameless" and "new" in one}
     assert twins == {"functional_annotation_agg": False, "functional_annotation_set": True}
     found = {(one["id"], one["target"]): one["new"] for one in validated.violations if "new" in one}
@@ -257,7 +257,7 @@ def test_only_what_the_data_had_not_before_is_new(
     between = validated.summary.integrity
     assert (between.found, between.new, between.old) == (len(flags), flags.count(True), flags.count(False))
     database["organism_set"].delete_one({"_id": 1})
-    again = judged(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
+    again = validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
     (twice,) = (one for one in again.violations if one.get("target") == instrument["id"])
     assert twice["new"] is False
 
@@ -273,5 +273,5 @@ def test_without_violations_the_archive_is_not_read(
         "files": {"study_set": {"path": str(tmp_path / "no such file"), "sha256": ""}},
         "references": str(tmp_path / "no such file"),
     }
-    validated = judged(environment, compiled, database, scratch_mongod.uri, tmp_path, nowhere)
+    validated = validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path, nowhere)
     assert validated.summary.integrity.found == 0

@@ -1,4 +1,4 @@
-"""Work is handed out little by little, and releases older than documents' `type` are judged by their collection."""
+"""The fast pass leaves to LinkML what JSON cannot represent, and validates documents of every release."""
 
 import json
 import subprocess
@@ -13,9 +13,8 @@ from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 
 FOLDER = Path(nmdc_release_ops.schema.__file__).parent
-BESIDE = f"sys.path.append({str(Path(__file__).parent)!r})"
 
-JUDGED = """
+VALIDATE = """
 import json
 from pathlib import Path
 import bson
@@ -23,19 +22,19 @@ from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 from worker.compiling.compile_schema import compile_schema
 from worker.validating.compiled import CompiledSchema
 from worker.validating.linkml_judge import Judge
-from worker.validating.fast_pass import Screen
+from worker.validating.fast_pass import FastPass
 compiled = CompiledSchema(compile_schema(get_nmdc_schema_definition()))
 judge = Judge(compiled, Path(sys.argv[2]))
 for collection in compiled.content["collections"]:
     by_type, otherwise = compiled.checks(collection)
     for check in (*by_type.values(), *([otherwise] if otherwise else [])):
-        check.one({})
-judged = []
+        check.is_valid({})
+results = []
 for collection, document in json.loads(sys.argv[1]):
-    screen, raw = Screen(compiled, collection, None), bson.encode(document)
-    passed = screen.not_let_through(raw, [bson.decode(raw, screen.codec)]).get(0, True)
-    judged.append([passed, [v.kind + " " + v.path for v in judge.violations(collection, document)]])
-print(json.dumps(judged))
+    fast_pass, raw = FastPass(compiled, collection, None), bson.encode(document)
+    passed = fast_pass.find_rejected(raw, [bson.decode(raw, fast_pass.codec)]).get(0, True)
+    results.append([passed, [v.kind + " " + v.path for v in judge.violations(collection, document)]])
+print(json.dumps(results))
 """
 
 
@@ -44,21 +43,21 @@ import json
 import bson
 from bson import Code
 from worker.validating.compiled import CompiledSchema
-from worker.validating.fast_pass import Screen
+from worker.validating.fast_pass import FastPass
 described = {"types": {}, "otherwise": "Any"}
 content = {"collections": {"some_set": described}, "classes": {"Any": {}}, "definitions": {}, "patterns": [], "formats": []}
-screen = Screen(CompiledSchema({**content, "dialect": "https://json-schema.org/draft/2019-09/schema"}), "some_set", None)
-strict = Screen(CompiledSchema({**content, "collections": {"some_set": {"types": {}, "otherwise": None}}}), "some_set", None)
-def refused(screen, *documents):
-    run = b"".join(map(bson.encode, documents))
-    return screen.not_let_through(run, bson.decode_all(run))
+fast_pass = FastPass(CompiledSchema({**content, "dialect": "https://json-schema.org/draft/2019-09/schema"}), "some_set", None)
+strict = FastPass(CompiledSchema({**content, "collections": {"some_set": {"types": {}, "otherwise": None}}}), "some_set", None)
+def rejected(fast_pass, *documents):
+    raw = b"".join(map(bson.encode, documents))
+    return fast_pass.find_rejected(raw, bson.decode_all(raw))
 left_to_linkml = [
-    refused(screen, {"number": float(number), "text": "x" * length}) == {0: None}
+    rejected(fast_pass, {"number": float(number), "text": "x" * length}) == {0: None}
     for number in ("nan", "inf", "-inf")
     for length in range(600)
 ]
-among_others = refused(screen, {"a": 1.5}, {"a": [{"b": float("nan")}]}, {"a": -1})
-code = refused(strict, {"type": Code("nmdc:Study")}, {"type": "nmdc:Study"}, {})
+among_others = rejected(fast_pass, {"a": 1.5}, {"a": [{"b": float("nan")}]}, {"a": -1})
+code = rejected(strict, {"type": Code("nmdc:Study")}, {"type": "nmdc:Study"}, {})
 print(json.dumps([all(left_to_linkml), list(among_others.items()), list(code.items())]))
 """
 
@@ -69,24 +68,7 @@ def inside(environment: SchemaEnvironment, script: str, *arguments: str, before:
     return json.loads(subprocess.check_output(command, env=worker_environment("")))
 
 
-def test_a_crew_hands_out_little_by_little_and_does_again_once_what_a_killed_process_had_begun(
-    environment: SchemaEnvironment, tmp_path: Path
-) -> None:
-    found = inside(
-        environment, "from crew_work import main\nif __name__ == '__main__': main()", str(tmp_path), before=BESIDE
-    )
-    assert found["in order"]
-    most, allowed = found["handed out at most"]
-    assert most <= allowed
-    assert found["one killed"]
-    least, most = found["done at most twice"]
-    assert least == 1
-    assert most <= 2
-    assert found["goes on"] == [0, 2, 4]
-    assert "so was the one that did its work again" in found["always killed"]
-
-
-def test_what_json_has_no_word_for_is_left_to_linkml_wherever_it_stands(environment: SchemaEnvironment) -> None:
+def test_what_json_cannot_represent_is_left_to_linkml_wherever_it_is(environment: SchemaEnvironment) -> None:
     always, among_others, code = inside(environment, ODD_NUMBERS)
     assert always, "whatever the bytes around it are"
     assert among_others == [[1, None]]
@@ -94,7 +76,7 @@ def test_what_json_has_no_word_for_is_left_to_linkml_wherever_it_stands(environm
 
 
 @pytest.mark.parametrize(("version", "typed"), [("10.4.0", False), ("11.8.0", True)])
-def test_releases_without_types_or_rules_of_their_own_are_judged_too(
+def test_releases_without_types_or_rules_of_their_own_are_validated_too(
     version: str, typed: bool, environment: SchemaEnvironment, schema_cache: Path, tmp_path: Path
 ) -> None:
     package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse(version))
@@ -105,6 +87,8 @@ def test_releases_without_types_or_rules_of_their_own_are_judged_too(
         {"id": "nmdc:frsite-11-abc", "no_such_slot": 1},
     ]
     documents = json.dumps([["field_research_site_set", site] for site in sites])
-    judged = inside(environment, JUDGED, documents, str(tmp_path), before=f"sys.path.insert(0, {str(package.path)!r})")
+    results = inside(
+        environment, VALIDATE, documents, str(tmp_path), before=f"sys.path.insert(0, {str(package.path)!r})"
+    )
     missing, extra = [False, ["type missing /type"]], [False, ["additionalProperties /"]]
-    assert judged == ([missing, [True, []], missing] if typed else [[True, []], extra, extra])
+    assert results == ([missing, [True, []], missing] if typed else [[True, []], extra, extra])
