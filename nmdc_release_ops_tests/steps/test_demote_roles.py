@@ -21,8 +21,8 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import read_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease, freezes_of
-from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of
-from nmdc_release_ops_tests.steps.test_faults import assert_released, crash, reexecute
+from nmdc_release_ops_tests.mongo.freezing.accounts import accounts_of
+from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash, reexecute
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
 UNAUTHORIZED = 13

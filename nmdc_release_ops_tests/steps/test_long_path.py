@@ -15,7 +15,7 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops_tests.steps.test_data_release import look_at
+from nmdc_release_ops_tests.steps.origin_facts import look_at
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_000)]

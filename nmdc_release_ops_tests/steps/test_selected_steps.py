@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.journal import Journal, State, newest_journal, write_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHome
@@ -212,3 +212,16 @@ def test_a_release_that_has_swapped_is_not_frozen_again(release: PreparedRelease
     text = failed_plainly(release.execute(["freeze"], of_run=released.run_id))
     assert "was swapped in at" in text
     assert current_lease(release.client) is None and is_write_blocked(release.client) is False
+
+
+@pytest.mark.faults
+def test_restore_refuses_when_a_later_release_is_in_force(release: PreparedRelease) -> None:
+    released = release.execute(["restore", "unfreeze"])
+    assert released.success
+    journal = newest_journal(release.client, DATABASE)
+    assert journal is not None
+    later = journal.model_copy(update={"release_id": "the-next", "number": journal.number + 1})
+    write_journal(release.client, later)
+    assert "release the-next since" in failed_plainly(release.execute(["restore"], of_run=released.run_id))
+    write_journal(release.client, later.model_copy(update={"state": State.ROLLED_BACK}))
+    assert release.execute(["restore"], of_run=released.run_id).success

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.freezing.demote_roles import ACCOUNTS, LEFT, demote, is_in_force, put_back, read_header
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
-from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of
+from nmdc_release_ops_tests.mongo.freezing.accounts import accounts_of
 from nmdc_release_ops_tests.workplace import PROJECT
 
 RELEASE = "a-release"
