@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,7 +21,7 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.prepared_release import recorded_version
 from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash, reexecute
-from nmdc_release_ops_tests.workplace import PROJECT, Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import PROJECT, Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -32,15 +30,7 @@ MOVES = 6
 """Of the demo's release: two renames for each of the three collections that it changes."""
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, SCALE)
-
-
-@pytest.fixture
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
+workplace = workplace_fixture(scale=SCALE, scope="function")
 
 
 def hashes(client: MongoClient[Any]) -> dict[str, str]:

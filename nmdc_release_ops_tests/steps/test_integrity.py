@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,12 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 TARGET = "nmdc:wfmgan-11-nobody.1"
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("integrity"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only_where_that_is_wanted(

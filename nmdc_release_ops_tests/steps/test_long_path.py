@@ -46,12 +46,6 @@ def workplace(request: pytest.FixtureRequest, tmp_path: Path, schema_cache: Path
     yield from make_workplace(tmp_path / "workplace", schema_cache, scale=0, content=content)
 
 
-@pytest.fixture
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
-
-
 def data_of(client: MongoClient[Any]) -> Facts:
     """All of the database but for the ledger, which grows."""
     facts = look_at(client)

@@ -21,28 +21,14 @@ from nmdc_release_ops_tests.prepared_release import (
     BEFORE,
     PreparedRelease,
     failed_plainly,
-    prepared,
+    prepared_release_fixture,
     recorded_version,
     tick,
 )
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import workplace_fixture
 
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("selected"), schema_cache, scale=300)
-
-
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=5) as release:
-        yield release
-
-
-@pytest.fixture
-def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
-    yield made
-    made.put_back()
+workplace = workplace_fixture(scale=300)
+made = prepared_release_fixture(patience=5)
 
 
 def assert_not_released(release: PreparedRelease, result: dg.JobExecutionResult, step: str) -> None:
