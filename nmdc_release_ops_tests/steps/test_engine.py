@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo import MongoClient
 
@@ -32,7 +33,7 @@ def test_plan_refuses_tools_that_are_not_installed(workplace: Workplace, monkeyp
 
 
 def test_an_engine_that_there_is_not_is_refused(workplace: Workplace) -> None:
-    with pytest.raises(Exception, match="mongo-tools"):
+    with pytest.raises(dg.DagsterInvalidConfigError, match="mongo-tools"):
         workplace.release(target_version="11.25", engine="mongodump")
 
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo import MongoClient
 
@@ -52,5 +53,5 @@ def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only
 
 
 def test_integrity_is_one_of_three_words(workplace: Workplace) -> None:
-    with pytest.raises(Exception, match="integrity"):
+    with pytest.raises(dg.DagsterInvalidConfigError, match="integrity"):
         workplace.release(target_version="11.25", integrity="perhaps")
