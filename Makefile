@@ -9,8 +9,14 @@ RUN := $(VENV)/bin
 export NMDC_RELEASE_HOME ?= $(CURDIR)/.nmdc-release
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
-# Tests of one file share servers, so they stay together.
-SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
+# Without compiled bytecode, each of the many Python processes that tests start compiles Dagster again.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Tests of one file share servers, so they stay together; the order of files is conftest.py's, the long ones first.
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Rooms or files of the tests, such as `mongo/swapping steps/test_deploy.py`; all of them where it is empty.
+ONLY ?=
+TESTS = $(addprefix nmdc_release_ops_tests/,$(ONLY))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test test-faults test-browser lint format bench
@@ -38,14 +44,14 @@ demo: setup ## Release 11.23.0 -> 11.25 on an embedded database (SCALE=1000000 f
 ui: setup ## Open Dagster's UI, on the demo's database unless NMDC_ORIGIN_URI is set (FRESH=1 for a new one)
 	@$(RUN)/python -m nmdc_release_ops.demo ui --port $(PORT) --scale $(SCALE) $(if $(FRESH),--fresh)
 
-test: setup ## The tests, without those below
-	$(RUN)/pytest $(SIDE_BY_SIDE) -m "not faults and not browser"
+test: setup ## The tests, without those below (ONLY=mongo/swapping for one room)
+	$(RUN)/pytest $(SIDE_BY_SIDE) -m "not faults and not browser" $(TESTS)
 
-test-faults: setup ## The tests that break things and take their time
-	$(RUN)/pytest $(SIDE_BY_SIDE) -m faults
+test-faults: setup ## The tests that break things and take their time (ONLY=steps for one room)
+	$(RUN)/pytest $(SIDE_BY_SIDE) -m faults $(TESTS)
 
 test-browser: setup ## The tests that drive the UI in Chromium
-	$(RUN)/pytest -m browser
+	$(RUN)/pytest -m browser $(TESTS)
 
 lint: setup ## Format, lint and types
 	$(RUN)/ruff format --check .

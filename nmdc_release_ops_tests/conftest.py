@@ -10,6 +10,16 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, privat
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 from nmdc_release_ops_tests.workplace import PROJECT
 
+LONG_ROOMS = ("steps", "schema", "demo")
+"""Where files take minutes: they make whole releases or run a schema's own code."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first. They are spread over the workers one by one: a long file at the end keeps one worker busy
+    while the others have nothing left."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(tests).parts[0] not in LONG_ROOMS)
+
 
 @pytest.fixture(scope="session")
 def schema_cache() -> Path:

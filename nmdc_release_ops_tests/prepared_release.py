@@ -193,3 +193,17 @@ def prepared(workplace: Workplace, folder: Path, *, patience: int) -> Iterator[P
         release = PreparedRelease(workplace, transformer)
         ending.callback(lambda: (release.transformer.stop(), release.client.close()))
         yield release
+
+
+def prepared_release_fixture(*, patience: int) -> Any:
+    """The fixture `made` of a test module: a prepared release of its workplace, for all of its tests.
+
+    Each test puts it back when it is done, as the fixture `release` of conftest.py does.
+    """
+
+    @pytest.fixture(scope="module")
+    def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
+        with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=patience) as release:
+            yield release
+
+    return made

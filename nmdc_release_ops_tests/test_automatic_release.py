@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops_tests.dagster_server import dagster_daemon, turn_on
 from nmdc_release_ops_tests.services.github_server import SCHEMA, TOKEN, LoopbackGitHub, loopback_github
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -21,9 +21,7 @@ PATIENCE_SECONDS = 400
 Environment = dict[str, str]
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+workplace = workplace_fixture(scope="function")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops_tests.dagster_server import LOCATION, DagsterServer, dagster_server
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.browser
 
@@ -31,9 +31,7 @@ _QUIET = [
 ]
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=1_500)
+workplace = workplace_fixture(scale=1_500, scope="function")
 
 
 @pytest.fixture

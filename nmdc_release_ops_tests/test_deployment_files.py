@@ -73,11 +73,16 @@ def test_only_the_webserver_is_published_and_only_on_the_loopback_address() -> N
 
 
 def test_no_secret_stands_in_the_compose_file() -> None:
-    for service in services().values():
-        for name, value in service.get("environment", {}).items():
-            if SECRET_NAME.search(name):
-                # Only a reference to the env file, with no default but the empty one.
-                assert value is None or re.fullmatch(r"\$\{[A-Z_]+(:-|:\?[^}]*)\}", value), name
+    secrets = [
+        (name, value)
+        for service in services().values()
+        for name, value in service.get("environment", {}).items()
+        if SECRET_NAME.search(name)
+    ]
+    assert secrets
+    for name, value in secrets:
+        # Only a reference to the env file, with no default but the empty one.
+        assert value is None or re.fullmatch(r"\$\{[A-Z_]+(:-|:\?[^}]*)\}", value), name
 
 
 def test_no_secret_stands_in_the_image_or_in_a_process_argument() -> None:
@@ -153,7 +158,8 @@ def test_the_image_is_built_with_the_locked_uv_from_the_lock() -> None:
     }
     dockerfile = DOCKERFILE.read_text()
     assert f"uv=={locked['uv']}" in dockerfile
-    assert all("--frozen" in line for line in dockerfile.splitlines() if "uv sync" in line)
+    syncing = [line for line in dockerfile.splitlines() if "uv sync" in line]
+    assert syncing and all("--frozen" in line for line in syncing)
     assert "--extra docker" in dockerfile
     assert locked["dagster-postgres"].split(".")[2] == locked["dagster"].split(".")[2]
 
@@ -173,7 +179,7 @@ def test_what_the_image_copies_exists_and_is_sent_to_the_builder() -> None:
         if "--from=" not in line
         for source in [word for word in line.split() if not word.startswith("--")][:-1]
     }
-    assert copied == sent
+    assert copied and copied == sent
     assert all((ROOT / source).exists() for source in copied)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = "nmdc_release_ops"
 PACKAGE_FOLDER = Path(__file__).parent.parent / PACKAGE
+TESTS_FOLDER = Path(__file__).parent
 
 # From the top down; an import may point to the same line or to a later one.
 LAYOUT = [
@@ -301,3 +302,38 @@ def test_a_made_up_offender_is_noticed(path: str, source: str) -> None:
 )
 def test_a_made_up_module_that_keeps_to_the_rules_passes(path: str, source: str) -> None:
     assert violations(path, source) == []
+
+
+def imported_tests(source: str) -> set[str]:
+    """The test modules that a module imports, whole or by names of theirs."""
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # `from . import test_swap` names the module last, `from .test_swap import RUN` first.
+            imported |= {node.module or "", *(alias.name for alias in node.names)}
+    return {name for name in imported if name.split(".")[-1].startswith("test_")}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(file.relative_to(TESTS_FOLDER).as_posix() for file in TESTS_FOLDER.rglob("*.py"))
+)
+def test_no_test_module_is_imported(path: str) -> None:
+    """What tests share has a module of its own, so that a test can be changed, moved or deleted without looking around."""
+    assert imported_tests((TESTS_FOLDER / path).read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN",
+        "from nmdc_release_ops_tests.mongo.swapping import test_swap",
+        "from .test_swap import RUN",
+        "from . import test_swap",
+        "import nmdc_release_ops_tests.mongo.swapping.test_swap",
+        "def late():\n    from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN",
+    ],
+)
+def test_a_made_up_import_of_a_test_is_noticed(source: str) -> None:
+    assert len(imported_tests(source)) == 1

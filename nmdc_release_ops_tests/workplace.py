@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import pytest
@@ -50,7 +50,7 @@ class Workplace:
         )
 
 
-def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, Any]:
+def failure_of(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> tuple[str, Any]:
     """The one step that failed, and what the run page says of it: an error that was foreseen."""
     assert not result.success
     (failed,) = [event for event in result.all_events if event.is_step_failure]
@@ -78,6 +78,23 @@ def make_workplace(folder: Path, schema_cache: Path, scale: int, content: Conten
     """
     origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda line: None, content=content)
     yield from workplace_around(origin, folder, schema_cache)
+
+
+def workplace_fixture(*, scale: int = 500, scope: Literal["module", "function"] = "module") -> Any:
+    """The fixture `workplace` of a test module: one for all of its tests, or one for each."""
+    if scope == "module":
+
+        @pytest.fixture(scope="module")
+        def of_module(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+            yield from make_workplace(tmp_path_factory.mktemp("workplace"), schema_cache, scale)
+
+        return of_module
+
+    @pytest.fixture
+    def of_test(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
+        yield from make_workplace(tmp_path / "workplace", schema_cache, scale)
+
+    return of_test
 
 
 def workplace_around(origin: DemoOrigin, folder: Path, schema_cache: Path) -> Iterator[Workplace]:

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -28,15 +27,13 @@ from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, p
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 NO_CHANGES = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
 VERSIONS = {"from_version": "1.0.0", "to_version": "2.0.0", "migrator_module": ""}
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("watchdog"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 @pytest.fixture

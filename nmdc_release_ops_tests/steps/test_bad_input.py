@@ -18,12 +18,9 @@ from nmdc_release_ops.mongo.programs.mongod import find_mongod
 from nmdc_release_ops.mongo.programs.private_mongod import private_mongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("bad-input"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,13 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.sensors.frozen_origin_watchdog import WATCHDOG_SECONDS
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
-from nmdc_release_ops_tests.prepared_release import CONFIG, PreparedRelease, is_swap_under_way, prepared, tick
+from nmdc_release_ops_tests.prepared_release import (
+    CONFIG,
+    PreparedRelease,
+    is_swap_under_way,
+    prepared_release_fixture,
+    tick,
+)
 from nmdc_release_ops_tests.steps.held_worker import held
 from nmdc_release_ops_tests.workplace import Workplace, workplace_around
 
@@ -43,10 +49,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> I
     yield from workplace_around(DemoOrigin.fill(server, scale=500, log=lambda line: None), folder, schema_cache)
 
 
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=10) as release:
-        yield release
+made = prepared_release_fixture(patience=10)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +57,6 @@ def dagster(made: PreparedRelease, tmp_path_factory: pytest.TempPathFactory) -> 
     environment = {**made.workplace.environment(), "NMDC_TRANSFORMER_URI": os.environ["NMDC_TRANSFORMER_URI"]}
     with dagster_server(environment, str(tmp_path_factory.mktemp("dagster") / "log")) as server:
         yield server
-
-
-@pytest.fixture
-def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
-    yield made
-    made.put_back()
 
 
 @contextmanager

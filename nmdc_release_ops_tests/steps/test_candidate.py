@@ -16,15 +16,13 @@ from nmdc_release_ops.schema.uv import run_uv
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.schema.packages.checkout import MODULE, VERSION, edit, make_checkout
 from nmdc_release_ops_tests.schema.packages.index_server import LoopbackIndex, PublishedRelease, loopback_index
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 SECRET = "hunter2"
 LEDGER_FIELDS = {"created_at", "event", "from_schema_version", "to_schema_version", "migrator_module", "release_id"}
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+workplace = workplace_fixture(scope="function")
 
 
 @pytest.fixture

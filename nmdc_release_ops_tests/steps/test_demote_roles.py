@@ -3,8 +3,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,23 +22,15 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import read_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease, freezes_of
-from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of
-from nmdc_release_ops_tests.steps.test_faults import assert_released, crash, reexecute
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.mongo.freezing.accounts import accounts_of
+from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash, reexecute
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 UNAUTHORIZED = 13
 BLOCK = {"setUserWriteBlockMode", "bypassWriteBlockingMode"}
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, 500)
-
-
-@pytest.fixture
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
+workplace = workplace_fixture(scope="function")
 
 
 @pytest.fixture

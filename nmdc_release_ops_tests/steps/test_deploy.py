@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops_tests.services import rancher_server
 from nmdc_release_ops_tests.services.loopback import breaks_off
 from nmdc_release_ops_tests.services.rancher_server import loopback_rancher
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 # What is wired is decided when the code is loaded, so each runs in a process of its own.
 _STEPS = """
@@ -45,9 +43,7 @@ def run(code: str, environment: dict[str, str]) -> Any:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+workplace = workplace_fixture(scope="function")
 
 
 @pytest.mark.parametrize(

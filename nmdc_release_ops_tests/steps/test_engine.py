@@ -1,11 +1,11 @@
 """The engine is chosen in `plan`, and is the one that dumps, loads and stages."""
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo import MongoClient
 
@@ -16,12 +16,9 @@ from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.ledger import recorded_version
 from nmdc_release_ops.mongo.transfer.archive import Engine, read_manifest
 from nmdc_release_ops_tests.database_tools import TOOLS, needs_tools
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched, workplace_fixture
 
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("engine"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 def test_plan_refuses_tools_that_are_not_installed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +33,7 @@ def test_plan_refuses_tools_that_are_not_installed(workplace: Workplace, monkeyp
 
 
 def test_an_engine_that_there_is_not_is_refused(workplace: Workplace) -> None:
-    with pytest.raises(Exception, match="mongo-tools"):
+    with pytest.raises(dg.DagsterInvalidConfigError, match="mongo-tools"):
         workplace.release(target_version="11.25", engine="mongodump")
 
 

@@ -4,7 +4,6 @@ validated, and nobody stays locked out.
 
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -19,11 +18,11 @@ from nmdc_release_ops_tests.prepared_release import (
     PreparedRelease,
     data_hashes,
     failures_of,
-    prepared,
+    prepared_release_fixture,
     put_back,
     recorded_version,
 )
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -38,15 +37,8 @@ def makes_a_chain(steps: tuple[str, ...]) -> bool:
     return set(steps) >= CHAIN and ("plan" not in steps or "freeze" in steps)
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("every"), schema_cache, scale=200)
-
-
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=5) as release:
-        yield release
+workplace = workplace_fixture(scale=200)
+made = prepared_release_fixture(patience=5)
 
 
 class Writer:

@@ -5,40 +5,44 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.swapping.unchanged import OriginChanged
+from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared_release_fixture
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+
+# The demo has every collection of the schema; this one is empty.
+ABSENT = "manifest_set"
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("failures"), schema_cache, scale=500)
+    for made in make_workplace(tmp_path_factory.mktemp("workplace"), schema_cache, scale=500):
+        with MongoClient[Any](made.origin.server.uri) as client:
+            assert client[DATABASE][ABSENT].count_documents({}) == 0
+            client[DATABASE].drop_collection(ABSENT)
+        yield made
 
 
-@pytest.fixture(scope="module")
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
+made = prepared_release_fixture(patience=5)
 
 
 @pytest.fixture(autouse=True)
-def origin_stays_as_it_was_and_writable(client: MongoClient[Any]) -> Iterator[None]:
-    with untouched(client):
+def origin_stays_as_it_was_and_writable(release: PreparedRelease) -> Iterator[None]:
+    """Looked at before the release is put back, which would thaw the origin."""
+    with untouched(release.client):
         yield
 
 
 def test_a_document_that_a_migrator_refuses_stops_the_release_and_is_named(
-    workplace: Workplace, client: MongoClient[Any]
+    release: PreparedRelease, client: MongoClient[Any]
 ) -> None:
     biosamples = client[DATABASE].biosample_set
     sample = biosamples.find_one({})
     biosamples.update_one({"_id": sample["_id"]}, {"$set": {"collection_time_inc": "13:42+0000"}})
     try:
-        result = workplace.release(target_version="11.25")
+        result = release.execute(["freeze", "dump", "migrate", "validate", "restore", "unfreeze"])
     finally:
         biosamples.replace_one({"_id": sample["_id"]}, sample)
     step, said = failure_of(result)
@@ -47,11 +51,13 @@ def test_a_document_that_a_migrator_refuses_stops_the_release_and_is_named(
     assert "Field `collection_time_inc` present" in said.description
     assert "The origin has been frozen by this run since" in said.description
     assert "The origin's data are unchanged." in said.description
-    log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    log = "\n".join(entry.message for entry in release.workplace.instance.all_logs(result.run_id))
     assert "The origin is thawed: writes are allowed again" in log
 
 
-def test_every_violation_is_collected_and_the_origin_is_thawed(workplace: Workplace, client: MongoClient[Any]) -> None:
+def test_every_violation_is_collected_and_the_origin_is_thawed(
+    release: PreparedRelease, client: MongoClient[Any]
+) -> None:
     database = client[DATABASE]
     study, sample = database.study_set.find_one({}), database.biosample_set.find_one({})
     instrument = database.instrument_set.find_one({})
@@ -59,7 +65,7 @@ def test_every_violation_is_collected_and_the_origin_is_thawed(workplace: Workpl
     database.biosample_set.update_one({"_id": sample["_id"]}, {"$set": {"not_a_slot": 1}})
     database.instrument_set.insert_one({"_id": "misplaced", "id": study["id"], "type": "nmdc:Study"})
     try:
-        result = workplace.release(target_version="11.25")
+        result = release.execute(["dump", "migrate", "validate", "restore", "unfreeze"])
     finally:
         database.study_set.replace_one({"_id": study["_id"]}, study)
         database.biosample_set.replace_one({"_id": sample["_id"]}, sample)
@@ -77,60 +83,32 @@ def test_every_violation_is_collected_and_the_origin_is_thawed(workplace: Workpl
     assert "no such category" in json.dumps(violations)
 
 
-def test_a_transformer_that_is_down_is_named(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transformer_that_is_down_is_named(release: PreparedRelease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", "mongodb://127.0.0.1:9/?directConnection=true")
-    step, said = failure_of(workplace.release(target_version="11.25"))
+    step, said = failure_of(release.workplace.release(target_version="11.25"))
     # Found out in `plan`: scientists are not kept from writing for it.
     assert step == "plan"
     assert "The transformer at 127.0.0.1:9 did not answer" in said.description
 
 
-def test_a_write_between_a_failure_and_its_re_execution_is_never_swapped_away(
-    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from nmdc_release_ops.steps import restore
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise OriginChanged("made to fail before the swap")
-
-    database = client[DATABASE]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restore, "_refuse_if_changed", refuse)
-        failed = workplace.release(target_version="11.25")
-    assert failure_of(failed)[0] == "restore"
-    database.biosample_set.update_one({"id": "written-in-between"}, {"$set": {"name": "x"}}, upsert=True)
+def test_a_write_between_a_failure_and_its_re_execution_is_never_swapped_away(release: PreparedRelease) -> None:
+    biosamples = release.client[DATABASE].biosample_set
+    biosamples.update_one({"id": "written-in-between"}, {"$set": {"name": "x"}}, upsert=True)
     try:
-        again = dg.execute_job(
-            dg.reconstructable(_data_release),
-            instance=workplace.instance,
-            reexecution_options=dg.ReexecutionOptions.from_failure(failed.run_id, workplace.instance),
-            raise_on_error=False,
-        )
-        (failure,) = [event for event in again.all_events if event.is_step_failure]
-        assert failure.step_key == "restore"
-        assert "biosample_set of the origin changed since it was dumped" in str(
-            failure.step_failure_data.user_failure_data.description
-        )
+        step, said = failure_of(release.execute(["restore", "unfreeze"]))
+        assert step == "restore"
+        assert "biosample_set of the origin changed since it was dumped" in said.description
     finally:
-        database.biosample_set.delete_one({"id": "written-in-between"})
-        for name in database.list_collection_names(filter={"name": {"$regex": "^_release"}}):
-            database[name].drop()
+        biosamples.delete_one({"id": "written-in-between"})
 
 
+@pytest.mark.parametrize("steps", [["restore", "unfreeze"], ["dump", "migrate", "validate", "restore", "unfreeze"]])
 def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
-    workplace: Workplace, client: MongoClient[Any]
+    release: PreparedRelease, steps: list[str]
 ) -> None:
-    from nmdc_release_ops.steps import restore
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise OriginChanged("made to fail before the swap")
-
-    database = client[DATABASE]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restore, "_refuse_if_changed", refuse)
-        failed = workplace.release(target_version="11.25")
-    event = database["_migration_events"].insert_one(
+    events = release.client[DATABASE]["_migration_events"]
+    event = events.insert_one(
         {
             "created_at": "2999-01-01T00:00:00+00:00",
             "event": "MIGRATION_COMPLETED",
@@ -139,53 +117,19 @@ def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
         }
     )
     try:
-        for steps in (None, ["dump", "migrate", "validate", "restore", "unfreeze"]):
-            again = dg.execute_job(
-                dg.reconstructable(_data_release),
-                instance=workplace.instance,
-                reexecution_options=dg.ReexecutionOptions(parent_run_id=failed.run_id, step_selection=steps)
-                if steps
-                else dg.ReexecutionOptions.from_failure(failed.run_id, workplace.instance),
-                raise_on_error=False,
-            )
-            (failure,) = [event for event in again.all_events if event.is_step_failure]
-            assert failure.step_key == ("dump" if steps else "restore")
-            said = str(failure.step_failure_data.user_failure_data.description)
-            assert "conforms to schema 11.26.0 now" in said and "Launch a new release instead" in said
+        step, said = failure_of(release.execute(steps))
+        assert step == steps[0]
+        assert "conforms to schema 11.26.0 now" in said.description
+        assert "Launch a new release instead" in said.description
     finally:
-        database["_migration_events"].delete_one({"_id": event.inserted_id})
-        for name in database.list_collection_names(filter={"name": {"$regex": "^_release"}}):
-            database[name].drop()
+        events.delete_one({"_id": event.inserted_id})
 
 
-def test_a_collection_that_appeared_since_the_dump_is_not_left_unmigrated(
-    workplace: Workplace, client: MongoClient[Any]
-) -> None:
-    from nmdc_release_ops.steps import restore
-
-    database = client[DATABASE]
-    compare = restore._refuse_if_changed
-
-    def appear_and_compare(*args: Any) -> None:
-        # As between a failure and the re-execution; a write block would refuse it now.
-        database.manifest_set.insert_one({"_id": "the first of its kind"})
-        compare(*args)
-
-    # The demo has every collection of the schema; this one is empty.
-    assert database.manifest_set.count_documents({}) == 0
-    database.manifest_set.drop()
+def test_a_collection_that_appeared_since_the_dump_is_not_left_unmigrated(release: PreparedRelease) -> None:
+    release.client[DATABASE][ABSENT].insert_one({"_id": "the first of its kind"})
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(restore, "_refuse_if_changed", appear_and_compare)
-            step, said = failure_of(workplace.release(target_version="11.25"))
+        step, said = failure_of(release.execute(["restore", "unfreeze"]))
     finally:
-        database.manifest_set.drop()
-        database.create_collection("manifest_set")
+        release.client[DATABASE].drop_collection(ABSENT)
     assert step == "restore"
-    assert "manifest_set of the origin changed since it was dumped" in said.description
-
-
-def _data_release() -> dg.JobDefinition:
-    from nmdc_release_ops.definitions import defs
-
-    return defs.get_job_def("data_release")
+    assert f"{ABSENT} of the origin changed since it was dumped" in said.description

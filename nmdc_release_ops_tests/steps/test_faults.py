@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,8 +19,9 @@ from nmdc_release_ops.mongo.state.journal import is_swap_under_way
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
-from nmdc_release_ops_tests.steps.crashing_run import data_release
-from nmdc_release_ops_tests.workplace import PROJECT, Workplace, make_workplace
+from nmdc_release_ops_tests.prepared_release import recorded_version
+from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash, reexecute
+from nmdc_release_ops_tests.workplace import PROJECT, Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -31,15 +30,7 @@ MOVES = 6
 """Of the demo's release: two renames for each of the three collections that it changes."""
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, SCALE)
-
-
-@pytest.fixture
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
+workplace = workplace_fixture(scale=SCALE, scope="function")
 
 
 def hashes(client: MongoClient[Any]) -> dict[str, str]:
@@ -49,49 +40,6 @@ def hashes(client: MongoClient[Any]) -> dict[str, str]:
     )
 
 
-def version(client: MongoClient[Any]) -> Any:
-    return client[DATABASE]["_migration_latest_schema_version"].find_one()["schema_version"]
-
-
-def crash(workplace: Workplace, point: str, *, reported: bool = True) -> str:
-    """Run a release that is killed at `point`; return the run's id, `reported` as failed as the watchdog would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", point],
-        env={**os.environ, **workplace.environment()},
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
-    (run,) = workplace.instance.get_runs(dg.RunsFilter(tags={"crash": point}))
-    if reported:
-        workplace.instance.report_run_failed(run)
-    return run.run_id
-
-
-def reexecute(workplace: Workplace, run_id: str) -> Any:
-    return dg.execute_job(
-        dg.reconstructable(data_release),
-        instance=workplace.instance,
-        reexecution_options=dg.ReexecutionOptions.from_failure(run_id, workplace.instance),
-    )
-
-
-def assert_released(client: MongoClient[Any]) -> None:
-    assert version(client) == "11.25.0"
-    assert client[DATABASE].data_generation_set.count_documents({"principal_investigator": {"$exists": True}}) == 0
-    names = client[DATABASE].list_collection_names()
-    assert sorted(name for name in names if name.startswith("_release.")) == [
-        "_release.previous.biosample_set",
-        "_release.previous.data_generation_set",
-        "_release.previous.study_set",
-    ]
-    assert is_write_blocked(client) is False
-    assert current_lease(client) is None
-
-
 @pytest.mark.parametrize("step", ["plan", "freeze", "dump", "migrate", "validate"])
 def test_killed_before_the_swap_the_origin_is_as_it_was_and_re_execution_finishes(
     workplace: Workplace, client: MongoClient[Any], step: str
@@ -99,7 +47,7 @@ def test_killed_before_the_swap_the_origin_is_as_it_was_and_re_execution_finishe
     before = hashes(client)
     run_id = crash(workplace, f"after:{step}")
     assert hashes(client) == before
-    assert version(client) == "11.23.0"
+    assert recorded_version(client) == "11.23.0"
     # The one action for who wants to write now, and not wait for the release.
     assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
     assert is_write_blocked(client) is False and current_lease(client) is None
@@ -114,7 +62,7 @@ def test_killed_in_the_swap_the_origin_stays_frozen_and_re_execution_finishes(
     run_id = crash(workplace, point)
     lease = current_lease(client)
     assert lease is not None and is_swap_under_way(client, lease.release_id)
-    assert version(client) is None
+    assert recorded_version(client) is None
     refused = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
     assert not refused.success
     assert is_write_blocked(client) is True
@@ -134,7 +82,7 @@ def test_killed_in_the_swap_a_rollback_brings_back_what_was(
     after = hashes(client)
     del after["_migration_events"]
     assert after == before
-    assert version(client) == "11.23.0"
+    assert recorded_version(client) == "11.23.0"
     assert is_write_blocked(client) is False and current_lease(client) is None
     assert rollback.execute_in_process(instance=workplace.instance).success
     assert workplace.release(target_version="11.25").success

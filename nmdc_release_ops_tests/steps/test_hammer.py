@@ -26,16 +26,14 @@ from nmdc_release_ops_tests.prepared_release import (
     put_back,
     recorded_version,
 )
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace, workplace_around
+from nmdc_release_ops_tests.workplace import Workplace, workplace_around, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
 FROM_DUMP = ["dump", "migrate", "validate", "restore", "unfreeze"]
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("hammered"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 @pytest.fixture(scope="module")

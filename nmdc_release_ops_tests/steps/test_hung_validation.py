@@ -1,7 +1,5 @@
 """A validation that hangs does not keep the origin frozen."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -10,14 +8,12 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops_tests.steps.held_worker import held, pool_of
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("hung-validation"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 def test_a_validation_that_hangs_is_ended_after_its_time_and_the_origin_is_thawed(workplace: Workplace) -> None:

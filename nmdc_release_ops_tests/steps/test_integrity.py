@@ -2,22 +2,20 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 TARGET = "nmdc:wfmgan-11-nobody.1"
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("integrity"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only_where_that_is_wanted(
@@ -55,5 +53,5 @@ def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only
 
 
 def test_integrity_is_one_of_three_words(workplace: Workplace) -> None:
-    with pytest.raises(Exception, match="integrity"):
+    with pytest.raises(dg.DagsterInvalidConfigError, match="integrity"):
         workplace.release(target_version="11.25", integrity="perhaps")

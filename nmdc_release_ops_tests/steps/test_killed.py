@@ -3,8 +3,6 @@ origin is as it was, or one named action away from done."""
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Thread
 
 import dagster as dg
@@ -20,11 +18,11 @@ from nmdc_release_ops_tests.prepared_release import (
     PreparedRelease,
     failed_plainly,
     is_swap_under_way,
-    prepared,
+    prepared_release_fixture,
     tick,
 )
 from nmdc_release_ops_tests.steps.held_worker import held
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -38,21 +36,8 @@ STEPS = {"freeze": ["freeze", "dump"], "dump": ["dump"], "restore": ["restore", 
 UP_TO = {"migrate": ["dump", "migrate"], "validate": ["dump", "migrate", "validate"]}
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("killed"), schema_cache, scale=500)
-
-
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=1) as release:
-        yield release
-
-
-@pytest.fixture
-def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
-    yield made
-    made.put_back()
+workplace = workplace_fixture()
+made = prepared_release_fixture(patience=1)
 
 
 def kill(workplace: Workplace) -> None:

@@ -15,7 +15,7 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops_tests.steps.test_data_release import look_at
+from nmdc_release_ops_tests.steps.origin_facts import look_at
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_000)]
@@ -44,12 +44,6 @@ AFTER = {
 def workplace(request: pytest.FixtureRequest, tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
     content = partial(before_berkeley.fill, curated=getattr(request, "param", False))
     yield from make_workplace(tmp_path / "workplace", schema_cache, scale=0, content=content)
-
-
-@pytest.fixture
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
 
 
 def data_of(client: MongoClient[Any]) -> Facts:

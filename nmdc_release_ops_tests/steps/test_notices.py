@@ -1,7 +1,6 @@
 """The people concerned are told how a release goes, and no chat can keep it from going on."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -20,12 +19,9 @@ from nmdc_release_ops_tests.services.loopback import (
     trickles,
 )
 from nmdc_release_ops_tests.services.webhook_server import SECRET, LoopbackWebhook, loopback_webhook
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+workplace = workplace_fixture(scope="function")
 
 
 @pytest.fixture

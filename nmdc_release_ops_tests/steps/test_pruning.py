@@ -19,7 +19,7 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHome
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.steps.shared.pruning import _remove_archives
-from nmdc_release_ops_tests.resources.test_release_home import attempt, plan
+from nmdc_release_ops_tests.resources.attempts import attempt, plan
 
 DATABASE = "pruned"
 

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -19,9 +19,7 @@ pytestmark = pytest.mark.faults
 CONFIG = {"ops": {"plan": {"config": {"target_version": "11.25"}}}}
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
+workplace = workplace_fixture(scope="function")
 
 
 @pytest.fixture

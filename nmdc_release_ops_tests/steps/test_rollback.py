@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,19 +15,10 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.journal import newest_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.steps.test_data_release import look_at
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
+from nmdc_release_ops_tests.steps.origin_facts import look_at
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-
-@pytest.fixture
-def workplace(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path / "workplace", schema_cache, scale=500)
-
-
-@pytest.fixture
-def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
-    with MongoClient(workplace.origin.server.uri) as found:
-        yield found
+workplace = workplace_fixture(scope="function")
 
 
 def roll_back(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:

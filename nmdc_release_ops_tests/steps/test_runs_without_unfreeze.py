@@ -1,34 +1,18 @@
 """Whatever steps a run executes, it does not leave the origin frozen."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared_release_fixture
+from nmdc_release_ops_tests.workplace import workplace_fixture
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("selected"), schema_cache, scale=500)
-
-
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=10) as release:
-        yield release
-
-
-@pytest.fixture
-def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
-    yield made
-    made.put_back()
+workplace = workplace_fixture()
+made = prepared_release_fixture(patience=10)
 
 
 def log_of(release: PreparedRelease, run_id: str) -> str:

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.journal import Journal, State, newest_journal, write_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHome
@@ -21,28 +21,14 @@ from nmdc_release_ops_tests.prepared_release import (
     BEFORE,
     PreparedRelease,
     failed_plainly,
-    prepared,
+    prepared_release_fixture,
     recorded_version,
     tick,
 )
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import workplace_fixture
 
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("selected"), schema_cache, scale=300)
-
-
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=5) as release:
-        yield release
-
-
-@pytest.fixture
-def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
-    yield made
-    made.put_back()
+workplace = workplace_fixture(scale=300)
+made = prepared_release_fixture(patience=5)
 
 
 def assert_not_released(release: PreparedRelease, result: dg.JobExecutionResult, step: str) -> None:
@@ -212,3 +198,16 @@ def test_a_release_that_has_swapped_is_not_frozen_again(release: PreparedRelease
     text = failed_plainly(release.execute(["freeze"], of_run=released.run_id))
     assert "was swapped in at" in text
     assert current_lease(release.client) is None and is_write_blocked(release.client) is False
+
+
+@pytest.mark.faults
+def test_restore_refuses_when_a_later_release_is_in_force(release: PreparedRelease) -> None:
+    released = release.execute(["restore", "unfreeze"])
+    assert released.success
+    journal = newest_journal(release.client, DATABASE)
+    assert journal is not None
+    later = journal.model_copy(update={"release_id": "the-next", "number": journal.number + 1})
+    write_journal(release.client, later)
+    assert "release the-next since" in failed_plainly(release.execute(["restore"], of_run=released.run_id))
+    write_journal(release.client, later.model_copy(update={"state": State.ROLLED_BACK}))
+    assert release.execute(["restore"], of_run=released.run_id).success

@@ -8,7 +8,7 @@ import pytest
 
 from nmdc_release_ops.demo.origin import DemoOrigin
 from nmdc_release_ops_tests.fault_point import Point, at
-from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared
+from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared_release_fixture
 from nmdc_release_ops_tests.replica_set import ReplicaSet, replica_set
 from nmdc_release_ops_tests.workplace import Workplace, workplace_around
 
@@ -53,16 +53,7 @@ def workplace(members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, sch
     yield from workplace_around(origin, tmp_path_factory.mktemp("stepdown"), schema_cache)
 
 
-@pytest.fixture(scope="module")
-def made(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedRelease]:
-    with prepared(workplace, tmp_path_factory.mktemp("prepared"), patience=5) as release:
-        yield release
-
-
-@pytest.fixture
-def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
-    yield made
-    made.put_back()
+made = prepared_release_fixture(patience=5)
 
 
 @pytest.mark.parametrize("point", POINTS, ids=str)

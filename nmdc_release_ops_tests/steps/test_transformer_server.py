@@ -1,7 +1,6 @@
 """Migrators never run on a server of the origin, whatever address leads there, and never on another release's database."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,12 +13,9 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.resources.transformer import transformer_database
 from nmdc_release_ops_tests.relay import relay_to
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("transformer-server"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.prepared_release import AFTER, recorded_version
-from nmdc_release_ops_tests.workplace import PROJECT, Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import PROJECT, Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("two"), schema_cache, scale=500)
+workplace = workplace_fixture()
 
 
 def test_exactly_one_of_two_gets_the_origin_and_the_other_names_it(workplace: Workplace, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, kee
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy
+from nmdc_release_ops_tests.mongo.freezing.accounts import accounts_of
 
 ORIGIN = "nmdc"
 OPERATOR = "release_operator"
@@ -139,14 +140,6 @@ def operator(server: PrivateMongod, root: MongoClient[Any]) -> Iterator[MongoCli
         put_back(client, RELEASE)
     assert accounts_of(root) == before
     root[STATE_DATABASE][LEFT].drop()
-
-
-def accounts_of(root: MongoClient[Any]) -> dict[str, list[Any]]:
-    """Every role and user as the server stores it, credentials included; only the order of roles is the server's own."""
-    found = {name: list(root.admin[f"system.{name}"].find().sort("_id")) for name in ("roles", "users")}
-    for account in (*found["roles"], *found["users"]):
-        account["roles"].sort(key=json.dumps)
-    return found
 
 
 def log_in(server: PrivateMongod, database: str, name: str) -> MongoClient[Any]:

@@ -14,7 +14,7 @@ from nmdc_release_ops.mongo.freezing.demoted_accounts import ACCOUNTS, LEFT, rea
 from nmdc_release_ops.mongo.freezing.demotion import demote, is_in_force, put_back
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
-from nmdc_release_ops_tests.mongo.freezing.test_demote_roles import accounts_of
+from nmdc_release_ops_tests.mongo.freezing.accounts import accounts_of
 from nmdc_release_ops_tests.workplace import PROJECT
 
 RELEASE = "a-release"

@@ -16,7 +16,6 @@ from nmdc_release_ops.mongo.freezing.freeze import AlreadyFrozen, freeze, requir
 from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
 from nmdc_release_ops.mongo.freezing.thaw import LateThaw, thaw, undo_leftover
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.mongo.server import clock
 from nmdc_release_ops.mongo.server.connection import connect
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state import lease as leases
@@ -33,6 +32,7 @@ from nmdc_release_ops.mongo.state.lease import (
 )
 from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, prepare_swap
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
+from nmdc_release_ops_tests.mongo.state.wrong_clock import shift_our_clock
 
 
 @pytest.fixture
@@ -94,17 +94,6 @@ class After(monitoring.CommandListener):
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         pass
-
-
-def shift_our_clock(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
-    """As if this were a machine whose clock is wrong by that much."""
-
-    class Shifted(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(tz) + by
-
-    monkeypatch.setattr(clock, "datetime", Shifted)
 
 
 def test_a_lease_is_never_seen_without_a_heartbeat(

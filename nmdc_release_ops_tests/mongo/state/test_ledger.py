@@ -12,6 +12,7 @@ from bson.datetime_ms import DatetimeMS
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, compare, snapshot
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.preflight import inspect_ledger
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state import journal as journal_module
 from nmdc_release_ops.mongo.state import ledger, ledger_view
 from nmdc_release_ops.mongo.state.bookkeeping import LedgerChanged, conforming_version, require_conforming, settle
@@ -22,10 +23,8 @@ from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import swap
 from nmdc_release_ops.mongo.swapping.rollback import perform_rollback, prepare_rollback, release_to_roll_back
 from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible
-from nmdc_release_ops_tests.mongo.state.test_lease import shift_our_clock
-from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, prepare, stage_all
-
-__all__ = ["client"]  # a fixture
+from nmdc_release_ops_tests.mongo.state.wrong_clock import shift_our_clock
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import RUN, Stopped, begin_swap, connect_origin
 
 RUNTIME_S_VIEW = [
     {"$sort": {"created_at": -1}},
@@ -46,6 +45,12 @@ RUNTIME_S_VIEW = [
 """The pipeline is the one of nmdc-runtime's Bookkeeper."""
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAR = timedelta(days=400_000)
+
+
+@pytest.fixture
+def client(scratch_mongod: PrivateMongod) -> Iterator[Any]:
+    with connect_origin(scratch_mongod.uri) as found:
+        yield found
 
 
 @pytest.fixture
@@ -79,9 +84,7 @@ def migrate(transformer: Any) -> ChangeSet:
 
 
 def begin_release(origin: Any, transformer: Any, release_id: str = "a-release") -> journal_module.Journal:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    return prepare(origin, changes, release_id)
+    return begin_swap(origin, transformer, migrate(transformer), release_id)
 
 
 def release(origin: Any, transformer: Any, release_id: str = "a-release") -> journal_module.Journal:
@@ -323,9 +326,6 @@ def validated_if_possible(origin: Any) -> Iterator[None]:
 
 def stop_after_the_first_move(monkeypatch: pytest.MonkeyPatch, origin: Any, journal: journal_module.Journal) -> None:
     make = moves_module.make
-
-    class Stopped(Exception):
-        pass
 
     def stop(database: Any, move: Move) -> None:
         make(database, move)

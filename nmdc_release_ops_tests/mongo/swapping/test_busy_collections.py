@@ -12,11 +12,7 @@ from nmdc_release_ops.mongo.state.generations import PREVIOUS
 from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked
 from nmdc_release_ops.mongo.swapping import carry_out, swap
 from nmdc_release_ops.mongo.swapping import moves as moves_module
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import roll_back, state_of
-from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, origin, transformer
-from nmdc_release_ops_tests.mongo.swapping.test_writes_in_swap import begin_swap
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import RUN, begin_swap, roll_back, state_of
 
 
 def test_a_swap_waits_until_no_transaction_is_open_and_tells(origin: Any, transformer: Any) -> None:

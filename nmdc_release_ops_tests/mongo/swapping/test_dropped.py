@@ -1,53 +1,22 @@
 """Somebody drops a collection in the middle of a swap or a rollback: neither leaves the origin frozen for good."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
-from nmdc_release_ops.mongo.state.journal import Journal, Move, State, SwapBlocked
-from nmdc_release_ops.mongo.swapping import moves as moves_module
+from nmdc_release_ops.mongo.state.journal import Journal, State, SwapBlocked
 from nmdc_release_ops.mongo.swapping import rollback, swap
 from nmdc_release_ops.mongo.swapping.displaced import find_displaced
 from nmdc_release_ops.mongo.swapping.rollback import prepare_rollback
 from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible, describe_accepted
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import Stopped, release, state_of
-from nmdc_release_ops_tests.mongo.swapping.test_swap import (
-    RUN,
-    client,
-    migrate,
-    origin,
-    prepare,
-    stage_all,
-    transformer,
-)
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import RUN, begin_swap, release, state_of, stopped_after
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, module: Any, number: int, work: Callable[[], Any]) -> None:
-    """Let `work` stop after so many moves."""
-    count = 0
-
-    def make(database: Any, move: Move) -> None:
-        nonlocal count
-        if count == number:
-            raise Stopped
-        count += 1
-        moves_module.make(database, move)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "make", make)
-        with pytest.raises(Stopped):
-            work()
-
-
-def stop_swap(origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch, number: int) -> Journal:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
-    stop_after(monkeypatch, swap, number, lambda: swap.perform_swap(origin, journal, RUN))
+def stop_swap(origin: Any, transformer: Any, number: int) -> Journal:
+    journal = begin_swap(origin, transformer)
+    with stopped_after(swap, number):
+        swap.perform_swap(origin, journal, RUN)
     return journal
 
 
@@ -60,9 +29,9 @@ BY_MOVES = pytest.mark.parametrize(("moves", "victim"), [(0, "changed_set"), (2,
 
 @BY_MOVES
 def test_a_swap_goes_on_without_a_collection_that_was_only_to_be_kept(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch, moves: int, victim: str
+    origin: Any, transformer: Any, moves: int, victim: str
 ) -> None:
-    journal = stop_swap(origin, transformer, monkeypatch, moves)
+    journal = stop_swap(origin, transformer, moves)
     origin[victim].drop()
     logged: list[str] = []
     done = swap.perform_swap(origin, journal, RUN, log=logged.append)
@@ -76,10 +45,10 @@ def test_a_swap_goes_on_without_a_collection_that_was_only_to_be_kept(
 @BY_MOVES
 @pytest.mark.parametrize("loaded_by_hand", [False, True])
 def test_a_swap_is_undone_without_a_collection_that_was_dropped(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch, moves: int, victim: str, loaded_by_hand: bool
+    origin: Any, transformer: Any, moves: int, victim: str, loaded_by_hand: bool
 ) -> None:
     before = state_of(origin)
-    journal = stop_swap(origin, transformer, monkeypatch, moves)
+    journal = stop_swap(origin, transformer, moves)
     origin[victim].drop()
     with pytest.raises(RollbackImpossible, match=r"release_id: a-release, accept_lost: \[changed_set\]") as refused:
         roll_back(origin, journal)
@@ -100,13 +69,12 @@ def test_a_swap_is_undone_without_a_collection_that_was_dropped(
     assert find_displaced(origin) == []
 
 
-def test_a_rollback_that_was_begun_goes_on_without_a_collection_that_was_dropped(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rollback_that_was_begun_goes_on_without_a_collection_that_was_dropped(origin: Any, transformer: Any) -> None:
     journal = release(origin, transformer)
     undoing = prepare_rollback(origin, journal, RUN)
     changed = next(number for number, move in enumerate(reversed(undoing.moves)) if move.target == "changed_set")
-    stop_after(monkeypatch, rollback, changed + 1, lambda: rollback.perform_rollback(origin, undoing, RUN))
+    with stopped_after(rollback, changed + 1):
+        rollback.perform_rollback(origin, undoing, RUN)
     assert STAGED + "changed_set" in origin.list_collection_names()
     origin[PREVIOUS + "changed_set"].drop()
     with pytest.raises(RollbackImpossible, match=r"accept_lost: \[changed_set\]"):
@@ -118,12 +86,13 @@ def test_a_rollback_that_was_begun_goes_on_without_a_collection_that_was_dropped
 
 
 def test_a_rollback_that_accepted_a_loss_and_stopped_is_finished_without_naming_it_again(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+    origin: Any, transformer: Any
 ) -> None:
     journal = release(origin, transformer)
     origin[PREVIOUS + "gone_set"].drop()
     undoing = prepare_rollback(origin, journal, RUN, accept_lost=["gone_set"])
-    stop_after(monkeypatch, rollback, 1, lambda: rollback.perform_rollback(origin, undoing, RUN))
+    with stopped_after(rollback, 1):
+        rollback.perform_rollback(origin, undoing, RUN)
     done = roll_back(origin, undoing)
     assert done.accepted_lost == ["gone_set"]
     assert "no collection has its name" in describe_accepted(origin, done)[0]
@@ -140,10 +109,10 @@ def test_what_is_not_lost_is_not_accepted_as_lost(origin: Any, transformer: Any)
 
 
 def test_a_swap_that_cannot_go_on_without_a_dropped_collection_names_the_way_back(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
+    origin: Any, transformer: Any
 ) -> None:
     """Of a collection that is only renamed there is no other copy."""
-    journal = stop_swap(origin, transformer, monkeypatch, 0)
+    journal = stop_swap(origin, transformer, 0)
     origin.old_set.drop()
     with pytest.raises(SwapBlocked, match=r"old_set .*was dropped.* accept_lost"):
         swap.perform_swap(origin, journal, RUN)

@@ -12,18 +12,16 @@ from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked, read_journal
 from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import rollback, swap
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import release, roll_back, state_of
-from nmdc_release_ops_tests.mongo.swapping.test_swap import (
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import (
     RUN,
-    client,
+    begin_swap,
     migrate,
-    origin,
     prepare,
+    release,
+    roll_back,
     stage_all,
-    transformer,
+    state_of,
 )
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
 
 
 def intrude(monkeypatch: pytest.MonkeyPatch, module: Any, moment: str) -> list[str]:
@@ -57,9 +55,7 @@ def intrude(monkeypatch: pytest.MonkeyPatch, module: Any, moment: str) -> list[s
 def test_a_swap_moves_aside_what_was_made_under_a_name_that_it_needs(
     origin: Any, transformer: Any, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     logged: list[str] = []
     made = intrude(monkeypatch, swap, moment)
     done = swap.perform_swap(origin, journal, RUN, log=logged.append)
@@ -97,9 +93,7 @@ def test_a_swap_that_was_blocked_by_a_new_live_collection_can_be_undone_instead(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state_of(origin)
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
 
     def stop_after_the_first(database: Any, move: Move) -> None:
         moves_module.make(database, move)
@@ -116,9 +110,7 @@ def test_a_swap_that_was_blocked_by_a_new_live_collection_can_be_undone_instead(
 
 def test_a_later_release_finds_another_number(origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     origin[f"{INTRUDER}1.some_set"].insert_one({"_id": "of an earlier release"})
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     intrude(monkeypatch, swap, "before the look")
     done = swap.perform_swap(origin, journal, RUN)
     assert done.intruders[0].kept_as.startswith(f"{INTRUDER}2.")
@@ -135,9 +127,7 @@ def test_a_later_release_finds_another_number(origin: Any, transformer: Any, mon
 def test_what_cannot_be_renamed_is_named_and_can_be_removed_by_hand(
     origin: Any, transformer: Any, make: Callable[[Any], None], what: str
 ) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     make(origin)
     with pytest.raises(SwapBlocked, match=f"created a {what} under the name new_set"):
         swap.perform_swap(origin, journal, RUN)

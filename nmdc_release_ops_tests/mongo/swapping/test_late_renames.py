@@ -17,18 +17,15 @@ from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping.carry_out import LateRename
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged, find_displaced, put_back_if_late
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import state_of
-from nmdc_release_ops_tests.mongo.swapping.test_swap import (
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import (
     RUN,
-    client,
+    begin_swap,
     migrate,
-    origin,
     prepare,
+    release,
     stage_all,
-    transformer,
+    state_of,
 )
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
 
 OTHER = "a-run-on-another-machine"
 Elsewhere = Callable[[Any, Any], None]
@@ -93,8 +90,7 @@ def test_a_late_rename_of_a_swap_changes_nothing_in_the_end(
     changes = migrate(transformer)
     stage_all(transformer, origin, changes)
     for number in range(count_renames(prepare(origin, changes))):
-        stage_all(transformer, origin, changes)
-        journal = prepare(origin, changes)
+        journal = begin_swap(origin, transformer, changes)
         seen: dict[str, Any] = {}
 
         def go_on(seen: dict[str, Any] = seen) -> None:
@@ -120,12 +116,10 @@ def test_a_late_rename_of_a_rollback_changes_nothing_in_the_end(
 
     def roll_back_and_swap_again() -> None:
         roll_back(origin, transformer)
-        stage_all(transformer, origin, changes)
-        swap.perform_swap(origin, prepare(origin, changes), RUN)
+        release(origin, transformer, changes)
         give_back(origin)
 
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     give_back(origin)
     number = 0
     while True:
@@ -152,8 +146,7 @@ def test_a_late_rename_of_a_rollback_changes_nothing_in_the_end(
 def leave_a_late_rename(origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The rename comes after a rollback, and the process is killed before it can look again."""
     changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer, changes)
 
     def die(*_: Any) -> None:
         raise Killed
@@ -172,9 +165,7 @@ def test_a_late_rename_is_undone_and_raises_an_alarm(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state_of(origin)
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     suspend(monkeypatch, 0, lambda: roll_back(origin, transformer))
     with pytest.raises(
         LateRename, match=r"renamed changed_set to _release\.previous\.changed_set .* The rename was undone"
@@ -188,9 +179,7 @@ def test_a_new_collection_that_a_late_rename_made_live_is_found_and_put_back(
     origin: Any, transformer: Any, written: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state_of(origin)
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     renames = [move.target for move in journal.moves if move.target is not None]
 
     def die(*_: Any) -> None:
@@ -216,9 +205,7 @@ def test_a_new_collection_that_a_late_rename_made_live_is_found_and_put_back(
 
 
 def test_what_an_operator_renamed_by_hand_is_not_taken_for_a_late_rename(origin: Any, transformer: Any) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer)
     origin[PREVIOUS + "gone_set"].rename("saved_set")
     origin.changed_set.drop()
     origin[PREVIOUS + "changed_set"].rename("changed_set")
@@ -256,8 +243,7 @@ def test_the_only_copy_is_never_dropped_and_rollback_puts_it_back(
 def test_a_previous_collection_is_kept_while_nothing_is_live_in_its_place(origin: Any, transformer: Any) -> None:
     """Somebody dropped what the release brought: what it replaced is the only copy now."""
     changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     give_back(origin)
     origin.changed_set.drop()
     untouched = changes.model_copy(update={"changed": [], "created": [], "renamed": [], "deleted": []})
@@ -271,12 +257,10 @@ def test_a_drop_that_comes_late_does_not_hit_the_next_generation(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     give_back(origin)
     again = changes.model_copy(update={"created": [], "renamed": [], "deleted": []})
-    stage_all(transformer, origin, again)
-    journal = prepare(origin, again, "the-next-release")
+    journal = begin_swap(origin, transformer, again, "the-next-release")
     swapped_out = list_collections(origin)["changed_set"].uuid
     drop = renaming.drop_collection
 
@@ -292,9 +276,7 @@ def test_a_drop_that_comes_late_does_not_hit_the_next_generation(
 
 
 def test_putting_back_what_another_run_has_put_back_already_is_no_alarm(origin: Any, transformer: Any) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     give_back(origin)
     roll_back(origin, transformer)
     for move in journal.moves:

@@ -4,24 +4,12 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.preflight import inspect_origin
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS
-from nmdc_release_ops.mongo.state.journal import Journal
-from nmdc_release_ops.mongo.swapping import swap
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import release
-from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, origin, prepare, stage_all, transformer
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import change_one, release
 
-__all__ = ["client", "origin", "transformer"]  # fixtures
-
-
-def release_next(origin: Any, transformer: Any, changed: str, log: Any = print) -> Journal:
-    """Another release, which changes only one collection."""
-    transformer[changed].insert_one({"_id": "of the next release", "version": 3})
-    changes = ChangeSet(changed=[changed], created=[], renamed=[], deleted=[], untouched=[])
-    stage_all(transformer, origin, changes)
-    return swap.perform_swap(origin, prepare(origin, changes, "next-release"), RUN, log=log)
+NEXT = "next-release"
 
 
 def previous(origin: Any) -> list[str]:
@@ -37,7 +25,7 @@ def test_the_generation_before_is_dropped_while_what_replaced_it_is_live(origin:
     release(origin, transformer)
     assert previous(origin) == [PREVIOUS + name for name in ("changed_set", "gone_set", "moved_set")]
     assert not any(PREVIOUS in line for line in warnings(origin))
-    release_next(origin, transformer, "kept_set")
+    release(origin, transformer, change_one(transformer, "kept_set"), NEXT)
     assert previous(origin) == [PREVIOUS + "kept_set"]
 
 
@@ -49,14 +37,14 @@ def test_what_was_dropped_and_made_anew_by_an_application_does_not_cost_the_only
     origin.changed_set.create_index("version")
     (warning,) = [line for line in warnings(origin) if PREVIOUS + "changed_set" in line]
     assert "holds 1 documents, and may be their only copy" in warning
-    release_next(origin, transformer, "kept_set")
+    release(origin, transformer, change_one(transformer, "kept_set"), NEXT)
     assert origin[PREVIOUS + "changed_set"].find_one() == {"_id": "changed_set", "version": 1}
 
 
 def test_what_replaced_it_under_another_name_counts_as_well(origin: Any, transformer: Any) -> None:
     release(origin, transformer)
     origin.moved_and_changed_set.drop()
-    release_next(origin, transformer, "kept_set")
+    release(origin, transformer, change_one(transformer, "kept_set"), NEXT)
     assert PREVIOUS + "moved_set" in previous(origin)
     assert PREVIOUS + "changed_set" not in previous(origin)
 
@@ -66,7 +54,7 @@ def test_what_somebody_made_under_a_previous_name_is_kept(origin: Any, transform
     origin[PREVIOUS + "kept_set"].insert_one({"_id": "somebody's only copy"})
     assert any(PREVIOUS + "kept_set" in line for line in warnings(origin))
     logged: list[str] = []
-    release_next(origin, transformer, changed, logged.append)
+    release(origin, transformer, change_one(transformer, changed), NEXT, logged.append)
     name = f"{INTRUDER}1.kept_set" if changed == "kept_set" else PREVIOUS + "kept_set"
     assert origin[name].find_one() == {"_id": "somebody's only copy"}
     assert [name in line for line in logged] == ([True] if changed == "kept_set" else [])

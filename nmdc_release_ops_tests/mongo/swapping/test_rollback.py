@@ -4,61 +4,29 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.server.collections import list_collections
 from nmdc_release_ops.mongo.state import journal as journal_module
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
-from nmdc_release_ops.mongo.state.journal import Journal, Move, State, read_journal
+from nmdc_release_ops.mongo.state.journal import State, read_journal
 from nmdc_release_ops.mongo.state.lease import current_lease, release_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
-from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import rollback, swap
 from nmdc_release_ops.mongo.swapping.rollback import (
     NothingToRollBack,
-    perform_rollback,
-    prepare_rollback,
     release_to_roll_back,
 )
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
 from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible
-from nmdc_release_ops_tests.mongo.swapping.test_swap import (
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import (
     RUN,
-    client,
+    begin_swap,
     migrate,
-    origin,
-    prepare,
-    stage_all,
-    transformer,
+    release,
+    roll_back,
+    state_of,
+    stopped_at,
 )
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
-
-
-class Stopped(Exception):
-    pass
-
-
-def state_of(origin: Any) -> tuple[dict[str, str], dict[str, Any]]:
-    """Hashes, UUIDs, options and indexes of everything that is no generation and no ledger."""
-    found = {
-        name: described
-        for name, described in list_collections(origin).items()
-        if not name.startswith(("_release.", "_migration"))
-    }
-    return collection_hashes(origin, found), {
-        name: (described.uuid, dict(described.options), described.indexes) for name, described in found.items()
-    }
-
-
-def release(origin: Any, transformer: Any) -> Journal:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    return swap.perform_swap(origin, prepare(origin, changes), RUN)
-
-
-def roll_back(origin: Any, **allowed: bool) -> Journal:
-    journal = release_to_roll_back(origin, None)
-    return perform_rollback(origin, prepare_rollback(origin, journal, RUN, **allowed), RUN)
 
 
 def version(origin: Any) -> Any:
@@ -88,61 +56,31 @@ def test_rolling_back_twice_is_the_same_as_once(origin: Any, transformer: Any) -
     assert [event["event"] for event in origin[EVENTS].find()].count("MIGRATION_ROLLED_BACK") == 1
 
 
-def test_a_swap_that_stopped_anywhere_can_be_undone_instead(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_swap_that_stopped_anywhere_can_be_undone_instead(origin: Any, transformer: Any) -> None:
     before = state_of(origin)
     changes = migrate(transformer)
-    make = moves_module.make
-    for number in range(len(prepare_again(origin, transformer, changes).moves)):
+    for number in range(len(begin_swap(origin, transformer, changes).moves)):
         for made in (False, True):
-            journal = prepare_again(origin, transformer, changes)
-            stop_at(monkeypatch, swap, journal.moves[number], made)
-            with pytest.raises(Stopped):
+            journal = begin_swap(origin, transformer, changes)
+            with stopped_at(swap, journal.moves[number], made=made):
                 swap.perform_swap(origin, journal, RUN)
-            monkeypatch.setattr(swap, "make", make)
             assert version(origin) == {"schema_version": None}
             roll_back(origin)
             assert state_of(origin) == before, f"stopped at move {number}, made: {made}"
             assert version(origin) == {"schema_version": "1.0.0"}
 
 
-def prepare_again(origin: Any, transformer: Any, changes: Any) -> Journal:
-    """As `restore` does when it finds no swap, or one that was rolled back."""
-    stage_all(transformer, origin, changes)
-    return prepare(origin, changes)
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, module: Any, move: Move, made: bool) -> None:
-    """Make `module` stop at a move, before or just after it is made."""
-    make = moves_module.make
-
-    def stop(database: Any, tried: Move) -> None:
-        if tried.uuid == move.uuid and {tried.source, tried.target} == {move.source, move.target}:
-            if made:
-                make(database, tried)
-            raise Stopped
-        make(database, tried)
-
-    monkeypatch.setattr(module, "make", stop)
-
-
-def test_a_rollback_that_stopped_anywhere_is_finished_when_it_is_tried_again(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rollback_that_stopped_anywhere_is_finished_when_it_is_tried_again(origin: Any, transformer: Any) -> None:
     before = state_of(origin)
     journal = release(origin, transformer)
-    make = moves_module.make
     for move in reversed(journal.moves):
         for made in (False, True):
-            stop_at(monkeypatch, rollback, move, made)
-            with pytest.raises(Stopped):
+            with stopped_at(rollback, move, made=made):
                 roll_back(origin)
             found = read_journal(origin.client, "a-release")
             assert found is not None and found.state is State.ROLLING_BACK
             with pytest.raises(journal_module.SwapUnderWay, match="Launch the job `rollback`"):
                 swap.perform_swap(origin, journal, RUN)
-    monkeypatch.setattr(rollback, "make", make)
     roll_back(origin)
     assert state_of(origin) == before
 
@@ -218,14 +156,12 @@ def test_the_runtime_s_view_which_knows_no_rollback_is_made_to_say_the_version(o
 
 def test_the_same_release_can_swap_again_after_it_was_rolled_back(origin: Any, transformer: Any) -> None:
     changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     roll_back(origin)
     held = current_lease(origin.client)
     assert held is not None
     release_lease(origin.client, held, "the test")
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     assert version(origin) == {"schema_version": "2.0.0"}
     assert origin.changed_set.find_one()["version"] == 2
 
@@ -241,19 +177,14 @@ def test_what_a_later_release_left_staged_is_not_in_the_way(origin: Any, transfo
 
 
 @pytest.mark.parametrize("swapped", [True, False])
-def test_what_the_release_brought_is_not_needed_to_go_back(
-    origin: Any, transformer: Any, swapped: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_release_brought_is_not_needed_to_go_back(origin: Any, transformer: Any, swapped: bool) -> None:
     before = state_of(origin)
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     if swapped:
         swap.perform_swap(origin, journal, RUN)
         origin.changed_set.drop()
     else:
-        stop_at(monkeypatch, swap, journal.moves[1], made=False)
-        with pytest.raises(Stopped):
+        with stopped_at(swap, journal.moves[1], made=False):
             swap.perform_swap(origin, journal, RUN)
         origin[STAGED + "changed_set"].drop()
     roll_back(origin)

@@ -10,10 +10,7 @@ from nmdc_release_ops.mongo.state.journal import journals, read_journal
 from nmdc_release_ops.mongo.state.written import Fate
 from nmdc_release_ops.mongo.swapping import since_release
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import release, roll_back, state_of
-from nmdc_release_ops_tests.mongo.swapping.test_swap import client, origin, transformer
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import release, roll_back, state_of
 
 
 def test_what_was_written_to_untouched_collections_is_told_and_stays(origin: Any, transformer: Any) -> None:

@@ -1,98 +1,30 @@
 """What is swapped in is what was validated; what was swapped out is kept; a swap that stopped can be finished."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bson import ObjectId
-from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, Rename, compare, snapshot
-from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.state import bookkeeping
 from nmdc_release_ops.mongo.state import journal as journal_module
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
-from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked, is_swap_under_way, read_journal
-from nmdc_release_ops.mongo.state.lease import LeaseLost, Strategy, begin_thaw, current_lease, release_lease, take_lease
+from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked, is_swap_under_way, read_journal
+from nmdc_release_ops.mongo.state.lease import LeaseLost, Strategy, begin_thaw, take_lease
 from nmdc_release_ops.mongo.state.ledger import LATEST_VERSION
 from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import swap
-from nmdc_release_ops.mongo.transfer.stage import Staged, StagingFailed, stage
-
-RUN = "a-run"
-
-
-@pytest.fixture
-def client(scratch_mongod: PrivateMongod) -> Iterator[MongoClient[Any]]:
-    with MongoClient[Any](scratch_mongod.uri) as found:
-        yield found
-        found.drop_database(STATE_DATABASE)
-
-
-@pytest.fixture
-def origin(client: MongoClient[Any]) -> Iterator[Any]:
-    name = f"origin_{ObjectId()}"
-    for collection in ("kept_set", "changed_set", "old_set", "moved_set", "gone_set"):
-        client[name][collection].insert_one({"_id": collection, "version": 1})
-        client[name][collection].create_index("version")
-    yield client[name]
-    client.drop_database(name)
-
-
-@pytest.fixture
-def transformer(client: MongoClient[Any], origin: Any) -> Iterator[Any]:
-    name = f"transformer_{ObjectId()}"
-    for collection in origin.list_collection_names():
-        client[name][collection].insert_many(origin[collection].find())
-        client[name][collection].create_index("version")
-    yield client[name]
-    client.drop_database(name)
-
-
-def migrate(transformer: Any) -> ChangeSet:
-    """Everything that a migrator may do to collections."""
-    before = snapshot(transformer)
-    transformer.changed_set.update_one({}, {"$set": {"version": 2}})
-    transformer.old_set.rename("renamed_set")
-    transformer.moved_set.rename("moved_and_changed_set")
-    transformer.moved_and_changed_set.update_one({}, {"$set": {"version": 2}})
-    transformer.gone_set.drop()
-    transformer.new_set.insert_one({"_id": "new", "version": 2})
-    return compare(before, snapshot(transformer))
-
-
-def stage_all(transformer: Any, origin: Any, changes: ChangeSet) -> list[Staged]:
-    hashes = collection_hashes(transformer, transformer.list_collection_names())
-    return [stage(transformer, origin, name, hashes[name]) for name in changes.staged]
-
-
-def standing(origin: Any, name: str) -> Staged:
-    """The collections that have a staged name, as if they were verified."""
-    found = list_collections(origin)[STAGED + name]
-    assert found.uuid is not None
-    return Staged(
-        name=name,
-        uuid=found.uuid,
-        documents=0,
-        indexes=0,
-        hash=collection_hashes(origin, [found.name])[found.name],
-    )
-
-
-def prepare(origin: Any, changes: ChangeSet, release_id: str = "a-release") -> Journal:
-    held = current_lease(origin.client)
-    if held is not None and held.release_id != release_id:
-        release_lease(origin.client, held, "the test")
-    take_lease(origin.client, release_id, RUN, Strategy.NONE)
-    return swap.prepare_swap(
-        origin,
-        changes,
-        swap.SwappedRelease(release_id, "1.0.0", "2.0.0", migrator_module="nmdc_schema.migrators.migrator"),
-        RUN,
-        staged=[standing(origin, name) for name in changes.staged],
-    )
+from nmdc_release_ops.mongo.transfer.stage import StagingFailed, stage
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import (
+    RUN,
+    begin_swap,
+    migrate,
+    prepare,
+    release,
+    stage_all,
+    stopped_at,
+)
 
 
 def versions(database: Any) -> dict[str, int]:
@@ -118,9 +50,7 @@ def test_what_a_migration_did_is_told_from_the_database_itself(transformer: Any)
 
 def test_the_swap_brings_every_kind_of_change_and_keeps_what_was(origin: Any, transformer: Any) -> None:
     uuids = {name: found.uuid for name, found in list_collections(origin).items()}
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer)
     live = {name: version for name, version in versions(origin).items() if not name.startswith("_release.")}
     assert live == {
         "kept_set": 1,
@@ -139,33 +69,14 @@ def test_the_swap_brings_every_kind_of_change_and_keeps_what_was(origin: Any, tr
     assert origin[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
 
 
-def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
-    origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
-    make = moves_module.make
-
-    class Stopped(Exception):
-        pass
-
-    # At each rename twice: before it is made, and when it was made but not noted.
-    for number in range(len(journal.moves) * 2):
-
-        def stop(database: Any, move: Move, number: int = number) -> None:
-            if journal.moves.index(move) == number // 2:
-                if number % 2:
-                    make(database, move)
-                raise Stopped
-            make(database, move)
-
-        monkeypatch.setattr(swap, "make", stop)
-        with pytest.raises(Stopped):
-            swap.perform_swap(origin, journal, RUN)
-        assert is_swap_under_way(origin.client, "a-release")
-        assert origin[LATEST_VERSION].find_one() == {"schema_version": None}
-    monkeypatch.setattr(swap, "make", make)
+def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(origin: Any, transformer: Any) -> None:
+    journal = begin_swap(origin, transformer)
+    for move in journal.moves:
+        for made in (False, True):
+            with stopped_at(swap, move, made=made):
+                swap.perform_swap(origin, journal, RUN)
+            assert is_swap_under_way(origin.client, "a-release")
+            assert origin[LATEST_VERSION].find_one() == {"schema_version": None}
     found = read_journal(origin.client, "a-release")
     assert found is not None
     swap.perform_swap(origin, found, RUN)
@@ -177,9 +88,7 @@ def test_a_swap_that_stopped_anywhere_is_finished_when_it_is_tried_again(
 def test_a_swap_that_stopped_after_its_last_event_does_not_repeat_it(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     write = journal_module.write_journal
 
     def stop(*_: Any) -> None:
@@ -237,13 +146,11 @@ def test_collections_may_change_places(origin: Any, transformer: Any) -> None:
 
 def test_the_generation_before_the_last_is_dropped_by_the_next_swap(origin: Any, transformer: Any) -> None:
     changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     before = snapshot(transformer)
     transformer.new_set.update_one({}, {"$set": {"version": 3}})
     changes = compare(before, snapshot(transformer))
-    stage_all(transformer, origin, changes)
-    swap.perform_swap(origin, prepare(origin, changes, "the-next-release"), RUN)
+    release(origin, transformer, changes, "the-next-release")
     previous = [name for name in origin.list_collection_names() if name.startswith(PREVIOUS)]
     assert previous == [PREVIOUS + "new_set"]
 
@@ -268,9 +175,7 @@ def test_a_run_whose_place_was_taken_stops_in_the_middle_of_its_swap(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that was taken for lost, and comes back."""
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     make = moves_module.make
 
     def lose_the_lease(database: Any, move: Move) -> None:
@@ -287,9 +192,7 @@ def test_a_run_whose_place_was_taken_stops_in_the_middle_of_its_swap(
 def test_a_run_whose_place_was_taken_does_not_write_the_last_lines_either(
     origin: Any, transformer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer)
     make = moves_module.make
 
     def lose_the_lease_at_the_end(database: Any, move: Move) -> None:
@@ -320,8 +223,7 @@ def test_only_what_was_verified_is_swapped_in(origin: Any, transformer: Any) -> 
 def test_a_release_that_was_swapped_in_is_not_dumped_over_its_archive(origin: Any, transformer: Any) -> None:
     changes = migrate(transformer)
     journal_module.refuse_if_swapped(origin.client, "a-release")
-    stage_all(transformer, origin, changes)
-    journal = prepare(origin, changes)
+    journal = begin_swap(origin, transformer, changes)
     with pytest.raises(journal_module.SwapUnderWay):
         journal_module.refuse_if_swapped(origin.client, "a-release")
     swap.perform_swap(origin, journal, RUN)

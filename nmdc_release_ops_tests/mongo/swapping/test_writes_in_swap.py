@@ -13,46 +13,20 @@ from nmdc_release_ops.mongo.state.written import Fate
 from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import rollback, swap
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import Stopped, release, roll_back, state_of
-from nmdc_release_ops_tests.mongo.swapping.test_swap import (
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import (
     RUN,
-    client,
-    migrate,
-    origin,
-    prepare,
-    stage_all,
-    transformer,
+    begin_swap,
+    release,
+    roll_back,
+    state_of,
+    stopped_after,
 )
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, module: Any, moves: int) -> None:
-    """Make `module` stop when it has made so many moves."""
-    made = 0
-
-    def make(database: Any, move: Move) -> None:
-        nonlocal made
-        if made == moves:
-            raise Stopped
-        made += 1
-        moves_module.make(database, move)
-
-    monkeypatch.setattr(module, "make", make)
-
-
-def begin_swap(origin: Any, transformer: Any) -> Journal:
-    changes = migrate(transformer)
-    stage_all(transformer, origin, changes)
-    return prepare(origin, changes)
 
 
 def half_swap(origin: Any, transformer: Any, moves: int) -> Journal:
     journal = begin_swap(origin, transformer)
-    with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, swap, moves)
-        with pytest.raises(Stopped):
-            swap.perform_swap(origin, journal, RUN)
+    with stopped_after(swap, moves):
+        swap.perform_swap(origin, journal, RUN)
     return journal
 
 
@@ -135,16 +109,12 @@ def test_a_rollback_asks_about_what_was_written_in_the_middle_of_the_swap(origin
 
 
 @pytest.mark.parametrize("moves", [0, 7], ids=["before it was renamed back", "after it was renamed back"])
-def test_a_resumed_rollback_notes_what_was_written_since_it_began(
-    origin: Any, transformer: Any, moves: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_rollback_notes_what_was_written_since_it_began(origin: Any, transformer: Any, moves: int) -> None:
     before = state_of(origin)
     journal = release(origin, transformer)
     undoing = rollback.prepare_rollback(origin, journal, RUN)
-    with monkeypatch.context() as patch:
-        stop_after(patch, rollback, moves)
-        with pytest.raises(Stopped):
-            rollback.perform_rollback(origin, undoing, RUN)
+    with stopped_after(rollback, moves):
+        rollback.perform_rollback(origin, undoing, RUN)
     name = "changed_set" if moves == 0 else STAGED + "changed_set"
     origin[name].insert_one({"_id": "acknowledged", "version": 2})
     done = roll_back(origin)

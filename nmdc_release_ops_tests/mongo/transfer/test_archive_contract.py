@@ -53,6 +53,7 @@ from nmdc_release_ops_tests.mongo.odd_data import (
     fill,
     put_empty_timestamps,
 )
+from nmdc_release_ops_tests.mongo.transfer.side import Side
 from nmdc_release_ops_tests.workplace import PROJECT
 
 ORIGIN = "contract"
@@ -60,14 +61,6 @@ TRANSFORMER = "contract_transformer"
 USER = "operator of the contract"
 PASSWORD = "p@ss/word: contract"
 EMPTY_TIMESTAMPS = "empty_timestamps_set"
-
-
-@dataclass(frozen=True)
-class Side:
-    """A database, and how to reach it."""
-
-    database: Database[Any]
-    uri: str
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.mongo.transfer.dump import DumpFailed
 from nmdc_release_ops_tests.database_tools import ENGINES
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
-from nmdc_release_ops_tests.mongo.transfer.test_archive_contract import Side
+from nmdc_release_ops_tests.mongo.transfer.side import Side
 
 
 @FULL_DISKS

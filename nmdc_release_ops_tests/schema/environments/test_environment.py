@@ -27,19 +27,34 @@ def prepare(home: Path) -> None:
     SchemaEnvironments(home).prepare(V)
 
 
+def copy_below(home: Path, environment: SchemaEnvironment) -> SchemaEnvironment:
+    shutil.copytree(environment.path, home / "environments" / "11.25.0", symlinks=True)
+    return SchemaEnvironment(V, home / "environments" / "11.25.0", environment.packages)
+
+
 @pytest.fixture
 def copied(environment: SchemaEnvironment, tmp_path: Path) -> SchemaEnvironment:
-    """An environment below `tmp_path` that tests may break."""
-    shutil.copytree(environment.path, tmp_path / "environments" / "11.25.0", symlinks=True)
-    return SchemaEnvironment(V, tmp_path / "environments" / "11.25.0", environment.packages)
+    """An environment below `tmp_path` that a test may break."""
+    return copy_below(tmp_path, environment)
 
 
-def test_an_environment_that_works_is_reused(copied: SchemaEnvironment, tmp_path: Path) -> None:
-    before = {name: (copied.path / name).lstat() for name in (".", "bin/python", "packages.json")}
-    again = SchemaEnvironments(tmp_path).prepare(V)
-    assert again == copied
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def whole(environment: SchemaEnvironment, home: Path) -> SchemaEnvironment:
+    """An environment below `home` that every test leaves as it found it: copying one takes seconds."""
+    return copy_below(home, environment)
+
+
+def test_an_environment_that_works_is_reused(whole: SchemaEnvironment, home: Path) -> None:
+    before = {name: (whole.path / name).lstat() for name in (".", "bin/python", "packages.json")}
+    again = SchemaEnvironments(home).prepare(V)
+    assert again == whole
     for name, stat in before.items():
-        now = (copied.path / name).lstat()
+        now = (whole.path / name).lstat()
         assert (now.st_ino, now.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns), name
 
 
@@ -68,18 +83,18 @@ def test_two_processes_that_find_an_environment_broken_make_one_that_works(
 
 
 def test_an_environment_that_cannot_run_is_not_taken_for_one_that_can(
-    copied: SchemaEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: SchemaEnvironment, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     for broken in ("packages.json", "bin/python"):
-        kept = copied.path / broken
+        kept = whole.path / broken
         kept.rename(tmp_path / "aside")
         with pytest.raises(SchemaError):
-            SchemaEnvironments(tmp_path).prepare(V)
+            SchemaEnvironments(home).prepare(V)
         assert not kept.exists(), "what stood there stays until there is something better"
         (tmp_path / "aside").rename(kept)
-    assert SchemaEnvironments(tmp_path).prepare(V) == copied
+    assert SchemaEnvironments(home).prepare(V) == whole
 
 
 def test_an_environment_shares_no_file_with_others(environment: SchemaEnvironment) -> None:
@@ -112,6 +127,7 @@ def test_a_worker_sees_nothing_of_ours(environment: SchemaEnvironment, monkeypat
     assert home != os.path.expanduser("~")  # noqa: PTH111 - our HOME, as the environment has it
 
 
+@pytest.mark.faults
 def test_a_file_that_changed_is_noticed_and_mended(copied: SchemaEnvironment, tmp_path: Path) -> None:
     changed = next(copied.path.glob("lib/python*/site-packages/nmdc_schema/nmdc_data.py"))
     whole = changed.read_text()
@@ -120,9 +136,9 @@ def test_a_file_that_changed_is_noticed_and_mended(copied: SchemaEnvironment, tm
     assert changed.read_text() == whole
 
 
-def test_environments_are_prepared_side_by_side_by_name(copied: SchemaEnvironment, tmp_path: Path) -> None:
-    prepared = SchemaEnvironments(tmp_path).prepare_all([V, V])
-    assert prepared == {"11.25.0": copied}
+def test_environments_are_prepared_side_by_side_by_name(whole: SchemaEnvironment, home: Path) -> None:
+    prepared = SchemaEnvironments(home).prepare_all([V, V])
+    assert prepared == {"11.25.0": whole}
 
 
 def test_environments_that_nobody_asked_for_in_a_long_time_are_removed_and_no_others(tmp_path: Path) -> None:

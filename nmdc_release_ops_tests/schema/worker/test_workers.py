@@ -227,6 +227,7 @@ def test_all_violations_are_written_and_only_the_first_are_messages(
     assert (group.count, group.kind, len(group.examples)) == (120, "additionalProperties", 5)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("victim", ["child", "parent"])
 def test_a_killed_process_is_replaced_and_one_without_parent_ends(
     victim: str,

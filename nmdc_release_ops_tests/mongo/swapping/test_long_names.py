@@ -11,10 +11,7 @@ from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked, read_journal
 from nmdc_release_ops.mongo.swapping import carry_out, swap
 from nmdc_release_ops.mongo.swapping import moves as moves_module
-from nmdc_release_ops_tests.mongo.swapping.test_rollback import roll_back
-from nmdc_release_ops_tests.mongo.swapping.test_swap import RUN, client, origin, prepare, stage_all, transformer
-
-__all__ = ["client", "origin", "transformer"]  # fixtures
+from nmdc_release_ops_tests.mongo.swapping.prepared_swap import prepare, release, roll_back
 
 
 def longest_name(database: str) -> str:
@@ -34,8 +31,6 @@ def test_the_longest_name_that_is_allowed_is_swapped_moved_aside_and_rolled_back
     before = snapshot(transformer)
     transformer[name].update_one({}, {"$set": {"version": 2}})
     changes = compare(before, snapshot(transformer))
-    stage_all(transformer, origin, changes)
-
     met: list[str] = []
 
     def intrude(database: Any, move: Move) -> None:
@@ -46,7 +41,7 @@ def test_the_longest_name_that_is_allowed_is_swapped_moved_aside_and_rolled_back
 
     monkeypatch.setattr(swap, "make", intrude)
     monkeypatch.setattr(carry_out, "name_of_next_intruder", lambda name, _: f"{INTRUDER}9999.{name}")
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     assert origin[name].find_one() == {"_id": 1, "version": 2}
     assert origin[f"{INTRUDER}9999.{name}"].find_one() == {"_id": "an intruder's"}
     roll_back(origin)
@@ -60,9 +55,8 @@ def test_what_is_in_the_way_of_the_longest_name_with_a_prefix_is_moved_aside(ori
     before = snapshot(transformer)
     transformer[name].update_one({}, {"$set": {"version": 2}})
     changes = compare(before, snapshot(transformer))
-    stage_all(transformer, origin, changes)
     origin[PREVIOUS + name].insert_one({"_id": "an intruder's"})
-    swap.perform_swap(origin, prepare(origin, changes), RUN)
+    release(origin, transformer, changes)
     assert origin[f"{INTRUDER}1.{name}"].find_one() == {"_id": "an intruder's"}
     origin[STAGED + name].insert_one({"_id": "another intruder's"})
     roll_back(origin)

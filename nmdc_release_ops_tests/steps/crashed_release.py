@@ -1,0 +1,56 @@
+"""A release whose process is killed at one point, and its re-execution."""
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import dagster as dg
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops_tests.prepared_release import recorded_version
+from nmdc_release_ops_tests.steps.crashing_run import data_release
+from nmdc_release_ops_tests.workplace import PROJECT, Workplace
+
+
+def crash(workplace: Workplace, point: str, *, reported: bool = True) -> str:
+    """Run a release that is killed at `point`; return the run's id, `reported` as failed as the watchdog would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", point],
+        env={**os.environ, **workplace.environment()},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+    (run,) = workplace.instance.get_runs(dg.RunsFilter(tags={"crash": point}))
+    if reported:
+        workplace.instance.report_run_failed(run)
+    return run.run_id
+
+
+def reexecute(workplace: Workplace, run_id: str) -> Any:
+    return dg.execute_job(
+        dg.reconstructable(data_release),
+        instance=workplace.instance,
+        reexecution_options=dg.ReexecutionOptions.from_failure(run_id, workplace.instance),
+    )
+
+
+def assert_released(client: MongoClient[Any]) -> None:
+    assert recorded_version(client) == "11.25.0"
+    assert client[DATABASE].data_generation_set.count_documents({"principal_investigator": {"$exists": True}}) == 0
+    names = client[DATABASE].list_collection_names()
+    assert sorted(name for name in names if name.startswith("_release.")) == [
+        "_release.previous.biosample_set",
+        "_release.previous.data_generation_set",
+        "_release.previous.study_set",
+    ]
+    assert is_write_blocked(client) is False
+    assert current_lease(client) is None
