@@ -6,7 +6,7 @@
 import ast
 from pathlib import Path
 
-from nmdc_release_ops_tests.test_layering import LAYOUT, PACKAGE, PACKAGE_FOLDER, ROOMS, imports
+from nmdc_release_ops_tests.layout import LAYOUT, PACKAGE, PACKAGE_FOLDER, ROOMS, imports
 
 PAGE = Path(__file__).parent.parent / "CONTRIBUTING.md"
 BEGIN, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
