@@ -64,13 +64,13 @@ def read_archive(folder: Path, manifest_sha256: str) -> Manifest:
     """Read the manifest of the archive that a record describes.
 
     Raises:
-        ArchiveReplaced: the folder was dumped to again since.
+        ArchiveReplaced: a later dump has overwritten the folder.
         ArchiveDamaged: see `read_manifest`.
     """
     manifest = read_manifest(folder)
     if sha256_of(folder / MANIFEST) != manifest_sha256:
         raise ArchiveReplaced(
-            f"{folder} was dumped to again since, and no longer holds this run's archive. Re-execute this run from "
+            f"{folder} was overwritten by a later dump, and no longer holds this run's archive. Re-execute this run from "
             "`dump`, with all the steps after it."
         )
     return manifest

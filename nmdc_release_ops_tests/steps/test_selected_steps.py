@@ -115,7 +115,7 @@ def test_an_archive_that_was_dumped_again_is_not_migrated_under_the_earlier_reco
     assert release.execute(["dump"]).success
     tick(release.workplace.instance)
     text = failed_plainly(release.execute(["migrate", "validate"]))
-    assert "was dumped again since" in text and "Re-execute this run from `dump`" in text
+    assert "was overwritten by a later dump" in text and "Re-execute this run from `dump`" in text
 
 
 @pytest.mark.parametrize("steps", [["dump"], ["restore"], ["unfreeze"]], ids=" ".join)
