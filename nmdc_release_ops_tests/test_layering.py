@@ -273,7 +273,7 @@ def test_a_made_up_offender_is_noticed(path: str, source: str) -> None:
             "import os\nfrom nmdc_release_ops.mongo.programs.private_mongod import start\nos.environ['HOME']",
         ),
         (
-            "mongo/programs/private_mongod.py",
+            "mongo/programs/mongod.py",
             "import os\nos.environ.get('MONGOD')\nos.getenv('MONGOD')\nos.environ['MONGOD']",
         ),
         ("mongo/made_up.py", "import os\nos.replace('a', 'b')"),
