@@ -340,7 +340,7 @@ def test_a_rate_limit_and_a_github_that_is_down_skip_the_tick_and_keep_the_curso
     watch.requested()
     limited = Response(403, {"message": "secondary rate limit"}, {"Retry-After": "1800"})
     github.fail("GET", "/releases", limited)
-    assert "More are allowed at" in watch.skipped()
+    assert "More requests are allowed at" in watch.skipped()
     github.fail("GET", "/releases", breaks_off, times=2)
     assert "did not answer GET" in watch.skipped()
     assert "It is not requested again" in watch.skipped()
