@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import archive, migrate, refscan, unchanged, validate
 from bench.data import Data, demo_data
 from bench.table import Row, heading, line_of, machine
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 from nmdc_release_ops.schema.packages.package import SchemaPackages
@@ -29,7 +29,7 @@ def main() -> None:
     # Servers are stopped and folders removed also on SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = _parse()
-    home = ReleaseHome()
+    home = ReleaseHomeResource()
     lines: list[str] = []
 
     def report(line: str) -> None:
@@ -73,7 +73,12 @@ def _parse() -> argparse.Namespace:
 
 
 def _measure(
-    scale: int, folder: Path, home: ReleaseHome, arguments: argparse.Namespace, versions: set[str], notes: list[str]
+    scale: int,
+    folder: Path,
+    home: ReleaseHomeResource,
+    arguments: argparse.Namespace,
+    versions: set[str],
+    notes: list[str],
 ) -> Iterator[Row]:
     if set(arguments.parts) - {"unchanged"}:
         with demo_data(folder, scale, SchemaPackages(home.schema_folder)) as data:
@@ -88,7 +93,7 @@ def _measure(
         yield from unchanged.measure(folder / "release", scale, home)
 
 
-def _on_copies(data: Data, home: ReleaseHome, arguments: argparse.Namespace) -> Iterator[Row]:
+def _on_copies(data: Data, home: ReleaseHomeResource, arguments: argparse.Namespace) -> Iterator[Row]:
     environments = SchemaEnvironments(home.schema_folder)
     migrating, target = (environments.prepare(SchemaVersion.parse(version)) for version in unchanged.RELEASES)
     compiled = CompiledSchemas(home.schema_folder).prepare(target)

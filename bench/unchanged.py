@@ -16,7 +16,7 @@ from bench.table import Row
 from nmdc_release_ops.demo.origin import DemoOrigin
 from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase, ValidationReport
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 # The first changes three collections. The migrators of the second do nothing, or only look.
 RELEASES = ("11.24.0", "11.25.0")
@@ -36,7 +36,7 @@ class Released:
     written: dict[str, int]
 
 
-def measure(folder: Path, scale: int, home: ReleaseHome) -> Iterator[Row]:
+def measure(folder: Path, scale: int, home: ReleaseHomeResource) -> Iterator[Row]:
     """Rows of a release that changes something and of one that does not, on an origin and in a home of their own.
 
     Raises:
@@ -54,7 +54,7 @@ def measure(folder: Path, scale: int, home: ReleaseHome) -> Iterator[Row]:
         origin.stop()
 
 
-def _make_home(folder: Path, home: ReleaseHome) -> None:
+def _make_home(folder: Path, home: ReleaseHomeResource) -> None:
     """Create a home and a Dagster instance for the release, with the existing schema releases."""
     home.schema_folder.mkdir(parents=True, exist_ok=True)
     (folder / "home").mkdir()

@@ -4,19 +4,19 @@ import dagster as dg
 
 from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
 from nmdc_release_ops.resources.environment import OnNewRelease
-from nmdc_release_ops.resources.github import GitHubResource, SchemaWatch
-from nmdc_release_ops.resources.notices import Notices
+from nmdc_release_ops.resources.github import GitHubResource, SchemaWatchResource
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.record_store import RecordStore
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.runtime import Deployment, RuntimeProject
-from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.runtime import DeploymentResource, RuntimeProjectResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops.sensors.schema_release import build_schema_release_sensor
 
-home = ReleaseHome()
+home = ReleaseHomeResource()
 origin = OriginResource()
 github = GitHubResource()
 
@@ -37,19 +37,19 @@ defs = dg.Definitions(
     sensors=[
         frozen_origin_watchdog,
         failure_notice,
-        build_schema_release_sensor({OnNewRelease.RELEASE: data_release}, SchemaWatch().seconds_between_ticks),
+        build_schema_release_sensor({OnNewRelease.RELEASE: data_release}, SchemaWatchResource().seconds_between_ticks),
     ],
     resources={
         "origin": origin,
         "transformer": TransformerResource(home=home, origin=origin),
         "home": home,
-        "schema": SchemaReleases(home=home),
-        "worker": SchemaWorker(),
+        "schema": SchemaReleasesResource(home=home),
+        "worker": SchemaWorkerResource(),
         "github": github,
-        "runtime": RuntimeProject(github=github),
-        "deployment": Deployment(github=github),
-        "schema_watch": SchemaWatch(),
-        "notices": Notices(),
+        "runtime": RuntimeProjectResource(github=github),
+        "deployment": DeploymentResource(github=github),
+        "schema_watch": SchemaWatchResource(),
+        "notices": NoticesResource(),
         "io_manager": RecordStore(home=home),
     },
 )

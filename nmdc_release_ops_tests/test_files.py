@@ -8,7 +8,7 @@ import pytest
 from nmdc_release_ops.files import FileNotWritten, write_whole, writing
 from nmdc_release_ops.records.data_release import FreezeWindow
 from nmdc_release_ops.resources.record_store import RecordStore
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.uv import python, run_uv
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk, small_disk
@@ -55,7 +55,7 @@ def write_records(store: RecordStore, number: int) -> None:
 
 def test_a_record_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path))
-    home = ReleaseHome()
+    home = ReleaseHomeResource()
     store = RecordStore(home=home)
     path = home.record("run", "unfreeze")
     path.parent.mkdir(parents=True)

@@ -24,7 +24,7 @@ from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.units import duration, size
 
 DEFINITIONS = "nmdc_release_ops.definitions"
@@ -39,7 +39,7 @@ _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 def main() -> int:
     arguments = _parse()
-    home = ReleaseHome()
+    home = ReleaseHomeResource()
     folder = home.path / "demo" / "origin"
     if arguments.command == "release":
         return _release(home, folder, arguments.scale, arguments.target)
@@ -59,7 +59,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _release(home: ReleaseHome, folder: Path, scale: int, target: str) -> int:
+def _release(home: ReleaseHomeResource, folder: Path, scale: int, target: str) -> int:
     print(f"Creating a demo origin with about {scale:,} documents at schema 11.23.0 ...", flush=True)
     started = time.monotonic()
     origin = DemoOrigin.create(folder, scale=scale, log=lambda line: print(line, flush=True))
@@ -107,7 +107,7 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
     return process.wait(), run_id
 
 
-def _summarize(home: ReleaseHome, origin: DemoOrigin, run_id: str) -> None:
+def _summarize(home: ReleaseHomeResource, origin: DemoOrigin, run_id: str) -> None:
     plan = ReleasePlan.from_json(home.record(run_id, "plan").read_bytes())
     archive = Archive.from_json(home.record(run_id, "dump").read_bytes())
     migrated = MigratedDatabase.from_json(home.record(run_id, "migrate").read_bytes())

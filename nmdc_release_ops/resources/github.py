@@ -27,7 +27,7 @@ class GitHubResource(dg.ConfigurableResource[Any]):
         return GitHub(settings.api, settings.token.get_secret_value() if settings.token else None, timeouts)
 
 
-class SchemaWatch(dg.ConfigurableResource[Any]):
+class SchemaWatchResource(dg.ConfigurableResource[Any]):
     """What `schema_release_sensor` watches: `NMDC_SCHEMA_REPOSITORY` (microbiomedata/nmdc-schema), `NMDC_ON_NEW_RELEASE`
     (release), `NMDC_INCLUDE_PRERELEASES` (false), `NMDC_SCHEMA_POLL_SECONDS` (300).
     """

@@ -8,7 +8,7 @@ from nmdc_release_ops.resources.environment import NoticeSettings
 from nmdc_release_ops.services.webhook import post_text
 
 
-class Notices(dg.ConfigurableResource[Any]):
+class NoticesResource(dg.ConfigurableResource[Any]):
     """Notices in a chat, by `NMDC_NOTICE_WEBHOOK`; none if that is not set."""
 
     @property

@@ -26,7 +26,7 @@ class OriginElsewhere(MongoError):
 
 
 @dataclass(frozen=True)
-class Origin:
+class OriginConnection:
     """A connection to the production database."""
 
     client: MongoClient[Document]
@@ -42,7 +42,7 @@ class OriginResource(dg.ConfigurableResource[Any]):
         return OriginSettings.read().database
 
     @contextmanager
-    def connect(self) -> Iterator[Origin]:
+    def connect(self) -> Iterator[OriginConnection]:
         """Connect to the origin while the block lasts.
 
         Raises:
@@ -50,10 +50,10 @@ class OriginResource(dg.ConfigurableResource[Any]):
         """
         uri = self._uri()
         with naming_failures("origin"), connect(uri, whose="origin", variable="NMDC_ORIGIN_URI") as client:
-            yield Origin(client, client[self.database_name], uri)
+            yield OriginConnection(client, client[self.database_name], uri)
 
     @contextmanager
-    def connect_planned(self, plan: ReleasePlan) -> Iterator[Origin]:
+    def connect_planned(self, plan: ReleasePlan) -> Iterator[OriginConnection]:
         """Connect to the origin of a release's plan while the block lasts.
 
         Raises:

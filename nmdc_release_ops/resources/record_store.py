@@ -8,7 +8,7 @@ import dagster as dg
 from nmdc_release_ops.files import write_whole, writing
 from nmdc_release_ops.mongo.transfer.archive import sync
 from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -24,7 +24,7 @@ class RecordChanged(Exception):
 class RecordStore(dg.ConfigurableIOManager):
     """Stores the records that steps pass on as JSON files, by run. A re-executed run reads those of its parent."""
 
-    home: dg.ResourceDependency[ReleaseHome]
+    home: dg.ResourceDependency[ReleaseHomeResource]
 
     def handle_output(self, context: dg.OutputContext, obj: Record) -> None:
         path = self._path(context)

@@ -54,7 +54,7 @@ class Swapped:
     since: ClusterTime | None
 
 
-class ReleaseHome(dg.ConfigurableResource[Any]):
+class ReleaseHomeResource(dg.ConfigurableResource[Any]):
     """The folder `NMDC_RELEASE_HOME`: archives, transformers, records, schema packages and environments."""
 
     @property

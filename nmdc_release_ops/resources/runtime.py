@@ -20,7 +20,7 @@ from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.workflows import Watching
 
 
-class RuntimeProject(dg.ConfigurableResource[Any]):
+class RuntimeProjectResource(dg.ConfigurableResource[Any]):
     """The Runtime's repository: `NMDC_RUNTIME_REPOSITORY` (microbiomedata/nmdc-runtime) and its workflows,
     `NMDC_RUNTIME_TESTS_WORKFLOW`, `NMDC_RUNTIME_IMAGES_WORKFLOW`, `NMDC_RUNTIME_RELEASE_WORKFLOWS`; and `NMDC_RUNTIME_PIN_FILES`.
     """
@@ -58,7 +58,7 @@ class RuntimeProject(dg.ConfigurableResource[Any]):
         return Repository(self.github.connect(), self.settings.repository)
 
 
-class Deployment(dg.ConfigurableResource[Any]):
+class DeploymentResource(dg.ConfigurableResource[Any]):
     """How the Runtime is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
     `NMDC_RANCHER_NAMESPACE`, `NMDC_RANCHER_TOKEN` and `NMDC_RANCHER_DEPLOYMENTS`.
     """

@@ -9,8 +9,8 @@ from typing import Any, cast
 import dagster as dg
 
 from nmdc_release_ops.files import writing
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.transformer import Transformer
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environments.environment import (
     SchemaEnvironment,
@@ -27,10 +27,10 @@ from nmdc_release_ops.schema.silence import Silence
 from nmdc_release_ops.schema.version import SchemaVersion
 
 
-class SchemaReleases(dg.ConfigurableResource[Any]):
+class SchemaReleasesResource(dg.ConfigurableResource[Any]):
     """Packages, environments and compiled schemas of schema releases."""
 
-    home: dg.ResourceDependency[ReleaseHome]
+    home: dg.ResourceDependency[ReleaseHomeResource]
 
     @property
     def packages(self) -> SchemaPackages:
@@ -66,7 +66,7 @@ class SchemaReleases(dg.ConfigurableResource[Any]):
         return package_of(self.home.schema_folder, name, version)
 
 
-class SchemaWorker(dg.ConfigurableResource[Any]):
+class SchemaWorkerResource(dg.ConfigurableResource[Any]):
     """Runs code of a schema release in a separate process, and copies its messages into the run's event log.
 
     Dagster's `PipesSubprocessClient` would give the process a copy of our environment, with the origin's credentials;
@@ -79,7 +79,7 @@ class SchemaWorker(dg.ConfigurableResource[Any]):
         environment: SchemaEnvironment,
         task: str,
         *,
-        transformer: Transformer,
+        transformer: TransformerConnection,
         extras: dict[str, Any],
         folder: Path,
         seconds: float,

@@ -26,7 +26,7 @@ from nmdc_release_ops.mongo.server.identity import (
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing, TransformerSettings
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 
@@ -36,7 +36,7 @@ TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
-class Transformer:
+class TransformerConnection:
     """A connection to the scratch database."""
 
     uri: str = field(repr=False)
@@ -50,11 +50,11 @@ class TransformerResource(dg.ConfigurableResource[Any]):
     presumed dead and is still running cannot write to the data of the next run.
     """
 
-    home: dg.ResourceDependency[ReleaseHome]
+    home: dg.ResourceDependency[ReleaseHomeResource]
     origin: dg.ResourceDependency[OriginResource]
 
     @contextmanager
-    def open(self, plan: ReleasePlan, database: str) -> Iterator[Transformer]:
+    def open(self, plan: ReleasePlan, database: str) -> Iterator[TransformerConnection]:
         """Connect to the release's transformer while the block lasts. A private one is started in the release's folder.
 
         Args:
@@ -67,7 +67,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
         with self.home.use(plan):
             if uri := _transformer_uri():
                 with self._connect(uri, plan) as client:
-                    yield Transformer(uri, client[database])
+                    yield TransformerConnection(uri, client[database])
                 return
             folder = self.home.transformer(plan)
             with (
@@ -75,7 +75,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                 connect(server.uri, whose="transformer", variable="its folder") as client,
                 naming_failures("transformer", nodes_of(server.uri)),
             ):
-                yield Transformer(server.uri, client[database])
+                yield TransformerConnection(server.uri, client[database])
 
     def find_databases(self, plan: ReleasePlan, release_ids: Iterable[str]) -> list[str]:
         """The releases among these that have a database on the server of `NMDC_TRANSFORMER_URI`; none if that is not set.
@@ -101,7 +101,7 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                     if _is_of(release_id, name):
                         client.drop_database(name)
 
-    def drop_abandoned(self, plan: ReleasePlan, transformer: Transformer) -> list[str]:
+    def drop_abandoned(self, plan: ReleasePlan, transformer: TransformerConnection) -> list[str]:
         """Drop the databases of executions of `migrate` that did not finish; return their names."""
         client = transformer.database.client
         finished = {transformer_database(plan.release_id, run_id) for run_id in self.home.runs_with_record("migrate")}

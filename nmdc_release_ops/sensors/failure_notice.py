@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.resources.notices import Notices
+from nmdc_release_ops.resources.notices import NoticesResource
 
 NOTICE_SECONDS = 30
 
@@ -12,7 +12,7 @@ NOTICE_SECONDS = 30
     default_status=dg.DefaultSensorStatus.RUNNING,
     monitor_all_code_locations=False,
 )
-def failure_notice(context: dg.RunFailureSensorContext, notices: Notices) -> dg.SkipReason | None:
+def failure_notice(context: dg.RunFailureSensorContext, notices: NoticesResource) -> dg.SkipReason | None:
     """Sends a notice when a run fails, also if it was killed: what happened, and what to do."""
     if not notices.are_wanted:
         return dg.SkipReason("NMDC_NOTICE_WEBHOOK is not set.")

@@ -7,10 +7,10 @@ import dagster as dg
 from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
 from nmdc_release_ops.resources.environment import ConfigurationInvalid, OnNewRelease
-from nmdc_release_ops.resources.github import GitHubResource, SchemaWatch
-from nmdc_release_ops.resources.notices import Notices
+from nmdc_release_ops.resources.github import GitHubResource, SchemaWatchResource
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.schema.packages.announced import Announced, read_announcements
 from nmdc_release_ops.schema.packages.package import PackageIndexUnreachable, SchemaReleaseNotFound
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -48,10 +48,10 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
     def schema_release_sensor(
         context: dg.SensorEvaluationContext,
         origin: OriginResource,
-        schema: SchemaReleases,
+        schema: SchemaReleasesResource,
         github: GitHubResource,
-        schema_watch: SchemaWatch,
-        notices: Notices,
+        schema_watch: SchemaWatchResource,
+        notices: NoticesResource,
     ) -> dg.SensorResult:
         """Requests one run when the schema project publishes a release on GitHub; a tick that requests none reports why.
 
@@ -149,7 +149,7 @@ def _check_other_releases(
     return f"Waiting: {describe_holder(lease)}" if lease else None
 
 
-def _check_package_index(schema: SchemaReleases, newest: Announced) -> str | None:
+def _check_package_index(schema: SchemaReleasesResource, newest: Announced) -> str | None:
     """A reason to wait: the package cannot be installed yet. None if there is none."""
     try:
         schema.packages.require_published(newest.schema_version, _INDEX_SECONDS)
@@ -163,7 +163,7 @@ def _check_package_index(schema: SchemaReleases, newest: Announced) -> str | Non
     return None
 
 
-def _notify(cursor: ReleaseCursor, newest: Announced, notices: Notices) -> dg.SensorResult:
+def _notify(cursor: ReleaseCursor, newest: Announced, notices: NoticesResource) -> dg.SensorResult:
     news = f"Schema release {newest.tag} was published ({newest.url}), and the database has not been released to it."
     problem = notices.send(f"{news} Launch data_release at a convenient time.")
     if problem:

@@ -7,7 +7,7 @@ from nmdc_release_ops.mongo.state.bookkeeping import conforming_version
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.runtime import Deployment
+from nmdc_release_ops.resources.runtime import DeploymentResource
 from nmdc_release_ops.steps.shared.failures import DatabaseNotReleased, explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
@@ -26,7 +26,7 @@ def deploy(
     plan: ReleasePlan,
     thawed: FreezeWindow,
     origin: OriginResource,
-    deployment: Deployment,
+    deployment: DeploymentResource,
 ) -> None:
     """Upgrade the Runtime after a data release, by GitHub workflows or by Rancher, and report the outcome of each."""
     log_options(context, config)

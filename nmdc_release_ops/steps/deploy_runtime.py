@@ -3,7 +3,7 @@
 import dagster as dg
 
 from nmdc_release_ops.records.runtime_release import FollowedWorkflows
-from nmdc_release_ops.resources.runtime import Deployment
+from nmdc_release_ops.resources.runtime import DeploymentResource
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.runtime import WatchingConfig, deploy_targets
@@ -16,7 +16,7 @@ RUNTIME_RELEASED = (
 
 @dg.op(name="deploy_runtime_release", out=dg.Out(dg.Nothing))
 def deploy_runtime(
-    context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: Deployment
+    context: dg.OpExecutionContext, config: WatchingConfig, followed: FollowedWorkflows, deployment: DeploymentResource
 ) -> None:
     """Upgrade the Runtime to its new release if that is configured, and report the outcome of each."""
     log_options(context, config)

@@ -13,7 +13,7 @@ from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, sha256_of
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
@@ -27,7 +27,7 @@ def dump(
     plan: ReleasePlan,
     frozen: FreezeLease,
     origin: OriginResource,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
 ) -> Archive:
     """Copy every document of the release's collections from the frozen origin into a compressed archive."""
     with (

@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.records.runtime_release import FollowedWorkflows, RuntimeRelease
-from nmdc_release_ops.resources.runtime import RuntimeProject
+from nmdc_release_ops.resources.runtime import RuntimeProjectResource
 from nmdc_release_ops.services.repository import WorkflowRun
 from nmdc_release_ops.services.workflows import follow, require_success, runs_of_release, wait_for_run
 from nmdc_release_ops.steps.shared.display import table
@@ -17,7 +17,7 @@ PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin is not i
 
 @dg.op(out=dg.Out(FollowedWorkflows, description="The runs of the workflows that the release started."))
 def follow_workflows(
-    context: dg.OpExecutionContext, config: WatchingConfig, release: RuntimeRelease, runtime: RuntimeProject
+    context: dg.OpExecutionContext, config: WatchingConfig, release: RuntimeRelease, runtime: RuntimeProjectResource
 ) -> FollowedWorkflows:
     """Find the run of each workflow that the release starts, follow it to its end, and require that it succeeded."""
     log_options(context, config)

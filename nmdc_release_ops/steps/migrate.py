@@ -17,9 +17,9 @@ from nmdc_release_ops.records.data_release import (
     ReleasePlan,
 )
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
-from nmdc_release_ops.resources.transformer import Transformer, TransformerResource, transformer_database
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
@@ -39,10 +39,10 @@ def migrate(
     plan: ReleasePlan,
     archive: Archive,
     origin: OriginResource,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
-    schema: SchemaReleases,
-    worker: SchemaWorker,
+    schema: SchemaReleasesResource,
+    worker: SchemaWorkerResource,
 ) -> MigratedDatabase:
     """Load the archive into the transformer, run the migrators, each in the environment that the plan names, and show what
     they changed.
@@ -89,10 +89,10 @@ def migrate(
 def _run_migrators(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
-    scratch: Transformer,
-    home: ReleaseHome,
-    schema: SchemaReleases,
-    worker: SchemaWorker,
+    scratch: TransformerConnection,
+    home: ReleaseHomeResource,
+    schema: SchemaReleasesResource,
+    worker: SchemaWorkerResource,
 ) -> list[MigratorOutcome]:
     """Run each migrator in a process and an environment of its own; no-op migrators are not run."""
     outcomes = []
@@ -116,10 +116,10 @@ def _run_migrator(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
     hop: PlannedMigrator,
-    scratch: Transformer,
-    home: ReleaseHome,
-    schema: SchemaReleases,
-    worker: SchemaWorker,
+    scratch: TransformerConnection,
+    home: ReleaseHomeResource,
+    schema: SchemaReleasesResource,
+    worker: SchemaWorkerResource,
 ) -> MigratorOutcome:
     try:
         code, messages = worker.run(

@@ -13,9 +13,9 @@ from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
 from nmdc_release_ops.records.data_release import VALIDATION_TIMEOUT, Integrity, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.runtime import Deployment, RuntimeProject
-from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.runtime import DeploymentResource, RuntimeProjectResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.shipping import Target
@@ -106,11 +106,11 @@ def plan(
     context: dg.OpExecutionContext,
     config: PlanConfig,
     origin: OriginResource,
-    home: ReleaseHome,
-    schema: SchemaReleases,
+    home: ReleaseHomeResource,
+    schema: SchemaReleasesResource,
     transformer: TransformerResource,
-    runtime: RuntimeProject,
-    deployment: Deployment,
+    runtime: RuntimeProjectResource,
+    deployment: DeploymentResource,
 ) -> Iterator[dg.Output[ReleasePlan]]:
     """Choose versions, migrators and collections; check servers, privileges, disk and schema environment.
 
@@ -155,7 +155,9 @@ def plan(
     yield dg.Output(release)
 
 
-def _make_attempt(context: dg.OpExecutionContext, planned: PlannedOrigin, target: Target, home: ReleaseHome) -> Attempt:
+def _make_attempt(
+    context: dg.OpExecutionContext, planned: PlannedOrigin, target: Target, home: ReleaseHomeResource
+) -> Attempt:
     release_id = name_release(planned, target, context.run_id)
     return Attempt(
         release_id=release_id,

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan
-from nmdc_release_ops.resources.runtime import RuntimeProject
+from nmdc_release_ops.resources.runtime import RuntimeProjectResource
 from nmdc_release_ops.runtime.publication import last_published, next_version
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Comparison, Repository
@@ -30,7 +30,7 @@ class RuntimePlanConfig(dg.Config):
 
 @dg.op(name="plan_runtime_release", out=dg.Out(RuntimeReleasePlan, description="Which release is to be made."))
 def plan_runtime(
-    context: dg.OpExecutionContext, config: RuntimePlanConfig, runtime: RuntimeProject
+    context: dg.OpExecutionContext, config: RuntimePlanConfig, runtime: RuntimeProjectResource
 ) -> RuntimeReleasePlan:
     """Find the last published version, compute the next one, and show the commits in between."""
     log_options(context, config)

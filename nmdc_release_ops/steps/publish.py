@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.records.runtime_release import RuntimeRelease, RuntimeReleasePlan, TestedCommit
-from nmdc_release_ops.resources.runtime import RuntimeProject
+from nmdc_release_ops.resources.runtime import RuntimeProjectResource
 from nmdc_release_ops.runtime.publication import publish_once
 from nmdc_release_ops.steps.shared.failures import explain_failures
 
@@ -16,7 +16,7 @@ PERHAPS_PUBLISHED = (
 
 @dg.op(out=dg.Out(RuntimeRelease, description="The release on GitHub."))
 def publish(
-    context: dg.OpExecutionContext, release: RuntimeReleasePlan, tested: TestedCommit, runtime: RuntimeProject
+    context: dg.OpExecutionContext, release: RuntimeReleasePlan, tested: TestedCommit, runtime: RuntimeProjectResource
 ) -> RuntimeRelease:
     """Create the release with a new tag and GitHub's generated notes, unless an earlier attempt made it."""
     url = ""

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.records.runtime_release import RuntimeReleasePlan, TestedCommit
-from nmdc_release_ops.resources.runtime import RuntimeProject
+from nmdc_release_ops.resources.runtime import RuntimeProjectResource
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Repository, WorkflowRun
 from nmdc_release_ops.services.workflows import follow, require_success, run_on_commit, start
@@ -22,7 +22,10 @@ class RequireTestsConfig(WatchingConfig):
 
 @dg.op(out=dg.Out(TestedCommit, description="The tests passed on the commit."))
 def require_tests(
-    context: dg.OpExecutionContext, config: RequireTestsConfig, release: RuntimeReleasePlan, runtime: RuntimeProject
+    context: dg.OpExecutionContext,
+    config: RequireTestsConfig,
+    release: RuntimeReleasePlan,
+    runtime: RuntimeProjectResource,
 ) -> TestedCommit:
     """Check the newest run of the tests on the commit: wait for it if it is running, start one if there is none."""
     workflow = runtime.settings.tests_workflow

@@ -28,9 +28,9 @@ from nmdc_release_ops.mongo.swapping.unchanged import require_unchanged
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ReleasePlan, Restoration, ValidationReport
-from nmdc_release_ops.resources.origin import Origin, OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.transformer import Transformer, TransformerResource
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
@@ -47,7 +47,7 @@ def restore(
     migrated: MigratedDatabase,
     validation: ValidationReport,
     origin: OriginResource,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
 ) -> Restoration:
     """Stage the changed collections beside the live ones, verify them, swap them in, and record the new version.
@@ -96,9 +96,9 @@ def _stage(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
     validation: ValidationReport,
-    scratch: Transformer,
-    origin: Origin,
-    home: ReleaseHome,
+    scratch: TransformerConnection,
+    origin: OriginConnection,
+    home: ReleaseHomeResource,
 ) -> list[Staged]:
     """Stage the changed collections, and check the lease all the while.
 
@@ -135,7 +135,7 @@ def _prepare_swap(
     plan: ReleasePlan,
     archive: Archive,
     migrated: MigratedDatabase,
-    origin: Origin,
+    origin: OriginConnection,
     staged: list[Staged],
 ) -> Journal:
     """Compare the frozen origin with the dump once more, and write the journal of the swap."""
@@ -193,7 +193,7 @@ def _describe(restoration: Restoration) -> dict[str, Any]:
     }
 
 
-def _find_begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
+def _find_begun_swap(origin: OriginConnection, plan: ReleasePlan) -> Journal | None:
     """Read the journal of a swap that can only be finished; None if the swap has not begun.
 
     Raises:
@@ -216,7 +216,7 @@ def _find_begun_swap(origin: Origin, plan: ReleasePlan) -> Journal | None:
     return journal
 
 
-def _warn_if_rolled_back(context: dg.OpExecutionContext, origin: Origin, plan: ReleasePlan) -> None:
+def _warn_if_rolled_back(context: dg.OpExecutionContext, origin: OriginConnection, plan: ReleasePlan) -> None:
     journal = read_journal(origin.client, plan.release_id)
     if journal is not None and journal.rolled_back_at is not None:
         context.log.warning(
@@ -248,7 +248,7 @@ def _check_then_report(check: Callable[[], None], report: Callable[P, None]) -> 
     return check_and_report
 
 
-def _refuse_if_changed(origin: Origin, plan: ReleasePlan, archive: Archive) -> None:
+def _refuse_if_changed(origin: OriginConnection, plan: ReleasePlan, archive: Archive) -> None:
     """Compare the origin with the dump: after a failure it was thawed, and users may have written.
 
     Raises:

@@ -27,7 +27,7 @@ from nmdc_release_ops.mongo.swapping.since_release import (
 from nmdc_release_ops.mongo.swapping.undoing import describe_accepted
 from nmdc_release_ops.planning.origin import choose_freezing
 from nmdc_release_ops.planning.refusal import PlanRefused
-from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
@@ -132,7 +132,9 @@ def _require_release_id(config: RollbackConfig) -> None:
         )
 
 
-def _undo_swap(context: dg.OpExecutionContext, config: RollbackConfig, origin: Origin, journal: Journal) -> Journal:
+def _undo_swap(
+    context: dg.OpExecutionContext, config: RollbackConfig, origin: OriginConnection, journal: Journal
+) -> Journal:
     journal = prepare_rollback(
         origin.database,
         journal,
@@ -152,7 +154,7 @@ def _undo_swap(context: dg.OpExecutionContext, config: RollbackConfig, origin: O
 
 
 def _put_displaced_back(
-    context: dg.OpExecutionContext, config: RollbackConfig, origin: Origin, journal: Journal
+    context: dg.OpExecutionContext, config: RollbackConfig, origin: OriginConnection, journal: Journal
 ) -> None:
     require_frozen(origin.client, journal.release_id, context.run_id)
     put_back = put_displaced_back(
@@ -168,7 +170,7 @@ def _put_displaced_back(
         )
 
 
-def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: Origin, release_id: str) -> None:
+def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: OriginConnection, release_id: str) -> None:
     """An earlier rollback may have been interrupted after its last event and before its thaw."""
     lease = current_lease(origin.client)
     if lease is not None and lease.release_id == release_id and lease.is_abandoned:

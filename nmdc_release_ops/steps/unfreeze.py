@@ -9,8 +9,8 @@ from nmdc_release_ops.mongo.freezing.write_block import is_blocked_by_others
 from nmdc_release_ops.mongo.state.lease import freezes_of
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan, Restoration
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
@@ -27,8 +27,8 @@ def unfreeze(
     plan: ReleasePlan,
     restoration: Restoration,
     origin: OriginResource,
-    home: ReleaseHome,
-    schema: SchemaReleases,
+    home: ReleaseHomeResource,
+    schema: SchemaReleasesResource,
     transformer: TransformerResource,
 ) -> FreezeWindow:
     """Allow writes and release the lease.

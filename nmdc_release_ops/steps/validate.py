@@ -12,9 +12,9 @@ from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.schema import SchemaReleases, SchemaWorker
-from nmdc_release_ops.resources.transformer import Transformer, TransformerResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
@@ -42,10 +42,10 @@ def validate(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
     origin: OriginResource,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
-    schema: SchemaReleases,
-    worker: SchemaWorker,
+    schema: SchemaReleasesResource,
+    worker: SchemaWorkerResource,
 ) -> ValidationReport:
     """Check every document with LinkML's verdicts and the release's own rules, and every reference; collect all violations.
 
@@ -96,9 +96,9 @@ def validate(
 def _run_worker(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
-    worker: SchemaWorker,
+    worker: SchemaWorkerResource,
     environment: SchemaEnvironment,
-    scratch: Transformer,
+    scratch: TransformerConnection,
     extras: dict[str, Any],
     folder: Path,
 ) -> tuple[int, Sequence[Mapping[str, Any]]]:
@@ -124,10 +124,10 @@ def _run_worker(
 def _make_extras(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
     folder: Path,
-    schema: SchemaReleases,
-    scratch: Transformer,
+    schema: SchemaReleasesResource,
+    scratch: TransformerConnection,
     environment: SchemaEnvironment,
 ) -> dict[str, Any]:
     """Make the parameters of the worker.

@@ -5,7 +5,7 @@ from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest, write_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 ORIGIN = ServerIdentity(set_name="rs0", set_id="6b0612a20cd9172b63e62514", members=("mongo:27017",))
 
@@ -35,7 +35,7 @@ def plan(day: int, origin: ServerIdentity | None = ORIGIN, database: str = "nmdc
     )
 
 
-def attempt(home: ReleaseHome, planned: ReleasePlan, *, dumped: int | None) -> str:
+def attempt(home: ReleaseHomeResource, planned: ReleasePlan, *, dumped: int | None) -> str:
     """Files of an attempt at a release. dumped: the cluster time of its archive, None where it has none."""
     (home.attempt(planned, planned.run_id) / "validation.html").write_text("a report")
     (home.transformer(planned) / "data").mkdir(parents=True)

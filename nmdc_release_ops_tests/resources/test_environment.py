@@ -14,7 +14,7 @@ from nmdc_release_ops.resources.environment import (
     SchemaWatchSettings,
     Settings,
 )
-from nmdc_release_ops.resources.github import SchemaWatch
+from nmdc_release_ops.resources.github import SchemaWatchResource
 from nmdc_release_ops.resources.runtime import deployment_is_configured
 
 SECRET = "hunter2"
@@ -119,6 +119,6 @@ def test_the_jobs_and_sensors_load_with_invalid_variables(monkeypatch: pytest.Mo
     assert not deployment_is_configured()
     monkeypatch.setenv("NMDC_SCHEMA_POLL_SECONDS", "soon")
     monkeypatch.setenv(WORKFLOWS, "deploy.yml")
-    assert SchemaWatch().seconds_between_ticks == 300
+    assert SchemaWatchResource().seconds_between_ticks == 300
     # The graph has the step, which reports what is invalid.
     assert deployment_is_configured()

@@ -10,23 +10,23 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.transfer.archive import read_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource, Swapped
 from nmdc_release_ops_tests.resources.attempts import ORIGIN, attempt, plan
 
 OTHER = ORIGIN.model_copy(update={"set_id": "6b0612a20cd9172b63e62515"})
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseHome:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseHomeResource:
     monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path))
-    return ReleaseHome()
+    return ReleaseHomeResource()
 
 
 def swapped(*release_ids: str, at: int) -> Swapped:
     return Swapped(release_ids, ClusterTime(seconds=at, increment=1))
 
 
-def test_archives_are_counted_by_releases_that_swapped_and_not_by_attempts(home: ReleaseHome) -> None:
+def test_archives_are_counted_by_releases_that_swapped_and_not_by_attempts(home: ReleaseHomeResource) -> None:
     first, failed, second, third = (attempt(home, plan(day), dumped=day) for day in range(1, 5))
     in_force = swapped(third, second, first, at=5)
     assert home.superseded(plan(4), in_force, 2) == [first, failed]
@@ -34,41 +34,41 @@ def test_archives_are_counted_by_releases_that_swapped_and_not_by_attempts(home:
 
 
 def test_an_attempt_that_was_dumped_after_the_newest_swap_stays_whatever_the_clock_of_its_machine_said(
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
 ) -> None:
     failed, released = attempt(home, plan(1), dumped=9), attempt(home, plan(2), dumped=2)
     assert home.superseded(plan(2), swapped(released, at=5), 1) == []
     assert home.superseded(plan(2), swapped(released, at=10), 1) == [failed]
 
 
-def test_nothing_is_superseded_where_no_release_is_known_to_have_swapped(home: ReleaseHome) -> None:
+def test_nothing_is_superseded_where_no_release_is_known_to_have_swapped(home: ReleaseHomeResource) -> None:
     for day in range(1, 4):
         attempt(home, plan(day), dumped=day)
     attempt(home, plan(4), dumped=None)
     assert home.superseded(plan(4), Swapped((), None), 1) == []
 
 
-def test_an_archive_that_was_never_complete_is_of_no_use(home: ReleaseHome) -> None:
+def test_an_archive_that_was_never_complete_is_of_no_use(home: ReleaseHomeResource) -> None:
     partial, released = attempt(home, plan(1), dumped=None), attempt(home, plan(2), dumped=2)
     assert home.superseded(plan(2), swapped(released, at=5), 1) == [partial]
 
 
 @pytest.mark.parametrize("other", [plan(3, OTHER), plan(3, database="nmdc_test")], ids=["server", "database"])
-def test_releases_of_another_origin_or_database_are_not_seen(home: ReleaseHome, other: ReleasePlan) -> None:
+def test_releases_of_another_origin_or_database_are_not_seen(home: ReleaseHomeResource, other: ReleasePlan) -> None:
     old, new = attempt(home, plan(1), dumped=1), attempt(home, plan(2), dumped=2)
     attempt(home, other, dumped=1)
     assert home.superseded(plan(2), swapped(new, at=5), 1) == [old]
     assert home.release_ids(plan(2)) == [old, new]
 
 
-def test_the_members_tell_origins_apart_whose_sets_do_not_tell_their_id(home: ReleaseHome) -> None:
+def test_the_members_tell_origins_apart_whose_sets_do_not_tell_their_id(home: ReleaseHomeResource) -> None:
     one, two = (
         ServerIdentity(set_name="rs0", set_id=None, members=members) for members in (("a:27017",), ("b:27017",))
     )
     assert home.releases(plan(1, one)) != home.releases(plan(1, two))
 
 
-def test_the_folder_of_an_origin_is_readable_and_safe(home: ReleaseHome) -> None:
+def test_the_folder_of_an_origin_is_readable_and_safe(home: ReleaseHomeResource) -> None:
     odd = ORIGIN.model_copy(update={"set_name": "../rs 0" + "x" * 100})
     folder = home.releases(plan(1, odd)).parent
     assert folder.parent == home.path / "origins"
@@ -76,7 +76,7 @@ def test_the_folder_of_an_origin_is_readable_and_safe(home: ReleaseHome) -> None
     assert home.releases(plan(1)).parent.name.startswith("nmdc-rs0-")
 
 
-def test_large_files_go_and_reports_and_the_manifest_stay(home: ReleaseHome) -> None:
+def test_large_files_go_and_reports_and_the_manifest_stay(home: ReleaseHomeResource) -> None:
     old = attempt(home, plan(1), dumped=1)
     assert home.remove_large_files(plan(2), old) >= 100_000
     folder = home.release(plan(1))
@@ -86,7 +86,7 @@ def test_large_files_go_and_reports_and_the_manifest_stay(home: ReleaseHome) -> 
     assert home.remove_large_files(plan(2), old) == 0
 
 
-def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHome) -> None:
+def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHomeResource) -> None:
     old, new = attempt(home, plan(1), dumped=1), attempt(home, plan(2), dumped=2)
     home.archive(plan(1)).rename(home.release(plan(1)) / "archive.removed")
     assert home.superseded(plan(2), swapped(new, at=5), 1) == [old]
@@ -94,12 +94,13 @@ def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHom
     assert not list(home.release(plan(1)).glob("archive*"))
 
 
-def test_files_that_a_step_works_with_in_another_process_are_not_claimed(home: ReleaseHome) -> None:
+def test_files_that_a_step_works_with_in_another_process_are_not_claimed(home: ReleaseHomeResource) -> None:
     attempt(home, plan(1), dumped=1)
     using = (
         "import sys\nfrom nmdc_release_ops.records.data_release import ReleasePlan\n"
-        "from nmdc_release_ops.resources.release_home import ReleaseHome\n"
-        "with ReleaseHome().use(ReleasePlan.model_validate_json(sys.argv[1])): print('using', flush=True); sys.stdin.read()"
+        "from nmdc_release_ops.resources.release_home import ReleaseHomeResource\n"
+        "plan = ReleasePlan.model_validate_json(sys.argv[1])\n"
+        "with ReleaseHomeResource().use(plan): print('using', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", using, plan(1).model_dump_json()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -113,14 +114,14 @@ def test_files_that_a_step_works_with_in_another_process_are_not_claimed(home: R
         assert is_free
 
 
-def test_each_run_of_a_release_has_its_own_reports_and_the_newest_come_last(home: ReleaseHome) -> None:
+def test_each_run_of_a_release_has_its_own_reports_and_the_newest_come_last(home: ReleaseHomeResource) -> None:
     runs = ["aaaaaaaa-1111", "00000000-2222", "bbbbbbbb-3333"]
     folders = [home.attempt(plan(1), run) for run in runs]
     assert [folder.name for folder in folders] == ["001-aaaaaaaa", "002-00000000", "003-bbbbbbbb"]
     assert home.attempt(plan(1), runs[1]) == folders[1]
 
 
-def test_releases_of_versions_that_recorded_no_origin_are_listed_and_belong_to_none(home: ReleaseHome) -> None:
+def test_releases_of_versions_that_recorded_no_origin_are_listed_and_belong_to_none(home: ReleaseHomeResource) -> None:
     before = plan(1).release_id
     (home.path / "releases" / before / "archive").mkdir(parents=True)
     assert home.unassigned() == [before]

@@ -272,7 +272,9 @@ def test_a_home_that_cannot_be_written_is_named(
 
 
 def test_too_little_disk_is_said_with_figures(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmdc_release_ops.resources.release_home.ReleaseHome.free_bytes", lambda self: 100_000_000)
+    monkeypatch.setattr(
+        "nmdc_release_ops.resources.release_home.ReleaseHomeResource.free_bytes", lambda self: 100_000_000
+    )
     said = refusal_of(workplace.release(target_version="11.25"))
     assert "has 100.0 MB free, and the release may need" in said
 

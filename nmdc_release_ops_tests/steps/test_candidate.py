@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.uv import run_uv
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -48,7 +48,7 @@ def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Work
     assert plan.to_version == "11.26.0"
     assert {hop.module: hop.environment for hop in plan.migrators}[MODULE] == plan.target
     assert {hop.environment for hop in plan.migrators} == {"11.24.0", "11.25.0", "", plan.target}
-    installed = json.loads((ReleaseHome().attempt(plan, result.run_id) / "environments.json").read_text())
+    installed = json.loads((ReleaseHomeResource().attempt(plan, result.run_id) / "environments.json").read_text())
     assert installed[plan.target]["nmdc-schema"] == VERSION
     schema = workplace.home / "schema"
     assert not list(schema.glob("*/11.26.0")) and not list(schema.glob(f"*/{VERSION}"))

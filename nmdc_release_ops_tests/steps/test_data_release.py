@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
 from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
 from nmdc_release_ops.records.data_release import MigratedDatabase
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.steps.origin_facts import look_at
 from nmdc_release_ops_tests.workplace import Workplace, make_workplace
@@ -47,7 +47,7 @@ class Released:
 
     @property
     def reports(self) -> Path:
-        return ReleaseHome().attempt(self.result.output_for_node("plan"), self.result.run_id)
+        return ReleaseHomeResource().attempt(self.result.output_for_node("plan"), self.result.run_id)
 
     @property
     def release_id(self) -> str:
@@ -209,7 +209,7 @@ def test_what_the_migrators_changed_is_shown_document_by_document(released: Rele
 
 
 def test_a_record_of_before_there_was_a_difference_can_still_be_read(released: Released) -> None:
-    record = json.loads(ReleaseHome().record(released.result.run_id, "migrate").read_bytes())["record"]
+    record = json.loads(ReleaseHomeResource().record(released.result.run_id, "migrate").read_bytes())["record"]
     del record["counts"], record["difference"]
     earlier = MigratedDatabase.model_validate(record)
     assert earlier.changes == released.result.output_for_node("migrate").changes

@@ -14,7 +14,7 @@ from nmdc_release_ops.demo import before_berkeley
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.steps.origin_facts import look_at
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
@@ -131,7 +131,7 @@ def test_one_release_goes_all_the_way_from_before_berkeley_to_the_newest_schema_
     assert len(set(ran.values())) == 18
     outcomes = result.output_for_node("migrate").migrators
     assert [outcome.module for outcome in outcomes] == [hop.module for hop in plan.migrators]
-    assert (ReleaseHome().attempt(plan, result.run_id) / "environments.json").is_file()
+    assert (ReleaseHomeResource().attempt(plan, result.run_id) / "environments.json").is_file()
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     assert "MIGRATION SUMMARY" in log and "RECORDS UPDATED" in log, "the reporter of 11.10.0 is heard"
     assert "migrator_from_11_22_0_to_11_23_0 does nothing" in log

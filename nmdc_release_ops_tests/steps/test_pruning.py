@@ -16,7 +16,7 @@ from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.steps.shared.pruning import _remove_archives
 from nmdc_release_ops_tests.resources.attempts import attempt, plan
@@ -24,13 +24,13 @@ from nmdc_release_ops_tests.resources.attempts import attempt, plan
 DATABASE = "pruned"
 
 
-class Origin:
+class OriginConnection:
     """An origin with a home and journals, without any data: attempts are numbered by day, and each is swapped at its number."""
 
     def __init__(self, client: MongoClient[Any], uri: str) -> None:
         self.client = client
         self.identity = identify_server(client, uri).to_keep()
-        self.home = ReleaseHome()
+        self.home = ReleaseHomeResource()
 
     def plan(self, day: int) -> ReleasePlan:
         return plan(day, self.identity, DATABASE)
@@ -65,24 +65,26 @@ class Origin:
 
 
 @pytest.fixture
-def origin(guarded_mongod: PrivateMongod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
+def origin(
+    guarded_mongod: PrivateMongod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OriginConnection]:
     monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path))
     monkeypatch.setenv("NMDC_ORIGIN_URI", guarded_mongod.uri)
     monkeypatch.setenv("NMDC_ORIGIN_DB", DATABASE)
     monkeypatch.delenv("NMDC_TRANSFORMER_URI", raising=False)
     with MongoClient[Any](guarded_mongod.uri) as client:
         client.drop_database(STATE_DATABASE)
-        yield Origin(client, guarded_mongod.uri)
+        yield OriginConnection(client, guarded_mongod.uri)
         client.drop_database(STATE_DATABASE)
 
 
-def test_releases_that_swapped_are_counted_and_failed_attempts_are_not(origin: Origin) -> None:
+def test_releases_that_swapped_are_counted_and_failed_attempts_are_not(origin: OriginConnection) -> None:
     old, failed, new = origin.attempt(1), origin.attempt(2, None), origin.attempt(3)
     origin.remove(3)
     assert [archive.is_dir() for archive in (old, failed, new)] == [False, False, True]
 
 
-def test_the_archive_of_the_release_that_holds_the_origin_stays(origin: Origin) -> None:
+def test_the_archive_of_the_release_that_holds_the_origin_stays(origin: OriginConnection) -> None:
     held, _ = origin.attempt(1, None), origin.attempt(2)
     take_lease(origin.client, origin.plan(1).release_id, "run", Strategy.WRITE_BLOCK)
     origin.remove(2)
@@ -92,13 +94,13 @@ def test_the_archive_of_the_release_that_holds_the_origin_stays(origin: Origin) 
     assert not held.exists()
 
 
-def test_the_archive_of_the_last_release_stays_though_it_was_rolled_back(origin: Origin) -> None:
+def test_the_archive_of_the_last_release_stays_though_it_was_rolled_back(origin: OriginConnection) -> None:
     before, rolled_back = origin.attempt(1), origin.attempt(2, State.ROLLED_BACK)
     origin.remove(1)
     assert before.is_dir() and rolled_back.is_dir()
 
 
-def test_the_archive_of_an_attempt_whose_step_works_stays(origin: Origin) -> None:
+def test_the_archive_of_an_attempt_whose_step_works_stays(origin: OriginConnection) -> None:
     used, _ = origin.attempt(1, None), origin.attempt(2)
     with origin.home.use(origin.plan(1)):
         origin.remove(2)
@@ -108,7 +110,7 @@ def test_the_archive_of_an_attempt_whose_step_works_stays(origin: Origin) -> Non
 
 
 def test_nothing_is_removed_where_the_address_leads_to_another_origin_than_when_it_was_planned(
-    origin: Origin, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+    origin: OriginConnection, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, _ = origin.attempt(1), origin.attempt(2)
     monkeypatch.setenv("NMDC_ORIGIN_URI", scratch_mongod.uri)
@@ -117,7 +119,7 @@ def test_nothing_is_removed_where_the_address_leads_to_another_origin_than_when_
 
 
 def test_databases_on_a_transformer_go_but_for_those_that_are_needed_or_unknown(
-    origin: Origin, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
+    origin: OriginConnection, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", scratch_mongod.uri)
     for day, state in ((1, State.SWAPPED), (2, None), (3, State.SWAPPED)):

@@ -16,7 +16,7 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.journal import Journal, State, newest_journal, write_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.prepared_release import (
     BEFORE,
     PreparedRelease,
@@ -75,7 +75,7 @@ def test_a_new_plan_does_not_release_what_was_migrated_for_another_version(relea
 
 @pytest.fixture
 def migrate_json(release: PreparedRelease) -> Iterator[Path]:
-    path = ReleaseHome().record(release.run_id, "migrate")
+    path = ReleaseHomeResource().record(release.run_id, "migrate")
     written = path.read_bytes()
     yield path
     path.write_bytes(written)
@@ -145,7 +145,7 @@ def test_a_run_does_nothing_to_another_server_than_the_one_that_it_was_planned_f
 
 
 def transformer_of(release: PreparedRelease) -> Any:
-    record = MigratedDatabase.from_json(ReleaseHome().record(release.run_id, "migrate").read_bytes())
+    record = MigratedDatabase.from_json(ReleaseHomeResource().record(release.run_id, "migrate").read_bytes())
     return MongoClient[Any](release.transformer.uri)[record.database]
 
 
@@ -166,13 +166,13 @@ def test_a_run_of_selected_steps_migrates_in_a_database_of_its_own(release: Prep
     before = transformer_of(release).name
     again = release.execute(["dump", "migrate"])
     assert again.success
-    made = MigratedDatabase.from_json(ReleaseHome().record(again.run_id, "migrate").read_bytes())
+    made = MigratedDatabase.from_json(ReleaseHomeResource().record(again.run_id, "migrate").read_bytes())
     with MongoClient[Any](release.transformer.uri) as client:
         assert {before, made.database} <= set(client.list_database_names()) and before != made.database
 
 
 def test_a_plan_of_before_another_release_is_not_carried_out(release: PreparedRelease) -> None:
-    plan = ReleasePlan.from_json(ReleaseHome().record(release.run_id, "plan").read_bytes())
+    plan = ReleasePlan.from_json(ReleaseHomeResource().record(release.run_id, "plan").read_bytes())
     other = Journal(
         release_id="20260101T000000Z-of-somebody",
         number=1,

@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, failed_plainly, prepared
 from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
@@ -57,7 +57,7 @@ def test_a_full_disk_is_told_by_the_file_whatever_is_written(
     # The run's own folder for its reports is not known before.
     folder = folder / "attempts" / "known"
     folder.mkdir(exist_ok=True)
-    monkeypatch.setattr(ReleaseHome, "attempt", lambda *_: folder)
+    monkeypatch.setattr(ReleaseHomeResource, "attempt", lambda *_: folder)
     # Opens, and is full.
     (folder / opened).unlink(missing_ok=True)
     (folder / opened).symlink_to(FULL)

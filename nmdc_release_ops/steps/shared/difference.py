@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.difference.page import write_difference
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.transfer.archive import Manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.release_home import ReleaseHome
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 
 MOST_PATHS = 50
@@ -26,7 +26,7 @@ def show_difference(
     manifest: Manifest,
     database: Database[Document],
     changes: ChangeSet,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
 ) -> tuple[Difference, Path]:
     """Compare the archive with the migrated database; log a line per collection; return the difference and its page.
 

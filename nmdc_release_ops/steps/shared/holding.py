@@ -8,7 +8,7 @@ from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
 from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import FreezeLease
-from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import StepError
 
 AUTOMATIC = "automatic"
@@ -42,7 +42,7 @@ class RunEnded(StepError):
 def hold_frozen(
     context: dg.OpExecutionContext,
     resource: OriginResource,
-    origin: Origin,
+    origin: OriginConnection,
     release_id: str,
     strategy: Strategy,
     drain_timeout: float,

@@ -3,14 +3,14 @@
 import dagster as dg
 
 from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan
-from nmdc_release_ops.resources.notices import Notices
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.units import duration, size
 
 
 @dg.success_hook(required_resource_keys={"notices"})
 def send_notice(context: dg.HookContext) -> None:
     """Send a notice when a release is planned, when the origin is frozen, and when it is thawed and the release done."""
-    notices: Notices = context.resources.notices
+    notices: NoticesResource = context.resources.notices
     text = _describe_progress(context) if notices.are_wanted else None
     if text is None:
         return

@@ -9,9 +9,9 @@ from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.mongo.transfer.engine import try_engine
 from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
-from nmdc_release_ops.resources.origin import Origin
-from nmdc_release_ops.resources.release_home import ReleaseHome
-from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.origin import OriginConnection
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
@@ -21,7 +21,7 @@ ENVIRONMENTS = "environments.json"
 
 
 def prepare_environments(
-    context: dg.OpExecutionContext, release: ReleasePlan, home: ReleaseHome, schema: SchemaReleases
+    context: dg.OpExecutionContext, release: ReleasePlan, home: ReleaseHomeResource, schema: SchemaReleasesResource
 ) -> dict[str, SchemaEnvironment]:
     """Prepare every environment that the release needs, and the compiled schema for validation.
 
@@ -47,8 +47,8 @@ def prepare_environments(
 def try_tools(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
-    origin: Origin,
-    home: ReleaseHome,
+    origin: OriginConnection,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
 ) -> None:
     """Run the tools of the plan's engine against the origin and against this release's transformer.

@@ -10,9 +10,9 @@ from nmdc_release_ops.mongo.state.journal import journals_in_force, newest_journ
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
-from nmdc_release_ops.resources.origin import Origin, OriginElsewhere, OriginResource
-from nmdc_release_ops.resources.release_home import ReleaseHome, Swapped
-from nmdc_release_ops.resources.schema import SchemaReleases
+from nmdc_release_ops.resources.origin import OriginConnection, OriginElsewhere, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource, Swapped
+from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.units import size
 
@@ -24,9 +24,9 @@ def remove_what_is_superseded(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
     origin: OriginResource,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
-    schema: SchemaReleases,
+    schema: SchemaReleasesResource,
 ) -> None:
     """Remove large files that are no longer needed; log which, and the bytes freed. Errors are only logged."""
     _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home))
@@ -34,11 +34,11 @@ def remove_what_is_superseded(
     _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
 
 
-def _remove_scratch(context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHome) -> None:
+def _remove_scratch(context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource) -> None:
     context.log.info(f"Removed the transformer's files: {size(home.remove_scratch(plan))}.")
 
 
-def _remove_environments(context: dg.OpExecutionContext, schema: SchemaReleases) -> None:
+def _remove_environments(context: dg.OpExecutionContext, schema: SchemaReleasesResource) -> None:
     if removed := schema.environments.prune(ENVIRONMENT_DAYS):
         context.log.info(
             f"Removed schema environments that were not used in {ENVIRONMENT_DAYS} days: {', '.join(removed)}."
@@ -49,7 +49,7 @@ def _remove_archives(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
     origin: OriginResource,
-    home: ReleaseHome,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
 ) -> None:
     if unassigned := home.unassigned():
@@ -69,8 +69,8 @@ def _remove_archives(
 def _remove_archives_of(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
-    origin: Origin,
-    home: ReleaseHome,
+    origin: OriginConnection,
+    home: ReleaseHomeResource,
     transformer: TransformerResource,
 ) -> None:
     in_force = journals_in_force(origin.client, plan.database)
@@ -95,7 +95,7 @@ def _remove_archives_of(
                 )
 
 
-def _find_needed(origin: Origin, plan: ReleasePlan) -> set[str]:
+def _find_needed(origin: OriginConnection, plan: ReleasePlan) -> set[str]:
     """Ids of this release, of the one that holds the origin, and of the last that began its swap: its archive is the last
     resort if its previous generation is lost."""
     lease, last = current_lease(origin.client), newest_journal(origin.client, plan.database)

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from nmdc_release_ops.resources.runtime import Deployment
+from nmdc_release_ops.resources.runtime import DeploymentResource
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.services.workflows import Watching
@@ -26,7 +26,7 @@ class WatchingConfig(dg.Config):
         return Watching(poll=self.poll_seconds, appear=self.appear_seconds, end=60 * self.wait_minutes)
 
 
-def deploy_targets(context: dg.OpExecutionContext, config: WatchingConfig, deployment: Deployment) -> None:
+def deploy_targets(context: dg.OpExecutionContext, config: WatchingConfig, deployment: DeploymentResource) -> None:
     """Deploy everything that is configured, report the outcome of each, and require that all succeeded.
 
     Raises:

@@ -9,7 +9,7 @@ from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
-from nmdc_release_ops.resources.origin import Origin, OriginResource
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import runbook_entry
 from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_own_lease
@@ -50,7 +50,7 @@ def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
     return True
 
 
-def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
+def thaw_unless_swapping(origin: OriginConnection, lease: Lease, run_id: str) -> str:
     """Thaw the origin; return a message for the operator.
 
     Args:
@@ -66,7 +66,7 @@ def thaw_unless_swapping(origin: Origin, lease: Lease, run_id: str) -> str:
     return "\n".join((message, *thawed.left))
 
 
-def lift_leftover_freeze(origin: Origin) -> str:
+def lift_leftover_freeze(origin: OriginConnection) -> str:
     """Undo the freeze of a release that no longer holds the lease; return a message, empty if there was no such freeze."""
     undone = undo_leftover(origin.client, "leftover")
     if undone is None:
@@ -75,7 +75,7 @@ def lift_leftover_freeze(origin: Origin) -> str:
     return "\n".join((f"Release {leftover.release_id} {leftover.effect}. {leftover.outcome}", *restored.left))
 
 
-def write_owed_event(origin: Origin) -> str:
+def write_owed_event(origin: OriginConnection) -> str:
     """Write the event that the last release could not write into the ledger; return a message, empty if none was missing."""
     journal = newest_journal(origin.client, origin.database.name)
     if journal is None or journal.owed is None:

@@ -13,8 +13,8 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.resources.schema import SchemaWorker
-from nmdc_release_ops.resources.transformer import Transformer
+from nmdc_release_ops.resources.schema import SchemaWorkerResource
+from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, SchemaEnvironments
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -97,13 +97,13 @@ def run_in_a_step(
     outcome: list[Any] = []
 
     @dg.op
-    def migrate(context: dg.OpExecutionContext, worker: SchemaWorker) -> None:
+    def migrate(context: dg.OpExecutionContext, worker: SchemaWorkerResource) -> None:
         with MongoClient[dict[str, Any]](server.uri) as client:
             database = client["worker_in_a_step"]
             client.drop_database(database.name)
             database["a_set"].insert_one({"_id": 1, "id": "nmdc:a-1"})
             extras = {"database": database.name, "migrators": [MODULE]}
-            transformer = Transformer(server.uri, database)
+            transformer = TransformerConnection(server.uri, database)
             try:
                 ended = worker.run(
                     context,
@@ -120,7 +120,7 @@ def run_in_a_step(
                 outcome.append(ended)
             client.drop_database(database.name)
 
-    @dg.job(resource_defs={"worker": SchemaWorker()})
+    @dg.job(resource_defs={"worker": SchemaWorkerResource()})
     def only_migrate() -> None:
         migrate()
 
