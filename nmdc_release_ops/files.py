@@ -98,7 +98,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     # A process that was killed may have left some behind. Because of the lock, no other process uses them.
     for abandoned in folder.parent.glob(f".{folder.name}.*"):
-        if abandoned.is_dir():
+        # Not those of a folder whose name begins with this one.
+        if abandoned.is_dir() and abandoned.name.removeprefix(f".{folder.name}.").isdigit():
             shutil.rmtree(abandoned, ignore_errors=True)
     try:
         with writing(folder):
