@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from nmdc_release_ops.files import FileNotWritten, write_whole, writing
+from nmdc_release_ops.files import FileNotWritten, replace_folder, write_whole, writing
 from nmdc_release_ops.records.data_release import FreezeWindow
 from nmdc_release_ops.resources.record_store import RecordStore
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -92,3 +92,12 @@ def test_uv_that_finds_no_room_is_told_as_a_full_disk(tmp_path: Path) -> None:
     install = ["pip", "install", "--no-deps", "--link-mode", "copy", "--python", python(), "--target", str(target)]
     with small_disk(target) as said, pytest.raises(FileNotWritten, match=said):
         run_uv([*install, str(project)], what="a candidate")
+
+
+def test_what_a_killed_process_left_is_removed_and_the_work_of_another_folder_is_not(tmp_path: Path) -> None:
+    abandoned, another = tmp_path / ".11.25.0.4711", tmp_path / ".11.25.0.rc1.4712"
+    abandoned.mkdir()
+    another.mkdir()
+    with replace_folder(tmp_path / "11.25.0") as aside:
+        (aside / "made").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [another.name, "11.25.0"]
