@@ -161,5 +161,5 @@ def test_a_source_with_credentials_is_refused_before_anything_is_touched(workpla
         result = workplace.release(schema_source=f"git+https://{SECRET}@github.com/microbiomedata/nmdc-schema@main")
         step, failure = failure_of(result)
     assert step == "plan"
-    assert "revoked" in failure.description
+    assert "revoke" in failure.description
     assert SECRET not in failure.description

@@ -82,7 +82,7 @@ def test_a_release_tells_how_it_goes_and_what_keeps_it_from_going(
     assert len(webhook.requests) == 4
     # That of the plan was refused by the chat.
     frozen, thawed = webhook.texts
-    assert "is frozen for release" in frozen and "can be read" in frozen
+    assert "is frozen for release" in frozen and "users can read it" in frozen
     assert "can be written to again" in thawed and "succeeded" in thawed
     log = "\n".join(str(entry.user_message) for entry in workplace.instance.all_logs(released.run_id))
     assert "A notice was not sent" in log and "The release continues." in log
