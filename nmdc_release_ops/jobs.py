@@ -45,10 +45,10 @@ def data_release() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def rollback() -> None:
-    """Put back what the last release swapped out, and the earlier version in the ledger.
+    """Put back what the last release swapped out, and record the earlier version in the ledger.
 
-    Under a freeze of a second, by the same renames in reverse; it also undoes a swap that is half done, and finishes a
-    rollback that is.
+    It makes the same renames in reverse, under a freeze of about a second. It also undoes a half-done swap, and finishes a
+    half-done rollback.
     """
     roll_back()
 

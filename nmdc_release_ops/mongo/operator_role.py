@@ -67,13 +67,13 @@ def _role(all_needed: tuple[Needed, ...]) -> Document:
                 "resource": {"cluster": True} if needed.database is None else {"db": needed.database, "collection": ""},
                 "actions": sorted(needed.actions),
             }
-            for needed in _merged(all_needed)
+            for needed in _merge(all_needed)
         ],
         "roles": [],
     }
 
 
-def _merged(all_needed: tuple[Needed, ...]) -> list[Needed]:
+def _merge(all_needed: tuple[Needed, ...]) -> list[Needed]:
     """One entry for each resource."""
     actions: dict[str | None, frozenset[str]] = {}
     for needed in all_needed:

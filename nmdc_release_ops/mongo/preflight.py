@@ -78,8 +78,8 @@ def inspect_server(
         problems.append(f"The origin runs MongoDB {server.version}. A release needs 4.4 or later. Upgrade the server.")
     if database not in client.list_database_names():
         problems.append(
-            f"The origin has no database {database}, or its user may not see it. Correct NMDC_ORIGIN_DB, or grant the role "
-            "of docs/operator-role.md on it."
+            f"The origin has no database {database}, or the operator is not allowed to see it. Correct NMDC_ORIGIN_DB, or grant "
+            "the role of docs/operator-role.md on it."
         )
         return problems
     if not server.guarded:
@@ -112,8 +112,8 @@ def inspect_server(
         )
     elif is_blocked_by_others(client):
         problems.append(
-            "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
-            "it, and lift it with setUserWriteBlockMode."
+            "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who blocked "
+            "them, and lift the block with setUserWriteBlockMode."
         )
     return problems
 
@@ -191,7 +191,7 @@ def require_scratch_database(scratch: Database[Document]) -> None:
         if not is_unauthorized(error):
             raise
         raise TransformerRefused(
-            "The user in NMDC_TRANSFORMER_URI may not create, hash and drop a database for each release "
+            "The user in NMDC_TRANSFORMER_URI is not allowed to create, hash and drop a database for each release "
             f"({scratch.name}). Grant it readWriteAnyDatabase and dbAdminAnyDatabase on the transformer, or unset "
             "NMDC_TRANSFORMER_URI to use a private mongod."
         ) from None

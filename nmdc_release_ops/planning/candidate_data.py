@@ -44,9 +44,10 @@ def warn_of_candidate_data(origin: PlannedOrigin, target: Target, schema_folder:
     if different and not allow:
         raise PlanRefused(
             [
-                f"{made} Migrators of the official release differ from the candidate's, or the candidate is gone and they cannot "
-                f"be compared: {', '.join(different)}. They cannot run on data at {origin.version}. Launch `rollback`, and "
-                "then this release again; or, if you know that the data are what the official migrators would have made, "
+                f"{made} Migrators of the official release differ from the candidate's, or the candidate was removed and "
+                f"they cannot be compared: {', '.join(different)}. They cannot run on data at {origin.version}. Launch "
+                "`rollback`, and then this release again; or, if you know that the official migrators would have "
+                "produced the same data, "
                 "launch again with allow_candidate_data: true."
             ]
         )

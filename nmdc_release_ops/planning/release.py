@@ -177,7 +177,7 @@ def add_runtime_checks(release: ReleasePlan, checks: list[Check], *, required: b
     """
     problems = [f"The Runtime: {check.describe()}." for check in checks if check.outcome is not Outcome.PASSED]
     if required and problems:
-        advice = f"The Runtime has to be ready for {release.to_version} first. Or launch again without require_runtime_ready."
+        advice = f"Make the Runtime ready for {release.to_version}, or launch again without require_runtime_ready."
         raise PlanRefused([*problems, advice])
     failed = [f"The Runtime is not ready: {check.describe()}." for check in checks if check.outcome is Outcome.FAILED]
     return release.model_copy(update={"runtime": checks, "warnings": [*release.warnings, *failed]})
@@ -230,7 +230,7 @@ def _place_migrators(
         )
         if shipped and shipped.edited:
             warnings.append(
-                f"{hop.migrator.module} is run as schema {name} has it; {target.package.version} has another copy of it."
+                f"{hop.migrator.module} runs as schema {name} ships it; {target.package.version} ships a different copy."
             )
     return migrators, warnings
 
@@ -260,6 +260,6 @@ def _find_room_problems(attempt: Attempt, data: int, environments: int) -> Itera
     needed = FIXED_BYTES + BYTES_PER_BYTE_OF_DATA * data + BYTES_PER_ENVIRONMENT * environments
     if attempt.free_bytes < needed:
         yield (
-            f"NMDC_RELEASE_HOME ({attempt.home}) has {size(attempt.free_bytes)} free, and the release may need {size(needed)} "
+            f"NMDC_RELEASE_HOME ({attempt.home}) has {size(attempt.free_bytes)} free, and the release needs up to {size(needed)} "
             f"for {size(data)} of data. Make room, or point it at a larger disk."
         )

@@ -21,7 +21,7 @@ VALIDATION_TIMEOUT = 6 * 60
 
 
 class Integrity(StrEnum):
-    """Whether dangling references and shared ids stop a release."""
+    """Whether dangling references and duplicate ids stop a release."""
 
     FAIL_ON_NEW = "fail_on_new"
     """Only new ones stop it, which the origin's data did not have."""
@@ -74,7 +74,7 @@ class ReleasePlan(Record):
         in_force: the release that was in force when this one was planned; None if there was none.
         described_by: version of the release whose schema describes the data before the migration; `from_version`, or the
             next one that was published.
-        integrity: whether dangling references and shared ids stop the release.
+        integrity: whether dangling references and duplicate ids stop the release.
         hop_timeout: minutes that each migrator may take.
         validation_timeout: minutes that validation may take.
         left_alone: collections and views of the origin that are not part of the release.

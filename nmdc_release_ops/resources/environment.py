@@ -1,10 +1,10 @@
-"""The environment variables: the only place of the package that reads them.
+"""The environment variables: every setting of the project is read here.
 
 One class per system, so that a wrong value stops only the steps that need it. Every variable is a field, with its default; a
-secret is a `SecretStr`. Values are read anew by each `read()`. An empty or blank variable counts as not set.
+secret is a `SecretStr`. Each `read()` reads the present values. An empty or blank variable counts as not set.
 
 Elsewhere the environment is read only for the processes that the project starts (uv's variables, PATH), for `MONGOD`
-(`mongo.programs.private_mongod`), and in the demo.
+(`mongo.programs.mongod`), and in the demo.
 """
 
 from enum import StrEnum
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         expected = field.description or "It must be text in UTF-8."
         if cls.shows_values:
             return f"{variable} is {str(first['input'])[:_LONGEST_SHOWN]!r}. {expected}"
-        return f"{variable} cannot be read ({'.'.join(place) or 'the whole'}: {first['msg']}). {expected}"
+        return f"{variable} cannot be read ({'.'.join(place) or 'the value'}: {first['msg']}). {expected}"
 
 
 def _split(value: Any) -> Any:

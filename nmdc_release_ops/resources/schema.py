@@ -18,7 +18,7 @@ from nmdc_release_ops.schema.environments.environment import (
     worker_command,
     worker_environment,
 )
-from nmdc_release_ops.schema.packages.candidate import fetch_candidate, package_of, version_of
+from nmdc_release_ops.schema.packages.candidate import fetch_candidate, version_of
 from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.processes import wait_for
 from nmdc_release_ops.schema.shipping import Target
@@ -49,7 +49,7 @@ class SchemaReleasesResource(dg.ConfigurableResource[Any]):
 
         Args:
             version: None for the newest release, or for the version that the source's own migrators lead to.
-            source: as `schema.candidate.require_source` takes it; None for the package index.
+            source: as `schema.packages.candidate.require_source` takes it; None for the package index.
 
         Raises:
             InvalidSchemaSource, PackageUnreadable, SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable,
@@ -60,10 +60,6 @@ class SchemaReleasesResource(dg.ConfigurableResource[Any]):
             return Target(version, self.packages.fetch(version))
         candidate, folder = fetch_candidate(self.home.schema_folder, source)
         return Target(candidate, SchemaPackage(version or version_of(folder), folder))
-
-    def candidate_package(self, name: str, version: SchemaVersion) -> SchemaPackage | None:
-        """The package that a candidate was released from; None if it is no longer kept."""
-        return package_of(self.home.schema_folder, name, version)
 
 
 class SchemaWorkerResource(dg.ConfigurableResource[Any]):

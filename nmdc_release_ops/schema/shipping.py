@@ -78,7 +78,7 @@ def _place(packages: SchemaPackages, hop: Hop, following: SchemaVersion | None, 
     wanted = _last_correction(packages, hop, following, target)
     tried = hop.to_version
     while tried < target.package.version:
-        package = _published(packages, tried)
+        package = _fetch_if_published(packages, tried)
         if package is not None and package.can_run(module):
             code = package.code_of(module)
             if wanted is None or code == wanted:
@@ -109,7 +109,7 @@ def _last_correction(
     return last.code_of(hop.migrator.module) if last.can_run(hop.migrator.module) else None
 
 
-def _published(packages: SchemaPackages, version: SchemaVersion) -> SchemaPackage | None:
+def _fetch_if_published(packages: SchemaPackages, version: SchemaVersion) -> SchemaPackage | None:
     try:
         return packages.fetch(version)
     except SchemaReleaseNotFound:

@@ -115,8 +115,8 @@ def run_uv(
         )
     except TookTooLong:
         raise PackageIndexUnreachable(
-            f"uv did not finish with {what} within {seconds:g} seconds, and was ended with every process that it had started. "
-            "Either the package index does not answer, or building a package hangs. Try again."
+            f"uv did not finish with {what} within {seconds:g} seconds, and was terminated with every process that it had "
+            "started. Either the package index does not answer, or building a package hangs. Try again."
         ) from None
     log = scrub(done.errors)
     if done.code == 0:

@@ -20,8 +20,6 @@ from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.transport import SHORT
 
 _RUN_KEY_TAG = "dagster/run_key"
-
-
 # Dagster gives a tick 60 seconds.
 _INDEX_SECONDS = 20.0
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -60,7 +58,7 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
         watch = schema_watch.settings
         action = watch.on_new_release
         if action is not OnNewRelease.NOTIFY and action not in jobs:
-            raise ConfigurationInvalid(f"NMDC_ON_NEW_RELEASE is {action}, and there is no such job here yet.")
+            raise ConfigurationInvalid(f"NMDC_ON_NEW_RELEASE is {action}, and this version has no such job.")
         repository = Repository(github.connect(SHORT), watch.repository)
         cursor = ReleaseCursor.read(
             context.cursor,
@@ -73,7 +71,7 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
             return dg.SensorResult(skip_reason=str(error), cursor=cursor.model_dump_json())
         newest = cursor.announcements.newest
         reason = (
-            f"{repository.name} has no release that counts."
+            f"{repository.name} has no release that the sensor accepts."
             if newest is None
             else _check_cursor(context, cursor, newest, action)
             or _check_version(origin, newest)

@@ -67,11 +67,11 @@ class WatchedAdapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """The pool of connections that requests would use."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _watched(pool.ConnectionCls, self._deadline)
+        pool.ConnectionCls = _make_watched(pool.ConnectionCls, self._deadline)
         return pool
 
 
-def _watched(kind: Any, deadline: Deadline) -> Any:
+def _make_watched(kind: Any, deadline: Deadline) -> Any:
     class Watched(kind):  # type: ignore[misc]
         def _new_conn(self) -> socket.socket:
             connected: socket.socket = super()._new_conn()

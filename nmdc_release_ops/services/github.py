@@ -118,7 +118,7 @@ class GitHub:
     def post(self, path: str, body: Any, shape: type[Shape] | None) -> tuple[Shape | None, datetime]:
         """Send `body`; return the answer (None without `shape`) and the time on GitHub's clock.
 
-        If the answer is lost, the request is not sent again: the caller looks whether GitHub did it.
+        If the answer is lost, the request is not sent again: the caller checks whether GitHub did it.
         """
         answer = self._call("POST", self._url(path, None), body=body)
         read = None if shape is None else self._read(f"POST {path}", answer, shape)

@@ -53,12 +53,12 @@ class PlanConfig(FreezeConfig):
     )
     allow_candidate_data: bool = Field(
         default=False,
-        description="Make data that a candidate made official, although its migrators differ from the official ones.",
+        description="Accept data that a candidate migrated, although its migrators differ from the official ones.",
     )
     integrity: Literal["fail_on_new", "fail", "warn"] = Field(
         default="fail_on_new",
-        description="Whether dangling references and shared ids stop the release: only new ones, which the origin's data did not "
-        'have ("fail_on_new"), any ("fail"), or none, so that they are only reported ("warn").',
+        description="Whether dangling references and duplicate ids stop the release: only new ones, which the origin's data did "
+        'not have ("fail_on_new"), any ("fail"), or none, so that they are only reported ("warn").',
     )
     hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
     validation_timeout: int = Field(default=VALIDATION_TIMEOUT, ge=1, description="Minutes that validation may take.")
@@ -201,7 +201,7 @@ def _describe(release: ReleasePlan, engine: str, environments: Mapping[str, Sche
                 "to": migrator.to_version,
                 "does anything": "no" if migrator.does_nothing else "yes",
                 "runs in schema": migrator.environment,
-                "before it": migrator.gap,
+                "gap before it": migrator.gap,
             }
             for migrator in release.migrators
         ),

@@ -50,7 +50,7 @@ def validate(
     """Check every document with LinkML's verdicts and the release's own rules, and every reference; collect all violations.
 
     A single violation of the schema stops the release here, before the origin is touched. `integrity` decides whether
-    dangling references and shared ids stop it too.
+    dangling references and duplicate ids stop it too.
     """
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),

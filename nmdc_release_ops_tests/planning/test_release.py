@@ -98,7 +98,7 @@ def test_nothing_is_planned_for_a_database_that_conforms_to_the_target(origin: P
 
 
 def test_a_disk_without_room_is_refused_with_figures(origin: PlannedOrigin, attempt: Attempt) -> None:
-    with pytest.raises(PlanRefused, match=r"has 100\.0 MB free, and the release may need \d\.\d GB"):
+    with pytest.raises(PlanRefused, match=r"has 100\.0 MB free, and the release needs up to \d\.\d GB"):
         planned(origin, replace(attempt, free_bytes=100_000_000))
 
 

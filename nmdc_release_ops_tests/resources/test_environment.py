@@ -86,10 +86,10 @@ def test_an_invalid_value_is_named_with_what_it_may_be(
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (SECRET, "NMDC_DEPLOY_WORKFLOWS cannot be read (the whole: Invalid JSON"),
+        (SECRET, "NMDC_DEPLOY_WORKFLOWS cannot be read (the value: Invalid JSON"),
         (
             f'{{"{SECRET}": "{SECRET}"}}',
-            "NMDC_DEPLOY_WORKFLOWS cannot be read (the whole: Input should be a valid list",
+            "NMDC_DEPLOY_WORKFLOWS cannot be read (the value: Input should be a valid list",
         ),
         (f'["{SECRET}"]', "NMDC_DEPLOY_WORKFLOWS cannot be read (0: Input should be"),
         (

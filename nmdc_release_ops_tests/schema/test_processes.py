@@ -44,7 +44,7 @@ def test_a_build_that_hangs_is_ended_with_every_process_it_started_when_its_time
     (project / "backend.py").write_text(BACKEND.format(pids=str(pids)))
     install = ["pip", "install", "--no-deps", "--python", python(), "--target", str(tmp_path / "target"), str(project)]
     started = time.monotonic()
-    with pytest.raises(PackageIndexUnreachable, match="was ended with every process that it had started"):
+    with pytest.raises(PackageIndexUnreachable, match="was terminated with every process that it had started"):
         run_uv(install, what="a candidate", seconds=15)
     assert time.monotonic() - started < 60, "nobody waited for the child"
     deadline = time.monotonic() + 20

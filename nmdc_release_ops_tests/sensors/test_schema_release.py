@@ -362,7 +362,7 @@ def test_what_a_person_has_to_mend_fails_the_tick(
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("NMDC_ON_NEW_RELEASE", "rehearsal", "there is no such job here yet"),
+        ("NMDC_ON_NEW_RELEASE", "rehearsal", "this version has no such job"),
         ("NMDC_ON_NEW_RELEASE", "relase", "release, rehearsal or notify"),
         ("NMDC_INCLUDE_PRERELEASES", "perhaps", "true or false"),
         ("NMDC_SCHEMA_POLL_SECONDS", "soon", "a number of seconds"),

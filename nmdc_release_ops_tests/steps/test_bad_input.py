@@ -276,7 +276,7 @@ def test_too_little_disk_is_said_with_figures(workplace: Workplace, monkeypatch:
         "nmdc_release_ops.resources.release_home.ReleaseHomeResource.free_bytes", lambda self: 100_000_000
     )
     said = refusal_of(workplace.release(target_version="11.25"))
-    assert "has 100.0 MB free, and the release may need" in said
+    assert "has 100.0 MB free, and the release needs up to" in said
 
 
 def test_an_unreachable_package_index_is_named(

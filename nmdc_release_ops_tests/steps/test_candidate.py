@@ -153,7 +153,7 @@ def test_a_migrator_that_never_ends_is_ended_after_its_time_and_named(workplace:
         step, failure = failure_of(result)
     assert step == "migrate"
     assert failure.metadata["error"].value == "MigratorTimedOut"
-    assert f"{MODULE} was not done after 1 min" in failure.description
+    assert f"{MODULE} did not finish within 1 min 0 s (hop_timeout)" in failure.description
 
 
 def test_a_source_with_credentials_is_refused_before_anything_is_touched(workplace: Workplace) -> None:

@@ -181,7 +181,7 @@ def test_what_somebody_changed_during_the_freeze_is_told_when_it_is_thawed(
         (kept,) = freezes_of(operator, "a")
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     for told in (log, "\n".join(kept.left)):
-        assert "The role nmdc_editor@admin was changed while the origin was frozen, and was left as it is." in told
+        assert "The role nmdc_editor@admin was changed while the origin was frozen, and was left unchanged." in told
         assert 'db.getSiblingDB("admin").updateRole("nmdc_editor", ' in told
     assert kept.put_back == 4
     assert client[STATE_DATABASE][LEFT].count_documents({}) == 1

@@ -188,7 +188,7 @@ def test_a_plan_of_before_another_release_is_not_carried_out(release: PreparedRe
     assert plan.in_force is None
     write_journal(release.client, other)
     text = failed_plainly(release.execute(["restore"]))
-    assert f"The data are those of release {other.release_id} now" in text
+    assert f"The data now come from release {other.release_id}; " in text
     assert current_lease(release.client) is None
 
 

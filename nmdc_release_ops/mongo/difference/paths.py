@@ -124,8 +124,8 @@ def _renames(removed: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, 
         return {}
     waiting: dict[bytes, list[str]] = {}
     for key, value in reversed(list(added.items())):
-        waiting.setdefault(_encoded(value), []).append(key)
-    renamed = {key: same.pop() for key, value in removed.items() if (same := waiting.get(_encoded(value)))}
+        waiting.setdefault(_encode(value), []).append(key)
+    renamed = {key: same.pop() for key, value in removed.items() if (same := waiting.get(_encode(value)))}
     taken = set(renamed.values())
     left = [key for key in added if key not in taken]
     gone = [key for key in removed if key not in renamed]
@@ -147,7 +147,7 @@ def _alike(was: Any, now: Any, *, alone: bool) -> bool:
     """
     if not (_is_object(was) and _is_object(now)):
         return False
-    before, after = ({_encoded(value) for value in document.values()} for document in (was, now))
+    before, after = ({_encode(value) for value in document.values()} for document in (was, now))
     common = len(before & after)
     return common > 0 and (3 * common >= min(len(before), len(after)) if alone else 2 * common >= len(before | after))
 
@@ -194,10 +194,10 @@ def _same(was: Any, now: Any) -> bool:
     if _is_object(was):
         return bool(was.raw == now.raw)
     # 0.0 == -0.0, and NaN is not even equal to itself.
-    return _encoded(was) == _encoded(now)
+    return _encode(was) == _encode(now)
 
 
-def _encoded(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     return bson.encode({"": value}, codec_options=RAW)
 
 

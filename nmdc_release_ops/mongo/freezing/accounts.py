@@ -119,8 +119,8 @@ def read_accounts(client: MongoClient[Document], database: str) -> Accounts:
     except OperationFailure as error:
         if is_unauthorized(error):
             raise AccountsHidden(
-                "The user in NMDC_ORIGIN_URI may not list users and roles. It needs viewUser on the cluster, and viewRole on "
-                "all databases and on config and local (docs/operator-role.md)."
+                "The user in NMDC_ORIGIN_URI is not allowed to list users and roles. It needs viewUser on the cluster, and "
+                "viewRole on all databases and on config and local (docs/operator-role.md)."
             ) from error
         raise
     return Accounts(

@@ -66,8 +66,7 @@ class DemoteRoles(FreezeStrategy):
             warnings=tuple(
                 warn_of_users(
                     who_could_undo_it(accounts, database),
-                    "may grant roles or change passwords, and so could make themselves able to write while the origin is "
-                    "frozen",
+                    "may grant roles or change passwords, and so could give themselves write access while the origin is frozen",
                 )
             ),
         )

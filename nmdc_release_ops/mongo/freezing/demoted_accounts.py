@@ -26,7 +26,7 @@ DEMOTION = "demotion"
 ACCOUNTS = "demoted_accounts"
 LEFT = "accounts_left_as_found"
 _ID = "origin"
-_TAKEN_OVER = "Another process of the release took the freeze over."
+_TAKEN_OVER = "Another process of the release took over the freeze."
 
 
 class DemotionFailed(MongoError):
@@ -92,7 +92,7 @@ def save_accounts(
         _headers(client).insert_one({"_id": _ID, **header.model_dump()})
     except DuplicateKeyError:
         raise DemotionFailed(
-            "Users and roles are demoted by another release already. Launch the job `unfreeze` to put them back."
+            "Another release has already demoted users and roles. Launch the job `unfreeze` to put them back."
         ) from None
     # Without a header they belong to an attempt that ended before it changed anything, or after it put all back.
     _saved(client).delete_many({})

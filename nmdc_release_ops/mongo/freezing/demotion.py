@@ -139,7 +139,7 @@ def _demote(client: MongoClient[Document], demotion: Demotion) -> None:
 def _require_nobody_writes(client: MongoClient[Document]) -> None:
     if accounts := who_can_write(client):
         raise DemotionFailed(
-            f"Somebody created or changed accounts during the freeze, which can write: {', '.join(accounts)}. Launch again."
+            f"Accounts that somebody created or changed during the freeze can write: {', '.join(accounts)}. Launch again."
         )
 
 
@@ -150,7 +150,7 @@ def _drain(client: MongoClient[Document], accounts: Accounts, seconds: float) ->
     writers = wait_for_writers(client, since, seconds, ours=accounts.own_users, users=accounts.users)
     if writers:
         raise DemotionFailed(
-            f"Transactions or writes that had begun before did not end within {seconds:g} seconds: {'; '.join(writers)}. "
+            f"Transactions or writes that began before the freeze did not end within {seconds:g} seconds: {'; '.join(writers)}. "
             "End them (killSessions, killOp) or wait, and launch again."
         )
 
@@ -224,7 +224,7 @@ def _describe_new(client: MongoClient[Document], header: Header, stand_ins: Iter
     accounts = read_accounts(client, header.database)
     known = {*header.known, *(str(one.name) for one in stand_ins)}
     return tuple(
-        f"The {kind} {name} was created while the origin was frozen, and was left as it is."
+        f"The {kind} {name} was created while the origin was frozen, and was left unchanged."
         for kind, names in (("user", accounts.users), ("role", accounts.roles))
         for name in sorted(names)
         if str(name) not in known and not (kind == "role" and accounts.roles[name].built_in)
@@ -239,15 +239,15 @@ def _describe_left(demotion: Demotion, present: Definition | None) -> str:
     if demotion.before is None:
         return (
             f"The {demotion}, which stood in for another during the freeze, was granted to somebody or changed meanwhile, and "
-            "was left as it is. Revoke it from its holders, and drop it."
+            "was left unchanged. Revoke it from its holders, and drop it."
         )
     command = "updateUser" if demotion.kind is Kind.USER else "updateRole"
     before = json.dumps(demotion.before.model_dump(include={"roles"} if demotion.kind is Kind.USER else None))
     if present is None:
-        return f"The {demotion} was dropped while the origin was frozen. Before it had {before}."
+        return f"The {demotion} was dropped while the origin was frozen. Its earlier definition was {before}."
     database, name = map(json.dumps, demotion.name)
     return (
-        f"The {demotion} was changed while the origin was frozen, and was left as it is. To make it what it was before: "
+        f"The {demotion} was changed while the origin was frozen, and was left unchanged. To restore its earlier definition: "
         f"db.getSiblingDB({database}).{command}({name}, {before})"
     )
 

@@ -8,7 +8,7 @@ from pymongo.errors import OperationFailure
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.choose import strategy_of
 from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS, FreezeFailed, FreezeStrategy, NotEngaged
-from nmdc_release_ops.mongo.freezing.thaw import give_up, undo_late_freeze
+from nmdc_release_ops.mongo.freezing.thaw import undo_attempt, undo_late_freeze
 from nmdc_release_ops.mongo.freezing.write_block import is_blocked_by_others
 from nmdc_release_ops.mongo.server.clock import cluster_time
 from nmdc_release_ops.mongo.server.connection import Document
@@ -55,8 +55,8 @@ def freeze(
     """
     if is_blocked_by_others(client):
         raise AlreadyFrozen(
-            "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who did "
-            "it, lift it with setUserWriteBlockMode, and launch again."
+            "Writes to the origin are already blocked, and not by this project (there is no lease). Find out who blocked "
+            "them, lift the block with setUserWriteBlockMode, and launch again."
         )
     lease = take_lease(client, release_id, run_id, strategy)
     if when_taken:
@@ -87,8 +87,8 @@ def require_frozen(client: MongoClient[Document], release_id: str, run_id: str) 
     lease = current_lease(client)
     if lease is None or lease.lifted or not strategy_of(lease.strategy).holds(client, lease):
         raise FreezeFailed(
-            "Somebody lifted the freeze of the origin under this release: people may have written to it. Nothing more was "
-            "renamed. Find out who did it, and re-execute the run from the failed step, which checks what was written."
+            "Somebody lifted the freeze while this release held the origin: users may have written to it. Nothing more was "
+            "renamed. Find out who lifted it, and re-execute the run from the failed step, which checks what was written."
         )
 
 
@@ -103,14 +103,14 @@ def _engage(
     try:
         since = strategy.engage(client, lease, database, drain_timeout)
     except NotEngaged as failure:
-        raise FreezeFailed(failure.describe(give_up(client, lease))) from failure
+        raise FreezeFailed(failure.describe(undo_attempt(client, lease))) from failure
     try:
         return record_frozen(client, lease, since)
     except OperationFailure as refusal:
         blocking = strategy.lift_if_it_blocks_us(client, refusal)
         if blocking is None:
             raise
-        raise FreezeFailed(blocking.describe(give_up(client, lease))) from refusal
+        raise FreezeFailed(blocking.describe(undo_attempt(client, lease))) from refusal
     except LeaseLost as lost:
         undo_late_freeze(client, lease)
         raise FreezeFailed(

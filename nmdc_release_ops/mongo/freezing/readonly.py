@@ -152,12 +152,12 @@ class Reader:
     def reading_part(self, privileges: Iterable[Document]) -> list[Document]:
         """`privileges` without the actions that write to the database, or to the collections of users and roles."""
         kept = (
-            {"resource": one["resource"], "actions": sorted(self._kept(one["resource"], set(one["actions"])))}
+            {"resource": one["resource"], "actions": sorted(self._keep_reading(one["resource"], set(one["actions"])))}
             for one in privileges
         )
         return [privilege for privilege in kept if privilege["actions"]]
 
-    def _kept(self, resource: Document, actions: set[str]) -> set[str]:
+    def _keep_reading(self, resource: Document, actions: set[str]) -> set[str]:
         if resource.get("cluster"):
             return actions - _WRITING_ON_CLUSTER
         if resource.get("anyResource"):
@@ -223,7 +223,7 @@ def _read_only_role(role: Role, accounts: Accounts, reader: Reader) -> Definitio
 
 
 def _definition(privileges: Iterable[Document], roles: Iterable[Name]) -> Definition:
-    return Definition(privileges=_merged(privileges), roles=[name.as_role for name in dict.fromkeys(roles)])
+    return Definition(privileges=_merge(privileges), roles=[name.as_role for name in dict.fromkeys(roles)])
 
 
 def _stand_in(name: Name, privileges: Iterable[Document], release_id: str) -> Demotion:
@@ -261,7 +261,7 @@ def _actions(privileges: Iterable[Document]) -> frozenset[str]:
     return frozenset(action for privilege in privileges for action in privilege["actions"])
 
 
-def _merged(privileges: Iterable[Document]) -> list[Document]:
+def _merge(privileges: Iterable[Document]) -> list[Document]:
     """One privilege for each resource, as the server merges them."""
     resources: dict[frozenset[tuple[str, Any]], Document] = {}
     actions: dict[frozenset[tuple[str, Any]], set[str]] = {}
@@ -274,5 +274,5 @@ def _merged(privileges: Iterable[Document]) -> list[Document]:
 
 def _comparable(privileges: Iterable[Document]) -> Comparable:
     return frozenset(
-        (frozenset(privilege["resource"].items()), frozenset(privilege["actions"])) for privilege in _merged(privileges)
+        (frozenset(privilege["resource"].items()), frozenset(privilege["actions"])) for privilege in _merge(privileges)
     )

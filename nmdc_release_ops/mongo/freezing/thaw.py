@@ -49,7 +49,7 @@ def thaw(
         if lease is None:
             return None
         if lease.release_id != release_id:
-            raise LeaseHeld(f"The origin is held by another release, and was left as it is. {describe_holder(lease)}")
+            raise LeaseHeld(f"Another release holds the origin. Nothing was changed. {describe_holder(lease)}")
         if held_by is not None and lease.run_id != held_by:
             return None
         journal = read_journal(client, release_id, session)
@@ -62,20 +62,20 @@ def thaw(
     # Checked again, in case that took so long that another run took this process for lost.
     if lease is None or not beat(client, lease):
         return None
-    return _let_go(client, lease, thawed_by)
+    return _lift_and_release(client, lease, thawed_by)
 
 
-def give_up(client: MongoClient[Document], lease: Lease) -> str:
+def undo_attempt(client: MongoClient[Document], lease: Lease) -> str:
     """Undo an attempt to freeze; return the state of the origin, a sentence.
 
     Where somebody lifted the freeze of a swap that stopped, the lease is kept: nobody else may come in between.
     """
     if is_swap_under_way(client, lease.release_id):
         return (
-            "The swap is half done and people can write to it: somebody has lifted the freeze. The lease is kept. Make the "
-            "freeze possible, and re-execute the run or launch `rollback` at once."
+            "The swap is half done, and users can write to the origin: somebody lifted the freeze. The lease is kept. Correct "
+            "the cause, and re-execute the run or launch `rollback` at once."
         )
-    _let_go(client, lease, lease.run_id)
+    _lift_and_release(client, lease, lease.run_id)
     return "The origin is not frozen."
 
 
@@ -86,7 +86,7 @@ def undo_late_freeze(client: MongoClient[Document], lease: Lease) -> None:
     except LeaseHeld:
         # Another release holds the origin, and thaws it itself.
         return
-    give_up(client, again)
+    undo_attempt(client, again)
 
 
 def find_leftovers(client: MongoClient[Document]) -> tuple[Leftover, ...]:
@@ -119,7 +119,7 @@ def _undo(client: MongoClient[Document], strategy: FreezeStrategy, leftover: Lef
     return strategy.undo_leftover(client, leftover, thaw_under_lease)
 
 
-def _let_go(client: MongoClient[Document], lease: Lease, thawed_by: str) -> PutBack:
+def _lift_and_release(client: MongoClient[Document], lease: Lease, thawed_by: str) -> PutBack:
     """Allow writes again, and give the lease back.
 
     Raises:
@@ -144,8 +144,8 @@ def _freeze_again_for_next(client: MongoClient[Document], late: Lease) -> None:
         return
     outcome = _engage_again(client, lease)
     raise LateThaw(
-        f"The thaw of run {late.run_id} was delayed for so long that run {lease.run_id} of release {lease.release_id} took the "
-        f"origin over, and the thaw then lifted the freeze of that run: people may have written. {outcome}. Run "
+        f"The thaw of run {late.run_id} was delayed. Meanwhile run {lease.run_id} of release {lease.release_id} took the "
+        f"origin over and froze it, and then the thaw lifted that freeze: users may have written. {outcome}. Run "
         f"{lease.run_id} stops before its next change; re-execute it from the step that fails, which freezes the origin again "
         "and checks what was written."
     )

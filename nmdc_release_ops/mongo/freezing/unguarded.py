@@ -20,7 +20,7 @@ class Unguarded(FreezeStrategy):
     """No guard but the lease. Only for servers without authorization."""
 
     name = Strategy.NONE
-    reason = "The origin does not require authentication, so a freeze cannot tell users from the release."
+    reason = "The origin does not require authentication, so a freeze cannot distinguish users from the release."
     is_configurable = False
     blocks_writes = False
 

@@ -102,7 +102,7 @@ def run(*invocations: Invocation, folder: Path, log: Log, silent_seconds: float 
     tool_log = _ToolLog(log, [secret for invocation in invocations for secret in secrets_in(invocation.uri)])
     with (
         tempfile.TemporaryDirectory(prefix=".mongo-tools-", dir=folder) as private,
-        _started(invocations, Path(private)) as (logged, guards),
+        _start_tools(invocations, Path(private)) as (logged, guards),
     ):
         try:
             for line in _read_lines(logged, silent_seconds):
@@ -110,7 +110,7 @@ def run(*invocations: Invocation, folder: Path, log: Log, silent_seconds: float 
         except TimeoutError:
             names = " and ".join(invocation.tool for invocation in invocations)
             raise ToolHung(
-                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was ended. The end of its log:\n"
+                f"{names} logged nothing for {silent_seconds / 60:.0f} minutes and was terminated. The end of its log:\n"
                 f"{tool_log.end()}"
             ) from None
         codes = [guard.wait() for guard in guards]
@@ -123,7 +123,9 @@ def run(*invocations: Invocation, folder: Path, log: Log, silent_seconds: float 
 
 
 @contextmanager
-def _started(invocations: Sequence[Invocation], private: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
+def _start_tools(
+    invocations: Sequence[Invocation], private: Path
+) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]:
     """Yield the file descriptor of the tools' log and the guards that they run under. Leaving the block ends the tools that
     are still running.
     """

@@ -51,8 +51,8 @@ def cluster_time(client: MongoClient[Document]) -> ClusterTime:
     while (moment := client.admin.command("ping").get("operationTime")) is None:
         if time.monotonic() > deadline:
             raise ClusterTimeUnavailable(
-                f"The server reported no cluster time for {CLUSTER_TIME_SECONDS} seconds. Without it a release cannot know what "
-                "was written before a moment and what after it. Check in the log of its mongod that it is a writable member of a "
+                f"The server reported no cluster time for {CLUSTER_TIME_SECONDS} seconds. Without it a release cannot "
+                "distinguish earlier writes from later ones. Check in the log of its mongod that it is a writable member of a "
                 "replica set, and re-execute the run from failure."
             )
         time.sleep(_POLL_SECONDS)

@@ -110,5 +110,5 @@ def collection_hashes(database: Database[Document], names: Iterable[str]) -> dic
     try:
         answer = database.command("dbHash", collections=wanted)
     except OperationFailure as error:
-        raise HashUnavailable(f"The server would not hash the collections of {database.name}: {error}") from error
+        raise HashUnavailable(f"The server did not hash the collections of {database.name}: {error}") from error
     return {name: answer["collections"][name] for name in wanted if name in answer["collections"]}

@@ -105,7 +105,7 @@ def comparable_indexes(indexes: Iterable[Mapping[str, Any]]) -> dict[str, dict[s
     """Index definitions by name, each in a form that is equal where the index is the same."""
     return {
         name: {
-            field: _unordered(value) if field in _UNORDERED_IN_INDEX else comparable(_plain_flag(value))
+            field: _ignore_order(value) if field in _UNORDERED_IN_INDEX else comparable(_plain_flag(value))
             for field, value in definition.items()
         }
         for name, definition in _definitions(indexes).items()
@@ -131,7 +131,7 @@ def _plain_flag(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-def _unordered(value: Any) -> Any:
+def _ignore_order(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return comparable(value)
     return {name: comparable(_plain_flag(inner)) for name, inner in value.items()}

@@ -144,7 +144,7 @@ def _remedy(error: PyMongoError, whose: str) -> str:
         return "As soon as its set has a primary again, re-execute the run from failure."
     if isinstance(error, ConnectionFailure):
         return (
-            f"Look why in the log of its mongod; when the {whose} runs again and this machine can reach it, re-execute the "
+            f"Find the cause in the log of its mongod; when the {whose} runs again and this machine can reach it, re-execute the "
             "run from failure."
         )
     return "Correct the cause, and re-execute the run from failure."
@@ -156,5 +156,5 @@ def _without_topology(error: PyMongoError) -> str:
 
 
 def is_unauthorized(error: OperationFailure) -> bool:
-    """Whether the server refused for want of a privilege."""
+    """Whether the server refused for lack of a privilege."""
     return error.code == _UNAUTHORIZED

@@ -174,8 +174,8 @@ class RawWriter:
             if is_unauthorized(error):
                 raise UpdateNotAllowed(
                     f"the document {document['_id']!r} holds an empty timestamp, Timestamp(0, 0), which only an update can "
-                    "write, and the user may not update. Give the field another value, or grant the user the action update "
-                    "on the database"
+                    "write, and the user is not allowed to update. Give the field another value, or grant the user the action "
+                    "update on the database"
                 ) from error
             raise
         self.written += 1

@@ -155,7 +155,7 @@ def require_conforming(database: Database[Document], versions: Set[str | None]) 
         raise LedgerChanged(
             f"The ledger says that the database conforms to schema {version or 'unknown'} now. This release was planned when it "
             f"was {' or '.join(sorted(known for known in versions if known))}: another release, a rollback or the "
-            "Runtime's own migration came in between. Nothing was written. Launch a new release instead of this run."
+            "Runtime's own migration happened in between. Nothing was written. Launch a new release instead of this run."
         )
 
 

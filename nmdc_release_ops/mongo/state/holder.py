@@ -49,7 +49,7 @@ class Holder(BaseModel):
             return True
         except PermissionError:
             pass
-        return self.started is not None and _started(self.pid) != self.started
+        return self.started is not None and _find_start_time(self.pid) != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -57,7 +57,7 @@ class Holder(BaseModel):
 
 @cache
 def _of(pid: int) -> dict[str, Any]:
-    return {"host": socket.gethostname(), "machine": _machine(), "pid": pid, "started": _started(pid)}
+    return {"host": socket.gethostname(), "machine": _machine(), "pid": pid, "started": _find_start_time(pid)}
 
 
 @cache
@@ -70,7 +70,7 @@ def _machine() -> str:
         return socket.gethostname()
 
 
-def _started(pid: int) -> int | None:
+def _find_start_time(pid: int) -> int | None:
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

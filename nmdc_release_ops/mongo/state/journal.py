@@ -93,7 +93,9 @@ class Owed(BaseModel):
 
     def __str__(self) -> str:
         lacks = (
-            f"lacks the event {self.event}" if self.event else f"has it, and its view {LATEST_VERSION} does not show it"
+            f"lacks the event {self.event}"
+            if self.event
+            else f"has the event, but its view {LATEST_VERSION} does not show it"
         )
         return (
             f"The ledger {lacks}: {self.why} Correct the cause; then frozen_origin_watchdog writes what is missing within half a "

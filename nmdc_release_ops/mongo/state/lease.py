@@ -226,9 +226,8 @@ def require_lease(
     held = _leases(client).update_one({**mine, "thawing": False}, [{"$set": {"beat_at": "$$NOW"}}], session=session)
     if not held.matched_count:
         raise LeaseLost(
-            f"Run {run_id} does not hold the origin any more: it was thawed, or another run of release {release_id} "
-            "continued in its place. Nothing more was done to the origin. Re-execute the run if no other run of the release is "
-            "in progress."
+            f"Run {run_id} no longer holds the lease: the origin was thawed, or another run of release {release_id} took over. "
+            "This run changed nothing more. Re-execute it if no other run of the release is in progress."
         )
 
 
@@ -244,9 +243,7 @@ def record_frozen(client: MongoClient[Document], lease: Lease, cluster_time: Clu
         return_document=ReturnDocument.AFTER,
     )
     if recorded is None:
-        raise LeaseLost(
-            f"The origin was thawed while run {lease.run_id} was freezing it. Launch or re-execute the run again."
-        )
+        raise LeaseLost(f"The origin was thawed while run {lease.run_id} was freezing it. Re-execute the run.")
     return Lease.model_validate(recorded)
 
 

@@ -56,7 +56,7 @@ def carry_out(
     find_moves: FindMoves,
     make_one: Make,
     *,
-    look: Callable[[Move], None] = lambda _: None,
+    check: Callable[[Move], None] = lambda _: None,
     note: Callable[[int], None] = lambda _: None,
     log: Log = unlogged,
 ) -> None:
@@ -65,7 +65,7 @@ def carry_out(
     Args:
         run_id: of the run that holds the lease.
         make_one: `make`.
-        look: is called before each move, but not between the two of a pair, and may raise to stop there.
+        check: called before each move, but not between the two of a pair, and may raise to stop there.
         note: called after each move with the number of moves left.
         log: receives messages for the operator: which collections were moved aside.
 
@@ -85,7 +85,7 @@ def carry_out(
                     work.make_second(moves[number - 2], move)
                 else:
                     work.require_frozen()
-                    look(move)
+                    check(move)
                     work.make_patiently(move, is_first=_begins_pair(moves, number))
                 note(len(moves) - number)
             work.require_lease()
@@ -98,7 +98,7 @@ def carry_out(
         raise
     raise SwapBlocked(
         f"Somebody who bypasses the block keeps renaming collections of release {journal.release_id}. The origin stays frozen. "
-        "Stop them, and try again."
+        "Stop them, and re-execute the run from the failed step."
     )
 
 
@@ -156,7 +156,7 @@ class _Work:
                 return
             except Busy as busy:
                 if time.monotonic() > started + BUSY_SECONDS:
-                    raise self._blocked(move, busy) from busy
+                    raise self._explain_block(move, busy) from busy
                 if not is_logged:
                     self._log(
                         f"{move.source} cannot be renamed yet: {busy}. Retrying for up to {BUSY_SECONDS:g} seconds."
@@ -179,7 +179,7 @@ class _Work:
             except Busy as busy:
                 is_undone = self._undo(first)
                 if time.monotonic() > deadline:
-                    raise self._blocked(second, busy) from busy
+                    raise self._explain_block(second, busy) from busy
                 if is_undone:
                     time.sleep(_PAUSE_SECONDS)
                     self.require_frozen()
@@ -206,7 +206,7 @@ class _Work:
             # Without the privilege to list transactions, only the time limit of each rename protects readers.
             return []
 
-    def _blocked(self, move: Move, busy: Busy) -> SwapBlocked:
+    def _explain_block(self, move: Move, busy: Busy) -> SwapBlocked:
         holders = "; ".join(self._list_transactions()) or "none that can be seen"
         return SwapBlocked(
             f"{move.source} could not be renamed to {move.target} within {BUSY_SECONDS:g} seconds: {busy}. Open transactions: "
@@ -232,7 +232,7 @@ class _Work:
                 self._make_room(str(move.target))
         raise SwapBlocked(
             f"Somebody who bypasses the block keeps creating a collection {move.target}, whose name is needed. The origin stays "
-            "frozen. Stop them, and try again."
+            "frozen. Stop them, and re-execute the run from the failed step."
         )
 
     def _make_room(self, name: str) -> None:
@@ -243,7 +243,7 @@ class _Work:
         if uuid is None:
             raise SwapBlocked(
                 f"Somebody created a {found['type']} under the name {name}, which cannot be renamed. The origin stays frozen. "
-                "Save what it holds, drop it, and try again."
+                "Save what it holds, drop it, and re-execute the run from the failed step."
             )
         self.require_lease()
         if uuid in self._own:

@@ -106,7 +106,7 @@ def put_back_if_late(origin: Database[Document], move: Move) -> str:
         with suppress(Busy):
             rename_if_there(origin, move.uuid, move.target, move.source)
     return (
-        f"This run had lost its lease when it renamed {move.source} to {move.target}, and it cannot be undone: another "
-        f"collection is called {move.source} now, or a transaction or an index build is in the way. Nothing is lost. Launch the "
-        "job `rollback`, which puts it back."
+        f"This run had lost its lease when it renamed {move.source} to {move.target}, and the rename cannot be "
+        f"undone: another collection is called {move.source} now, or a transaction or an index build blocks it. Nothing is lost. "
+        "Launch the job `rollback`, which puts it back."
     )

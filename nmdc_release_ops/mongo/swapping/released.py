@@ -27,7 +27,7 @@ def require_in_force(origin: Database[Document], planned: str | None, release_id
     found = release_in_force(origin)
     if found not in (planned, release_id):
         raise LedgerChanged(
-            f"The data are now those of {_name(found)}, and this release was planned when they were those of {_name(planned)}. "
+            f"The data now come from {_name(found)}; this release was planned when they came from {_name(planned)}. "
             "Nothing was written. Launch a new release instead of this run."
         )
 

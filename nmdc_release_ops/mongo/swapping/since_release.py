@@ -182,7 +182,7 @@ def _undetermined(journal: Journal, account: Account | None) -> str:
     if account is None:
         return (
             "What was written to collections that the release did not touch cannot be determined: the oplog does not reach back "
-            f"to the swap, or may not be read. It is left in place, in the form of schema {journal.to_version}."
+            f"to the swap, or cannot be read. What was written is left in place, in the form of schema {journal.to_version}."
         )
     if not account.is_complete:
         return (

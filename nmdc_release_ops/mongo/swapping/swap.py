@@ -141,7 +141,7 @@ def perform_swap(origin: Database[Document], journal: Journal, run_id: str, *, l
         run_id,
         lambda names: _find_moves(under_way, names, log),
         make,
-        look=lambda move: refuse_if_written(origin, under_way, move),
+        check=lambda move: refuse_if_written(origin, under_way, move),
         note=lambda left: note_made(origin.client, under_way, len(under_way.moves) - left),
         log=log,
     )
@@ -182,8 +182,8 @@ def _find_moves(journal: Journal, names: Mapping[UUID, str], log: Log) -> list[M
         raise SwapBlocked(
             f"The swap of release {journal.release_id} cannot continue: {described}. Somebody bypassed the freeze. The origin "
             f"stays frozen; what was swapped out is under {PREVIOUS}NAME. Rename back what was renamed and re-execute the run "
-            "from `restore`. If one was dropped, launch `rollback`; if that needs the collection, its error names the option "
-            "accept_lost, which does without it."
+            "from `restore`. If a collection was dropped, launch `rollback`; if the rollback needs that collection, its error "
+            "names the option accept_lost."
         )
     if not moves:
         for name in dropped.values():
@@ -223,7 +223,7 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
     ]
     if replaced:
         raise SwapBlocked(
-            f"What has the staged name of {', '.join(replaced)} is not what was verified: somebody else staged or dropped "
+            f"The staged collection of {', '.join(replaced)} is not the one that was verified: somebody else staged or dropped "
             "collections at the same time. Nothing was swapped. Re-execute the run from `restore`."
         )
 

@@ -1,4 +1,4 @@
-"""The renames that undo a swap, in reverse order; also where some of the earlier collections were dropped."""
+"""The renames that undo a swap, in reverse order, even if some of the earlier collections were dropped."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
@@ -14,7 +14,7 @@ from nmdc_release_ops.mongo.swapping.moves import find_remaining
 
 
 class RollbackImpossible(MongoError):
-    """The generation before the release is not what it was."""
+    """Collections from before the release were dropped or renamed."""
 
 
 def find_undoing_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
@@ -28,7 +28,7 @@ def find_undoing_moves(journal: Journal, names: Mapping[UUID, str]) -> list[Move
     """
     brought = {move.uuid for move in journal.moves if move.brings_in}
     lost = _find_lost(journal, names)
-    kept = _brought_to_keep(journal, names)
+    kept = _find_brought_to_keep(journal, names)
     skipped = {
         *(uuid for uuid in brought if uuid not in names),
         *(uuid for uuid, name in lost.items() if name in journal.accepted_lost),
@@ -54,7 +54,7 @@ def _find_lost(journal: Journal, names: Mapping[UUID, str]) -> dict[UUID, str]:
     return {uuid: name for uuid, name in before.items() if uuid not in names and not name.startswith(STAGED)}
 
 
-def _brought_to_keep(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
+def _find_brought_to_keep(journal: Journal, names: Mapping[UUID, str]) -> list[Move]:
     """The moves that make live what the release brought under names that were accepted as lost.
 
     Each may be the only copy, and the next release drops what is staged. A collection that somebody loaded by hand under the
@@ -78,7 +78,7 @@ def accept_losses(journal: Journal, names: Mapping[UUID, str], accept_lost: Sequ
     if not_lost := sorted(set(accept_lost) - lost - set(journal.accepted_lost)):
         raise RollbackImpossible(
             f"accept_lost names {', '.join(not_lost)}, and no such collection of release {journal.release_id} was dropped"
-            f"{f' (but {_listed(lost)} was)' if lost else ''}. Nothing was renamed. Launch `rollback` without that name."
+            f"{f' (but {_join(lost)} was)' if lost else ''}. Nothing was renamed. Launch `rollback` without that name."
         )
     return journal.model_copy(update={"accepted_lost": sorted({*journal.accepted_lost, *accept_lost})})
 
@@ -89,12 +89,12 @@ def _describe_problems(journal: Journal, problems: Sequence[Move], lost: Mapping
     if any(move.uuid not in lost for move in problems):
         text += " Rename back what was renamed, and launch `rollback` again."
     if dropped := {lost[move.uuid] for move in problems if move.uuid in lost}:
-        accepted = _listed({*journal.accepted_lost, *dropped})
+        accepted = _join({*journal.accepted_lost, *dropped})
         text += (
-            f" Somebody dropped what {_listed(dropped)} was before the release. To roll back without it, launch `rollback` with "
-            f"release_id: {journal.release_id}, accept_lost: [{accepted}]. A collection that has that name now then stays live, "
-            "otherwise the one that the release brought, in the form of schema "
-            f"{journal.to_version}; load the documents from the release's archive by hand."
+            f" Somebody dropped the earlier version of {_join(dropped)}. To roll back without it, launch `rollback` with "
+            f"release_id: {journal.release_id}, accept_lost: [{accepted}]. The collection that has that name now stays live, or "
+            "else the one that the release brought, in the form of schema "
+            f"{journal.to_version}. Load the documents from the release's archive by hand."
         )
     return text
 
@@ -103,7 +103,7 @@ def state_left(journal: Journal) -> str:
     return "The origin stays frozen." if journal.is_under_way else "Nothing was renamed."
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
@@ -122,7 +122,7 @@ def describe_accepted(origin: Database[Document], journal: Journal) -> list[str]
         return f"a collection that somebody created since has its name. Check it against schema {journal.from_version}."
 
     return [
-        f"Somebody dropped {name}, and the rollback did without it: {describe(name)} The release's archive has its "
+        f"Somebody dropped {name}, and the rollback was made without it: {describe(name)} The release's archive has its "
         "documents."
         for name in journal.accepted_lost
     ]

@@ -208,15 +208,15 @@ class HashedFile:
         self.size = 0
 
     def read(self, size: int = -1) -> bytes:
-        return self._counted(self._file.read(size))
+        return self._count(self._file.read(size))
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         count = self._file.readinto(buffer)
-        self._counted(bytes(memoryview(buffer)[:count]))
+        self._count(bytes(memoryview(buffer)[:count]))
         return count
 
     def write(self, chunk: bytes) -> int:
-        self._counted(chunk)
+        self._count(chunk)
         return self._file.write(chunk)
 
     def flush(self) -> None:
@@ -227,7 +227,7 @@ class HashedFile:
         while self.read(_READ_BYTES):
             pass
 
-    def _counted(self, chunk: bytes) -> bytes:
+    def _count(self, chunk: bytes) -> bytes:
         self.digest.update(chunk)
         self.size += len(chunk)
         return chunk

@@ -71,7 +71,7 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
         loaded = State(made[archived.name], documents, hashes.get(archived.name))
         differing += [f"{archived.name} has {difference}" for difference in compare_collections(was, loaded)]
     differing += [
-        f"{name} was not in it" for name in made.keys() - {archived.name for archived in manifest.collections}
+        f"{name} is not in the archive" for name in made.keys() - {archived.name for archived in manifest.collections}
     ]
     if differing:
         raise LoadFailed(
@@ -172,4 +172,4 @@ def _uncompress(file: HashedFile, path: Path) -> Iterator[bytes]:
             while chunk := uncompressed.read(_READ_BYTES):
                 yield chunk
     except _NOT_GZIPPED as error:
-        raise ArchiveDamaged(f"{path} cannot be uncompressed: {error}. Dump again.") from error
+        raise ArchiveDamaged(f"{path} cannot be decompressed: {error}. Dump again.") from error

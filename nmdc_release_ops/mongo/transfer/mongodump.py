@@ -57,7 +57,7 @@ def dump_with_mongodump(
         dumped = list_dumped(aside, database.name)
         if missing := sorted(described.keys() - dumped.keys()):
             raise DumpFailed(
-                f"mongodump wrote nothing of {', '.join(missing)}, and reported no error. Re-execute the run from this "
+                f"mongodump wrote no files for {', '.join(missing)}, and reported no error. Re-execute the run from this "
                 "step, or launch with engine: native."
             )
         wanted = [_with_listed_definition(dumped[name], collection) for name, collection in described.items()]

@@ -150,7 +150,8 @@ class SchemaEnvironments:
             run_uv(
                 [*install, *_added_packages(), "--requirements", "-"],
                 what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
-                requirements="\n".join(requirements_of(candidate) if candidate else [spec(_published(release))]) + "\n",
+                requirements="\n".join(requirements_of(candidate) if candidate else [spec(_require_published(release))])
+                + "\n",
             )
             run_uv([*install, "--no-deps", *VALIDATION_PACKAGES_ALONE], what=", ".join(VALIDATION_PACKAGES_ALONE))
             if candidate is not None:
@@ -256,7 +257,7 @@ def _copy_package(package: Path, environment: Path) -> None:
             shutil.copytree(part, destination / part.name, dirs_exist_ok=True)
 
 
-def _published(release: SchemaVersion | Candidate) -> SchemaVersion:
+def _require_published(release: SchemaVersion | Candidate) -> SchemaVersion:
     if isinstance(release, Candidate):
         raise TypeError("a candidate is not published")
     return release

@@ -79,7 +79,7 @@ def read_announcements(releases: Iterable[ListedRelease], *, include_prereleases
         try:
             version = version_of_tag(release.tag_name)
         except InvalidSchemaVersion:
-            odd.append(f"{_shown(release.tag_name)} is not a version")
+            odd.append(f"{_shorten(release.tag_name)} is not a version")
             continue
         if (release.prerelease or version.is_prerelease) and not include_prereleases:
             continue
@@ -97,5 +97,5 @@ def version_of_tag(tag: str) -> SchemaVersion:
     return SchemaVersion.parse(re.sub(r"^v\.(?=[0-9])", "v", tag))
 
 
-def _shown(tag: str) -> str:
+def _shorten(tag: str) -> str:
     return repr(tag if len(tag) <= _LONGEST_SHOWN else tag[:_LONGEST_SHOWN] + "...")

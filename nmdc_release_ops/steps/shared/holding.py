@@ -55,7 +55,7 @@ def hold_frozen(
     """
     run = context.instance.get_run_by_id(context.run_id)
     if run is not None and run.is_finished:
-        raise RunEnded(f"Run {context.run_id} is {run.status.value.lower()}, so it no longer freezes the origin.")
+        raise RunEnded(f"Run {context.run_id} is {run.status.value.lower()}, so it does not freeze the origin.")
     before = current_lease(origin.client)
     lease: Lease = freeze_origin(
         origin.client,

@@ -85,8 +85,8 @@ def write_owed_event(origin: OriginConnection) -> str:
     settled = settle(origin.database, journal)
     if settled.owed is None and superseded:
         return (
-            f"The ledger lacks the event {event} of release {journal.release_id}. It is dropped: somebody has recorded another "
-            "migration since."
+            f"The event {event} of release {journal.release_id} is missing from the ledger and is dropped: somebody has recorded "
+            "another migration since."
         )
     if settled.owed is None:
         return f"The missing event of release {journal.release_id} was written into the ledger."

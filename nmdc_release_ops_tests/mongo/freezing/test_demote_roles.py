@@ -490,7 +490,7 @@ def test_another_release_neither_demotes_what_is_demoted_nor_puts_it_back(
 ) -> None:
     demote(operator, RELEASE, ORIGIN, 5)
     demoted = accounts_of(root)
-    with pytest.raises(DemotionFailed, match="demoted by another release already"):
+    with pytest.raises(DemotionFailed, match="Another release has already demoted"):
         demote(operator, "another", ORIGIN, 5)
     assert put_back(operator, "another").accounts == 0
     assert accounts_of(root) == demoted
@@ -510,7 +510,7 @@ def test_what_somebody_changed_in_between_is_left_reported_and_kept(
     root.admin.command("createUser", "new", pwd=PASSWORD, roles=["read"])
     result = put_back(operator, RELEASE)
     report = "\n".join(result.left)
-    assert "The user has_two@admin was changed while the origin was frozen, and was left as it is." in report
+    assert "The user has_two@admin was changed while the origin was frozen, and was left unchanged." in report
     assert 'db.getSiblingDB("admin").updateUser("has_two", {"roles": [{"role": "' in report
     assert "The role nmdc_scheduler@admin was changed" in report and '"actions": ["find", "insert"' in report
     assert "The role to_be_dropped@admin was dropped" in report and "The user to_be_dropped@admin was dropped" in report

@@ -305,7 +305,7 @@ def test_a_tool_that_logs_nothing_for_long_is_ended_and_the_step_fails(
         MONGODUMP,
         f"open({str(pid)!r}, 'w').write(str(os.getpid()))\nprint('begun', file=sys.stderr, flush=True)\n{hang}",
     )
-    with pytest.raises(ToolHung, match=r"mongodump logged nothing for 0 minutes and was ended[^$]*begun"):
+    with pytest.raises(ToolHung, match=r"mongodump logged nothing for 0 minutes and was terminated[^$]*begun"):
         run(Invocation(MONGODUMP, [], URI), folder=release, log=lambda line: None, silent_seconds=2)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

@@ -61,7 +61,7 @@ def test_a_second_release_is_refused_with_the_name_of_the_holder(client: MongoCl
     freeze_by_block(client, "first", "run-1")
     with pytest.raises(LeaseHeld, match="Release first \\(run run-1, process"):
         freeze_by_block(client, "second", "run-2")
-    with pytest.raises(LeaseHeld, match="held by another release, and was left as it is"):
+    with pytest.raises(LeaseHeld, match="Another release holds the origin"):
         thaw(client, "second", "run-2")
     assert is_write_blocked(client) is True
 

@@ -160,7 +160,7 @@ def test_a_swap_cannot_begin_once_the_origin_is_being_thawed(origin: Any, transf
     stage_all(transformer, origin, changes)
     prepared_with = take_lease(origin.client, "a-release", RUN, Strategy.NONE)
     assert begin_thaw(origin.client, prepared_with) is not None
-    with pytest.raises(LeaseLost, match="does not hold the origin any more"):
+    with pytest.raises(LeaseLost, match="no longer holds the lease"):
         swap.prepare_swap(
             origin,
             changes,
@@ -215,7 +215,7 @@ def test_only_what_was_verified_is_swapped_in(origin: Any, transformer: Any) -> 
     origin[STAGED + "changed_set"].insert_one({"_id": "not what was verified"})
     take_lease(origin.client, "a-release", RUN, Strategy.NONE)
     release = swap.SwappedRelease("a-release", "1.0.0", "2.0.0", migrator_module="")
-    with pytest.raises(SwapBlocked, match="staged name of changed_set is not what was verified"):
+    with pytest.raises(SwapBlocked, match="staged collection of changed_set is not the one that was verified"):
         swap.prepare_swap(origin, changes, release, RUN, staged=staged)
     assert read_journal(origin.client, "a-release") is None
 

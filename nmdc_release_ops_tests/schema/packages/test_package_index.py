@@ -239,7 +239,7 @@ def test_a_call_that_takes_too_long_is_ended_with_every_process_that_it_started(
         f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
     )
     started = time.monotonic()
-    with pytest.raises(PackageIndexUnreachable, match="within 4 seconds, and was ended"):
+    with pytest.raises(PackageIndexUnreachable, match="within 4 seconds, and was terminated"):
         run_uv(["build", "--wheel", str(tmp_path)], what="a wheel", seconds=4)
     assert time.monotonic() - started < 30
     builder = int((tmp_path / "pid").read_text())

@@ -69,12 +69,12 @@ def initialise_process(inputs: ValidationInputs) -> None:
 
 def read_ids(chunk: Chunk) -> tuple[str, list[Id]]:
     """Collection of a chunk, and the ids of its documents."""
-    return chunk.collection, _initialised().read_ids(chunk)
+    return chunk.collection, _get_validator().read_ids(chunk)
 
 
 def validate_chunk(chunk: Chunk) -> ChunkResult:
     """Validate the documents of a chunk."""
-    return _initialised().validate(chunk)
+    return _get_validator().validate(chunk)
 
 
 class ChunkValidator:
@@ -169,7 +169,7 @@ class ChunkValidator:
 _validator: ChunkValidator | None = None
 
 
-def _initialised() -> ChunkValidator:
+def _get_validator() -> ChunkValidator:
     if _validator is None:
         raise AssertionError("this process of the pool was not initialised")
     return _validator
