@@ -57,11 +57,10 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
         FileNotWritten
     """
     with replace_file(path) as aside:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
+        # What an earlier process left may be a link, or open in another process.
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if private:
-                # The file may exist, with another mode.
-                os.fchmod(descriptor, 0o600)
             file.write(text)
 
 

@@ -7,6 +7,7 @@ Elsewhere the environment is read only for the processes that the project starts
 (`mongo.programs.mongod`), and in the demo.
 """
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -18,6 +19,7 @@ from nmdc_release_ops.runtime.deployment import DeployingWorkflow
 
 POLL_SECONDS = 300
 _LONGEST_SHOWN = 40
+_DIGITS = re.compile("[1-9][0-9]*", re.ASCII)
 
 
 class ConfigurationMissing(Exception):
@@ -94,6 +96,22 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _parse_flag(value: Any) -> Any:
+    """Pydantic alone would also take 1, on, yes and others."""
+    if isinstance(value, str):
+        if value.lower() not in ("true", "false"):
+            raise ValueError("it is neither true nor false")
+        return value.lower() == "true"
+    return value
+
+
+def _parse_number(value: Any) -> Any:
+    """Pydantic alone would also take 300.0, +300 and 3_00."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("it is not a number")
+    return value
+
+
 Words = Annotated[list[str], BeforeValidator(_split)]
 
 
@@ -146,10 +164,10 @@ class SchemaWatchSettings(Settings):
         validation_alias="NMDC_ON_NEW_RELEASE",
         description="It may be release, rehearsal or notify.",
     )
-    include_prereleases: bool = Field(
+    include_prereleases: Annotated[bool, BeforeValidator(_parse_flag)] = Field(
         False, validation_alias="NMDC_INCLUDE_PRERELEASES", description="It may be true or false."
     )
-    poll_seconds: int = Field(
+    poll_seconds: Annotated[int, BeforeValidator(_parse_number)] = Field(
         POLL_SECONDS,
         validation_alias="NMDC_SCHEMA_POLL_SECONDS",
         ge=1,

@@ -69,6 +69,8 @@ def test_a_secret_is_not_in_the_settings_as_they_are_printed(monkeypatch: pytest
     ("variable", "value", "says"),
     [
         ("NMDC_ON_NEW_RELEASE", "relase", "NMDC_ON_NEW_RELEASE is 'relase'. It may be release, rehearsal or notify."),
+        ("NMDC_INCLUDE_PRERELEASES", "1", "NMDC_INCLUDE_PRERELEASES is '1'. It may be true or false."),
+        ("NMDC_SCHEMA_POLL_SECONDS", "300.0", "NMDC_SCHEMA_POLL_SECONDS is '300.0'. It is a number of seconds"),
         ("NMDC_INCLUDE_PRERELEASES", "perhaps", "NMDC_INCLUDE_PRERELEASES is 'perhaps'. It may be true or false."),
         ("NMDC_SCHEMA_POLL_SECONDS", "0", "NMDC_SCHEMA_POLL_SECONDS is '0'. It is a number of seconds, such as 300."),
         ("NMDC_SCHEMA_POLL_SECONDS", "x" * 99, f"NMDC_SCHEMA_POLL_SECONDS is '{'x' * 40}'. It is a number"),

@@ -55,13 +55,14 @@ class History:
 
 
 def read_history(database: Database[Document]) -> History:
-    """Read the journals, and the ledger unless it lacks the last event.
+    """Read the journals and the ledger.
 
     Raises:
-        LedgerUnusable: the ledger cannot be read, and lacks no event.
+        LedgerUnusable: the ledger cannot be read.
     """
+    last_event = ledger.last_event(database)
     journals = tuple(list_journals(database.client, database.name))
     newest = journals[0] if journals else None
     if newest is not None and is_owed(database, newest):
         return History(journals, newest, None)
-    return History(journals, None, ledger.last_event(database))
+    return History(journals, None, last_event)
