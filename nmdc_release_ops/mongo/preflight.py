@@ -140,7 +140,7 @@ def inspect_ledger(database: Database[Document]) -> list[str]:
     return problems
 
 
-def inspect_origin(
+def inspect_collections(
     client: MongoClient[Document], server: Server, database: str, managed: Iterable[str], *, transformer: str = ""
 ) -> OriginFindings:
     """Inspect the collections of the origin.

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nmdc_release_ops.mongo.preflight import OriginFindings as OriginCollections
-from nmdc_release_ops.mongo.preflight import inspect_origin as inspect_collections
+from nmdc_release_ops.mongo.preflight import CollectionFindings, inspect_collections
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.planning.candidate_data import warn_of_candidate_data
@@ -75,7 +74,7 @@ class _Findings:
     path: MigrationPath
     migrators: list[PlannedMigrator]
     source: SchemaPackage
-    inspected: OriginCollections
+    inspected: CollectionFindings
     warnings: list[str]
 
 

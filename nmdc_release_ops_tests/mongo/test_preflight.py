@@ -6,7 +6,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from nmdc_release_ops.mongo.preflight import inspect_origin
+from nmdc_release_ops.mongo.preflight import inspect_collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import describe_server
 
@@ -29,7 +29,7 @@ def test_a_collection_is_carried_over_or_refused_by_name(
         name = f"preflight_{ObjectId()}"
         client[name].create_collection("odd_set", **options)
         client[name].plain_set.insert_one({})
-        found = inspect_origin(client, describe_server(client, name), name, ["odd_set", "plain_set"])
+        found = inspect_collections(client, describe_server(client, name), name, ["odd_set", "plain_set"])
         client.drop_database(name)
     if message is None:
         assert found.problems == ()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.preflight import inspect_origin
+from nmdc_release_ops.mongo.preflight import inspect_collections
 from nmdc_release_ops.mongo.server import renaming
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS, STAGED
@@ -148,7 +148,7 @@ def test_a_view_under_a_name_that_is_needed_is_found_before_anything_is_renamed(
     stage_all(transformer, origin, changes)
     make(PREVIOUS + "changed_set")
     server = describe_server(origin.client, origin.name)
-    (problem,) = inspect_origin(origin.client, server, origin.name, ["changed_set"]).problems
+    (problem,) = inspect_collections(origin.client, server, origin.name, ["changed_set"]).problems
     assert problem.startswith(f"{PREVIOUS}changed_set is a {what}, which cannot be renamed")
     with pytest.raises(SwapBlocked, match=f"changed_set is a {what}.* Nothing was swapped"):
         prepare(origin, changes)

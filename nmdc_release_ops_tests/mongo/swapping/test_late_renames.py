@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.preflight import inspect_origin
+from nmdc_release_ops.mongo.preflight import inspect_collections
 from nmdc_release_ops.mongo.server import renaming
 from nmdc_release_ops.mongo.server.collections import find_names, list_collections
 from nmdc_release_ops.mongo.server.topology import describe_server
@@ -192,7 +192,7 @@ def test_a_new_collection_that_a_late_rename_made_live_is_found_and_put_back(
             swap.perform_swap(origin, journal, RUN)
     assert origin.new_set.find_one()["version"] == 2
     server = describe_server(origin.client, origin.name)
-    (problem,) = inspect_origin(origin.client, server, origin.name, ["changed_set"]).problems
+    (problem,) = inspect_collections(origin.client, server, origin.name, ["changed_set"]).problems
     assert "_release.staged.new_set is called new_set" in problem
     journal = take_over(origin)
     if written:
@@ -222,7 +222,7 @@ def test_the_only_copy_is_never_dropped_and_rollback_puts_it_back(
         origin.changed_set.insert_one({"_id": "written since", "version": 1})
     # No release begins, stages or swaps over it.
     server = describe_server(origin.client, origin.name)
-    (problem,) = inspect_origin(origin.client, server, origin.name, ["changed_set"]).problems
+    (problem,) = inspect_collections(origin.client, server, origin.name, ["changed_set"]).problems
     assert "changed_set is called _release.previous.changed_set" in problem
     drop_staged(origin)
     stage_all(transformer, origin, changes)

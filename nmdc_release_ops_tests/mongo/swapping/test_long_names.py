@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nmdc_release_ops.mongo.difference.changes import compare, snapshot
-from nmdc_release_ops.mongo.preflight import inspect_origin
+from nmdc_release_ops.mongo.preflight import inspect_collections
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Move, SwapBlocked, read_journal
@@ -27,7 +27,7 @@ def test_the_longest_name_that_is_allowed_is_swapped_moved_aside_and_rolled_back
     for database in (origin, transformer):
         database[name].insert_one({"_id": 1, "version": 1})
     server = describe_server(origin.client, origin.name)
-    assert inspect_origin(origin.client, server, origin.name, [name]).problems == ()
+    assert inspect_collections(origin.client, server, origin.name, [name]).problems == ()
     before = snapshot(transformer)
     transformer[name].update_one({}, {"$set": {"version": 2}})
     changes = compare(before, snapshot(transformer))
@@ -66,11 +66,11 @@ def test_what_is_in_the_way_of_the_longest_name_with_a_prefix_is_moved_aside(ori
 def test_plan_refuses_a_name_that_is_too_long_with_its_length(client: Any, origin: Any) -> None:
     server = describe_server(client, origin.name)
     name = longest_name(origin.name) + "y"
-    (problem,) = inspect_origin(client, server, origin.name, [name, "kept_set"]).problems
+    (problem,) = inspect_collections(client, server, origin.name, [name, "kept_set"]).problems
     assert problem.startswith(f"The name {name} is {len(name.encode())} bytes long.")
     assert f"at most {len(name.encode()) - 1} bytes" in problem
     # The transformer's database may have the longer name.
-    (problem,) = inspect_origin(client, server, "nmdc", ["x" * 228], transformer="t" * 27).problems
+    (problem,) = inspect_collections(client, server, "nmdc", ["x" * 228], transformer="t" * 27).problems
     assert "at most 227 bytes" in problem
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.preflight import inspect_origin
+from nmdc_release_ops.mongo.preflight import inspect_collections
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.state.generations import INTRUDER, PREVIOUS
 from nmdc_release_ops_tests.mongo.swapping.prepared_swap import change_one, release
@@ -18,7 +18,7 @@ def previous(origin: Any) -> list[str]:
 
 def warnings(origin: Any) -> tuple[str, ...]:
     server = describe_server(origin.client, origin.name)
-    return inspect_origin(origin.client, server, origin.name, ["changed_set"]).warnings
+    return inspect_collections(origin.client, server, origin.name, ["changed_set"]).warnings
 
 
 def test_the_generation_before_is_dropped_while_what_replaced_it_is_live(origin: Any, transformer: Any) -> None:
