@@ -35,7 +35,7 @@ class TransformerRefused(MongoError):
 
 
 @dataclass(frozen=True)
-class OriginFindings:
+class CollectionFindings:
     """The collections of the origin, and what they mean for a release.
 
     Attributes:
@@ -142,7 +142,7 @@ def inspect_ledger(database: Database[Document]) -> list[str]:
 
 def inspect_collections(
     client: MongoClient[Document], server: Server, database: str, managed: Iterable[str], *, transformer: str = ""
-) -> OriginFindings:
+) -> CollectionFindings:
     """Inspect the collections of the origin.
 
     Args:
@@ -153,7 +153,7 @@ def inspect_collections(
     wanted = sorted(set(managed))
     chosen = [name for name in wanted if name in existing]
     sizes = {name: collection_size(client[database], name) for name in chosen if existing[name].kind == "collection"}
-    return OriginFindings(
+    return CollectionFindings(
         managed=tuple(wanted),
         collections=sizes,
         left_alone=tuple(name for name in existing if name not in chosen and not name.startswith(_OURS)),
