@@ -10,6 +10,8 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, privat
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 from nmdc_release_ops_tests.workplace import PROJECT
 
+LONGEST = Path("steps", "test_every_selection.py")
+"""A quarter of an hour in one file."""
 LONG_ROOMS = ("steps", "schema", "demo")
 """Where files take minutes: they make whole releases or run a schema's own code."""
 
@@ -17,8 +19,12 @@ LONG_ROOMS = ("steps", "schema", "demo")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first. They are spread over the workers one by one: a long file at the end keeps one worker busy
     while the others have nothing left."""
-    tests = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(tests).parts[0] not in LONG_ROOMS)
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent)
+        return 0 if path == LONGEST else 1 if path.parts[0] in LONG_ROOMS else 2
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
