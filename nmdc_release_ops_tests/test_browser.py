@@ -155,8 +155,8 @@ def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(
         button(browser, "View full message", LAUNCH_SECONDS).click()
         page_shows(browser, "a forgotten notebook", LAUNCH_SECONDS)
         browser.save_screenshot(str(tmp_path / "failure.png"))
-        said = browser.find_element(By.TAG_NAME, "body").text
-        assert "docs/runbook.md, FreezeFailed" in said
+        message = browser.find_element(By.TAG_NAME, "body").text
+        assert "docs/runbook.md, FreezeFailed" in message
         session.commit_transaction()
 
     browser.get(f"{dagster.url}/runs/{run_id}")

@@ -19,24 +19,24 @@ LONG = "x" * 3_000_000
 @FULL_DISKS
 def test_what_does_not_fit_is_named_and_what_was_there_stays(tmp_path: Path, full_disk: FullDisk) -> None:
     file = tmp_path / "file"
-    with full_disk(tmp_path) as said:
+    with full_disk(tmp_path) as message:
         write_whole(file, "before")
         with pytest.raises(FileNotWritten) as failure:
             write_whole(file, LONG)
         assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("file", "before")]
-    assert (failure.value.path, failure.value.reason) == (file, said)
-    assert f"{file} could not be written: {said}. Make room" in str(failure.value)
+    assert (failure.value.path, failure.value.reason) == (file, message)
+    assert f"{file} could not be written: {message}. Make room" in str(failure.value)
 
 
 @FULL_DISKS
 def test_a_full_disk_that_nobody_named_is_a_foreseen_failure_of_the_step(tmp_path: Path, full_disk: FullDisk) -> None:
     with (
-        full_disk(tmp_path) as said,
+        full_disk(tmp_path) as message,
         pytest.raises(dg.Failure) as failure,
         explain_failures(lambda: "The origin is not frozen."),
     ):
         (tmp_path / "file").write_text(LONG)
-    assert said in str(failure.value.description)
+    assert message in str(failure.value.description)
     assert "docs/runbook.md, FileNotWritten" in str(failure.value.description)
 
 
@@ -59,12 +59,12 @@ def test_a_record_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     store = RecordStore(home=home)
     path = home.record("run", "unfreeze")
     path.parent.mkdir(parents=True)
-    with small_disk(path.parent) as said:
+    with small_disk(path.parent) as message:
         (path.parent / "all of it").write_bytes(bytes(1_900_000))
         with pytest.raises(FileNotWritten) as failure:
             write_records(store, 500)
         assert not list(path.parent.glob("*.partial"))
-    assert str(failure.value.path).startswith(str(path.parent / "unfreeze")) and failure.value.reason == said
+    assert str(failure.value.path).startswith(str(path.parent / "unfreeze")) and failure.value.reason == message
 
 
 def test_uv_that_finds_no_room_is_told_as_a_full_disk(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_uv_that_finds_no_room_is_told_as_a_full_disk(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
     install = ["pip", "install", "--no-deps", "--link-mode", "copy", "--python", python(), "--target", str(target)]
-    with small_disk(target) as said, pytest.raises(FileNotWritten, match=said):
+    with small_disk(target) as message, pytest.raises(FileNotWritten, match=message):
         run_uv([*install, str(project)], what="a candidate")
 
 

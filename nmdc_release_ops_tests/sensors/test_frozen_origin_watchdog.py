@@ -72,12 +72,12 @@ def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(
         assert perform_swap(operator[DATABASE], begun, "a-run").owed is not None
         thaw(operator, "a-release", "a-run")
     try:
-        said = tick(workplace)
+        text = tick(workplace)
         assert (
             "Release a-release brought the database to schema 2.0.0. The ledger lacks the event MIGRATION_COMPLETED"
-            in said
+            in text
         )
-        assert "Document failed validation" in said
+        assert "Document failed validation" in text
         database.command("collMod", EVENTS, validator={})
         assert tick(workplace) == "The missing event of release a-release was written into the ledger."
         assert database[LATEST_VERSION].find_one() == {"schema_version": "2.0.0"}
@@ -179,9 +179,9 @@ def test_a_machine_that_was_lost_is_thawed_when_its_heartbeat_was_not_heard_for_
 def unfreeze(workplace: Workplace) -> tuple[bool, str]:
     """Run the job `unfreeze`; return whether it succeeded and what it said."""
     result = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
-    said = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    text = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
-    return result.success, "\n".join([said, *(str(failure and failure.description) for failure in failures)])
+    return result.success, "\n".join([text, *(str(failure and failure.description) for failure in failures)])
 
 
 def test_unfreezing_by_hand_says_what_it_found(workplace: Workplace, client: MongoClient[Any]) -> None:
@@ -193,15 +193,15 @@ def test_unfreezing_by_hand_says_what_it_found(workplace: Workplace, client: Mon
     finally:
         client.admin.command({"setUserWriteBlockMode": 1, "global": False})
     freeze_by_block(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
-    success, said = unfreeze(workplace)
-    assert success and "Its run is failure" in said and "writes are allowed again" in said
+    success, text = unfreeze(workplace)
+    assert success and "Its run is failure" in text and "writes are allowed again" in text
     assert is_write_blocked(client) is False and current_lease(client) is None
 
 
 def test_unfreezing_by_hand_leaves_half_a_swap_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
     half_a_swap(workplace, client, run_with_status(workplace, dg.DagsterRunStatus.FAILURE))
-    success, said = unfreeze(workplace)
-    assert not success and "launch the job `rollback` to undo it" in said
+    success, text = unfreeze(workplace)
+    assert not success and "launch the job `rollback` to undo it" in text
     assert is_write_blocked(client) is True
 
 
@@ -230,8 +230,8 @@ def test_a_release_that_works_is_not_unfrozen_by_hand_and_not_taken_over(
     )
     try:
         assert working.stdout is not None and working.stdout.readline() == b"frozen\n"
-        success, said = unfreeze(workplace)
-        assert not success and f"terminate run {run_id}" in said.replace("\n", " ")
+        success, text = unfreeze(workplace)
+        assert not success and f"terminate run {run_id}" in text.replace("\n", " ")
         with pytest.raises(LeaseHeld, match="has held the origin since"):
             freeze_by_block(client, "a-release", "another-run-of-the-same-release")
         assert "is still in progress" in tick(workplace)

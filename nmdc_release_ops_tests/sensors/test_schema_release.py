@@ -173,8 +173,8 @@ def test_a_failed_run_is_not_requested_again_until_the_cursor_is_reset(
     project.publish("v11.25")
     request = watch.requested()
     run = watch.run(request, dg.DagsterRunStatus.FAILURE)
-    said = watch.skipped()
-    assert f"run {run} is failure" in said and "reset this sensor's cursor" in said
+    message = watch.skipped()
+    assert f"run {run} is failure" in message and "reset this sensor's cursor" in message
     watch.cursor = None
     again = watch.requested()
     # With the same key, the daemon would take it for one that it has launched.
@@ -385,13 +385,13 @@ def test_a_notice_is_sent_once_instead_of_a_run(
     with loopback_webhook() as webhook:
         monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", webhook.address)
         webhook.fail("POST", "", Response(500))
-        said = watch.skipped()
-        assert "The notice was not sent, and will be retried: the webhook answered 500" in said
+        message = watch.skipped()
+        assert "The notice was not sent, and will be retried: the webhook answered 500" in message
         assert "The notice was sent." in watch.skipped()
         assert "its notice was sent" in watch.skipped()
         (text,) = webhook.texts
     assert "Schema release v11.25 was published" in text
-    assert SECRET not in said + str(watch.cursor)
+    assert SECRET not in message + str(watch.cursor)
     # Whoever decides for releases afterwards gets this one.
     monkeypatch.setenv("NMDC_ON_NEW_RELEASE", "release")
     assert version_of(watch.requested()) == "11.25.0"

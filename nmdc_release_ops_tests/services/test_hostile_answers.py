@@ -323,8 +323,8 @@ def test_rancher_and_the_webhook_survive_the_same(github: LoopbackGitHub, mood: 
     with pytest.raises((RancherUnreachable, RancherRefused)) as raised:
         rancher.redeploy("runtime-api")
     assert "a-token" not in str(raised.value)
-    said = post_text(f"{github.url}/services/secret", "text", QUICK)
-    assert said is not None and "secret" not in said
+    message = post_text(f"{github.url}/services/secret", "text", QUICK)
+    assert message is not None and "secret" not in message
 
 
 def test_a_file_of_empty_lines_is_searched_for_pins_at_once(github: LoopbackGitHub) -> None:

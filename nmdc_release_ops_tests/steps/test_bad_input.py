@@ -37,17 +37,17 @@ def origin_stays_as_it_was(administrator: MongoClient[Any]) -> Iterator[None]:
 
 def refusal_of(result: dg.ExecuteInProcessResult) -> str:
     """What the run page says of the step that failed; `plan` in all these cases."""
-    step, said = failure_of(result)
+    step, message = failure_of(result)
     assert step == "plan"
-    assert said.description is not None
-    return str(said.description)
+    assert message.description is not None
+    return str(message.description)
 
 
 @pytest.mark.parametrize("text", ["; rm -rf", "../x", "11.x", "", "1" * 500, "\u0661\u0661.25", "11.25\n11.24"])
 def test_a_target_that_is_no_version_is_refused(workplace: Workplace, text: str) -> None:
-    said = refusal_of(workplace.release(target_version=text))
-    assert "is not a version of the NMDC Schema" in said
-    assert "The origin was not touched. The origin is not frozen: no release holds it." in said
+    message = refusal_of(workplace.release(target_version=text))
+    assert "is not a version of the NMDC Schema" in message
+    assert "The origin was not touched. The origin is not frozen: no release holds it." in message
 
 
 def test_a_version_that_was_never_published_is_refused(workplace: Workplace) -> None:
@@ -57,8 +57,8 @@ def test_a_version_that_was_never_published_is_refused(workplace: Workplace) -> 
 
 
 def test_an_older_target_is_refused(workplace: Workplace) -> None:
-    said = refusal_of(workplace.release(target_version="11.22.0"))
-    assert "conforms to 11.23.0, which is newer than 11.22.0" in said
+    message = refusal_of(workplace.release(target_version="11.22.0"))
+    assert "conforms to 11.23.0, which is newer than 11.22.0" in message
 
 
 def test_a_from_version_that_contradicts_the_ledger_is_refused(workplace: Workplace) -> None:
@@ -89,8 +89,8 @@ def test_an_unfinished_migration_in_the_ledger_is_named(workplace: Workplace, ad
     }
     events.insert_one(started)
     try:
-        said = refusal_of(workplace.release(target_version="11.25"))
-        assert "a migration from 11.23.0 to 11.24.0 was started" in said
+        message = refusal_of(workplace.release(target_version="11.25"))
+        assert "a migration from 11.23.0 to 11.24.0 was started" in message
     finally:
         events.delete_one({"_id": "unfinished"})
 
@@ -121,19 +121,19 @@ def completed(created_at: Any, version: Any) -> dict[str, Any]:
 
 def test_an_event_with_a_date_is_read_as_any_other(workplace: Workplace, administrator: MongoClient[Any]) -> None:
     with ledger_of(administrator, completed(datetime.now(UTC), "11.22.0")):
-        said = refusal_of(workplace.release(target_version="11.21.0"))
-    assert "conforms to 11.22.0, which is newer than 11.21.0" in said
+        message = refusal_of(workplace.release(target_version="11.21.0"))
+    assert "conforms to 11.22.0, which is newer than 11.21.0" in message
 
 
 def test_a_newest_event_that_does_not_say_the_version_is_named(
     workplace: Workplace, administrator: MongoClient[Any]
 ) -> None:
     with ledger_of(administrator, completed(datetime.now(UTC), 11.24)):
-        said = refusal_of(workplace.release(target_version="11.25"))
-        assert "newest event (MIGRATION_COMPLETED, from 11.21.0 to None, at 20" in said and "from_version" in said
+        message = refusal_of(workplace.release(target_version="11.25"))
+        assert "newest event (MIGRATION_COMPLETED, from 11.21.0 to None, at 20" in message and "from_version" in message
         # Then the operator's word counts.
-        said = refusal_of(workplace.release(target_version="11.22.0", from_version="11.23.0"))
-        assert "conforms to 11.23.0, which is newer than 11.22.0" in said
+        message = refusal_of(workplace.release(target_version="11.22.0", from_version="11.23.0"))
+        assert "conforms to 11.23.0, which is newer than 11.22.0" in message
 
 
 def test_a_ledger_that_would_refuse_the_swap_s_events_is_refused_in_the_server_s_words(
@@ -141,8 +141,8 @@ def test_a_ledger_that_would_refuse_the_swap_s_events_is_refused_in_the_server_s
 ) -> None:
     strict = {"$jsonSchema": {"required": ["author"]}}
     with ledger_of(administrator, completed("2000-01-01T00:00:00", "11.22.0"), validator=strict):
-        said = refusal_of(workplace.release(target_version="11.25"))
-    assert "The ledger of nmdc cannot be used: Document failed validation" in said and "author" in said
+        message = refusal_of(workplace.release(target_version="11.25"))
+    assert "The ledger of nmdc cannot be used: Document failed validation" in message and "author" in message
 
 
 def test_a_plain_collection_in_the_place_of_the_ledger_s_view_is_named(
@@ -153,11 +153,11 @@ def test_a_plain_collection_in_the_place_of_the_ledger_s_view_is_named(
     database.drop_collection("_migration_latest_schema_version")
     database.create_collection("_migration_latest_schema_version")
     try:
-        said = refusal_of(workplace.release(target_version="11.25"))
+        message = refusal_of(workplace.release(target_version="11.25"))
     finally:
         database.drop_collection("_migration_latest_schema_version")
         database.create_collection("_migration_latest_schema_version", **view)
-    assert "_migration_latest_schema_version is a collection, and has to be a view of _migration_events" in said
+    assert "_migration_latest_schema_version is a collection, and has to be a view of _migration_events" in message
 
 
 def test_an_unreachable_origin_is_named_without_its_password(
@@ -165,25 +165,25 @@ def test_an_unreachable_origin_is_named_without_its_password(
 ) -> None:
     monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://operator:hunter2@127.0.0.1:9/?directConnection=true")
-    said = refusal_of(workplace.release())
-    assert "The origin at 127.0.0.1:9 did not answer" in said
-    assert "hunter2" not in said
+    message = refusal_of(workplace.release())
+    assert "The origin at 127.0.0.1:9 did not answer" in message
+    assert "hunter2" not in message
 
 
 def test_a_wrong_password_is_told_from_an_unreachable_server(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", workplace.origin.server.uri_for("release_operator", "hunter2"))
-    said = refusal_of(workplace.release())
-    assert "refused the user or the password in NMDC_ORIGIN_URI" in said
-    assert "hunter2" not in said
+    message = refusal_of(workplace.release())
+    assert "refused the user or the password in NMDC_ORIGIN_URI" in message
+    assert "hunter2" not in message
 
 
 def test_a_uri_that_is_none_is_not_repeated(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", "operator:hunter2@somewhere")
-    said = refusal_of(workplace.release())
-    assert "NMDC_ORIGIN_URI is not a MongoDB connection string" in said
-    assert "hunter2" not in said
+    message = refusal_of(workplace.release())
+    assert "NMDC_ORIGIN_URI is not a MongoDB connection string" in message
+    assert "hunter2" not in message
 
 
 def test_a_missing_uri_is_asked_for(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,8 +193,8 @@ def test_a_missing_uri_is_asked_for(workplace: Workplace, monkeypatch: pytest.Mo
 
 def test_a_user_without_the_privileges_is_told_which(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMDC_ORIGIN_URI", workplace.origin.uri("nmdc_editor"))
-    said = refusal_of(workplace.release())
-    assert "setUserWriteBlockMode" in said and "docs/operator-role.md" in said
+    message = refusal_of(workplace.release())
+    assert "setUserWriteBlockMode" in message and "docs/operator-role.md" in message
 
 
 def test_a_database_that_does_not_exist_is_named(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,8 +209,8 @@ def test_an_origin_without_authorization_is_refused_unless_told(
         client[DATABASE].biosample_set.insert_one({"id": "one"})
         monkeypatch.setenv("NMDC_ORIGIN_URI", server.uri)
         assert "does not require authentication" in refusal_of(workplace.release(from_version="11.23.0"))
-        told = refusal_of(workplace.release(allow_without_authorization=True))
-        assert "from_version" in told and "authorization" not in told
+        logged = refusal_of(workplace.release(allow_without_authorization=True))
+        assert "from_version" in logged and "authorization" not in logged
 
 
 def test_a_standalone_server_is_refused(workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -224,31 +224,31 @@ def test_a_standalone_server_is_refused(workplace: Workplace, monkeypatch: pytes
         with MongoClient[Any](uri) as client:
             client[DATABASE].biosample_set.insert_one({"id": "one"})
         monkeypatch.setenv("NMDC_ORIGIN_URI", uri)
-        said = refusal_of(workplace.release(from_version="11.23.0", allow_without_authorization=True))
+        message = refusal_of(workplace.release(from_version="11.23.0", allow_without_authorization=True))
     finally:
         server.terminate()
         server.wait()
-    assert "The origin is a standalone. A release needs a replica set" in said
+    assert "The origin is a standalone. A release needs a replica set" in message
 
 
 def test_another_release_in_progress_is_named(workplace: Workplace, administrator: MongoClient[Any]) -> None:
     with MongoClient[Any](workplace.origin.uri()) as operator:
         freeze_by_block(operator, "the-other-release", "the-other-run")
         try:
-            said = refusal_of(workplace.release(target_version="11.25"))
+            message = refusal_of(workplace.release(target_version="11.25"))
         finally:
             thaw(operator, "the-other-release", "the-other-run")
-    assert "Release the-other-release (run the-other-run" in said
+    assert "Release the-other-release (run the-other-run" in message
 
 
 def test_a_write_block_of_somebody_else_is_left_on(workplace: Workplace, administrator: MongoClient[Any]) -> None:
     administrator.admin.command({"setUserWriteBlockMode": 1, "global": True})
     try:
-        said = refusal_of(workplace.release(target_version="11.25"))
+        message = refusal_of(workplace.release(target_version="11.25"))
         assert is_write_blocked(administrator) is True
     finally:
         administrator.admin.command({"setUserWriteBlockMode": 1, "global": False})
-    assert "already blocked, and not by this project" in said
+    assert "already blocked, and not by this project" in message
 
 
 def test_a_capped_collection_is_refused_by_name(workplace: Workplace, administrator: MongoClient[Any]) -> None:
@@ -256,11 +256,11 @@ def test_a_capped_collection_is_refused_by_name(workplace: Workplace, administra
     manifests.rename("aside_set")
     administrator[DATABASE].create_collection("manifest_set", capped=True, size=4096)
     try:
-        said = refusal_of(workplace.release(target_version="11.25"))
+        message = refusal_of(workplace.release(target_version="11.25"))
     finally:
         administrator[DATABASE].manifest_set.drop()
         administrator[DATABASE].aside_set.rename("manifest_set")
-    assert "manifest_set is a collection with the option capped" in said
+    assert "manifest_set is a collection with the option capped" in message
 
 
 def test_a_home_that_cannot_be_written_is_named(
@@ -275,8 +275,8 @@ def test_too_little_disk_is_said_with_figures(workplace: Workplace, monkeypatch:
     monkeypatch.setattr(
         "nmdc_release_ops.resources.release_home.ReleaseHomeResource.free_bytes", lambda self: 100_000_000
     )
-    said = refusal_of(workplace.release(target_version="11.25"))
-    assert "has 100.0 MB free, and the release needs up to" in said
+    message = refusal_of(workplace.release(target_version="11.25"))
+    assert "has 100.0 MB free, and the release needs up to" in message
 
 
 def test_an_unreachable_package_index_is_named(

@@ -180,9 +180,9 @@ def test_what_somebody_changed_during_the_freeze_is_told_when_it_is_thawed(
         assert result.success
         (kept,) = freezes_of(operator, "a")
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
-    for told in (log, "\n".join(kept.left)):
-        assert "The role nmdc_editor@admin was changed while the origin was frozen, and was left unchanged." in told
-        assert 'db.getSiblingDB("admin").updateRole("nmdc_editor", ' in told
+    for logged in (log, "\n".join(kept.left)):
+        assert "The role nmdc_editor@admin was changed while the origin was frozen, and was left unchanged." in logged
+        assert 'db.getSiblingDB("admin").updateRole("nmdc_editor", ' in logged
     assert kept.put_back == 4
     assert client[STATE_DATABASE][LEFT].count_documents({}) == 1
 
@@ -208,8 +208,8 @@ def test_accounts_whose_lease_somebody_removed_stop_a_release_and_are_put_back_b
     with MongoClient[Any](workplace.origin.uri()) as operator:
         freeze(operator, "a", "run", Strategy.DEMOTE_ROLES, database=DATABASE)
         operator[STATE_DATABASE].freeze_lease.delete_many({})
-    _, said = failure_of(workplace.release(target_version="11.25"))
-    assert "Release a made users and roles read-only and holds no lease any more." in said.description
+    _, text = failure_of(workplace.release(target_version="11.25"))
+    assert "Release a made users and roles read-only and holds no lease any more." in text.description
     assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
     assert accounts_of(client) == accounts
 
@@ -253,8 +253,8 @@ def test_the_plan_names_who_bypasses_the_block(workplace: Workplace, client: Mon
 
 @pytest.mark.usefixtures("no_block")
 def test_where_neither_is_possible_the_plan_refuses_and_says_what_each_lacks(workplace: Workplace) -> None:
-    _, said = failure_of(planned(workplace))
-    by_block, by_demotion = [line for line in said.description.splitlines() if "cannot be frozen by" in line]
+    _, text = failure_of(planned(workplace))
+    by_block, by_demotion = [line for line in text.description.splitlines() if "cannot be frozen by" in line]
     assert (
         "by write_block: the user in NMDC_ORIGIN_URI lacks bypassWriteBlockingMode, setUserWriteBlockMode on cluster"
         in by_block
@@ -265,8 +265,8 @@ def test_where_neither_is_possible_the_plan_refuses_and_says_what_each_lacks(wor
 
 @pytest.mark.usefixtures("keeper", "no_block")
 def test_who_insists_on_a_strategy_gets_it_or_a_refusal(workplace: Workplace) -> None:
-    _, said = failure_of(planned(workplace, strategy="write_block"))
-    assert "cannot be frozen by write_block" in said.description and "demote_roles" not in said.description
+    _, text = failure_of(planned(workplace, strategy="write_block"))
+    assert "cannot be frozen by write_block" in text.description and "demote_roles" not in text.description
 
 
 @pytest.mark.parametrize("config", [{"strategy": "none"}, {"drain_timeout": 0}, {"drain_timeout": 3601}])
@@ -285,6 +285,6 @@ def test_a_role_that_is_gone_is_named_before_anything_is_frozen(workplace: Workp
         member.admin["system.roles"].update_one(
             {"role": "nmdc_editor"}, {"$push": {"roles": {"role": "gone", "db": "admin"}}}
         )
-    _, said = failure_of(planned(workplace, strategy="demote_roles"))
-    assert "The role nmdc_editor@admin has the role gone@admin, which does not exist" in said.description
+    _, text = failure_of(planned(workplace, strategy="demote_roles"))
+    assert "The role nmdc_editor@admin has the role gone@admin, which does not exist" in text.description
     assert is_write_blocked(client) is False and read_header(client) is None

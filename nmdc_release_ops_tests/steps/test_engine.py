@@ -52,11 +52,11 @@ def test_plan_refuses_a_server_that_the_tools_cannot_work_with(
     with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client):
         step, failure = failure_of(workplace.release(target_version="11.25", engine="mongo-tools"))
     assert step == "plan"
-    said = str(failure.description)
-    assert f"mongodump cannot work with the {whose} at 127.0.0.1:{server.rpartition(':')[2].partition('/')[0]}" in said
-    assert "localThresholdMS" in said and "or launch with engine: native" in said.lower()
-    assert "The origin was not touched. The origin is not frozen: no release holds it." in said
-    assert secret_in(workplace.origin.uri()) not in said
+    text = str(failure.description)
+    assert f"mongodump cannot work with the {whose} at 127.0.0.1:{server.rpartition(':')[2].partition('/')[0]}" in text
+    assert "localThresholdMS" in text and "or launch with engine: native" in text.lower()
+    assert "The origin was not touched. The origin is not frozen: no release holds it." in text
+    assert secret_in(workplace.origin.uri()) not in text
     assert not any(workplace.home.glob("releases/*"))
 
 

@@ -45,12 +45,12 @@ def test_a_document_that_a_migrator_refuses_stops_the_release_and_is_named(
         result = release.execute(["freeze", "dump", "migrate", "validate", "restore", "unfreeze"])
     finally:
         biosamples.replace_one({"_id": sample["_id"]}, sample)
-    step, said = failure_of(result)
+    step, text = failure_of(result)
     assert step == "migrate"
-    assert f"migrator_from_11_24_1_to_11_25_0 failed at document {sample['id']} of biosample_set" in said.description
-    assert "Field `collection_time_inc` present" in said.description
-    assert "The origin has been frozen by this run since" in said.description
-    assert "The origin's data are unchanged." in said.description
+    assert f"migrator_from_11_24_1_to_11_25_0 failed at document {sample['id']} of biosample_set" in text.description
+    assert "Field `collection_time_inc` present" in text.description
+    assert "The origin has been frozen by this run since" in text.description
+    assert "The origin's data are unchanged." in text.description
     log = "\n".join(entry.message for entry in release.workplace.instance.all_logs(result.run_id))
     assert "The origin is thawed: writes are allowed again" in log
 
@@ -71,34 +71,34 @@ def test_every_violation_is_collected_and_the_origin_is_thawed(
         database.biosample_set.replace_one({"_id": sample["_id"]}, sample)
         database.instrument_set.delete_one({"_id": "misplaced"})
     assert instrument is not None
-    step, said = failure_of(result)
+    step, text = failure_of(result)
     assert step == "validate"
-    violations = [json.loads(line) for line in Path(said.metadata["all of them"].value).read_text().splitlines()]
+    violations = [json.loads(line) for line in Path(text.metadata["all of them"].value).read_text().splitlines()]
     found = {(one["collection"], one["id"]) for one in violations}
     assert found == {("study_set", study["id"]), ("biosample_set", sample["id"]), ("instrument_set", study["id"])}
     assert {one["violation"] for one in violations} >= {"class not allowed"}
     (twice,) = (one for one in violations if one["violation"] == "duplicate id")
     assert (twice["id"], twice["new"]) == (study["id"], False)
-    assert said.metadata["violations"].value == len(violations) - 1 >= 3
+    assert text.metadata["violations"].value == len(violations) - 1 >= 3
     assert "no such category" in json.dumps(violations)
 
 
 def test_a_transformer_that_is_down_is_named(release: PreparedRelease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", "mongodb://127.0.0.1:9/?directConnection=true")
-    step, said = failure_of(release.workplace.release(target_version="11.25"))
+    step, text = failure_of(release.workplace.release(target_version="11.25"))
     # Found out in `plan`: scientists are not kept from writing for it.
     assert step == "plan"
-    assert "The transformer at 127.0.0.1:9 did not answer" in said.description
+    assert "The transformer at 127.0.0.1:9 did not answer" in text.description
 
 
 def test_a_write_between_a_failure_and_its_re_execution_is_never_swapped_away(release: PreparedRelease) -> None:
     biosamples = release.client[DATABASE].biosample_set
     biosamples.update_one({"id": "written-in-between"}, {"$set": {"name": "x"}}, upsert=True)
     try:
-        step, said = failure_of(release.execute(["restore", "unfreeze"]))
+        step, text = failure_of(release.execute(["restore", "unfreeze"]))
         assert step == "restore"
-        assert "biosample_set of the origin changed since it was dumped" in said.description
+        assert "biosample_set of the origin changed since it was dumped" in text.description
     finally:
         biosamples.delete_one({"id": "written-in-between"})
 
@@ -117,10 +117,10 @@ def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
         }
     )
     try:
-        step, said = failure_of(release.execute(steps))
+        step, text = failure_of(release.execute(steps))
         assert step == steps[0]
-        assert "conforms to schema 11.26.0 now" in said.description
-        assert "Launch a new release instead" in said.description
+        assert "conforms to schema 11.26.0 now" in text.description
+        assert "Launch a new release instead" in text.description
     finally:
         events.delete_one({"_id": event.inserted_id})
 
@@ -128,8 +128,8 @@ def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
 def test_a_collection_that_appeared_since_the_dump_is_not_left_unmigrated(release: PreparedRelease) -> None:
     release.client[DATABASE][ABSENT].insert_one({"_id": "the first of its kind"})
     try:
-        step, said = failure_of(release.execute(["restore", "unfreeze"]))
+        step, text = failure_of(release.execute(["restore", "unfreeze"]))
     finally:
         release.client[DATABASE].drop_collection(ABSENT)
     assert step == "restore"
-    assert f"{ABSENT} of the origin changed since it was dumped" in said.description
+    assert f"{ABSENT} of the origin changed since it was dumped" in text.description

@@ -124,11 +124,11 @@ def test_a_transformer_killed_while_migrating_fails_the_run_and_thaws_the_origin
     )
     try:
         os.kill(_transformer_pid(workplace), signal.SIGKILL)
-        _, said = run.communicate(timeout=180)
+        _, message = run.communicate(timeout=180)
     finally:
         run.kill()
     assert run.returncode != 0
-    assert "The origin is thawed: writes are allowed again" in said
+    assert "The origin is thawed: writes are allowed again" in message
     assert hashes(client) == before
     assert is_write_blocked(client) is False and current_lease(client) is None
     (failed,) = workplace.instance.get_runs()

@@ -32,12 +32,12 @@ def test_a_disk_that_fills_up_during_the_dump_ends_the_release_and_thaws_the_ori
 ) -> None:
     origins = workplace.home / "origins"
     origins.mkdir(exist_ok=True)
-    with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client), full_disk(origins) as said:
+    with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client), full_disk(origins) as message:
         result = workplace.release(target_version="11.25")
         step, failure = failure_of(result)
         assert step == "dump"
         (release,) = [path for path in origins.glob("*/releases/*") if result.run_id[:8] in path.name]
         # What `plan` notes of the schema environments stays; nothing of the archive does.
         assert sorted(path.name for path in release.rglob("*") if path.is_file()) == ["environments.json", "in-use"]
-    assert f"The archive could not be written to {release / 'archive'}: {said}." in str(failure.description)
+    assert f"The archive could not be written to {release / 'archive'}: {message}." in str(failure.description)
     assert "The origin's data are unchanged." in str(failure.description)

@@ -125,9 +125,9 @@ def test_writes_between_a_failure_and_its_re_execution_are_kept_by_refusing_unti
         for collection in ("biosample_set", "study_set"):
             hammer.wait_for_more("acknowledged", collection)
         refused = reexecute(workplace, dg.ReexecutionOptions.from_failure(failed.run_id, workplace.instance))
-        said = failed_plainly(refused)
-        assert "biosample_set, study_set of the origin changed since it was dumped" in said
-        assert "Re-execute this run from `dump`" in said
+        message = failed_plainly(refused)
+        assert "biosample_set, study_set of the origin changed since it was dumped" in message
+        assert "Re-execute this run from `dump`" in message
         hammer.wait_for_more("acknowledged", "study_set")
         hammer.pause()
         assert recorded_version(client) == BEFORE

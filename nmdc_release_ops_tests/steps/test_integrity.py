@@ -28,13 +28,13 @@ def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only
         objects.update_one({"_id": damaged["_id"]}, {"$set": {"was_generated_by": TARGET}})
         with untouched(client):
             stopped = workplace.release(target_version="11.25", integrity="fail")
-            step, said = failure_of(stopped)
+            step, text = failure_of(stopped)
         assert step == "validate"
         assert (
-            f"data_object_set {damaged['id']}, at /was_generated_by: There is no document {TARGET}" in said.description
+            f"data_object_set {damaged['id']}, at /was_generated_by: There is no document {TARGET}" in text.description
         )
-        assert "`integrity: warn` in the config of plan" in said.description
-        (line,) = Path(said.metadata["all of them"].value).read_text().splitlines()
+        assert "`integrity: warn` in the config of plan" in text.description
+        (line,) = Path(text.metadata["all of them"].value).read_text().splitlines()
         assert (json.loads(line)["id"], json.loads(line)["violation"]) == (damaged["id"], "dangling reference")
 
         released = workplace.release(target_version="11.25")
@@ -42,8 +42,8 @@ def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only
         report = released.output_for_node("validate")
         assert (report.violations, report.tolerated) == (0, 1)
         assert report.references > 500
-        told = json.loads(report.violations_path.read_text())
-        assert (told["id"], told["target"], told["new"]) == (damaged["id"], TARGET, False)
+        logged = json.loads(report.violations_path.read_text())
+        assert (logged["id"], logged["target"], logged["new"]) == (damaged["id"], TARGET, False)
         page = report.page_path.read_text()
         assert damaged["id"] in page and "the data had it before" in page
         (warning,) = (

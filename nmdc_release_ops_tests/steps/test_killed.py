@@ -58,8 +58,8 @@ def test_killed_before_the_swap_and_started_again_it_is_as_it_was_and_thawed_wit
 ) -> None:
     with at(point, workplace.instance, lambda: kill(workplace)):
         result = release.execute(STEPS[point.step])
-    said = failed_plainly(result)
-    assert "origin" in said and "re-execute the run" in said
+    text = failed_plainly(result)
+    assert "origin" in text and "re-execute the run" in text
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     assert "The origin could not be thawed" in log
     start_again(workplace)
@@ -75,8 +75,8 @@ def test_killed_in_the_swap_and_started_again_it_stays_frozen_and_re_execution_f
 ) -> None:
     with at(SWAPPING, workplace.instance, lambda: kill(workplace)):
         result = release.execute(STEPS["restore"])
-    said = failed_plainly(result)
-    assert "The origin stopped answering" in said and "re-execute the run from failure" in said
+    text = failed_plainly(result)
+    assert "The origin stopped answering" in text and "re-execute the run from failure" in text
     start_again(workplace)
     lease = current_lease(release.client)
     assert lease is not None and is_swap_under_way(release.client, lease.release_id)
@@ -107,8 +107,8 @@ def test_when_the_process_of_a_worker_is_killed_the_run_says_so_and_thaws_and_th
     killer.start()
     result = release.execute(UP_TO[step])
     killer.join()
-    said = failed_plainly(result)
-    assert "ended with exit code -9" in said and f"Re-execute the run from `{step}`" in said
+    text = failed_plainly(result)
+    assert "ended with exit code -9" in text and f"Re-execute the run from `{step}`" in text
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     assert "The origin is thawed: writes are allowed again" in log
     release.assert_nothing_lost()

@@ -120,9 +120,9 @@ def test_the_next_version_is_released_from_the_tested_commit_and_its_workflows_f
     assert (request.body["name"], request.body["generate_release_notes"]) == ("v2.10.1", True)
     assert result.output_for_node("plan").commits == ["Answer faster", "Answer at all"]
     assert set(result.output_for_node("follow_workflows").runs) == set(BUILDS)
-    said = log(instance, result.run_id)
-    assert "in progress" in said and "Nothing is configured to be deployed" in said
-    assert TOKEN not in said
+    message = log(instance, result.run_id)
+    assert "in progress" in message and "Nothing is configured to be deployed" in message
+    assert TOKEN not in message
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_the_version_is_what_was_asked_for(
 def test_a_version_that_cannot_follow_is_refused(
     instance: dg.DagsterInstance, github: LoopbackGitHub, runtime: LoopbackRepository, asked: dict[str, str], says: str
 ) -> None:
-    step, said = failure_of(launch(instance, **asked))
-    assert step == "plan" and says in said.description
+    step, message = failure_of(launch(instance, **asked))
+    assert step == "plan" and says in message.description
     assert created(github) == []
 
 
@@ -164,8 +164,8 @@ def test_where_nothing_is_new_there_is_no_release_unless_a_version_is_insisted_o
     instance: dg.DagsterInstance, github: LoopbackGitHub, runtime: LoopbackRepository
 ) -> None:
     assert launch(instance).success
-    step, said = failure_of(launch(instance))
-    assert step == "plan" and "has no commit that v2.10.1 lacks" in said.description
+    step, message = failure_of(launch(instance))
+    assert step == "plan" and "has no commit that v2.10.1 lacks" in message.description
     assert launch(instance, version="2.10.2").success
     assert created(github) == ["v2.10.1", "v2.10.2"]
 
@@ -184,8 +184,8 @@ def test_a_commit_whose_tests_did_not_pass_is_not_released(
     instance: dg.DagsterInstance, github: LoopbackGitHub, runtime: LoopbackRepository, conclusion: str
 ) -> None:
     runtime.run(TESTS, runtime.main, conclusion=conclusion)
-    step, said = failure_of(launch(instance))
-    assert step == "require_tests" and conclusion in said.description
+    step, message = failure_of(launch(instance))
+    assert step == "require_tests" and conclusion in message.description
     assert created(github) == []
 
 
@@ -193,8 +193,8 @@ def test_tests_that_never_ran_are_started_only_where_that_is_wanted(
     instance: dg.DagsterInstance, github: LoopbackGitHub, runtime: LoopbackRepository
 ) -> None:
     runtime.runs.clear()
-    step, said = failure_of(launch(instance))
-    assert step == "require_tests" and "never ran on commit" in said.description
+    step, message = failure_of(launch(instance))
+    assert step == "require_tests" and "never ran on commit" in message.description
     assert github.asked("POST", "") == []
     assert launch(instance, tests={"start_tests": True}).success
     assert len(github.asked("POST", "dispatches")) == 1
@@ -206,8 +206,8 @@ def test_tests_that_were_started_on_a_branch_that_moved_on_do_not_count(
     runtime.runs.clear()
     tested = runtime.main
     result = launch(instance, tests={"start_tests": True}, commit=tested)
-    step, said = failure_of(result)
-    assert step == "require_tests" and "No ref found" in said.description
+    step, message = failure_of(result)
+    assert step == "require_tests" and "No ref found" in message.description
     assert created(github) == []
 
 
@@ -228,8 +228,8 @@ def test_a_dispatched_run_that_never_appears_is_an_error_that_says_where_to_look
 ) -> None:
     runtime.runs.clear()
     runtime.hidden = 10_000
-    step, said = failure_of(launch(instance, tests={"start_tests": True, "appear_seconds": 0.2}))
-    assert step == "require_tests" and "no run of it appeared" in said.description
+    step, message = failure_of(launch(instance, tests={"start_tests": True, "appear_seconds": 0.2}))
+    assert step == "require_tests" and "no run of it appeared" in message.description
 
 
 @pytest.mark.parametrize("misbehave", [breaks_off, sends_rubbish])
@@ -268,8 +268,8 @@ def fail_after_creation(instance: dg.DagsterInstance, github: LoopbackGitHub) ->
         result = launch(instance)
     finally:
         github.answer = answer  # type: ignore[method-assign]
-    step, said = failure_of(result)
-    assert step == "publish" and "it never makes a second one" in said.description
+    step, message = failure_of(result)
+    assert step == "publish" and "it never makes a second one" in message.description
     return result.run_id
 
 
@@ -287,8 +287,8 @@ def test_a_tag_or_a_release_of_somebody_else_is_never_taken_over(
     instance: dg.DagsterInstance, github: LoopbackGitHub, runtime: LoopbackRepository
 ) -> None:
     runtime.tags["v2.10.1"] = runtime.main
-    step, said = failure_of(launch(instance))
-    assert step == "publish" and "already has a tag v2.10.1" in said.description
+    step, message = failure_of(launch(instance))
+    assert step == "publish" and "already has a tag v2.10.1" in message.description
     del runtime.tags["v2.10.1"]
 
     github.fail("POST", CREATE, Response(502))
@@ -306,8 +306,8 @@ def test_a_workflow_of_the_release_that_fails_stops_before_the_deployment_and_ca
 ) -> None:
     runtime.workflows[BUILDS[1]] = "failure"
     failed = launch(instance)
-    step, said = failure_of(failed)
-    assert step == "follow_workflows" and "release-to-pypi.yml: failure" in said.description
+    step, message = failure_of(failed)
+    assert step == "follow_workflows" and "release-to-pypi.yml: failure" in message.description
     assert rancher.redeployed == []
     for run in runtime.runs:
         if run["name"] == BUILDS[1]:
@@ -324,10 +324,10 @@ def test_runs_of_other_commits_and_branches_are_not_taken_for_those_of_the_relea
     for workflow in BUILDS:
         runtime.run(workflow, runtime.main, event="push", branch="main", conclusion="failure")
         runtime.run(workflow, next(iter(runtime.commits)), event="release", branch="v2.9.1")
-    step, said = failure_of(launch(instance))
+    step, message = failure_of(launch(instance))
     assert (
         step == "follow_workflows"
-        and "No run of build-and-push-docker-images.yml for v2.10.1 appeared" in said.description
+        and "No run of build-and-push-docker-images.yml for v2.10.1 appeared" in message.description
     )
 
 
@@ -339,14 +339,14 @@ def test_a_dry_run_writes_nothing(
     assert result.success
     assert {request.method for request in github.requests} == {"GET"}
     assert rancher.requests == []
-    said = log(instance, result.run_id)
+    message = log(instance, result.run_id)
     for would in (
         "python-app.yml would be started",
         "v2.10.1 would be released",
         "would be followed",
         "would be deployed",
     ):
-        assert would in said
+        assert would in message
 
 
 def test_the_runtime_is_deployed_by_workflows_and_by_rancher(
@@ -376,18 +376,18 @@ def test_every_target_is_tried_and_each_that_failed_is_named(
     monkeypatch.setenv("NMDC_RANCHER_DEPLOYMENTS", "runtime-api,another,dagster-daemon")
     rancher.fail("POST", "runtime-api", breaks_off)
     failed = launch(instance)
-    step, said = failure_of(failed)
+    step, message = failure_of(failed)
     assert step == "deploy"
-    assert "3 of 4 were not deployed" in said.description
+    assert "3 of 4 were not deployed" in message.description
     for named in (
         "deploy.yml of microbiomedata/nmdc-runtime on main: failure",
         "deployment another",
         "deployment runtime-api",
     ):
-        assert named in said.description
-    assert "The release is on GitHub" in said.description
+        assert named in message.description
+    assert "The release is on GitHub" in message.description
     assert rancher.redeployed == ["runtime-api", "dagster-daemon"]
-    assert rancher_server.TOKEN not in said.description + log(instance, failed.run_id)
+    assert rancher_server.TOKEN not in message.description + log(instance, failed.run_id)
 
 
 @pytest.mark.parametrize(
@@ -414,5 +414,5 @@ def test_a_setting_of_the_deployment_that_is_wrong_is_named(
     says: str,
 ) -> None:
     monkeypatch.setenv(variable, value)
-    step, said = failure_of(launch(instance))
-    assert step == "deploy" and says in said.description
+    step, message = failure_of(launch(instance))
+    assert step == "deploy" and says in message.description

@@ -44,10 +44,10 @@ def test_plan_refuses_a_transformer_that_is_the_origin_under_any_address(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, address: Callable[[str], str]
 ) -> None:
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", address(workplace.origin.server.uri))
-    step, said = failure_of(workplace.release(target_version="11.25"))
+    step, message = failure_of(workplace.release(target_version="11.25"))
     assert step == "plan"
-    assert "NMDC_TRANSFORMER_URI points to the origin's own server" in said.description
-    assert said.metadata["error"].value == "TransformerIsOrigin"
+    assert "NMDC_TRANSFORMER_URI points to the origin's own server" in message.description
+    assert message.metadata["error"].value == "TransformerIsOrigin"
 
 
 def test_plan_refuses_a_transformer_that_is_the_origin_behind_a_tunnel(
@@ -56,9 +56,9 @@ def test_plan_refuses_a_transformer_that_is_the_origin_behind_a_tunnel(
     uri = workplace.origin.server.uri
     with relay_to(port_of(uri)) as port:
         monkeypatch.setenv("NMDC_TRANSFORMER_URI", uri.replace(str(port_of(uri)), str(port)))
-        step, said = failure_of(workplace.release(target_version="11.25"))
+        step, message = failure_of(workplace.release(target_version="11.25"))
     assert step == "plan"
-    assert "points to the origin's own server" in said.description
+    assert "points to the origin's own server" in message.description
 
 
 @pytest.mark.parametrize("origin_answers", [True, False], ids=["origin-answers", "origin-is-gone"])
@@ -82,9 +82,9 @@ def test_migrate_refuses_a_transformer_that_became_the_origin_after_the_plan(
     if not origin_answers:
         unfreeze = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance)
         assert unfreeze.success
-    step, said = failure_of(result)
+    step, message = failure_of(result)
     assert step == "migrate"
-    assert said.metadata["error"].value == "TransformerIsOrigin"
+    assert message.metadata["error"].value == "TransformerIsOrigin"
 
 
 def test_releases_that_share_a_transformer_have_a_database_each(
@@ -123,8 +123,8 @@ def test_plan_refuses_a_transformer_on_which_no_database_can_be_made(
         roles = [{"role": "readWrite", "db": "nmdc_release_ops_transformer"}]
         client.admin.command("createUser", "narrow", pwd="x", roles=roles)
         monkeypatch.setenv("NMDC_TRANSFORMER_URI", guarded_mongod.uri_for("narrow", "x"))
-        step, said = failure_of(workplace.release(target_version="11.25"))
+        step, message = failure_of(workplace.release(target_version="11.25"))
         client.admin.command("dropUser", "narrow")
         assert not [name for name in client.list_database_names() if name.startswith("nmdc_release_ops_transformer")]
     assert step == "plan"
-    assert "Grant it readWriteAnyDatabase and dbAdminAnyDatabase on the transformer" in said.description
+    assert "Grant it readWriteAnyDatabase and dbAdminAnyDatabase on the transformer" in message.description

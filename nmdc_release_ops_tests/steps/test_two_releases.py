@@ -41,12 +41,12 @@ def test_exactly_one_of_two_gets_the_origin_and_the_other_names_it(workplace: Wo
             assert time.monotonic() < deadline
             time.sleep(0.01)
         (tmp_path / "go").touch()
-        said = [process.communicate(timeout=240)[1].decode() for process in started]
+        message = [process.communicate(timeout=240)[1].decode() for process in started]
     finally:
         for process in started:
             process.kill()
     runs = {run.status: run for run in workplace.instance.get_runs()}
-    assert set(runs) == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}, said
+    assert set(runs) == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}, message
     won, lost = runs[dg.DagsterRunStatus.SUCCESS], runs[dg.DagsterRunStatus.FAILURE]
     (failure,) = [
         entry.dagster_event.step_failure_data

@@ -256,9 +256,9 @@ def test_progress_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None
     place.database.a_set.insert_many({"_id": n} for n in range(250))
     place.dump()
     place.database.a_set.update_one({"_id": 1}, {"$set": {"x": 1}})
-    told: list[Progress] = []
-    place.difference(report=told.append)
-    assert told == [Progress("a_set", done, 250) for done in (100, 200, 250)]
+    logged: list[Progress] = []
+    place.difference(report=logged.append)
+    assert logged == [Progress("a_set", done, 250) for done in (100, 200, 250)]
 
 
 def test_an_archive_that_changed_since_it_was_loaded_is_noticed(place: Place) -> None:

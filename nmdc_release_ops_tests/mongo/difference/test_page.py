@@ -157,9 +157,9 @@ def test_both_files_are_written_and_replaced(tmp_path: Path) -> None:
 @FULL_DISKS
 def test_where_there_is_no_room_it_is_said_and_nothing_half_written_stays(tmp_path: Path, full_disk: FullDisk) -> None:
     text = "x" * 3_000_000
-    with full_disk(tmp_path) as said:
+    with full_disk(tmp_path) as message:
         with pytest.raises(FileNotWritten) as failure:
             write_difference(tmp_path, difference(collection(added=[Sample(after=text)])), "title")
         assert list(tmp_path.iterdir()) == []
-    assert f"{tmp_path / DATA} could not be written: {said}" in str(failure.value)
+    assert f"{tmp_path / DATA} could not be written: {message}" in str(failure.value)
     assert "Make room" in str(failure.value)

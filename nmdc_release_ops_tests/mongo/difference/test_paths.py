@@ -16,7 +16,7 @@ PERSON = {"type": "nmdc:PersonValue", "has_raw_value": "Ada", "name": "Ada Abara
 AGENT = {"type": "nmdc:Person", "name": "Ada Abara", "orcid": "orcid:1"}
 
 
-def told(was: dict[str, Any], now: dict[str, Any]) -> set[str]:
+def logged(was: dict[str, Any], now: dict[str, Any]) -> set[str]:
     return {str(change) for change in changes(bson.encode(was), bson.encode(now))}
 
 
@@ -43,7 +43,7 @@ def told(was: dict[str, Any], now: dict[str, Any]) -> set[str]:
     ],
 )
 def test_a_change_has_its_path_and_its_kind(was: dict[str, Any], now: dict[str, Any], expected: set[str]) -> None:
-    assert told(was, now) == expected
+    assert logged(was, now) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_a_change_has_its_path_and_its_kind(was: dict[str, Any], now: dict[str, 
 def test_a_value_that_has_another_key_in_the_same_object_was_renamed(
     was: dict[str, Any], now: dict[str, Any], expected: set[str]
 ) -> None:
-    assert told(was, now) == expected
+    assert logged(was, now) == expected
 
 
 def test_an_object_that_is_renamed_and_changed_is_told_as_both() -> None:
     was = {"has_credit_associations": [{"applies_to_person": PERSON, "applied_roles": ["PI"]}]}
     now = {"has_credit_associations": [{"applied_roles": ["PI"], "applies_to_agent": AGENT}]}
-    assert told(was, now) == {
+    assert logged(was, now) == {
         "has_credit_associations[].applies_to_person → applies_to_agent",
         "has_credit_associations[].applies_to_agent.has_raw_value (removed)",
         "has_credit_associations[].applies_to_agent.type (changed)",
@@ -90,13 +90,13 @@ def test_an_object_that_is_renamed_and_changed_is_told_as_both() -> None:
     ],
 )
 def test_values_that_python_takes_for_equal_are_told_apart(was: Any, now: Any, expected: str) -> None:
-    assert told({"a": was}, {"a": now}) == {expected}
+    assert logged({"a": was}, {"a": now}) == {expected}
 
 
 def test_values_of_every_type_are_the_same_as_themselves() -> None:
     for value in VALUES.values():
-        assert told({"a": value, "b": 1}, {"a": value, "b": 2}) == {"b (changed)"}
-        assert told({"a": value, "b": 1}, {"b": 1, "c": value}) == {"a → c"}
+        assert logged({"a": value, "b": 1}, {"a": value, "b": 2}) == {"b (changed)"}
+        assert logged({"a": value, "b": 1}, {"b": 1, "c": value}) == {"a → c"}
 
 
 def test_what_decoding_does_not_show_is_a_change_of_the_encoding() -> None:

@@ -101,7 +101,7 @@ def test_a_dump_is_refused_where_a_collection_changed_while_it_was_read(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda found: reverse_the_keys(found.a_set),
@@ -114,13 +114,13 @@ def test_a_dump_is_refused_where_a_collection_changed_while_it_was_read(
     ],
     ids=["index", "option", "document", "new", "gone"],
 )
-def test_what_was_changed_since_the_dump_is_named(database: Any, tmp_path: Path, change: Any, said: str) -> None:
+def test_what_was_changed_since_the_dump_is_named(database: Any, tmp_path: Path, change: Any, message: str) -> None:
     moment = ClusterTime.of(database.command("ping")["operationTime"])
     manifest = dump(database, ["a_set"], tmp_path / "archive", release_id="r", cluster_time=moment)
     managed = ["a_set", "b_set"]
     require_unchanged(database, manifest.collections, moment, managed)
     change(database)
-    with pytest.raises(OriginChanged, match=re.escape(said)):
+    with pytest.raises(OriginChanged, match=re.escape(message)):
         require_unchanged(database, manifest.collections, moment, managed)
 
 

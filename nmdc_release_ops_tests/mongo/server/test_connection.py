@@ -17,14 +17,14 @@ def said_of(error: PyMongoError) -> str:
 
 
 def test_a_server_that_hangs_up_is_said_to_have_stopped_answering() -> None:
-    said = said_of(AutoReconnect("127.0.0.1:27017: connection closed"))
-    assert said.startswith("The origin stopped answering: 127.0.0.1:27017: connection closed. ")
-    assert "when the origin runs again" in said
+    message = said_of(AutoReconnect("127.0.0.1:27017: connection closed"))
+    assert message.startswith("The origin stopped answering: 127.0.0.1:27017: connection closed. ")
+    assert "when the origin runs again" in message
 
 
 def test_a_server_that_is_no_primary_any_more_is_said_to_have_stepped_down() -> None:
-    said = said_of(NotPrimaryError("not primary", {"code": 10107, "ok": 0.0}))
-    assert said.startswith("The primary of the origin stepped down: not primary. ")
+    message = said_of(NotPrimaryError("not primary", {"code": 10107, "ok": 0.0}))
+    assert message.startswith("The primary of the origin stepped down: not primary. ")
 
 
 def test_an_error_that_nobody_foresaw_is_told_in_the_servers_words(scratch_mongod: PrivateMongod) -> None:

@@ -130,9 +130,9 @@ def test_what_cannot_be_told_is_said_with_what_would_tell_it() -> None:
     origin = without_id(ORIGIN).model_copy(update={"unreached": ("b:1",)})
     with pytest.raises(TransformerUnidentified) as refusal:
         require_other_server(origin, TRANSFORMER)
-    said = str(refusal.value)
-    assert "the origin does not report its id, and b:1 did not answer from this machine" in said
-    assert "Grant its user the action replSetGetConfig" in said and "unset NMDC_TRANSFORMER_URI" in said
+    message = str(refusal.value)
+    assert "the origin does not report its id, and b:1 did not answer from this machine" in message
+    assert "Grant its user the action replSetGetConfig" in message and "unset NMDC_TRANSFORMER_URI" in message
 
 
 def test_an_address_that_also_names_the_origin_is_the_origin(

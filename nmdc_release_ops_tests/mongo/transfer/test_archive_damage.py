@@ -171,7 +171,7 @@ def test_a_file_that_changes_between_being_verified_and_being_loaded_is_noticed(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda database: database.plain_set.delete_one({"_id": 7}), "plain_set has documents 24999 instead of 25000"),
         (lambda database: database.plain_set.update_one({"_id": 7}, {"$set": {"n": 7.0}}), "plain_set has hash"),
@@ -186,13 +186,13 @@ def test_a_file_that_changes_between_being_verified_and_being_loaded_is_noticed(
     ids=["documents", "hash", "indexes", "options", "missing", "added"],
 )
 def test_what_comes_out_other_than_it_was_dumped_is_noticed_whatever_loaded_it(
-    archive: Path, files: list[Path], copy: Database[Any], change: Callable[[Database[Any]], Any], said: str
+    archive: Path, files: list[Path], copy: Database[Any], change: Callable[[Database[Any]], Any], message: str
 ) -> None:
     manifest = read_manifest(archive)
     load(archive, manifest, copy)
     prove(archive, manifest, copy)
     change(copy)
-    with pytest.raises(LoadFailed, match=said):
+    with pytest.raises(LoadFailed, match=message):
         prove(archive, manifest, copy)
 
 

@@ -29,7 +29,7 @@ def test_a_dump_that_finds_no_room_names_the_folder_and_leaves_nothing(
         for name in ("one_set", "two_set", "three_set"):
             database[name].insert_many({"bytes": os.urandom(100_000)} for _ in range(BYTES // 40_000))
         try:
-            with full_disk(tmp_path) as said:
+            with full_disk(tmp_path) as message:
                 with pytest.raises(DumpFailed) as failure:
                     engine.dump(
                         by,
@@ -45,5 +45,5 @@ def test_a_dump_that_finds_no_room_names_the_folder_and_leaves_nothing(
         finally:
             client.drop_database(database.name)
     assert str(tmp_path / "archive") in str(failure.value)
-    assert said.lower() in str(failure.value).lower()
+    assert message.lower() in str(failure.value).lower()
     assert "Make room, or point NMDC_RELEASE_HOME at a larger disk" in str(failure.value)

@@ -226,8 +226,8 @@ def test_a_malformed_address_of_the_index_is_refused_without_its_credentials(
 
 def test_text_is_scrubbed_of_users_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_INDEX_PRIVATE_PASSWORD", "hunter2")
-    said = "Failed to fetch git+https://github.com/a/b@branch from https://token@h/x, with hunter2"
-    assert scrub(said) == "Failed to fetch git+https://github.com/a/b@branch from https://***@h/x, with ***"
+    message = "Failed to fetch git+https://github.com/a/b@branch from https://token@h/x, with hunter2"
+    assert scrub(message) == "Failed to fetch git+https://github.com/a/b@branch from https://***@h/x, with ***"
 
 
 def test_a_call_that_takes_too_long_is_ended_with_every_process_that_it_started(tmp_path: Path) -> None:

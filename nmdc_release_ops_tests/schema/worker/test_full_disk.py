@@ -66,13 +66,13 @@ def test_no_room_for_the_violations_is_reported_with_the_file(
     database["study_set"].insert_many({"id": f"nmdc:sty-{n}", **wrong} for n in range(BYTES // 2_000 + 200))
     results = tmp_path / "results"
     results.mkdir()
-    with full_disk(results) as said:
+    with full_disk(results) as message:
         ended = run_validation(environment, compiled, scratch_mongod.uri, tmp_path, results)
     assert ended.code == NOT_WRITTEN
     (report,) = ended.of_kind("not_written")
     assert report["path"].startswith(str(results))
     assert report["path"].endswith((".violations", "violations.jsonl"))
-    assert report["reason"] == said
+    assert report["reason"] == message
     assert ended.of_kind("summary") == []
 
 

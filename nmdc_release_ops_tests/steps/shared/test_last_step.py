@@ -39,12 +39,12 @@ def execute(instance: dg.DagsterInstance, job: dg.JobDefinition, **config: Any) 
 
 @pytest.mark.parametrize("job", [one_process, pytest.param(many_processes, marks=pytest.mark.faults)])
 def test_only_after_the_last_step_none_is_left(instance: dg.DagsterInstance, job: dg.JobDefinition) -> None:
-    told = seen(instance, execute(instance, job))
-    assert {step for step, _, _ in told} == ALL
+    logged = seen(instance, execute(instance, job))
+    assert {step for step, _, _ in logged} == ALL
     # Steps that go on side by side may end together; the last hook sees that nothing is left.
-    assert told[-1][1] == set()
-    assert all(left or step == told[-1][0] for step, left, _ in told if job is one_process)
-    assert not any(step in left for step, left, _ in told)
+    assert logged[-1][1] == set()
+    assert all(left or step == logged[-1][0] for step, left, _ in logged if job is one_process)
+    assert not any(step in left for step, left, _ in logged)
 
 
 def test_only_selected_steps_count_and_the_others_are_named(instance: dg.DagsterInstance) -> None:
@@ -58,16 +58,16 @@ def test_only_selected_steps_count_and_the_others_are_named(instance: dg.Dagster
 
 
 def test_steps_that_are_skipped_are_not_left(instance: dg.DagsterInstance) -> None:
-    told = seen(instance, execute(instance, one_process, first="skip"))
-    assert "second" not in {name for _, left, _ in told for name in left}
-    assert told[-1][1] == set()
+    logged = seen(instance, execute(instance, one_process, first="skip"))
+    assert "second" not in {name for _, left, _ in logged for name in left}
+    assert logged[-1][1] == set()
 
 
 def test_steps_behind_one_that_failed_are_not_left(instance: dg.DagsterInstance) -> None:
-    told = {step: left for step, left, _ in seen(instance, execute(instance, one_process, second="fail"))}
-    assert told["zz_last"] == set()
+    logged = {step: left for step, left, _ in seen(instance, execute(instance, one_process, second="fail"))}
+    assert logged["zz_last"] == set()
 
 
 def test_execute_in_process_tells_the_same(instance: dg.DagsterInstance) -> None:
-    told = seen(instance, one_process.execute_in_process(instance=instance).run_id)
-    assert told[-1][1] == set() and all(left for _, left, _ in told[:-1])
+    logged = seen(instance, one_process.execute_in_process(instance=instance).run_id)
+    assert logged[-1][1] == set() and all(left for _, left, _ in logged[:-1])

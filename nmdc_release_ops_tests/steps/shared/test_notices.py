@@ -61,12 +61,12 @@ def test_a_release_tells_how_it_goes_and_what_keeps_it_from_going(
     workplace: Workplace, webhook: LoopbackWebhook, github: LoopbackGitHub
 ) -> None:
     refused = workplace.release(target_version="11.25", require_runtime_ready=True)
-    step, said = failure_of(refused)
+    step, message = failure_of(refused)
     assert step == "plan"
-    assert "pins the schema version: failed (uv.lock at" in said.description
-    assert "its tests passed: failed (python-app.yml never ran" in said.description
-    assert "its image was built: not checked" in said.description
-    assert "The origin was not touched" in said.description
+    assert "pins the schema version: failed (uv.lock at" in message.description
+    assert "its tests passed: failed (python-app.yml never ran" in message.description
+    assert "its image was built: not checked" in message.description
+    assert "The origin was not touched" in message.description
     assert webhook.texts == []
     notice_of_failure(workplace, refused)
     (failed,) = webhook.texts

@@ -31,12 +31,12 @@ def test_each_option_that_is_not_the_default_is_logged_and_no_login() -> None:
     config = {"set_aside": True, "source": "x @ git+https://me:secret@example.org/x.git"}
     with dg.DagsterInstance.ephemeral() as instance:
         done = telling.execute_in_process(run_config={"ops": {"tell": {"config": config}}}, instance=instance)
-        said = [
+        message = [
             entry.user_message
             for entry in instance.all_logs(done.run_id)
             if entry.dagster_event is None and entry.level == 30
         ]
-    assert said == [
+    assert message == [
         "This run sets set_aside: True (the default is False).",
         "This run sets source: x @ git+https://***@example.org/x.git (the default is None).",
     ]

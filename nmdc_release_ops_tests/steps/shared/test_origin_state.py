@@ -37,7 +37,7 @@ def client(guarded_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch) -> It
             found.drop_database(name)
 
 
-def said(release_id: str | None = RELEASE) -> str:
+def message(release_id: str | None = RELEASE) -> str:
     return look_up_origin(OriginResource(), RUN, release_id)
 
 
@@ -67,14 +67,14 @@ def set_state(client: MongoClient[Any], state: State) -> None:
 
 
 def test_an_origin_that_nobody_holds(client: MongoClient[Any]) -> None:
-    assert said() == (
+    assert message() == (
         "The origin is not frozen: no release holds it. No swap was begun. The origin's data are unchanged."
     )
 
 
 def test_an_origin_that_this_run_froze(client: MongoClient[Any]) -> None:
     lease = freeze_by_block(client, RELEASE, RUN)
-    assert said() == (
+    assert message() == (
         f"The origin has been frozen by this run since {lease.frozen_at:%Y-%m-%d %H:%M:%S} UTC. No swap was begun. The "
         "origin's data are unchanged. This run thaws it now; its next log lines say so."
     )
@@ -82,58 +82,61 @@ def test_an_origin_that_this_run_froze(client: MongoClient[Any]) -> None:
 
 def test_an_origin_that_is_just_being_frozen(client: MongoClient[Any]) -> None:
     take_lease(client, RELEASE, RUN, Strategy.WRITE_BLOCK)
-    assert "freezing was begun and is not finished" in said()
-    assert "This run thaws it now" in said()
+    assert "freezing was begun and is not finished" in message()
+    assert "This run thaws it now" in message()
 
 
 def test_an_origin_that_another_run_holds(client: MongoClient[Any]) -> None:
     freeze_by_block(client, "another", "another-run")
-    assert "The origin has been frozen by release another (run another-run, process" in said()
-    assert "thaws it now" not in said()
+    assert "The origin has been frozen by release another (run another-run, process" in message()
+    assert "thaws it now" not in message()
 
 
 def test_a_freeze_that_somebody_lifted(client: MongoClient[Any]) -> None:
     freeze_by_block(client, RELEASE, RUN)
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
-    assert "somebody lifted the freeze: users can write to it" in said()
+    assert "somebody lifted the freeze: users can write to it" in message()
 
 
 def test_a_block_that_is_nobody_s_release(client: MongoClient[Any]) -> None:
     client.admin.command({"setUserWriteBlockMode": 1, "global": True})
-    assert "Writes to the origin are blocked, but no release holds it" in said()
+    assert "Writes to the origin are blocked, but no release holds it" in message()
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "action"),
+    ("state", "logged", "action"),
     [
         (State.SWAPPING, "was begun: 1 of its 2 moves are on record as made", "Re-execute the run from `restore`"),
         (State.ROLLING_BACK, f"Undoing the swap of release {RELEASE} was begun", "Launch the job `rollback` to finish"),
     ],
 )
-def test_a_swap_that_is_under_way(client: MongoClient[Any], state: State, told: str, action: str) -> None:
+def test_a_swap_that_is_under_way(client: MongoClient[Any], state: State, logged: str, action: str) -> None:
     begin_swap(client)
     journal = read_journal(client, RELEASE)
     assert journal is not None
     note_made(client, journal, 1)
     set_state(client, state)
-    for part in ("The origin has been frozen by this run since", told, "It stays frozen on purpose.", action):
-        assert part in said()
-    assert "thaws it now" not in said()
+    for part in ("The origin has been frozen by this run since", logged, "It stays frozen on purpose.", action):
+        assert part in message()
+    assert "thaws it now" not in message()
     client.admin.command({"setUserWriteBlockMode": 1, "global": False})
-    assert "somebody lifted the freeze" in said() and "stays frozen" not in said() and "Do it at once." in said()
+    assert (
+        "somebody lifted the freeze" in message() and "stays frozen" not in message() and "Do it at once." in message()
+    )
     # Somebody removed the lease too: that is told to every release, also to another one.
     client[STATE_DATABASE].freeze_lease.delete_many({})
-    assert told in said(None) and "Do it at once." in said(None)
+    assert logged in message(None) and "Do it at once." in message(None)
 
 
 def test_a_swap_that_is_complete(client: MongoClient[Any]) -> None:
     begin_swap(client)
     set_state(client, State.SWAPPED)
     assert (
-        f"The swap of release {RELEASE} is complete: the database is at schema 2.0.0. This run thaws it now" in said()
+        f"The swap of release {RELEASE} is complete: the database is at schema 2.0.0. This run thaws it now"
+        in message()
     )
     thaw(client, RELEASE, RUN)
-    assert said() == (
+    assert message() == (
         "The origin is not frozen: no release holds it. "
         f"The swap of release {RELEASE} is complete: the database is at schema 2.0.0."
     )
@@ -147,10 +150,10 @@ def test_an_origin_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monk
         with origin.connect() as connected:
             lease = freeze_by_block(connected.client, RELEASE, RUN, when_taken=origin.keep_beating)
         server.stop()
-        assert said().startswith(
+        assert message().startswith(
             "The origin does not answer, so its state cannot be determined. This run took its lease at "
         )
-        assert f"{lease.taken_at:%H:%M:%S} UTC" in said() and "frozen_origin_watchdog" in said()
+        assert f"{lease.taken_at:%H:%M:%S} UTC" in message() and "frozen_origin_watchdog" in message()
         assert "This run does not hold it." in look_up_origin(origin, "another-run")
 
 
@@ -168,7 +171,7 @@ def test_the_state_stands_in_the_failure_and_in_its_metadata(client: MongoClient
     freeze_by_block(client, RELEASE, RUN)
     failure = failure_of(origin_lookup(OriginResource(), RUN, RELEASE))
     assert str(failure.description).startswith("What went wrong.\n\nThe origin has been frozen by this run since")
-    assert failure.metadata["origin"].value == said()
+    assert failure.metadata["origin"].value == message()
 
 
 def test_a_state_that_cannot_be_looked_up_does_not_hide_what_went_wrong() -> None:

@@ -331,10 +331,10 @@ class Damage:
     def _retype(self, document: Document) -> bool:
         owners = [document, *(p[k] for p, k in places(document) if isinstance(p[k], dict) and "type" in p[k])]
         owner = self._chance.choice(owners)
-        said = str(owner.get("type"))
-        full = "https://w3id.org/nmdc/" + said.removeprefix("nmdc:")
+        output = str(owner.get("type"))
+        full = "https://w3id.org/nmdc/" + output.removeprefix("nmdc:")
         owner["type"] = self._chance.choice(
-            (*self._chance.sample(self._types, 3), full, said + " ", "nmdc:NoSuchClass", 1, None)
+            (*self._chance.sample(self._types, 3), full, output + " ", "nmdc:NoSuchClass", 1, None)
         )
         return True
 
@@ -395,7 +395,7 @@ def main() -> None:
     assert schema.calls_plugin is (rules == "called")
     maker, judge, linkml = Maker(content, chance), Judge(schema, Path(scratch)), LinkML()
     collections = content["collections"]
-    types = sorted({said for about in collections.values() for said in about["types"]})
+    types = sorted({output for about in collections.values() for output in about["types"]})
     home = {name: collection for collection, about in collections.items() for name in about["types"].values()}
     fast_passes = {
         name: FastPass(schema, name, judge.rules_accept if schema.calls_plugin else None) for name in collections
