@@ -57,8 +57,6 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
         FileNotWritten
     """
     with replace_file(path) as aside:
-        # What an earlier process left may be a link, or open in another process.
-        aside.unlink(missing_ok=True)
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -76,6 +74,8 @@ def replace_file(path: Path) -> Iterator[Path]:
     aside = path.with_name(f"{path.name}.partial")
     with writing(path):
         try:
+            # What an earlier process left may be a link, or open in another process.
+            aside.unlink(missing_ok=True)
             yield aside
             with aside.open("rb") as file:
                 os.fsync(file.fileno())

@@ -8,6 +8,7 @@ import pytest
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
+from nmdc_release_ops_tests.services.github_server import LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.workplace import PROJECT
 
 LONGEST = Path("steps", "test_every_selection.py")
@@ -53,3 +54,10 @@ def guarded_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
     """A replica set of one node with authentication: only there can writes of others be blocked and ours not."""
     with private_mongod(tmp_path_factory.mktemp("guarded")) as server:
         yield server
+
+
+@pytest.fixture
+def github() -> Iterator[LoopbackGitHub]:
+    """GitHub on the loopback address, with nothing on it."""
+    with loopback_github() as found:
+        yield found

@@ -12,7 +12,6 @@ from nmdc_release_ops_tests.services.github_server import (
     TOKEN,
     LoopbackGitHub,
     LoopbackRepository,
-    loopback_github,
 )
 from nmdc_release_ops_tests.workplace import PROJECT
 
@@ -22,12 +21,6 @@ BUILDS = ("build-and-push-docker-images.yml", "release-to-pypi.yml")
 POLL = {"config": {"poll_seconds": 0.2}}
 CONFIG = {"ops": {"plan": {"config": {"part": "minor"}}, "follow_workflows": POLL}}
 CREATE = f"/repos/{RUNTIME}/releases$"
-
-
-@pytest.fixture
-def github() -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        yield found
 
 
 @pytest.fixture

@@ -86,19 +86,16 @@ def choose_freezing(
 
 
 def _find_version(database: str, history: History, from_version: str | None) -> SchemaVersion:
-    if history.version is None and from_version is None:
-        raise PlanRefused([_explain_unknown_version(database, history)])
     given = SchemaVersion.parse(from_version) if from_version is not None else None
-    recorded = SchemaVersion.parse(history.version) if history.version is not None else None
-    if given and recorded and given != recorded:
+    version = SchemaVersion.parse(history.version) if history.version is not None else given
+    if version is None:
+        raise PlanRefused([_explain_unknown_version(database, history)])
+    if given and given != version:
         raise PlanRefused(
             [
-                f"The ledger says that the database conforms to {recorded}, not {given}. Launch again without from_version."
+                f"The ledger says that the database conforms to {version}, not {given}. Launch again without from_version."
             ]
         )
-    version = recorded or given
-    if version is None:
-        raise AssertionError("one of the two is known")
     return version
 
 

@@ -1,7 +1,5 @@
 """Whether the Runtime is ready for a version is told by GitHub, and what GitHub does not tell was not checked."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from nmdc_release_ops.runtime.readiness import Check, Outcome, check_readiness
@@ -14,7 +12,6 @@ from nmdc_release_ops_tests.services.github_server import (
     TOKEN,
     LoopbackGitHub,
     LoopbackRepository,
-    loopback_github,
 )
 from nmdc_release_ops_tests.services.loopback import Response
 
@@ -22,12 +19,6 @@ TESTS, IMAGES = "python-app.yml", "build-and-push-docker-images.yml"
 LOCK = (
     '[[package]]\nname = "nmdc-runtime"\nversion = "2.10.0"\n\n[[package]]\nname = "nmdc-schema"\nversion = "11.25"\n'
 )
-
-
-@pytest.fixture
-def github() -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        yield found
 
 
 @pytest.fixture

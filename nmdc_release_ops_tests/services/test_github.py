@@ -1,7 +1,7 @@
 """The client keeps GitHub's rules, survives its moods, and says what came back and what it means."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,12 +41,6 @@ from nmdc_release_ops_tests.services.loopback import (
 )
 
 QUICK = Timeouts(connect=2, read=1, answer=3, retries=2, backoff=0.01, limits=3)
-
-
-@pytest.fixture
-def github() -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A step that cannot write a file, or finds the archive damaged, fails with words for an operator, and changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,31 +41,44 @@ def folder(workplace: Workplace, release: PreparedRelease) -> Path:
     return found
 
 
+def _full_disk(file: Path) -> str:
+    """The file can be opened, and nothing fits into it."""
+    file.symlink_to(FULL)
+    return "No space left on device"
+
+
+def _folder_in_the_way(file: Path) -> str:
+    """For files that are written aside: a link would be replaced."""
+    file.mkdir()
+    return "Is a directory"
+
+
 @pytest.mark.parametrize(
-    ("step", "file", "opened"),
+    ("step", "name", "spoil"),
     [
-        ("validate", "violations.jsonl", "violations.jsonl"),
-        ("validate", "validation.json", "validation.json"),
-        ("validate", "validation.html", "validation.html.partial"),
-        ("migrate", "difference.json", "difference.json.partial"),
-        ("migrate", "difference.html", "difference.html.partial"),
+        ("validate", "violations.jsonl", _full_disk),
+        ("validate", "validation.json", _full_disk),
+        ("validate", "validation.html", _folder_in_the_way),
+        ("migrate", "difference.json", _folder_in_the_way),
+        ("migrate", "difference.html", _folder_in_the_way),
     ],
 )
-def test_a_full_disk_is_told_by_the_file_whatever_is_written(
-    release: PreparedRelease, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, file: str, opened: str
+def test_a_report_that_cannot_be_written_is_named_whatever_it_is(
+    release: PreparedRelease,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    step: str,
+    name: str,
+    spoil: Callable[[Path], str],
 ) -> None:
     # The run's own folder for its reports is not known before.
-    folder = folder / "attempts" / "known"
-    folder.mkdir(exist_ok=True)
+    folder = folder / "attempts" / tmp_path.name
+    folder.mkdir()
     monkeypatch.setattr(ReleaseHomeResource, "attempt", lambda *_: folder)
-    # Opens, and is full.
-    (folder / opened).unlink(missing_ok=True)
-    (folder / opened).symlink_to(FULL)
-    try:
-        description = failed_plainly(release.execute([step]))
-    finally:
-        (folder / opened).unlink(missing_ok=True)
-    assert f"{folder / file} could not be written: No space left on device. Make room" in description
+    reason = spoil(folder / name)
+    description = failed_plainly(release.execute([step]))
+    assert f"{folder / name} could not be written: {reason}. Make room" in description
     assert "docs/runbook.md, FileNotWritten" in description
     release.assert_nothing_lost()
 

@@ -107,10 +107,7 @@ class WriteBlock(FreezeStrategy):
         return lambda: forget_intent(client, intent)
 
     def engage(self, client: MongoClient[Document], lease: Lease, database: str, drain_timeout: float) -> ClusterTime:
-        try:
-            return block_writes(client, drain_timeout)
-        except (BlockFailed, ClusterTimeUnavailable) as error:
-            raise NotEngaged(str(error), "Then re-execute the run.") from error
+        return _block(client, drain_timeout)
 
     def lift_if_it_blocks_us(self, client: MongoClient[Document], refusal: OperationFailure) -> NotEngaged:
         allow_writes(client)
@@ -120,10 +117,7 @@ class WriteBlock(FreezeStrategy):
         )
 
     def engage_again(self, client: MongoClient[Document], drain_timeout: float) -> bool:
-        try:
-            block_writes(client, drain_timeout)
-        except (BlockFailed, ClusterTimeUnavailable) as error:
-            raise NotEngaged(str(error)) from error
+        _block(client, drain_timeout)
         return True
 
     def holds(self, client: MongoClient[Document], lease: Lease) -> bool:
@@ -156,6 +150,13 @@ class WriteBlock(FreezeStrategy):
         self, client: MongoClient[Document], leftover: Leftover, thaw_under_lease: Callable[[], PutBack]
     ) -> PutBack:
         return thaw_under_lease()
+
+
+def _block(client: MongoClient[Document], drain_timeout: float) -> ClusterTime:
+    try:
+        return block_writes(client, drain_timeout)
+    except (BlockFailed, ClusterTimeUnavailable) as error:
+        raise NotEngaged(str(error), "Then re-execute the run.") from error
 
 
 def is_blocked_by_others(client: MongoClient[Document]) -> bool:

@@ -7,7 +7,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.bookkeeping import is_owed
-from nmdc_release_ops.mongo.state.journal import Journal, State, list_journals
+from nmdc_release_ops.mongo.state.journal import Journal, list_journals
 from nmdc_release_ops.mongo.state.ledger import Event, Recorded
 
 
@@ -35,7 +35,7 @@ class History:
     @property
     def in_force(self) -> tuple[Journal, ...]:
         """The journals of the releases that were swapped in and not rolled back, newest first."""
-        return tuple(journal for journal in self.journals if journal.state is State.SWAPPED)
+        return tuple(journal for journal in self.journals if journal.is_in_force)
 
     def candidate_release(self, version: str) -> Journal | None:
         """The release that brought the data to `version`, if it was of a release candidate; else None.

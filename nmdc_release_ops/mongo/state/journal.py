@@ -210,6 +210,11 @@ class Journal(BaseModel):
         """Whether some moves may have been made and others not, so that the origin has to stay frozen."""
         return self.state in (State.SWAPPING, State.ROLLING_BACK)
 
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the release was swapped in and not rolled back."""
+        return self.state is State.SWAPPED
+
 
 def read_journal(
     client: MongoClient[Document], release_id: str, session: ClientSession | None = None
@@ -258,7 +263,7 @@ def list_journals(client: MongoClient[Document], database: str) -> list[Journal]
 
 def journals_in_force(client: MongoClient[Document], database: str) -> list[Journal]:
     """The journals of the releases of a database that swapped and were not rolled back, newest first."""
-    return [journal for journal in list_journals(client, database) if journal.state is State.SWAPPED]
+    return [journal for journal in list_journals(client, database) if journal.is_in_force]
 
 
 def write_journal(client: MongoClient[Document], journal: Journal, session: ClientSession | None = None) -> None:

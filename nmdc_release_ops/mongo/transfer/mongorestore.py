@@ -114,7 +114,6 @@ def stage_with_mongorestore(
     Raises:
         StagingFailed: a tool failed, or counts, hash, options or indexes differ.
     """
-
     if any(may_hold_empty_timestamp(run) for run in read_raw(transformer.database[name])):
         log(f"{name} is staged with the driver: {_EMPTY_TIMESTAMP}.")
         return stage(transformer.database, origin.database, name, expected_hash, report=report)

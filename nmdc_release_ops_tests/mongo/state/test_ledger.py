@@ -23,26 +23,10 @@ from nmdc_release_ops.mongo.swapping import moves as moves_module
 from nmdc_release_ops.mongo.swapping import swap
 from nmdc_release_ops.mongo.swapping.rollback import perform_rollback, prepare_rollback, release_to_roll_back
 from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible
+from nmdc_release_ops_tests.mongo.state.runtime_view import RUNTIME_S_VIEW
 from nmdc_release_ops_tests.mongo.state.wrong_clock import shift_our_clock
 from nmdc_release_ops_tests.mongo.swapping.prepared_swap import RUN, Stopped, begin_swap, connect_origin
 
-RUNTIME_S_VIEW = [
-    {"$sort": {"created_at": -1}},
-    {"$limit": 1},
-    {
-        "$project": {
-            "_id": 0,
-            "schema_version": {
-                "$cond": {
-                    "if": {"$eq": ["$event", "MIGRATION_COMPLETED"]},
-                    "then": "$to_schema_version",
-                    "else": None,
-                }
-            },
-        }
-    },
-]
-"""The pipeline is the one of nmdc-runtime's Bookkeeper."""
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAR = timedelta(days=400_000)
 

@@ -18,6 +18,7 @@ from nmdc_release_ops.mongo.swapping.rollback import (
 )
 from nmdc_release_ops.mongo.swapping.since_release import WritesSinceRelease
 from nmdc_release_ops.mongo.swapping.undoing import RollbackImpossible
+from nmdc_release_ops_tests.mongo.state.runtime_view import RUNTIME_S_VIEW
 from nmdc_release_ops_tests.mongo.swapping.prepared_swap import (
     RUN,
     begin_swap,
@@ -129,26 +130,9 @@ def test_only_the_last_release_can_be_rolled_back(origin: Any, transformer: Any)
 
 
 def test_the_runtime_s_view_which_knows_no_rollback_is_made_to_say_the_version(origin: Any, transformer: Any) -> None:
-    """The pipeline is the one of nmdc-runtime's Bookkeeper."""
-    runtime_s = [
-        {"$sort": {"created_at": -1}},
-        {"$limit": 1},
-        {
-            "$project": {
-                "_id": 0,
-                "schema_version": {
-                    "$cond": {
-                        "if": {"$eq": ["$event", "MIGRATION_COMPLETED"]},
-                        "then": "$to_schema_version",
-                        "else": None,
-                    }
-                },
-            }
-        },
-    ]
-    origin.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=runtime_s)
+    origin.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=RUNTIME_S_VIEW)
     release(origin, transformer)
-    assert list_collections(origin)[LATEST_VERSION].options["pipeline"] == runtime_s
+    assert list_collections(origin)[LATEST_VERSION].options["pipeline"] == RUNTIME_S_VIEW
     assert version(origin) == {"schema_version": "2.0.0"}
     roll_back(origin)
     assert version(origin) == {"schema_version": "1.0.0"}

@@ -2,12 +2,17 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, DAGSTER_PIPES_MESSAGES_ENV_VAR, encode_param
+from pymongo import MongoClient
+from pymongo.database import Database
 
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_command, worker_environment
 
 
@@ -54,3 +59,16 @@ def run(environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, A
         [message["params"]["payload"] for message in messages if message["method"] == "report_custom_message"],
         [message["params"]["message"] for message in messages if message["method"] == "log"],
     )
+
+
+def database_fixture(name: str) -> Any:
+    """The fixture `database` of a test module: an empty database of this name, dropped in the end."""
+
+    @pytest.fixture
+    def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
+        with MongoClient[Any](scratch_mongod.uri) as client:
+            client.drop_database(name)
+            yield client[name]
+            client.drop_database(name)
+
+    return database

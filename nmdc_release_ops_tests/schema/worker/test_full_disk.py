@@ -1,29 +1,22 @@
 """A worker without room on the disk reports that, and names the file; nothing that it leaves counts as a result."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
-from nmdc_release_ops_tests.schema.worker.running import Ended, run, start
+from nmdc_release_ops_tests.schema.worker.running import Ended, database_fixture, run, start
 from nmdc_release_ops_tests.schema.worker.validating.validating import extras
 
 DATABASE = "full_disk_of_a_worker"
 LONG = 3_000
 
 
-@pytest.fixture
-def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
-    with MongoClient[Any](scratch_mongod.uri) as client:
-        client.drop_database(DATABASE)
-        yield client[DATABASE]
-        client.drop_database(DATABASE)
+database = database_fixture(DATABASE)
 
 
 def run_validation(environment: SchemaEnvironment, compiled: Path, uri: str, folder: Path, results: Path) -> Ended:

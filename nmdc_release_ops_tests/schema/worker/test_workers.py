@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
 from pymongo.database import Database
 
 import nmdc_release_ops.schema
@@ -23,7 +22,7 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
 from nmdc_release_ops.schema.report import read_summary
 from nmdc_release_ops_tests.mongo import odd_data
-from nmdc_release_ops_tests.schema.worker.running import Ended, run, start
+from nmdc_release_ops_tests.schema.worker.running import Ended, database_fixture, run, start
 from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, extras, validate
 
 DATABASE = "worker_test"
@@ -39,12 +38,7 @@ def validate_collections(
     return lambda *names: validate(environment, compiled, scratch_mongod.uri, tmp_path, DATABASE, list(names))
 
 
-@pytest.fixture
-def database(scratch_mongod: PrivateMongod) -> Iterator[Database[dict[str, Any]]]:
-    with MongoClient[dict[str, Any]](scratch_mongod.uri) as client:
-        client.drop_database(DATABASE)
-        yield client[DATABASE]
-        client.drop_database(DATABASE)
+database = database_fixture(DATABASE)
 
 
 def instrument(number: int, **more: Any) -> dict[str, Any]:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import Summary, read_summary
 from nmdc_release_ops_tests.schema.worker.running import Ended, run
@@ -30,6 +34,21 @@ def extras(
         "violations_path": str(folder / "violations.jsonl"),
         "summary_path": str(folder / "validation.json"),
         "before": before,
+    }
+
+
+def archived(database: Database[Any], folder: Path, rules: Path) -> dict[str, Any]:
+    """An archive of the database as it is, as a parameter of the worker."""
+    manifest = dump(
+        database,
+        database.list_collection_names(),
+        folder,
+        release_id="test",
+        cluster_time=ClusterTime(seconds=1, increment=1),
+    )
+    return {
+        "files": {one.name: {"path": str(folder / one.file), "sha256": one.sha256} for one in manifest.collections},
+        "references": str(rules),
     }
 
 

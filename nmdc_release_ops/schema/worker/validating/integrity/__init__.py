@@ -1,0 +1,1 @@
+"""References and ids, and which of their violations the archive already shows."""

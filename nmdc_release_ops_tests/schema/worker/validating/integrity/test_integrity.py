@@ -14,13 +14,8 @@ from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.transfer.dump import dump
-from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
-from nmdc_release_ops.schema.packages.package import SchemaPackages
-from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, validate
+from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archived, validate
 
 DATABASE = "integrity_test"
 SCRIPT = Path(__file__).with_name("refscan_rows.py")
@@ -180,15 +175,12 @@ def test_ids_that_are_not_unique_are_found_within_a_collection_and_across(
 def test_only_what_the_data_did_not_have_before_is_new(
     environment: SchemaEnvironment,
     compiled: Path,
-    schema_cache: Path,
+    rules: Path,
     scratch_mongod: PrivateMongod,
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
     """Determined from the archive: the same document, the same target, and a violation then."""
-    rules = CompiledSchemas(schema_cache).prepare_references(
-        environment, SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.23"))
-    )
     study, other = database["study_set"].find().limit(2)
     gone = database["data_object_set"].find_one({"was_generated_by": {"$exists": True}})
     aggregates = list(database["functional_annotation_agg"].find().limit(2))
@@ -211,18 +203,7 @@ def test_only_what_the_data_did_not_have_before_is_new(
         "was_generated_by": "nmdc:wfmgan-11-old.1",
     }
     database["functional_annotation_agg"].insert_one(nameless)
-    archive = tmp_path / "archive"
-    manifest = dump(
-        database,
-        database.list_collection_names(),
-        archive,
-        release_id="test",
-        cluster_time=ClusterTime(seconds=1, increment=1),
-    )
-    before = {
-        "files": {one.name: {"path": str(archive / one.file), "sha256": one.sha256} for one in manifest.collections},
-        "references": str(rules),
-    }
+    before = archived(database, tmp_path / "archive", rules)
 
     # What the migration does: one document refers to what was never there, one to what it deletes, and so on.
     database["study_set"].update_one(

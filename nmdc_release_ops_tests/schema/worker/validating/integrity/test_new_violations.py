@@ -1,24 +1,16 @@
 """With `integrity: fail_on_new`, a violation counts as old only if the archive shows the same one."""
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bson
-import pytest
-from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.transfer.dump import dump
-from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
-from nmdc_release_ops.schema.packages.package import SchemaPackages
-from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops_tests.schema.worker.running import run
-from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, extras, validate
+from nmdc_release_ops_tests.schema.worker.running import database_fixture, run
+from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archived, extras, validate
 
 DATABASE = "new_violations_test"
 RUN, STUDY, SAMPLE = "workflow_execution_set", "study_set", "biosample_set"
@@ -29,34 +21,7 @@ def made(collection: str, identifier: str, **fields: Any) -> dict[str, Any]:
     return {"_id": identifier, "id": identifier, "type": TYPES[collection], **fields}
 
 
-@pytest.fixture(scope="module")
-def rules(environment: SchemaEnvironment, schema_cache: Path) -> Path:
-    """For references, by the schema before."""
-    package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.23"))
-    return CompiledSchemas(schema_cache).prepare_references(environment, package)
-
-
-@pytest.fixture
-def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
-    with MongoClient[Any](scratch_mongod.uri) as client:
-        client.drop_database(DATABASE)
-        yield client[DATABASE]
-        client.drop_database(DATABASE)
-
-
-def archived(database: Database[Any], folder: Path, rules: Path) -> dict[str, Any]:
-    """An archive of the database as it is, as a parameter of the worker."""
-    manifest = dump(
-        database,
-        database.list_collection_names(),
-        folder,
-        release_id="test",
-        cluster_time=ClusterTime(seconds=1, increment=1),
-    )
-    return {
-        "files": {one.name: {"path": str(folder / one.file), "sha256": one.sha256} for one in manifest.collections},
-        "references": str(rules),
-    }
+database = database_fixture(DATABASE)
 
 
 def is_new(validated: Validated) -> dict[tuple[str, str, str], bool]:
