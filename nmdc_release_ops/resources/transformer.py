@@ -4,18 +4,19 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.preflight import require_scratch_database
 from nmdc_release_ops.mongo.programs.mongod import find_mongod
-from nmdc_release_ops.mongo.programs.private_mongod import private_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.server.connection import Document, connect, naming_failures, nodes_of
 from nmdc_release_ops.mongo.server.identity import (
     ServerIdentity,
@@ -30,9 +31,10 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 TRANSFORMER_DATABASE = "nmdc_release_ops_transformer"
 
-
 # A migration of a large collection may run in one transaction where a migrator insists on it.
 TRANSFORMER_TRANSACTION_SECONDS = 24 * 60 * 60
+TRANSFORMER_PARAMETERS = {"ttlMonitorEnabled": "false"}
+"""Nothing but migrators changes documents: the server does not remove those that a TTL index lets expire."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,14 @@ class TransformerConnection:
 
     uri: str = field(repr=False)
     database: Database[Document]
+
+
+@dataclass(frozen=True)
+class _Private:
+    """A private mongod, and what has to be closed to stop it."""
+
+    server: PrivateMongod
+    closing: ExitStack
 
 
 class TransformerResource(dg.ConfigurableResource[Any]):
@@ -53,9 +63,48 @@ class TransformerResource(dg.ConfigurableResource[Any]):
     home: dg.ResourceDependency[ReleaseHomeResource]
     origin: dg.ResourceDependency[OriginResource]
 
+    _private: _Private | None = PrivateAttr(default=None)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Stop the private transformer when the run ends."""
+        self.stop()
+
+    def start(self, plan: ReleasePlan) -> None:
+        """Start the release's private mongod unless it is running. It runs until `stop`, or until the run ends.
+
+        Does nothing if `NMDC_TRANSFORMER_URI` is set.
+
+        Raises:
+            MongodNotFound, MongodFailedToStart, FolderInUse, FileNotWritten.
+        """
+        if not _transformer_uri():
+            self._start(plan)
+
+    def stop(self) -> None:
+        """Stop the private mongod if it is running."""
+        private, self._private = self._private, None
+        if private is not None:
+            private.closing.close()
+
+    def _start(self, plan: ReleasePlan) -> PrivateMongod:
+        folder = self.home.transformer(plan)
+        if self._private is not None and self._private.server.is_running and self._private.server.folder == folder:
+            return self._private.server
+        self.stop()
+        with ExitStack() as stack:
+            # Without the lock, another release might remove the files between two steps.
+            stack.enter_context(self.home.use(plan))
+            server = stack.enter_context(
+                private_mongod(
+                    folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS, parameters=TRANSFORMER_PARAMETERS
+                )
+            )
+            self._private = _Private(server, stack.pop_all())
+        return server
+
     @contextmanager
     def open(self, plan: ReleasePlan, database: str) -> Iterator[TransformerConnection]:
-        """Connect to the release's transformer while the block lasts. A private one is started in the release's folder.
+        """Connect to the release's transformer while the block lasts. A private one is started as by `start`.
 
         Args:
             database: as `transformer_database` names it.
@@ -69,9 +118,8 @@ class TransformerResource(dg.ConfigurableResource[Any]):
                 with self._connect(uri, plan) as client:
                     yield TransformerConnection(uri, client[database])
                 return
-            folder = self.home.transformer(plan)
+            server = self._start(plan)
             with (
-                private_mongod(folder, transaction_seconds=TRANSFORMER_TRANSACTION_SECONDS) as server,
                 connect(server.uri, whose="transformer", variable="its folder") as client,
                 naming_failures("transformer", nodes_of(server.uri)),
             ):

@@ -60,6 +60,7 @@ def restore(
     ):
         if _find_begun_swap(connected, plan) is None:
             _require_one_chain(plan, archive, migrated, validation)
+            transformer.start(plan)
         hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         journal = _find_begun_swap(connected, plan)
         staged: list[Staged] = []

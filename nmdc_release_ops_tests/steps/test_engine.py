@@ -57,7 +57,7 @@ def test_plan_refuses_a_server_that_the_tools_cannot_work_with(
     assert "localThresholdMS" in text and "or launch with engine: native" in text.lower()
     assert "The origin was not touched. The origin is not frozen: no release holds it." in text
     assert secret_in(workplace.origin.uri()) not in text
-    assert not any(workplace.home.glob("releases/*"))
+    assert not any(workplace.home.glob("origins/*/releases/*"))
 
 
 def secret_in(uri: str) -> str:

@@ -30,7 +30,8 @@ REPLICA_SET = "private"
 ADMINISTRATOR = "administrator"
 START_SECONDS = 60
 STOP_SECONDS = 75
-LOCK_SECONDS = 30
+# Longer than an owner that has just ended takes to stop its mongod.
+LOCK_SECONDS = 90
 LOG_LINES_IN_ERRORS = 15
 _USER_EXISTS = 51003
 
@@ -127,6 +128,11 @@ class PrivateMongod:
         login = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         return f"mongodb://{login}127.0.0.1:{self.port}/{database}?directConnection=true&authSource=admin"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its guard runs, which ends a tenth of a second after mongod at the latest."""
+        return self._guard.poll() is None
+
     def stop(self) -> None:
         """Shut mongod down cleanly and wait for its end. Safe to call twice."""
         if self._guard.stdin and not self._guard.stdin.closed:
@@ -158,6 +164,10 @@ class PrivateMongod:
                 raise self._failure(f"mongod could not be made writable: {error}") from error
 
     def _wait_for_answer(self, deadline: float) -> None:
+        # The driver tries again only after half a second; mongod listens sooner.
+        while not _is_listening(self.port):
+            self._fail_unless_alive(deadline)
+            time.sleep(0.02)
         with MongoClient[dict[str, Any]](self.uri, serverSelectionTimeoutMS=200) as client:
             while True:
                 try:
@@ -225,6 +235,7 @@ def private_mongod(
     authentication: bool = True,
     cache_gigabytes: float | None = None,
     transaction_seconds: int = 60,
+    parameters: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[PrivateMongod]:
     """The mongod of `folder`, started for as long as the block lasts. Arguments and errors as `start`."""
     server = PrivateMongod.start(
@@ -232,6 +243,7 @@ def private_mongod(
         authentication=authentication,
         cache_gigabytes=cache_gigabytes,
         transaction_seconds=transaction_seconds,
+        parameters=parameters,
     )
     try:
         yield server
@@ -289,6 +301,11 @@ def _runs_mongod(pid: int) -> bool:
         return b"mongod" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return True
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from gzip import BadGzipFile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from isal import igzip, igzip_lib
 from pymongo.database import Database
@@ -28,6 +28,9 @@ from nmdc_release_ops.mongo.transfer.archive import (
 )
 
 _READ_BYTES = 4 * 1024 * 1024
+# The wire version of MongoDB 5.0. A server of this version or later takes a `commitQuorum`, whatever its feature
+# compatibility; a standalone never does.
+_MONGODB_5 = 13
 # The library's stubs declare its exception class as an instance.
 _NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
 # Only valid on the server that the index came from.
@@ -88,8 +91,15 @@ def create(database: Database[Document], collection: Collection, name: str | Non
     database.command("create", name or collection.name, **dict(collection.options))
 
 
-def create_indexes(database: Database[Document], collection: Collection, name: str | None = None) -> None:
-    """Create the indexes of `collection` on the collection `name`, all in one scan."""
+def create_indexes(
+    database: Database[Document], collection: Collection, name: str | None = None, *, wait_for_members: bool = True
+) -> None:
+    """Create the indexes of `collection` on the collection `name`, all in one scan.
+
+    Args:
+        wait_for_members: whether all voting members of the replica set must have built them. Even a set of one node takes
+            a tenth of a second for that, for each collection that has documents.
+    """
     # An index that compares by bytes is listed without a collation; created so, it would inherit the collection's.
     collation = {"collation": {"locale": "simple"}} if "collation" in collection.options else {}
     indexes = [
@@ -99,7 +109,17 @@ def create_indexes(database: Database[Document], collection: Collection, name: s
         if index["name"] != "_id_" and not index.get("clustered")
     ]
     if indexes:
-        database.command("createIndexes", name or collection.name, indexes=indexes)
+        database.command(
+            "createIndexes",
+            name or collection.name,
+            indexes=indexes,
+            **({} if wait_for_members else _no_quorum(database)),
+        )
+
+
+def _no_quorum(database: Database[Document]) -> dict[str, Any]:
+    hello = database.command("hello")
+    return {"commitQuorum": 0} if "setName" in hello and hello["maxWireVersion"] >= _MONGODB_5 else {}
 
 
 def load_collection(
@@ -130,7 +150,8 @@ def load_collection(
             f"{path} changed after it was verified and while it was loaded. Find out who writes to it, and dump again."
         )
     report(Progress(archived.name, writer.written, archived.documents))
-    create_indexes(database, collection)
+    # Nobody reads the transformer's other members, if it has any.
+    create_indexes(database, collection, wait_for_members=False)
 
 
 def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:

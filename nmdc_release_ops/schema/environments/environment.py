@@ -237,14 +237,15 @@ def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: di
 def _fingerprint(folder: Path, release: SchemaVersion | Candidate) -> str:
     """A digest that changes if a file of the environment, or the Python that it was created from, changes."""
     digest = hashlib.sha256("\n".join([str(release), *_added_packages(), *VALIDATION_PACKAGES_ALONE]).encode())
+    # An environment has more than ten thousand files: no Path is made for each.
     for root, folders, files in os.walk(folder):
         folders.sort()
+        inside = "" if root == str(folder) else f"{os.path.relpath(root, folder)}/"
         for name in sorted(files):
-            path = Path(root, name)
-            if path.parent == folder and name == _VERIFIED:
+            if not inside and name == _VERIFIED:
                 continue
-            status = path.lstat()
-            digest.update(f"{path.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            status = os.lstat(f"{root}{os.sep}{name}")
+            digest.update(f"{inside}{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     interpreter = (folder / "bin" / "python").stat()
     digest.update(f"{interpreter.st_size}\0{interpreter.st_mtime_ns}".encode())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """A pool of processes that work on many items side by side. A process that is killed is replaced."""
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from .parent import die_with_parent
+from .ending import die_with_parent, end_now
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -115,3 +116,5 @@ class ProcessPool(AbstractContextManager["ProcessPool"]):
 def _initialise(parent: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     die_with_parent(parent)
     initializer(*arguments)
+    # Functions registered last run first, so the ones of the libraries are skipped. By then all results have been sent.
+    atexit.register(end_now, 0)

@@ -53,8 +53,8 @@ def try_tools(
 ) -> None:
     """Run the tools of the plan's engine against the origin and against this release's transformer.
 
-    This starts a private transformer. `migrate` reuses its files, so that it is not initialised under the freeze. If a tool
-    fails, the release's folder is removed.
+    This starts a private transformer, which then runs until the run ends. If a tool fails, it is stopped and the release's
+    folder is removed.
 
     Raises:
         ToolUnusable, AddressUnresolved: a tool cannot work with one of the two.
@@ -68,5 +68,6 @@ def try_tools(
         with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
             try_engine(plan.engine, scratch, whose="transformer", folder=folder, log=context.log.info)
     except BaseException:
+        transformer.stop()
         shutil.rmtree(folder, ignore_errors=True)
         raise

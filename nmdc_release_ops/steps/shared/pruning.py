@@ -29,13 +29,20 @@ def remove_what_is_superseded(
     schema: SchemaReleasesResource,
 ) -> None:
     """Remove large files that are no longer needed; log which, and the bytes freed. Errors are only logged."""
-    _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home))
+    _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home, transformer))
     _try(context, "unused schema environments", lambda: _remove_environments(context, schema))
     _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
 
 
-def _remove_scratch(context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource) -> None:
-    context.log.info(f"Removed the transformer's files: {size(home.remove_scratch(plan))}.")
+def _remove_scratch(
+    context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
+) -> None:
+    transformer.stop()
+    with home.claim(plan, plan.release_id) as is_free:
+        if not is_free:
+            context.log.warning("Another run still uses the transformer's files. The next release removes them.")
+            return
+        context.log.info(f"Removed the transformer's files: {size(home.remove_scratch(plan))}.")
 
 
 def _remove_environments(context: dg.OpExecutionContext, schema: SchemaReleasesResource) -> None:

@@ -8,21 +8,23 @@ import importlib
 import inspect
 import logging
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
-from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo.database import Database
 
 from ..disk import full_disk, run_main
+from ..ending import die_with_parent, end_now
 from ..messages import forward_messages
-from ..parent import die_with_parent
 from ..release import require_version, transformer
 from .adapter import Outcome, make_adapter
+from .deferred import defer
+
+# The package's own code imports LinkML's validator, which takes seconds, and which migrators rarely use.
+defer("nmdc_schema")
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -46,7 +48,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
         from_version, to_version = migrator_class.get_origin_version(), migrator_class.get_destination_version()
         pipes.log.info(f"{name}: from {from_version} to {to_version}")
-        adapter = make_adapter(database, MongoAdapter, outcome)
+        adapter = make_adapter(database, _release_adapter(), outcome)
         migrator = migrator_class(adapter=adapter, logger=logger)
         migrator.upgrade(**_arguments(migrator.upgrade))
     except Exception as error:
@@ -77,6 +79,10 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
     return True
 
 
+def _release_adapter() -> Any:
+    return importlib.import_module("nmdc_schema.migrators.adapters.mongo_adapter").MongoAdapter
+
+
 def _arguments(upgrade: Any) -> dict[str, bool]:
     """Newer migrators roll back unless called with `commit_changes=True`; older ones do not take that argument."""
     return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
@@ -102,4 +108,4 @@ def _failed_document(outcome: Outcome) -> dict[str, str] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    end_now(run_main(main))

@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import jsonschema_rs
 
 Document = dict[str, Any]
@@ -87,6 +86,9 @@ class CompiledSchema:
         for number, pattern in enumerate(self.content["patterns"]):
             patterns[f"pattern:{number}:long"] = matches = _make_matcher(pattern)
             patterns[f"pattern:{number}"] = lru_cache(_CACHED_TEXTS)(matches)
+        # The processes that validate need it; the one that starts them reads other parts of the content.
+        import jsonschema
+
         checker = jsonschema.validators.validator_for({"$schema": self.content["dialect"]}).FORMAT_CHECKER
         return patterns | {f"format:{name}": partial(_conforms, checker, name) for name in self.content["formats"]}
 

@@ -46,7 +46,8 @@ class Judge:
             writing(self._scratch),
             NamedTemporaryFile("w", suffix=".json", dir=self._scratch, delete=False) as file,
         ):
-            json.dump(self._compiled.linkml_json_schema(class_name), file)
+            # Many times as fast as `json.dump`.
+            file.write(json.dumps(self._compiled.linkml_json_schema(class_name)))
         json_schema_plugin = JsonschemaValidationPlugin(json_schema_path=file.name)
         return Validator(self._schema, validation_plugins=[json_schema_plugin, *self._plugins])
 

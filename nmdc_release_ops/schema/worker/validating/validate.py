@@ -11,7 +11,6 @@ of the archive that differs from what was dumped.
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -22,8 +21,8 @@ from dagster_pipes import PipesContext, open_dagster_pipes
 from pymongo.database import Database
 
 from ..disk import NotWritten, run_main, writing
+from ..ending import die_with_parent, end_now
 from ..messages import forward_messages
-from ..parent import die_with_parent
 from ..process_pool import ProcessPool
 from ..release import require_version, transformer
 from .chunks import split_into_chunks
@@ -135,4 +134,4 @@ def _archived_database(before: dict[str, Any] | None) -> ArchivedDatabase | None
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    end_now(run_main(main))
