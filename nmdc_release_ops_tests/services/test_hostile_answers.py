@@ -44,6 +44,8 @@ from nmdc_release_ops_tests.services.loopback import (
 )
 
 QUICK = Timeouts(connect=2, read=1, answer=2, retries=1, backoff=0.01, limits=2, whole=6)
+IMPATIENT = Timeouts(connect=2, read=1, answer=0.5, retries=1, backoff=0.01, limits=2, whole=6)
+"""For answers that never end."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
 FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 
@@ -139,7 +141,7 @@ def test_pages_that_never_end_are_bounded_in_time(github: LoopbackGitHub) -> Non
         github.fail("GET", "/releases", goes_on_with(head + b"[]", b" "))
     started = time.monotonic()
     with pytest.raises(GitHubUnreachable):
-        client(github).releases()
+        client(github, IMPATIENT).releases()
     assert time.monotonic() - started < 10
 
 
@@ -184,7 +186,7 @@ def test_an_answer_that_trickles_without_an_end_is_broken_off(
     github.fail("GET", "/releases", goes_on_with(content, more), times=9)
     started = time.monotonic()
     with pytest.raises((GitHubUnreachable, GitHubAnswerUnreadable)):
-        client(github).releases()
+        client(github, IMPATIENT).releases()
     assert time.monotonic() - started < 10
 
 

@@ -6,8 +6,13 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
+from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops_tests.prepared_release import PreparedRelease
 from nmdc_release_ops_tests.workplace import Workplace
+
+BLOCK = {"setUserWriteBlockMode", "bypassWriteBlockingMode"}
+"""What it takes to block writes."""
 
 
 @pytest.fixture
@@ -22,3 +27,22 @@ def release(made: PreparedRelease) -> Iterator[PreparedRelease]:
     """The prepared release of the module, put back after each test."""
     yield made
     made.put_back()
+
+
+@pytest.fixture
+def keeper(client: MongoClient[Any]) -> Iterator[None]:
+    """The operator may demote, besides what it needs anyway."""
+    client.admin.command("createRole", KEEPER_ROLE, **keeper_role())
+    client.admin.command("grantRolesToUser", OPERATOR, roles=[KEEPER_ROLE])
+    yield
+    client.admin.command("dropRole", KEEPER_ROLE)
+
+
+@pytest.fixture
+def no_block(client: MongoClient[Any]) -> Iterator[None]:
+    """The operator may not block writes."""
+    privileges = operator_role(DATABASE)["privileges"]
+    without = [{**one, "actions": [name for name in one["actions"] if name not in BLOCK]} for one in privileges]
+    client.admin.command("updateRole", OPERATOR_ROLE, privileges=without)
+    yield
+    client.admin.command("updateRole", OPERATOR_ROLE, privileges=privileges)

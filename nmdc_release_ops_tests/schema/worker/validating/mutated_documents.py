@@ -1,8 +1,9 @@
 """Runs in a schema release's environment: validates documents of every class, valid and damaged, by the fast pass and
 by LinkML.
 
-Arguments: file with the compiled schema, number of documents, seed, a folder, and whether the release's own rules are
-"compiled" or "called". Prints JSON: how often each kind of damage was done, the verdicts, the classes, and every disagreement.
+Arguments: file with the compiled schema, seed, a folder, and for one comparison or several, such as "compiled:2000": whether
+the release's own rules are "compiled" or "called", and the number of documents. Prints JSON, for each comparison: how often
+each kind of damage was done, the verdicts, the classes, and every disagreement.
 """
 
 import json
@@ -205,11 +206,11 @@ class Maker:
 class LinkML:
     """The release's validation, as its users run it."""
 
-    def __init__(self) -> None:
+    def __init__(self, definition: Any) -> None:
         plugins: list[Any] = [JsonschemaValidationPlugin(closed=True)]
         if find_spec(PLUGIN):
             plugins.append(import_module(PLUGIN).NmdcSchemaValidationPlugin())
-        self._validator = Validator(get_nmdc_schema_definition(), validation_plugins=plugins)
+        self._validator = Validator(definition, validation_plugins=plugins)
 
     def messages(self, document: Document, class_name: str | None) -> list[str] | None:
         """Its messages for a document of a class; None if the document names no class that the collection may hold."""
@@ -385,15 +386,27 @@ def rejected(fast_pass: FastPass, raw: bytes) -> dict[int, bool | None]:
 
 
 def main() -> None:
-    path, count, seed, scratch, rules = sys.argv[1:]
+    path, seed, scratch, *comparisons = sys.argv[1:]
     content = json.loads(Path(path).read_text())
-    chance = random.Random(int(seed))
-    schema = CompiledSchema(content)
-    if rules == "called":
-        plugin.KNOWN_DIGEST = "another"
-        schema = CompiledSchema(json.loads(json.dumps(compile_schema(get_nmdc_schema_definition()))))
-    assert schema.calls_plugin is (rules == "called")
-    maker, judge, linkml = Maker(content, chance), Judge(schema, Path(scratch)), LinkML()
+    definition = get_nmdc_schema_definition()
+    # It takes most of its time to begin with a class, so there is one for all comparisons.
+    linkml = LinkML(definition)
+    found = []
+    for comparison in comparisons:
+        rules, _, count = comparison.partition(":")
+        schema = CompiledSchema(content)
+        if rules == "called":
+            plugin.KNOWN_DIGEST = "another"
+            schema = CompiledSchema(json.loads(json.dumps(compile_schema(definition))))
+        assert schema.calls_plugin is (rules == "called")
+        found.append(compare(schema, linkml, random.Random(int(seed)), int(count), Path(scratch)))
+    json.dump(found, sys.stdout)
+
+
+def compare(schema: CompiledSchema, linkml: LinkML, chance: random.Random, count: int, scratch: Path) -> dict[str, Any]:
+    """What becomes of `count` documents, by the fast pass and by LinkML."""
+    content = schema.content
+    maker, judge = Maker(content, chance), Judge(schema, scratch)
     collections = content["collections"]
     types = sorted({output for about in collections.values() for output in about["types"]})
     home = {name: collection for collection, about in collections.items() for name in about["types"].values()}
@@ -407,7 +420,7 @@ def main() -> None:
     disagreements: list[Any] = []
     alone = 0
     classes = sorted(home)
-    for number in range(int(count)):
+    for number in range(count):
         class_name = classes[number % len(classes)]
         collection = home[class_name]
         for _ in range(5):
@@ -442,7 +455,7 @@ def main() -> None:
         if changed:
             verdicts[damaged]["invalid" if violations else "valid"] += 1
         sound[class_name] += damaged == "nothing" and not violations
-    found = {
+    return {
         "verdicts": verdicts,
         "classes": classes,
         "without a sound document": [name for name in classes if not sound[name]],
@@ -450,7 +463,6 @@ def main() -> None:
         "disagreements": disagreements[:20],
         "all disagreements": len(disagreements),
     }
-    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def database(scratch_mongod: PrivateMongod, demo: dict[str, list[dict[str, Any]]
         client.drop_database(DATABASE)
         for name, documents in demo.items():
             if documents:
-                client[DATABASE][name].insert_many(documents)
                 client[DATABASE][name].create_index("id")
+                client[DATABASE][name].insert_many(documents)
         yield client[DATABASE]
         client.drop_database(DATABASE)
 
