@@ -1,4 +1,4 @@
-"""Suspends the process that migrates or validates while it works: with a small database it would be done at once."""
+"""Holds up the process that migrates or validates while it works: with a small database it would be done at once."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -6,20 +6,18 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+
 SECONDS = 60
-# Enough to have imported what it needs. The process that validates leaves the work to its pool.
 _FOLDERS = {"migrate": "migrating", "validate": "validating"}
-_SECONDS_AT_WORK = {"migrate": 0.5, "validate": 0.0}
 
 
 def worker_at_work(step: str, among: Iterable[psutil.Process]) -> psutil.Process | None:
     """The worker of a step, if it is one of these processes and has begun to work."""
     for process in among:
         with suppress(psutil.Error):
-            if (
-                f"worker.{_FOLDERS[step]}.{step}" in process.cmdline()
-                and process.cpu_times().user > _SECONDS_AT_WORK[step]
-            ):
+            if f"worker.{_FOLDERS[step]}.{step}" in process.cmdline():
+                # It leaves the work to its pool.
                 if step == "validate" and not pool_of(process):
                     continue
                 return process
@@ -38,20 +36,27 @@ def pool_of(worker: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def held(
-    step: str, processes: Callable[[], Iterable[psutil.Process]], seconds: float = SECONDS
+    step: str,
+    processes: Callable[[], Iterable[psutil.Process]],
+    transformer: PrivateMongod | None = None,
+    seconds: float = SECONDS,
 ) -> Iterator[psutil.Process]:
-    """The worker of a step, as soon as there is one. Its pool is suspended while the block lasts."""
+    """The worker of a step, as soon as there is one. What it waits for is suspended while the block lasts: the pool of the
+    one that validates, the transformer of the one that migrates, which gives it up after ten seconds.
+    """
     deadline = time.monotonic() + seconds
     while (worker := worker_at_work(step, processes())) is None:
         if time.monotonic() > deadline:
             raise AssertionError(f"no worker for {step}")
         time.sleep(0.02)
-    pool = pool_of(worker)
-    for process in pool:
+    suspended = pool_of(worker)
+    if transformer is not None and step == "migrate":
+        suspended.append(psutil.Process(transformer.pid))
+    for process in suspended:
         process.suspend()
     try:
         yield worker
     finally:
-        for process in pool:
+        for process in suspended:
             with suppress(psutil.NoSuchProcess):
                 process.resume()

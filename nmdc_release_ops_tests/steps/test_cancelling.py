@@ -191,7 +191,7 @@ def test_cancelled_while_the_worker_works(dagster: DagsterServer, release: Prepa
                 if process.cwd().startswith(home):
                     yield process
 
-    with held(step, of_this_home):
+    with held(step, of_this_home, release.transformer):
         began = time.monotonic()
         dagster.cancel(run)
         assert dagster.wait(run)[0] == "CANCELED"

@@ -103,7 +103,7 @@ def test_when_the_process_of_a_worker_is_killed_the_run_says_so_and_thaws_and_th
     release: PreparedRelease, workplace: Workplace, step: str
 ) -> None:
     killed: list[psutil.Process] = []
-    killer = Thread(target=lambda: killed.extend(kill_worker(step)))
+    killer = Thread(target=lambda: killed.extend(kill_worker(step, release.transformer)))
     killer.start()
     result = release.execute(UP_TO[step])
     killer.join()
@@ -143,9 +143,9 @@ def test_when_the_transformer_is_killed_in_validate_the_run_fails_plainly_and_th
     release.assert_recovers(result)
 
 
-def kill_worker(step: str) -> list[psutil.Process]:
+def kill_worker(step: str, transformer: PrivateMongod) -> list[psutil.Process]:
     """Kill the process that migrates or validates as soon as there is one; return it and those that it had started."""
-    with held(step, ours) as worker:
+    with held(step, ours, transformer) as worker:
         family = [worker, *worker.children(recursive=True)]
         worker.kill()
     return family
