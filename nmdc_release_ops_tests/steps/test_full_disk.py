@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
@@ -28,8 +29,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> I
 
 @FULL_DISKS
 def test_a_disk_that_fills_up_during_the_dump_ends_the_release_and_thaws_the_origin(
-    workplace: Workplace, full_disk: FullDisk
+    workplace: Workplace, full_disk: FullDisk, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A private one would not even start there.
+    monkeypatch.setenv("NMDC_TRANSFORMER_URI", scratch_mongod.uri)
     origins = workplace.home / "origins"
     origins.mkdir(exist_ok=True)
     with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client), full_disk(origins) as message:
