@@ -47,6 +47,8 @@ class OriginConnection:
                 to_version="1.1.0",
                 migrator_module="",
                 state=state,
+                # Two of them may begin in the same millisecond.
+                number=day,
                 started_at=now(),
                 swapped_at=now(),
                 swapped_cluster_time=ClusterTime(seconds=day * 10 + 1, increment=1),
