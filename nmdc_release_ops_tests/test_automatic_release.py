@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops_tests.dagster_server import dagster_daemon, turn_on
-from nmdc_release_ops_tests.services.github_server import SCHEMA, TOKEN, LoopbackGitHub, loopback_github
+from nmdc_release_ops_tests.services.github_server import SCHEMA, TOKEN, LoopbackGitHub
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
@@ -25,10 +25,9 @@ workplace = workplace_fixture(scope="function")
 
 
 @pytest.fixture
-def github() -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        found.repository(SCHEMA).publish("v11.23.0")
-        yield found
+def github(github: LoopbackGitHub) -> LoopbackGitHub:
+    github.repository(SCHEMA).publish("v11.23.0")
+    return github
 
 
 @pytest.fixture

@@ -45,8 +45,18 @@ class Workplace:
 
     def release(self, **config: Any) -> dg.ExecuteInProcessResult:
         """Run `data_release` to its end in this process, whether it succeeds or not."""
+        return self._execute(config)
+
+    def plan(self, **config: Any) -> dg.ExecuteInProcessResult:
+        """Run only the first step of `data_release`, whether it succeeds or not."""
+        return self._execute(config, op_selection=["plan"])
+
+    def _execute(self, config: dict[str, Any], op_selection: list[str] | None = None) -> dg.ExecuteInProcessResult:
         return defs.get_job_def("data_release").execute_in_process(
-            run_config={"ops": {"plan": {"config": config}}}, instance=self.instance, raise_on_error=False
+            run_config={"ops": {"plan": {"config": config}}},
+            instance=self.instance,
+            raise_on_error=False,
+            op_selection=op_selection,
         )
 
 

@@ -25,7 +25,6 @@ from nmdc_release_ops_tests.services.github_server import (
     TOKEN,
     LoopbackGitHub,
     LoopbackRepository,
-    loopback_github,
 )
 from nmdc_release_ops_tests.services.loopback import Response, breaks_off, trickles
 from nmdc_release_ops_tests.services.webhook_server import SECRET, loopback_webhook
@@ -45,11 +44,10 @@ def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
 
 
 @pytest.fixture
-def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        monkeypatch.setenv("NMDC_GITHUB_API", found.api)
-        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
-        yield found
+def github(github: LoopbackGitHub, monkeypatch: pytest.MonkeyPatch) -> LoopbackGitHub:
+    monkeypatch.setenv("NMDC_GITHUB_API", github.api)
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    return github
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import random
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -30,7 +29,6 @@ from nmdc_release_ops_tests.services.github_server import (
     SCHEMA,
     TOKEN,
     LoopbackGitHub,
-    loopback_github,
 )
 from nmdc_release_ops_tests.services.loopback import (
     Misbehaviour,
@@ -51,10 +49,9 @@ FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 
 
 @pytest.fixture
-def github() -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        found.repository(SCHEMA).publish("v11.25")
-        yield found
+def github(github: LoopbackGitHub) -> LoopbackGitHub:
+    github.repository(SCHEMA).publish("v11.25")
+    return github
 
 
 def client(github: LoopbackGitHub, timeouts: Timeouts = QUICK) -> Repository:

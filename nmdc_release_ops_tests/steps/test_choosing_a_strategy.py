@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
@@ -17,21 +15,8 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fi
 workplace = workplace_fixture()
 
 
-def planned(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:
-    """Only the first step."""
-    return (
-        defs.get_job_def("data_release")
-        .get_subset(op_selection=["plan"])
-        .execute_in_process(
-            run_config={"ops": {"plan": {"config": {"target_version": "11.25", **config}}}},
-            instance=workplace.instance,
-            raise_on_error=False,
-        )
-    )
-
-
 def test_the_plan_takes_the_write_block_where_it_can_and_says_whom_it_could_not_look_up(workplace: Workplace) -> None:
-    plan = planned(workplace).output_for_node("plan")
+    plan = workplace.plan(target_version="11.25").output_for_node("plan")
     assert plan.strategy is Strategy.WRITE_BLOCK and plan.drain_timeout == 60
     assert plan.strategy_reason == "The server can block writes with one command, and the operator may send it."
     (warning,) = [line for line in plan.warnings if "bypass" in line]
@@ -56,9 +41,13 @@ def powerful_users(client: MongoClient[Any]) -> Iterator[None]:
 
 @pytest.mark.usefixtures("keeper", "powerful_users")
 def test_the_plan_names_who_bypasses_the_block(workplace: Workplace) -> None:
-    (warning,) = [line for line in planned(workplace).output_for_node("plan").warnings if "bypass" in line]
+    (warning,) = [
+        line for line in workplace.plan(target_version="11.25").output_for_node("plan").warnings if "bypass" in line
+    ]
     assert warning.startswith("administrator@admin, by_a_role@admin, restores@admin: these users may bypass")
-    by_demotion = planned(workplace, strategy="demote_roles", drain_timeout=7).output_for_node("plan")
+    by_demotion = workplace.plan(target_version="11.25", strategy="demote_roles", drain_timeout=7).output_for_node(
+        "plan"
+    )
     assert by_demotion.drain_timeout == 7
     (warning,) = [line for line in by_demotion.warnings if "grant roles" in line]
     assert warning.startswith("administrator@admin, restores@admin: these users may grant roles")
@@ -66,7 +55,7 @@ def test_the_plan_names_who_bypasses_the_block(workplace: Workplace) -> None:
 
 @pytest.mark.usefixtures("no_block")
 def test_where_neither_is_possible_the_plan_refuses_and_says_what_each_lacks(workplace: Workplace) -> None:
-    _, text = failure_of(planned(workplace))
+    _, text = failure_of(workplace.plan(target_version="11.25"))
     by_block, by_demotion = [line for line in text.description.splitlines() if "cannot be frozen by" in line]
     assert (
         "by write_block: the user in NMDC_ORIGIN_URI lacks bypassWriteBlockingMode, setUserWriteBlockMode on cluster"
@@ -78,13 +67,13 @@ def test_where_neither_is_possible_the_plan_refuses_and_says_what_each_lacks(wor
 
 @pytest.mark.usefixtures("keeper", "no_block")
 def test_who_insists_on_a_strategy_gets_it_or_a_refusal(workplace: Workplace) -> None:
-    _, text = failure_of(planned(workplace, strategy="write_block"))
+    _, text = failure_of(workplace.plan(target_version="11.25", strategy="write_block"))
     assert "cannot be frozen by write_block" in text.description and "demote_roles" not in text.description
 
 
 @pytest.mark.parametrize("config", [{"strategy": "none"}, {"drain_timeout": 0}, {"drain_timeout": 3601}])
 def test_config_that_makes_no_sense_does_not_start_a_release(workplace: Workplace, config: dict[str, Any]) -> None:
-    result = planned(workplace, **config)
+    result = workplace.plan(target_version="11.25", **config)
     assert not result.success
     assert current_lease(MongoClient(workplace.origin.server.uri)) is None
 
@@ -102,6 +91,6 @@ def editor_with_a_role_that_is_gone(workplace: Workplace, client: MongoClient[An
 
 @pytest.mark.usefixtures("keeper", "editor_with_a_role_that_is_gone")
 def test_a_role_that_is_gone_is_named_before_anything_is_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
-    _, text = failure_of(planned(workplace, strategy="demote_roles"))
+    _, text = failure_of(workplace.plan(target_version="11.25", strategy="demote_roles"))
     assert "The role nmdc_editor@admin has the role gone@admin, which does not exist" in text.description
     assert is_write_blocked(client) is False and read_header(client) is None

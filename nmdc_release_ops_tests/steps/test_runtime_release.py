@@ -16,7 +16,6 @@ from nmdc_release_ops_tests.services.github_server import (
     TOKEN,
     LoopbackGitHub,
     LoopbackRepository,
-    loopback_github,
 )
 from nmdc_release_ops_tests.services.loopback import Request, Response, breaks_off, sends_rubbish
 from nmdc_release_ops_tests.services.rancher_server import LoopbackRancher, loopback_rancher
@@ -29,13 +28,12 @@ CREATE = f"/repos/{RUNTIME}/releases$"
 
 
 @pytest.fixture
-def github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackGitHub]:
-    with loopback_github() as found:
-        monkeypatch.setenv("NMDC_GITHUB_API", found.api)
-        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
-        monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path / "home"))
-        monkeypatch.setattr(publication, "_SECONDS_BETWEEN_LOOKS", 0.01)
-        yield found
+def github(github: LoopbackGitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LoopbackGitHub:
+    monkeypatch.setenv("NMDC_GITHUB_API", github.api)
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(publication, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    return github
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_releases_that_share_a_transformer_have_a_database_each(
     workplace: Workplace, scratch_mongod: PrivateMongod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMDC_TRANSFORMER_URI", scratch_mongod.uri)
-    one, two = (_plan(workplace) for _ in range(2))
+    one, two = (workplace.plan(target_version="11.25").output_for_node("plan") for _ in range(2))
     assert one.release_id != two.release_id
     transformer = defs.resources["transformer"] if defs.resources else None
     with dg.build_resources({"transformer": transformer}) as resources:
@@ -105,15 +105,6 @@ def test_releases_that_share_a_transformer_have_a_database_each(
         assert resources.transformer.find_databases(two, [one.release_id, two.release_id]) == [one.release_id]
         resources.transformer.drop_databases(two, one.release_id)
         assert resources.transformer.find_databases(two, [one.release_id]) == []
-
-
-def _plan(workplace: Workplace) -> Any:
-    planned = defs.get_job_def("data_release").execute_in_process(
-        run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}},
-        instance=workplace.instance,
-        op_selection=["plan"],
-    )
-    return planned.output_for_node("plan")
 
 
 def test_plan_refuses_a_transformer_on_which_no_database_can_be_made(

@@ -31,7 +31,7 @@ ADMINISTRATOR = "administrator"
 START_SECONDS = 60
 STOP_SECONDS = 75
 # Longer than an owner that has just ended takes to stop its mongod.
-LOCK_SECONDS = 90
+LOCK_SECONDS = STOP_SECONDS + 15
 LOG_LINES_IN_ERRORS = 15
 _USER_EXISTS = 51003
 

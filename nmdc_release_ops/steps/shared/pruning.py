@@ -40,7 +40,9 @@ def _remove_scratch(
     transformer.stop()
     with home.claim(plan, plan.release_id) as is_free:
         if not is_free:
-            context.log.warning("Another run still uses the transformer's files. The next release removes them.")
+            context.log.warning(
+                "Another run of this release uses the transformer's files. They stay until its archive is removed."
+            )
             return
         context.log.info(f"Removed the transformer's files: {size(home.remove_scratch(plan))}.")
 

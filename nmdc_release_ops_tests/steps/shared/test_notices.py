@@ -9,7 +9,7 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.runtime.readiness import Outcome
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.services.webhook import post_text
-from nmdc_release_ops_tests.services.github_server import RUNTIME, TOKEN, LoopbackGitHub, loopback_github
+from nmdc_release_ops_tests.services.github_server import RUNTIME, TOKEN, LoopbackGitHub
 from nmdc_release_ops_tests.services.loopback import (
     Misbehaviour,
     Response,
@@ -32,17 +32,16 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackWebhook]:
 
 
 @pytest.fixture
-def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackGitHub]:
+def github(github: LoopbackGitHub, monkeypatch: pytest.MonkeyPatch) -> LoopbackGitHub:
     """With a Runtime that pins another version, and was neither tested nor built."""
-    with loopback_github() as found:
-        runtime = found.repository(RUNTIME)
-        runtime.commit("A change")
-        runtime.files["uv.lock"] = 'name = "nmdc-schema"\nversion = "11.24.0"\n'
-        runtime.workflows = {"python-app.yml": "success"}
-        monkeypatch.setenv("NMDC_GITHUB_API", found.api)
-        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
-        monkeypatch.setenv("NMDC_RUNTIME_REPOSITORY", RUNTIME)
-        yield found
+    runtime = github.repository(RUNTIME)
+    runtime.commit("A change")
+    runtime.files["uv.lock"] = 'name = "nmdc-schema"\nversion = "11.24.0"\n'
+    runtime.workflows = {"python-app.yml": "success"}
+    monkeypatch.setenv("NMDC_GITHUB_API", github.api)
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("NMDC_RUNTIME_REPOSITORY", RUNTIME)
+    return github
 
 
 def notice_of_failure(workplace: Workplace, result: dg.ExecuteInProcessResult) -> None:
