@@ -5,7 +5,7 @@ the origin is frozen meanwhile: only collections that changed are read.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Container, Iterable, Set
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,8 +19,8 @@ from nmdc_release_ops.mongo.difference.paths import Change, Kind, changes
 from nmdc_release_ops.mongo.difference.samples import MOST_SAMPLES, Sample, Samples, added_sample, removed_sample
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, ArchivedCollection, HashedFile, Manifest
-from nmdc_release_ops.mongo.transfer.load import read_documents
+from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest
+from nmdc_release_ops.mongo.transfer.blocks import read_documents
 
 MOST_PATHS = 200
 """Changes that are counted separately, per collection. Where keys are data their number is unlimited."""
@@ -118,6 +118,7 @@ class Difference(BaseModel):
     Attributes:
         renamed: collections of which only the name changed, as (before, after).
         untouched: collections that did not change.
+        used: those of them that a migrator used nevertheless.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -125,6 +126,7 @@ class Difference(BaseModel):
     collections: list[CollectionDifference]
     renamed: list[tuple[str, str]]
     untouched: list[str]
+    used: list[str] = []
 
 
 def find_difference(
@@ -133,6 +135,7 @@ def find_difference(
     database: Database[Document],
     change_set: ChangeSet,
     *,
+    used: Container[str] = (),
     report: Report = silent,
 ) -> Difference:
     """Compare an archive with the database that was loaded from it and migrated.
@@ -140,6 +143,7 @@ def find_difference(
     Args:
         folder: of the archive.
         change_set: which collections changed; untouched ones are not read.
+        used: the collections that migrators used.
 
     Raises:
         ArchiveDamaged: a file of the archive is not what was loaded.
@@ -158,6 +162,7 @@ def find_difference(
         ],
         renamed=[(rename.old, rename.new) for rename in change_set.renamed if not rename.changed],
         untouched=change_set.untouched,
+        used=[name for name in change_set.untouched if name in used],
     )
 
 
@@ -168,7 +173,7 @@ def _compare(
         before: ReadBefore = tuple
         name, total = None, 0
     else:
-        before = partial(_documents, folder, archived)
+        before = partial(read_documents, folder, archived)
         name, total = archived.name, archived.documents
     if after is None:
         counts = CollectionCounts(before=name, after=None, added=0, removed=total, changed=0, unchanged=0)
@@ -238,16 +243,3 @@ class _Paths:
             ChangedPath(path=change.path, kind=change.kind, detail=change.detail, documents=documents)
             for change, documents in sorted(self._documents.items(), key=rank)
         ]
-
-
-def _documents(folder: Path, archived: ArchivedCollection) -> Iterator[bytes]:
-    """The documents of a collection of an archive. Only after the last is it known that all are those that were dumped."""
-    path = folder / archived.file
-    with path.open("rb") as opened:
-        file = HashedFile(opened)
-        yield from read_documents(file, path)
-        file.read_on()
-    if file.digest.hexdigest() != archived.sha256:
-        raise ArchiveDamaged(
-            f"{path} changed after it was loaded. Find out who writes to it, and re-execute the run from `dump`."
-        )

@@ -35,6 +35,10 @@ class ClusterTime(BaseModel):
     def of(cls, timestamp: Timestamp) -> Self:
         return cls(seconds=timestamp.time, increment=timestamp.inc)
 
+    def next(self) -> Self:
+        """The first moment after this one: a write that this moment belongs to was before it."""
+        return self.model_copy(update={"increment": self.increment + 1})
+
     def timestamp(self) -> Timestamp:
         return Timestamp(self.seconds, self.increment)
 

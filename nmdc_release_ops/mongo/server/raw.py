@@ -50,43 +50,79 @@ def count_documents(run: bytes) -> int:
     Raises:
         BrokenBson: it does not end where a document does.
     """
-    count = position = 0
-    length = len(run)
+    return cut_after(run, 0, len(run))[1]
+
+
+def cut_after(run: bytes, position: int, most: int) -> tuple[int, int]:
+    """The end of the last document from `position` on that ends within `most` bytes, and how many documents that is.
+
+    Args:
+        run: of concatenated BSON that ends where a document does.
+
+    Raises:
+        BrokenBson: it does not end where a document does.
+    """
+    count = 0
+    limit, length = position + most, len(run)
     while position < length:
-        position += int.from_bytes(run[position : position + 4], "little")
+        end = position + int.from_bytes(run[position : position + 4], "little")
+        if end > length or end <= position:
+            raise BrokenBson("ends in the middle of a document")
+        if end > limit:
+            break
+        position = end
         count += 1
-    if position != length:
-        raise BrokenBson("ends in the middle of a document")
-    return count
+    return position, count
 
 
-def split(run: bytes) -> Iterator[bytes]:
-    """Each document of a run of concatenated BSON that ends where a document does."""
-    return split_stream([run])
+def cut_off(run: bytes) -> tuple[bytes, bytes, int]:
+    """The whole documents at the start of concatenated BSON, the rest, and how many documents are whole.
+
+    Raises:
+        BrokenBson: the rest is longer than any document.
+    """
+    position = count = 0
+    length = len(run)
+    while length - position >= 4:
+        end = position + int.from_bytes(run[position : position + 4], "little")
+        if end > length or end <= position:
+            break
+        position = end
+        count += 1
+    if length - position > _LONGEST_DOCUMENT:
+        raise BrokenBson("holds something longer than any document")
+    return run[:position], run[position:], count
 
 
-def split_stream(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Each document of concatenated BSON that comes in chunks, wherever they were cut.
+def whole_runs(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Concatenated BSON that comes in chunks, wherever they were cut, as runs that end where a document does.
 
     Raises:
         BrokenBson: after the documents that are whole.
     """
     rest = b""
     for chunk in chunks:
-        run = rest + chunk if rest else chunk
-        position = 0
-        length = len(run)
-        while length - position >= 4:
-            end = position + int.from_bytes(run[position : position + 4], "little")
-            if end > length or end <= position:
-                break
-            yield run[position:end]
-            position = end
-        rest = run[position:]
-        if len(rest) > _LONGEST_DOCUMENT:
-            raise BrokenBson("holds something longer than any document")
+        run, rest, _ = cut_off(rest + chunk)
+        if run:
+            yield run
     if rest:
         raise BrokenBson("ends in the middle of a document")
+
+
+def split(run: bytes) -> Iterator[bytes]:
+    """Each document of a run of concatenated BSON.
+
+    Raises:
+        BrokenBson: after the documents that are whole.
+    """
+    position = 0
+    length = len(run)
+    while position < length:
+        end = position + int.from_bytes(run[position : position + 4], "little")
+        if end > length or end <= position:
+            raise BrokenBson("ends in the middle of a document")
+        yield run[position:end]
+        position = end
 
 
 def has_empty_timestamp(document: bytes) -> bool:

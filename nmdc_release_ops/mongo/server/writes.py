@@ -15,6 +15,8 @@ from nmdc_release_ops.mongo.server.connection import Document
 
 MARKER = "_release.staged._release.marker"
 """Written to find the end of the stream. Its name marks it as staged: it is dropped with the rest, and never released."""
+MANY_EVENTS = 100_000
+"""With more events than this, hashing the collections is faster than reading the events."""
 _WAIT_MILLISECONDS = 500
 _EMPTY_ANSWERS = 20
 
@@ -97,6 +99,12 @@ def count_writes(database: Database[Document], cluster_time: ClusterTime, names:
         with suppress(PyMongoError):
             database.drop_collection(MARKER)
     return None
+
+
+def touched_since(database: Database[Document], cluster_time: ClusterTime, names: Set[str]) -> set[str] | None:
+    """Names of the collections that were written to, renamed or dropped since; None where that cannot be determined."""
+    account = count_writes(database, cluster_time, names, MANY_EVENTS)
+    return set(account.writes) if account is not None and account.is_complete else None
 
 
 def _events(

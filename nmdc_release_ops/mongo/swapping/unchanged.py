@@ -9,11 +9,8 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.writes import count_writes
+from nmdc_release_ops.mongo.server.writes import touched_since
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
-
-# With more events than this, hashing the collections is faster than reading the events.
-MANY_EVENTS = 100_000
 
 
 class OriginChanged(MongoError):
@@ -86,9 +83,3 @@ def find_differing(database: Database[Document], hashes: Mapping[str, str], touc
     candidates = hashes.keys() if touched is None else touched
     found = collection_hashes(database, candidates)
     return sorted(name for name in candidates if found.get(name) != hashes[name])
-
-
-def touched_since(database: Database[Document], cluster_time: ClusterTime, names: Set[str]) -> set[str] | None:
-    """Names of the collections that were written to, renamed or dropped since; None where that cannot be determined."""
-    account = count_writes(database, cluster_time, names, MANY_EVENTS)
-    return set(account.writes) if account is not None and account.is_complete else None

@@ -4,9 +4,9 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log
-from nmdc_release_ops.mongo.server.writes import count_writes
+from nmdc_release_ops.mongo.server.writes import MANY_EVENTS, count_writes
 from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked
-from nmdc_release_ops.mongo.swapping.unchanged import MANY_EVENTS, changed_since, find_differing
+from nmdc_release_ops.mongo.swapping.unchanged import changed_since, find_differing
 
 
 def refuse_if_written(origin: Database[Document], journal: Journal, move: Move) -> None:

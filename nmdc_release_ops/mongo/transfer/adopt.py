@@ -14,7 +14,6 @@ from nmdc_release_ops.mongo.transfer.archive import (
     ArchiveDamaged,
     ArchivedCollection,
     Engine,
-    HashedFile,
     Manifest,
     files_of,
     sha256_of,
@@ -22,7 +21,7 @@ from nmdc_release_ops.mongo.transfer.archive import (
     write_manifest,
 )
 from nmdc_release_ops.mongo.transfer.file_names import METADATA, collection_of, documents_beside
-from nmdc_release_ops.mongo.transfer.load import read_documents
+from nmdc_release_ops.mongo.transfer.members import find_blocks
 
 
 @dataclass(frozen=True)
@@ -99,33 +98,30 @@ def list_dumped(folder: Path, database: str) -> dict[str, Dumped]:
 def survey(folder: Path, dumped: Dumped) -> ArchivedCollection:
     """Describe the files of one collection after reading them completely, and sync them to the disk.
 
+    The gzip members of the documents' file are its blocks, if each holds whole documents. Otherwise the file is one block.
+
     Raises:
         ArchiveDamaged: a file is missing or cannot be read.
     """
-    documents = size = 0
     path = folder / dumped.file
     metadata_path = folder / dumped.metadata_file
     try:
-        with path.open("rb") as opened:
-            file = HashedFile(opened)
-            for document in read_documents(file, path):
-                documents += 1
-                size += len(document)
-            file.read_on()
+        blocks, digest = find_blocks(path)
         for written in (path, metadata_path):
             sync(written)
         return ArchivedCollection(
             name=dumped.name,
-            documents=documents,
-            bytes=size,
+            documents=sum(block.documents for block in blocks),
+            bytes=sum(block.bytes for block in blocks),
             file=dumped.file,
-            file_bytes=file.size,
-            sha256=file.digest.hexdigest(),
+            file_bytes=sum(block.size for block in blocks),
+            sha256=digest,
             metadata_file=dumped.metadata_file,
             metadata_sha256=sha256_of(metadata_path),
             hash="",
             options=dumped.options,
             indexes=dumped.indexes,
+            blocks=blocks,
         )
     except FileNotFoundError as error:
         raise ArchiveDamaged(f"{error.filename} is missing. Dump again.") from None

@@ -5,37 +5,41 @@
     FOLDER/DATABASE/COLLECTION.bson.gz
     FOLDER/DATABASE/COLLECTION.metadata.json.gz
 
-People can restore one with plain `mongorestore --gzip`. Loading it with this project also proves that it is complete and
-unchanged: the manifest holds the sha256 of every other file, and `manifest.json.sha256` that of the manifest.
+COLLECTION.bson.gz is a series of blocks: whole documents, one gzip member each, listed in the manifest. Every gzip reader takes
+them for one file, so people can restore an archive with plain `mongorestore --gzip`. Loading it with this project also proves
+that it is complete and unchanged: the manifest holds the sha256 of every block and of every other file, and
+`manifest.json.sha256` that of the manifest.
 """
 
-import gzip
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
-from bson import json_util
-from bson.codec_options import DatetimeConversion
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection
+from nmdc_release_ops.mongo.transfer.metadata import from_extended_json
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.json.sha256"
+FORMAT = 2
+"""Of the manifests that are written. Those of format 1 list no blocks."""
 _READ_BYTES = 4 * 1024 * 1024
-_EXTENDED_JSON = json_util.CANONICAL_JSON_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 class ArchiveDamaged(MongoError):
     """A file of an archive is missing, changed, or not listed in the manifest."""
+
+
+class ArchiveTooNew(ArchiveDamaged):
+    """The archive was written by a newer version of this project."""
 
 
 class Engine(StrEnum):
@@ -45,6 +49,28 @@ class Engine(StrEnum):
     """The driver, with documents as raw bytes."""
     MONGO_TOOLS = "mongo-tools"
     """`mongodump` and `mongorestore`."""
+
+
+class Block(BaseModel):
+    """A part of a collection's file that can be read alone: whole documents, one gzip member.
+
+    In a file that another program wrote, a block may be the whole file, of any size and of several members.
+
+    Attributes:
+        offset: of its first byte in the file.
+        size: in the file, compressed, in bytes.
+        documents: how many.
+        bytes: of BSON, uncompressed.
+        sha256: of its compressed bytes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    offset: int
+    size: int
+    documents: int
+    bytes: int
+    sha256: str
 
 
 class ArchivedCollection(BaseModel):
@@ -62,6 +88,7 @@ class ArchivedCollection(BaseModel):
             somebody else dumped it.
         options: as `create` takes them, in canonical Extended JSON.
         indexes: as `listIndexes` gives them, in canonical Extended JSON.
+        blocks: of `file`, in its order, without gaps. By default one block, which is the whole file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +104,38 @@ class ArchivedCollection(BaseModel):
     hash: str
     options: dict[str, Any]
     indexes: list[dict[str, Any]]
+    blocks: list[Block] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_file_for_one_block(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "blocks" not in values:
+            known = {key: values.get(key) for key in ("documents", "bytes", "sha256")}
+            return {**values, "blocks": [{"offset": 0, "size": values.get("file_bytes"), **known}]}
+        return values
+
+    @model_validator(mode="after")
+    def _require_that_blocks_fit(self) -> Self:
+        if not self.blocks:
+            raise ValueError(f"no blocks of {self.name} are listed")
+        end = 0
+        for number, block in enumerate(self.blocks, 1):
+            if min(block.size, block.documents, block.bytes) < 0:
+                raise ValueError(f"block {number} of {len(self.blocks)} of {self.name} holds less than nothing")
+            if block.offset != end:
+                raise ValueError(
+                    f"block {number} of {len(self.blocks)} of {self.name} begins at byte {block.offset} of {self.file}, and the "
+                    f"one before it ends at byte {end}"
+                )
+            end += block.size
+        for what, found, expected in (
+            ("compressed bytes", end, self.file_bytes),
+            ("documents", sum(block.documents for block in self.blocks), self.documents),
+            ("bytes", sum(block.bytes for block in self.blocks), self.bytes),
+        ):
+            if found != expected:
+                raise ValueError(f"the blocks of {self.name} have {found} {what}, and the collection has {expected}")
+        return self
 
     def describe(self) -> Collection:
         """The collection as it was, to create it again."""
@@ -99,7 +158,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1] = 1
+    format: int = FORMAT
     release_id: str
     engine: Engine
     database: str
@@ -144,7 +203,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an archive.
 
     Raises:
-        ArchiveDamaged: it is missing, or is not the one that was written.
+        ArchiveDamaged: it is missing, is not the one that was written, or lists blocks that do not fit together.
+        ArchiveTooNew: it was written by a newer version of this project.
     """
     path = folder / MANIFEST
     try:
@@ -159,9 +219,18 @@ def read_manifest(folder: Path) -> Manifest:
             f"{digest}. Nothing was loaded. Dump again."
         )
     try:
+        written_in = int(json.loads(content).get("format", 0))
+        if written_in > FORMAT:
+            raise ArchiveTooNew(
+                f"The archive {folder} has format {written_in}, and this version of nmdc-release-ops reads formats up to "
+                f"{FORMAT}: a newer version wrote it. Nothing was loaded. Use that version, or dump again with this one."
+            )
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise ArchiveDamaged(f"{path} cannot be read: {error}. Dump again.") from error
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ArchiveDamaged(f"{path} cannot be read: {faults}. Nothing was loaded. Dump again.") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ArchiveDamaged(f"{path} cannot be read: {error}. Nothing was loaded. Dump again.") from error
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
@@ -199,40 +268,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-class HashedFile:
-    """A file with the sha256 and the size of all that was read from it or written to it."""
-
-    def __init__(self, file: BufferedIOBase) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def read(self, size: int = -1) -> bytes:
-        return self._count(self._file.read(size))
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:
-        count = self._file.readinto(buffer)
-        self._count(bytes(memoryview(buffer)[:count]))
-        return count
-
-    def write(self, chunk: bytes) -> int:
-        self._count(chunk)
-        return self._file.write(chunk)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def read_on(self) -> None:
-        """Read the rest, so that the sha256 is that of the whole file."""
-        while self.read(_READ_BYTES):
-            pass
-
-    def _count(self, chunk: bytes) -> bytes:
-        self.digest.update(chunk)
-        self.size += len(chunk)
-        return chunk
-
-
 def sync(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -247,26 +282,3 @@ def files_of(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         if path.is_symlink() or not path.is_dir():
             yield path.relative_to(folder).as_posix()
-
-
-def write_metadata(path: Path, collection: Collection) -> None:
-    """Write a collection's options and indexes as `mongodump --gzip` does."""
-    metadata = {
-        "options": to_extended_json(dict(collection.options)),
-        "indexes": [to_extended_json(dict(index)) for index in collection.indexes],
-        "uuid": collection.uuid.hex if collection.uuid else "",
-        "collectionName": collection.name,
-        "type": collection.kind,
-    }
-    with gzip.open(path, "wt", encoding="utf-8") as file:
-        json.dump(metadata, file)
-
-
-def to_extended_json(value: dict[str, Any]) -> dict[str, Any]:
-    """A document as canonical Extended JSON, ready for a JSON encoder."""
-    return dict(json.loads(json_util.dumps(value, json_options=_EXTENDED_JSON)))
-
-
-def from_extended_json(value: dict[str, Any]) -> dict[str, Any]:
-    """The reverse of `to_extended_json`."""
-    return dict(json_util.loads(json.dumps(value), json_options=_EXTENDED_JSON))

@@ -1,11 +1,8 @@
 """Loading an archive into a scratch database."""
 
-from collections.abc import Iterator
-from gzip import BadGzipFile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from isal import igzip, igzip_lib
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
@@ -18,27 +15,23 @@ from nmdc_release_ops.mongo.server.collections import (
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
-from nmdc_release_ops.mongo.server.raw import BrokenBson, RawWriter, may_hold_empty_timestamp, split_stream
-from nmdc_release_ops.mongo.transfer.archive import (
-    ArchiveDamaged,
-    ArchivedCollection,
-    HashedFile,
-    Manifest,
-    verify,
-)
+from nmdc_release_ops.mongo.server.raw import RawWriter, may_hold_empty_timestamp
+from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest, verify
+from nmdc_release_ops.mongo.transfer.blocks import read_documents, read_runs, require_length
 
-_READ_BYTES = 4 * 1024 * 1024
 # The wire version of MongoDB 5.0. A server of this version or later takes a `commitQuorum`, whatever its feature
 # compatibility; a standalone never does.
 _MONGODB_5 = 13
-# The library's stubs declare its exception class as an instance.
-_NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
 # Only valid on the server that the index came from.
 _INDEX_PLACE = ("ns",)
 
 
 class LoadFailed(MongoError):
     """The loaded collections differ from the archive."""
+
+
+class NotEmpty(LoadFailed):
+    """A collection that is to be loaded is not there, or has documents already."""
 
 
 def load(folder: Path, manifest: Manifest, database: Database[Document], *, report: Report = silent) -> None:
@@ -127,70 +120,85 @@ def load_collection(
 ) -> None:
     """Load one collection of an archive into a database that does not have it, with the driver, without verifying the result.
 
+    Each block is verified before it is uncompressed.
+
     Raises:
-        ArchiveDamaged: its file changed after it was verified, or cannot be read.
-        LoadFailed: the server refused a document.
+        ArchiveDamaged: its file is not what was dumped. The collection is loaded in part.
+        LoadFailed: the server refused a document. The collection is loaded in part.
     """
     collection = archived.describe()
     create(database, collection)
-    writer = RawWriter(database, collection.name)
-    path = folder / archived.file
-    try:
-        with path.open("rb") as opened:
-            file = HashedFile(opened)
-            for document in read_documents(file, path):
-                if writer.add(document):
-                    report(Progress(archived.name, writer.written, archived.documents))
-            writer.flush()
-            file.read_on()
-    except BulkWriteError as error:
-        raise LoadFailed(f"{archived.name} could not be loaded from {path}: {error}") from error
-    if (file.digest.hexdigest(), writer.written) != (archived.sha256, archived.documents):
-        raise ArchiveDamaged(
-            f"{path} changed after it was verified and while it was loaded. Find out who writes to it, and dump again."
-        )
-    report(Progress(archived.name, writer.written, archived.documents))
+    _insert(folder, archived, database, report)
     # Nobody reads the transformer's other members, if it has any.
     create_indexes(database, collection, wait_for_members=False)
 
 
-def read_documents(file: HashedFile, path: Path) -> Iterator[bytes]:
-    """Each document of a file of an archive, as BSON.
-
-    Args:
-        file: at its start, gzipped.
-        path: for errors.
-
-    Raises:
-        ArchiveDamaged: it is not gzipped, or ends within a document.
-    """
-    try:
-        yield from split_stream(_uncompress(file, path))
-    except BrokenBson as error:
-        raise ArchiveDamaged(f"{path} {error}. Dump again.") from error
+def create_empty(manifest: Manifest, database: Database[Document]) -> None:
+    """Create every collection of an archive with its options and indexes, and without documents."""
+    for archived in manifest.collections:
+        collection = archived.describe()
+        create(database, collection)
+        create_indexes(database, collection, wait_for_members=False)
 
 
-def file_may_hold_empty_timestamp(path: Path) -> bool:
-    """`may_hold_empty_timestamp` of a file of an archive.
+def load_one(
+    folder: Path, archived: ArchivedCollection, database: Database[Document], *, report: Report = silent
+) -> None:
+    """Load the documents of one collection of an archive into the empty collection of its name, and verify the result.
+
+    Each block is verified before it is uncompressed. The collection's options stay as they are, and so do its indexes: they
+    are dropped before, and created again after the documents, because that is faster.
 
     Raises:
-        ArchiveDamaged: it is not gzipped.
+        ArchiveDamaged: the file is not what was dumped. The collection is loaded in part.
+        NotEmpty: there is no such collection, or it has documents.
+        LoadFailed: the server refused a document, or the number or the hash of the documents differ after loading.
     """
-    rest = b""
-    with path.open("rb") as opened:
-        for chunk in _uncompress(HashedFile(opened), path):
-            run = rest + chunk
-            if may_hold_empty_timestamp(run):
-                return True
-            # Keep what could be the start of one: the zeros follow a field's name, which holds none.
-            rest = run[run.rstrip(b"\0").rfind(b"\0") + 1 :]
-    return False
+    name = archived.name
+    collection = list_collections(database, [name]).get(name)
+    if collection is None or database[name].find_one({}, {"_id": 1}, hint=[("$natural", 1)]) is not None:
+        state = "does not exist" if collection is None else "is not empty"
+        raise NotEmpty(
+            f"{name} cannot be loaded from {folder}: the collection {state}. Re-execute the run from `migrate`."
+        )
+    database[name].drop_indexes()
+    _insert(folder, archived, database, report)
+    create_indexes(database, collection, wait_for_members=False)
+    documents = database[name].count_documents({})
+    found_hash = collection_hashes(database, [name])[name]
+    if documents != archived.documents or found_hash != (archived.hash or found_hash):
+        raise LoadFailed(
+            f"{name} was loaded from {folder}, and the result is not what was dumped: it has {documents} documents with hash "
+            f"{found_hash} instead of {archived.documents} with {archived.hash or 'an unknown one'}. Re-execute the run from "
+            "`dump`."
+        )
 
 
-def _uncompress(file: HashedFile, path: Path) -> Iterator[bytes]:
+def _insert(folder: Path, archived: ArchivedCollection, database: Database[Document], report: Report) -> None:
+    """Insert the documents of a collection, in the archive's order, which migrators see.
+
+    Inserting is a hundred times slower than reading blocks, so blocks are not read ahead.
+    """
+    require_length(folder, archived)
+    writer = RawWriter(database, archived.name)
     try:
-        with igzip.IGzipFile(fileobj=file, mode="rb") as uncompressed:
-            while chunk := uncompressed.read(_READ_BYTES):
-                yield chunk
-    except _NOT_GZIPPED as error:
-        raise ArchiveDamaged(f"{path} cannot be decompressed: {error}. Dump again.") from error
+        for document in read_documents(folder, archived):
+            if writer.add(document):
+                report(Progress(archived.name, writer.written, archived.documents))
+        writer.flush()
+    except BulkWriteError as error:
+        raise LoadFailed(f"{archived.name} could not be loaded from {folder / archived.file}: {error}") from error
+    report(Progress(archived.name, writer.written, archived.documents))
+
+
+def may_hold_empty_timestamps(folder: Path, archived: ArchivedCollection) -> bool:
+    """`may_hold_empty_timestamp` of a collection of an archive.
+
+    Raises:
+        ArchiveDamaged: see `read_runs`.
+    """
+    return any(
+        may_hold_empty_timestamp(run)
+        for number in range(1, len(archived.blocks) + 1)
+        for run in read_runs(folder, archived, number)
+    )

@@ -13,8 +13,10 @@ from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.transfer.adopt import Dumped, list_dumped, survey
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest, to_extended_json
-from nmdc_release_ops.mongo.transfer.dump import DumpFailed, write_archive
+from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest
+from nmdc_release_ops.mongo.transfer.dump import write_archive
+from nmdc_release_ops.mongo.transfer.metadata import to_extended_json
+from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 
 def dump_with_mongodump(

@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.server.progress import Log, Report, silent
 from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp, read_raw
 from nmdc_release_ops.mongo.transfer.archive import Manifest, verify
 from nmdc_release_ops.mongo.transfer.file_names import reads_back
-from nmdc_release_ops.mongo.transfer.load import LoadFailed, file_may_hold_empty_timestamp, load, load_collection, prove
+from nmdc_release_ops.mongo.transfer.load import LoadFailed, load, load_collection, may_hold_empty_timestamps, prove
 from nmdc_release_ops.mongo.transfer.stage import Staged, stage, stage_with
 
 EXACTLY = [
@@ -49,7 +49,7 @@ def load_with_mongorestore(
         load(folder, manifest, database, report=report)
         return
     verify(folder, manifest)
-    for_driver = [one for one in manifest.collections if file_may_hold_empty_timestamp(folder / one.file)]
+    for_driver = [one for one in manifest.collections if may_hold_empty_timestamps(folder, one)]
     database.client.drop_database(database.name)
     if len(for_driver) < len(manifest.collections):
         arguments = load_arguments(manifest.database, database.name, [one.name for one in for_driver], folder)

@@ -266,8 +266,9 @@ def test_an_archive_that_changed_since_it_was_loaded_is_noticed(place: Place) ->
     place.dump()
     place.database.a_set.update_one({"_id": 1}, {"$set": {"x": 1}})
     (archived,) = place.manifest.collections
-    other = place.manifest.model_copy(update={"collections": [archived.model_copy(update={"sha256": "0" * 64})]})
-    with pytest.raises(ArchiveDamaged, match="changed after it was loaded"):
+    blocks = [block.model_copy(update={"sha256": "0" * 64}) for block in archived.blocks]
+    other = place.manifest.model_copy(update={"collections": [archived.model_copy(update={"blocks": blocks})]})
+    with pytest.raises(ArchiveDamaged, match="Block 1 of 1 of a_set is not what was dumped"):
         find_difference(place.folder, other, place.database, place.changes())
 
 

@@ -19,10 +19,11 @@ from nmdc_release_ops.mongo.server.collections import Collection, collection_has
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.swapping.unchanged import OriginChanged, require_unchanged
 from nmdc_release_ops.mongo.transfer import dump as dump_module
-from nmdc_release_ops.mongo.transfer.archive import from_extended_json, to_extended_json
-from nmdc_release_ops.mongo.transfer.dump import DumpFailed, dump
+from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.mongo.transfer.load import LoadFailed, create, create_indexes, load, prove
+from nmdc_release_ops.mongo.transfer.metadata import from_extended_json, to_extended_json
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed, stage
+from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 FORWARD, BACKWARD = [("a", 1), ("b", 1)], [("b", 1), ("a", 1)]
 NOW = ClusterTime(seconds=1, increment=1)

@@ -18,7 +18,8 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.progress import Progress
 from nmdc_release_ops.mongo.server.raw import count_documents, split
 from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, Manifest, read_manifest
-from nmdc_release_ops.mongo.transfer.dump import DumpFailed, dump
+from nmdc_release_ops.mongo.transfer.dump import dump
+from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 THEN = ClusterTime(seconds=1, increment=1)
 
@@ -53,8 +54,17 @@ def test_an_archive_without_a_manifest_is_none(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["change stream", "hashes"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda written: written.insert_one({"_id": 2}),
+        lambda written: written.update_one({"_id": 1}, {"$set": {"x": 1}}),
+    ],
+    ids=["insert", "update"],
+)
 def test_a_collection_that_changes_while_it_is_dumped_is_named(
-    origin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    origin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, stream: bool
 ) -> None:
     from nmdc_release_ops.mongo.transfer import dump as module
 
@@ -62,10 +72,12 @@ def test_a_collection_that_changes_while_it_is_dumped_is_named(
     hashes = module.collection_hashes
 
     def write_then_hash(database: Any, names: Any) -> Any:
-        origin.plain_set.insert_one({"_id": 2})
+        write(origin.plain_set)
         return hashes(database, names)
 
     monkeypatch.setattr(module, "collection_hashes", write_then_hash)
+    if not stream:
+        monkeypatch.setattr("nmdc_release_ops.mongo.transfer.watch.touched_since", lambda *_: None)
     with pytest.raises(DumpFailed, match="plain_set changed while being dumped"):
         dumped(origin, tmp_path / "archive")
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_plus
 
 import bson
 import pytest
-from bson import Int64, Timestamp
+from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -39,7 +39,7 @@ from nmdc_release_ops.mongo.transfer.archive import (
     read_manifest,
     verify,
 )
-from nmdc_release_ops.mongo.transfer.load import file_may_hold_empty_timestamp, load
+from nmdc_release_ops.mongo.transfer.load import load
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed
 from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools
 from nmdc_release_ops_tests.mongo.odd_data import (
@@ -309,21 +309,6 @@ def test_people_restore_an_archive_of_ours_with_plain_mongorestore(
             if not any(map(may_hold_empty_timestamp, documents)):
                 assert documents_of(restored, name) == documents, name
         client.drop_database(ORIGIN)
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 4096])
-def test_an_empty_timestamp_is_found_wherever_a_file_is_cut_while_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
-    monkeypatch.setattr("nmdc_release_ops.mongo.transfer.load._READ_BYTES", chunk)
-    around: Any = [{"a": 0.0, "b": "\x11\0\x11", "c": Int64(17)}, {"": Int64(0)}]
-    within: Any = {"name": 1, "of it": {"inner": [1, Timestamp(0, 0)]}}
-    for number, (documents, expected) in enumerate(
-        [(around, False), ([*around, within, *around], True), ([{"": Timestamp(0, 0)}], True)]
-    ):
-        path = tmp_path / f"{number}.bson.gz"
-        path.write_bytes(gzip.compress(b"".join(bson.encode(document) for document in documents)))
-        assert file_may_hold_empty_timestamp(path) is expected
 
 
 def commands_of_the_docs() -> list[list[str]]:

@@ -166,7 +166,7 @@ def test_a_file_that_changes_between_being_verified_and_being_loaded_is_noticed(
         path.write_bytes(damaged)
 
     monkeypatch.setattr(load_module, "verify", verify_then_damage)
-    with pytest.raises(ArchiveDamaged, match=r"plain_set\.bson\.gz (changed after|cannot be decompressed)"):
+    with pytest.raises(ArchiveDamaged, match="Block 1 of 1 of plain_set is not what was dumped"):
         load(archive, read_manifest(archive), copy)
 
 
