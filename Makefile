@@ -3,7 +3,6 @@
 PYTHON ?= python3.11
 SCALE ?= 20000
 PORT ?= 3000
-WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin
 export NMDC_RELEASE_HOME ?= $(CURDIR)/.nmdc-release
@@ -44,9 +43,11 @@ demo: setup ## Release 11.23.0 -> 11.25 on an embedded database (SCALE=1000000 f
 ui: setup ## Open Dagster's UI, on the demo's database unless NMDC_ORIGIN_URI is set (FRESH=1 for a new one)
 	@$(RUN)/python -m nmdc_release_ops.demo ui --port $(PORT) --scale $(SCALE) $(if $(FRESH),--fresh)
 
+test: WORKERS ?= 3
 test: setup ## The tests, without those below (ONLY=mongo/swapping for one room)
 	$(RUN)/pytest $(SIDE_BY_SIDE) -m "not faults and not browser" $(TESTS)
 
+test-faults: WORKERS ?= 2
 test-faults: setup ## The tests that break things and take their time (ONLY=steps for one room)
 	$(RUN)/pytest $(SIDE_BY_SIDE) -m faults $(TESTS)
 

@@ -18,6 +18,7 @@ TARGET = "nmdc:wfmgan-11-nobody.1"
 workplace = workplace_fixture()
 
 
+@pytest.mark.faults
 def test_a_reference_that_led_nowhere_before_is_named_and_stops_the_release_only_where_that_is_wanted(
     workplace: Workplace,
 ) -> None:
