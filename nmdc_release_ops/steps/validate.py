@@ -9,7 +9,7 @@ import dagster as dg
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
+from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, ArchivedCollection
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -59,12 +59,12 @@ def validate(
         require_lineage(plan=plan, migrate=migrated)
         folder = home.attempt(plan, context.run_id)
         page = folder / PAGE
-        require_snapshot(scratch.database, migrated.hashes, migrated.definitions)
+        require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         environment = schema.environments.prepare(release_named(plan.target))
         extras = _make_extras(plan, migrated, home, folder, schema, scratch, environment)
         code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.release(plan) / "worker")
         # Again: the transformer must not have changed while it was validated.
-        require_snapshot(scratch.database, migrated.hashes, migrated.definitions)
+        require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         summary = _require_summary(code, messages, folder, migrated.documents)
         verdict = describe_verdict(summary, plan)
         write_page(
@@ -135,24 +135,28 @@ def _make_extras(
     Args:
         folder: for its reports.
     """
+    manifest = read_archive(home.archive(plan), migrated.manifest_sha256)
+    files = {one.name: _describe_file(home.archive(plan), one) for one in manifest.collections}
     extras: dict[str, Any] = {
         "database": scratch.database.name,
-        "collections": sorted(migrated.documents),
+        "collections": dict(sorted(migrated.documents.items())),
+        "archived": {name: files[name] for name in migrated.changes.untouched},
         "compiled": str(schema.compiled.prepare(environment)),
         "violations_path": str(folder / VIOLATIONS),
         "summary_path": str(folder / SUMMARY),
     }
     if plan.integrity is Integrity.FAIL_ON_NEW:
-        archive = home.archive(plan)
-        manifest = read_archive(archive, migrated.manifest_sha256)
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {
-            "files": {
-                one.name: {"path": str(archive / one.file), "sha256": one.sha256} for one in manifest.collections
-            },
+            "files": files,
             "references": str(schema.compiled.prepare_references(environment, described_by)),
         }
     return extras
+
+
+def _describe_file(archive: Path, collection: ArchivedCollection) -> dict[str, Any]:
+    """A collection's documents in the archive, as a parameter of the worker."""
+    return {"path": str(archive / collection.file), "blocks": [block.model_dump() for block in collection.blocks]}
 
 
 def _require_summary(
@@ -163,8 +167,7 @@ def _require_summary(
             raise FileNotWritten(message["path"], message["reason"])
         if message["kind"] == "archive_damaged":
             raise ArchiveDamaged(
-                f"{message['path']}, which is needed to determine which violations are new, is not what was dumped: "
-                f"{message['fault']}. Nothing in it was used. Dump again."
+                f"{message['path']} is not what was dumped: {message['fault']}. Validation stopped there. Dump again."
             )
     if code == NOT_WRITTEN:
         raise FileNotWritten(

@@ -20,7 +20,7 @@ database = database_fixture(DATABASE)
 
 
 def run_validation(environment: SchemaEnvironment, compiled: Path, uri: str, folder: Path, results: Path) -> Ended:
-    return run(environment, "validating.validate", uri, extras(compiled, results, DATABASE, ["study_set"]), folder)
+    return run(environment, "validating.validate", uri, extras(compiled, results, DATABASE, {"study_set": 0}), folder)
 
 
 @FULL_DISKS
@@ -96,5 +96,5 @@ def test_a_worker_without_room_for_its_messages_reports_that_by_its_exit_code(
     task: str,
 ) -> None:
     (tmp_path / "messages").symlink_to("/dev/full")
-    given = {**extras(compiled, tmp_path, DATABASE, ["study_set"]), "migrators": []}
+    given = {**extras(compiled, tmp_path, DATABASE, {"study_set": 0}), "migrators": []}
     assert start(environment, task, scratch_mongod.uri, given, tmp_path).wait(timeout=300) == NOT_WRITTEN

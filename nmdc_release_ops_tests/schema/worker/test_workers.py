@@ -238,7 +238,7 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
         environment,
         "validating.validate",
         scratch_mongod.uri,
-        extras(compiled, tmp_path, DATABASE, ["functional_annotation_agg"]),
+        extras(compiled, tmp_path, DATABASE, {"functional_annotation_agg": several}),
         tmp_path,
     )
     workers = children_at_work(process.pid)

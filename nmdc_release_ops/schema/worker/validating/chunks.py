@@ -1,24 +1,18 @@
-"""Splitting collections into chunks that processes can read side by side, and reading them."""
+"""Splitting collections of the transformer into chunks that processes can read side by side, and reading them."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import Any
 
-import bson
 from bson import Int64, MaxKey
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import InvalidBSON
+from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
+from .batch import BATCH_DOCUMENTS, Batch
 from .compiled import Document
 
-LENIENT: CodecOptions[Document] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-)
-"""For decoding documents of which only some fields matter."""
 CHUNK_DOCUMENTS = 5_000
-_BATCH_DOCUMENTS = 1_000
 _RAW = CodecOptions(document_class=RawBSONDocument)
 
 
@@ -27,12 +21,10 @@ class Chunk:
     """About `CHUNK_DOCUMENTS` documents of one collection, consecutive in the order of `_id`.
 
     Attributes:
-        number: unique among the chunks of all collections.
         first: a document with only the `_id` at which the chunk begins, as bytes: not every `_id` survives decoding.
         next_first: `first` of the next chunk; None for the last one.
     """
 
-    number: int
     collection: str
     first: bytes
     next_first: bytes | None
@@ -43,13 +35,11 @@ def split_into_chunks(database: Database[Document], collections: Iterable[str]) 
 
     The bounds come from the index on `_id`, not from a comparison: a query with `$gt` only finds ids of the same type.
     """
-    number = 0
     for name in collections:
         first = _bound(database, name, {})
         while first is not None:
             next_first = _bound(database, name, {"min": RawBSONDocument(first), "skip": CHUNK_DOCUMENTS})
-            yield Chunk(number, name, first, next_first)
-            number += 1
+            yield Chunk(name, first, next_first)
             first = next_first
 
 
@@ -57,43 +47,6 @@ def _bound(database: Database[Document], name: str, options: dict[str, Any]) -> 
     command = {"find": name, "projection": {"_id": 1}, "hint": {"_id": 1}, "sort": {"_id": 1}, "limit": 1, **options}
     batch = database.command({**command, "singleBatch": True}, codec_options=_RAW)["cursor"]["firstBatch"]
     return bytes(batch[0].raw) if batch else None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some documents of a chunk: one reply of the server.
-
-    Attributes:
-        raw: the reply, BSON.
-        documents: None if the driver cannot decode all of them.
-        raw_documents: each document as BSON, if the driver cannot decode all of them.
-        cursor: the id of the server's cursor; 0 if it is exhausted.
-    """
-
-    raw: bytes
-    documents: list[Document] | None
-    raw_documents: list[bytes]
-    cursor: int
-
-    @classmethod
-    def decode(cls, reply: RawBSONDocument, batch: str, codec: CodecOptions[Document]) -> Self:
-        # All documents at once: the driver's raw batches create an object for each document first.
-        raw = cast("bytes", reply.raw)
-        try:
-            cursor = bson.decode(raw, codec)["cursor"]
-        except InvalidBSON:
-            raw_cursor = reply["cursor"]
-            return cls(raw, None, [one.raw for one in raw_cursor[batch]], int(raw_cursor["id"]))
-        return cls(raw, cursor[batch], [], int(cursor["id"]))
-
-    def split(self, codec: CodecOptions[Document]) -> Iterator[Self]:
-        """Each of `raw_documents` as a batch of its own, whose `documents` is None if it cannot be decoded."""
-        for raw in self.raw_documents:
-            try:
-                documents: list[Document] | None = [bson.decode(raw, codec)]
-            except InvalidBSON:
-                documents = None
-            yield replace(self, raw=raw, documents=documents, raw_documents=[raw], cursor=0)
 
 
 def read_chunk(
@@ -121,12 +74,12 @@ def read_chunk(
 def _batches(
     database: Database[Document], name: str, options: dict[str, Any], codec: Callable[[], CodecOptions[Document]]
 ) -> Iterator[Batch]:
-    command, key = {"find": name, "batchSize": _BATCH_DOCUMENTS, **options}, "firstBatch"
+    command, key = {"find": name, "batchSize": BATCH_DOCUMENTS, **options}, "firstBatch"
     with database.client.start_session() as session:
         while True:
-            batch = Batch.decode(database.command(command, codec_options=_RAW, session=session), key, codec())
+            batch = Batch.decode_reply(database.command(command, codec_options=_RAW, session=session), key, codec())
             yield batch
             if not batch.cursor:
                 return
-            command = {"getMore": Int64(batch.cursor), "collection": name, "batchSize": _BATCH_DOCUMENTS}
+            command = {"getMore": Int64(batch.cursor), "collection": name, "batchSize": BATCH_DOCUMENTS}
             key = "nextBatch"

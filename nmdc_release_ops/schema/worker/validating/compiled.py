@@ -11,6 +11,8 @@ import jsonschema_rs
 
 Document = dict[str, Any]
 
+_BY_FIELD = {"type", "properties", "required", "additionalProperties"}
+
 _CACHED_TEXTS = 1_024
 """Texts per pattern whose match is cached: many documents hold the same texts."""
 
@@ -36,6 +38,14 @@ class Check:
         """Whether every document of a list conforms. It is faster than `is_valid` for each."""
         are_valid: Callable[[list[Document]], bool] = self._make({"items": self._schema}).is_valid
         return are_valid
+
+    @property
+    def is_by_field(self) -> bool:
+        """Whether a document conforms if its fields are those of a document that does, and each value conforms by itself."""
+        additional = self._schema.get("additionalProperties", True)
+        return (
+            self._schema.keys() <= _BY_FIELD and self._schema.get("type") == "object" and isinstance(additional, bool)
+        )
 
 
 class CompiledSchema:

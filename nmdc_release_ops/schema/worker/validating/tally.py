@@ -12,7 +12,7 @@ from typing import Any
 from dagster_pipes import PipesContext
 
 from ..disk import writing
-from .validate_chunk import ChunkResult
+from .validate_unit import UnitResult
 from .violations import Groups, Violation
 
 REPORTED_VIOLATIONS = 50
@@ -25,7 +25,7 @@ class Tally:
     """Counts of what has been validated so far, and what was found.
 
     Attributes:
-        totals: approximate number of documents to validate, by collection.
+        totals: number of documents to validate, by collection.
         identifiers: number of documents with an id.
         schema: violations of the schema by single documents.
         integrity: violations between documents.
@@ -41,7 +41,7 @@ class Tally:
     integrity: Groups = field(default_factory=Groups)
     first_integrity: list[dict[str, Any]] = field(default_factory=list)
 
-    def count_results(self, pipes: PipesContext, results: Iterable[ChunkResult]) -> Iterator[ChunkResult]:
+    def count_results(self, pipes: PipesContext, results: Iterable[UnitResult]) -> Iterator[UnitResult]:
         """Count the results and pass them on; log the progress every few seconds."""
         next_line = time.monotonic() + SECONDS_BETWEEN_LINES
         for result in results:
@@ -55,13 +55,8 @@ class Tally:
                 pipes.log.info(self._progress(result.collection))
 
     def _progress(self, name: str) -> str:
-        # The totals are approximate, and a count beyond the total would confuse.
         done, total = sum(self.documents.values()), sum(self.totals.values())
-        done_here, total_here = self.documents[name], self.totals[name]
-        return (
-            f"validated {done:,} of {max(total, done):,} documents "
-            f"({name}: {done_here:,} of {max(total_here, done_here):,})"
-        )
+        return f"validated {done:,} of {total:,} documents ({name}: {self.documents[name]:,} of {self.totals[name]:,})"
 
     def count_integrity_violation(self, violation: Violation) -> None:
         self.violations[violation.collection] += 1

@@ -1,19 +1,22 @@
-"""Validates every document of the transformer by the release's own schema, and every reference between them.
+"""Validates every document of the migrated database by the release's own schema, and every reference between them.
 
-Parameters: `database`, `schema_version`, `collections`, `compiled` (file that `compile_schema` wrote), `violations_path`
-(output file, JSON lines), `summary_path` (output file, JSON). `before` is only given if new violations between documents are
-to be distinguished from old ones: `files` of the archive by collection, each with its `path` and `sha256`, and `references`,
-which `compile_schema` wrote of the schema that the database had.
+Parameters: `database` on the transformer, `schema_version`, `collections` (number of documents by name), `compiled` (file
+that `compile_schema` wrote), `violations_path` (output file, JSON lines), `summary_path` (output file, JSON). `archived` are
+the collections to be read from the archive instead of the transformer: by name, each with its `path` and `blocks` (`offset`,
+`size`, `documents`, `bytes` and `sha256` each). `before` is only given if new violations between documents are to be
+distinguished from old ones: `files` of the archive by collection in the same form, and `references`, which `compile_schema`
+wrote of the schema that the database had.
 Messages: `violation` for the first few, and `summary` when both output files are complete. Without a `summary`, or with an
 exit code other than 0, nothing is proved: `not_written` names a file that could not be written, and `archive_damaged` a file
-of the archive that differs from what was dumped.
+of the archive that is not what was dumped.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,15 +28,15 @@ from ..ending import die_with_parent, end_now
 from ..messages import forward_messages
 from ..process_pool import ProcessPool
 from ..release import require_version, transformer
-from .chunks import split_into_chunks
+from .archived_blocks import ArchivedBlock, ArchivedFile, ArchiveFileDamaged
+from .chunks import Chunk, split_into_chunks
 from .compiled import CompiledSchema, Document
-from .integrity.archived_file import ArchivedFile, ArchiveFileDamaged
 from .integrity.identifiers import Identifiers
 from .integrity.prior_violations import ArchivedDatabase, PriorViolations
 from .integrity.references import ReferenceRules
 from .integrity.violation_store import ViolationStore, duplicate_id
 from .tally import Tally
-from .validate_chunk import ChunkResult, ValidationInputs, initialise_process, read_ids, validate_chunk
+from .validate_unit import Unit, UnitResult, ValidationInputs, initialise_process, read_ids, validate_unit
 
 SCRATCH = "validating."
 
@@ -65,13 +68,13 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
         violations.open("wb") as file,
     ):
         scratch = Path(folder)
-        names = extras["collections"]
-        tally = Tally({name: database[name].estimated_document_count() for name in names})
+        sources = _Sources(database, _archived_files(extras.get("archived") or {}))
+        tally = Tally(dict(extras["collections"]))
         inputs = ValidationInputs(database.name, Path(extras["compiled"]), scratch / "identifiers", scratch)
         pipes.log.info("Reading the ids of all documents.")
         with ProcessPool(initialise_process, inputs) as pool, ViolationStore.create(scratch / "integrity") as store:
-            _read_identifiers(database, inputs, pool, tally, store)
-            results = pool.map(validate_chunk, split_into_chunks(database, names))
+            _read_identifiers(sources, inputs, pool, tally, store)
+            results = pool.map(validate_unit, sources.split(tally.totals))
             _collect(tally.count_results(pipes, results), file, violations, store)
             with writing(violations):
                 archived = _archived_database(extras.get("before"))
@@ -79,14 +82,38 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
     tally.report(pipes, violations, Path(extras["summary_path"]))
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """Where the documents are: in the archive, or else in the transformer."""
+
+    database: Database[Document]
+    archived: Mapping[str, ArchivedFile]
+
+    def split(self, collections: Iterable[str]) -> Iterator[Unit]:
+        """Every document of these collections, once.
+
+        Raises:
+            ArchiveFileDamaged: a file is missing, or is not as long as its blocks.
+        """
+        for number, source in enumerate(self._split(collections)):
+            yield Unit(number, source)
+
+    def _split(self, collections: Iterable[str]) -> Iterator[Chunk | ArchivedBlock]:
+        for name in collections:
+            if name in self.archived:
+                yield from self.archived[name].blocks()
+            else:
+                yield from split_into_chunks(self.database, [name])
+
+
 def _read_identifiers(
-    database: Database[Document], inputs: ValidationInputs, pool: ProcessPool, tally: Tally, store: ViolationStore
+    sources: _Sources, inputs: ValidationInputs, pool: ProcessPool, tally: Tally, store: ViolationStore
 ) -> None:
     """Write the id of every document to a file, and add those that are not unique to the violations."""
     rules = ReferenceRules(CompiledSchema.read(inputs.schema).content["references"])
     names = [name for name in rules.collections_with_ids() if name in tally.totals]
     with Identifiers.create(inputs.identifiers) as new:
-        for collection, ids in pool.map(read_ids, split_into_chunks(database, names)):
+        for collection, ids in pool.map(read_ids, sources.split(names)):
             new.add(collection, ids)
     identifiers = Identifiers.open(inputs.identifiers)
     tally.identifiers = identifiers.count()
@@ -94,7 +121,7 @@ def _read_identifiers(
         store.add(duplicate_id(identifier, counts))
 
 
-def _collect(results: Iterable[ChunkResult], file: IO[bytes], path: Path, store: ViolationStore) -> None:
+def _collect(results: Iterable[UnitResult], file: IO[bytes], path: Path, store: ViolationStore) -> None:
     """Append the violations of single documents to the file, and add those between documents to the store."""
     for result in results:
         if result.violations:
@@ -129,8 +156,11 @@ def _write_integrity_violations(
 def _archived_database(before: dict[str, Any] | None) -> ArchivedDatabase | None:
     if before is None:
         return None
-    files = {name: ArchivedFile(Path(file["path"]), file["sha256"]) for name, file in before["files"].items()}
-    return ArchivedDatabase(files, Path(before["references"]))
+    return ArchivedDatabase(list(_archived_files(before["files"]).values()), Path(before["references"]))
+
+
+def _archived_files(parameter: Mapping[str, Any]) -> dict[str, ArchivedFile]:
+    return {name: ArchivedFile.from_parameter(name, file) for name, file in parameter.items()}
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from collections import Counter
 
 from worker.release import transformer
 from worker.validating import chunks
+from worker.validating.batch import LENIENT
 
-chunks.CHUNK_DOCUMENTS, chunks._BATCH_DOCUMENTS = 7, 3
+chunks.CHUNK_DOCUMENTS, chunks.BATCH_DOCUMENTS = 7, 3
 
 
 def main() -> None:
@@ -19,11 +20,11 @@ def main() -> None:
     with transformer(sys.argv[1]) as database:
         for chunk in chunks.split_into_chunks(database, database.list_collection_names()):
             chunks_read[chunk.collection] += 1
-            for batch in chunks.read_chunk(database, chunk, lambda: chunks.LENIENT):
+            for batch in chunks.read_chunk(database, chunk, lambda: LENIENT):
                 if batch.documents is not None:
                     documents[chunk.collection] += len(batch.documents)
                 else:
-                    documents[chunk.collection] += len(list(batch.split(chunks.LENIENT)))
+                    documents[chunk.collection] += len(list(batch.split(LENIENT)))
     sys.stdout.write(json.dumps({name: [documents[name], chunks_read[name]] for name in chunks_read}))
 
 

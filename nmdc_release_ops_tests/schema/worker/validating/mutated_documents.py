@@ -29,8 +29,11 @@ from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 from worker.compiling import plugin
 from worker.compiling.compile_schema import compile_schema
 from worker.compiling.plugin import PLUGIN
+from worker.validating.archived_blocks import ArchivedBlock, Piece
 from worker.validating.compiled import CompiledSchema
 from worker.validating.fast_pass import FastPass
+from worker.validating.integrity.references import ReferenceRules, References
+from worker.validating.judge_by_layout import JudgeByLayout
 from worker.validating.linkml_judge import Judge
 
 Document = dict[str, Any]
@@ -381,6 +384,9 @@ class Damage:
         return True
 
 
+BLOCK = ArchivedBlock("", 0, Path("file"), 0, 0, 0, 0, "")
+
+
 def rejected(fast_pass: FastPass, raw: bytes) -> dict[int, bool | None]:
     return fast_pass.find_rejected(raw, [bson.decode(raw, fast_pass.codec)])
 
@@ -418,7 +424,11 @@ def compare(schema: CompiledSchema, linkml: LinkML, chance: random.Random, count
     verdicts: dict[str, Counter[str]] = {name: Counter() for name in damage}
     sound: Counter[str] = Counter()
     disagreements: list[Any] = []
-    alone = 0
+    alone = accepted_by_layout = 0
+    # References are none of this comparison's business.
+    by_layout = {
+        name: JudgeByLayout(schema, name, References(ReferenceRules({}), lambda _: {})) for name in collections
+    }
     classes = sorted(home)
     for number in range(count):
         class_name = classes[number % len(classes)]
@@ -448,6 +458,10 @@ def compare(schema: CompiledSchema, linkml: LinkML, chance: random.Random, count
                 [damaged, collection, "in what they say", repr(read)[:3000], violations[:3], expected[:3]]
             )
         alone += fast is None
+        undecided = by_layout[collection].find_undecided(Piece(BLOCK, raw))
+        accepted_by_layout += not undecided
+        if violations and not undecided:
+            disagreements.append([damaged, collection, "by layout", repr(read)[:3000], violations[:3]])
         if fast is not None and fast == bool(violations):
             disagreements.append(
                 [damaged, collection, fast, repr(read)[:3000], [message[:300] for message in violations[:3]]]
@@ -460,6 +474,7 @@ def compare(schema: CompiledSchema, linkml: LinkML, chance: random.Random, count
         "classes": classes,
         "without a sound document": [name for name in classes if not sound[name]],
         "judged by LinkML alone": alone,
+        "accepted by layout": accepted_by_layout,
         "disagreements": disagreements[:20],
         "all disagreements": len(disagreements),
     }

@@ -41,7 +41,7 @@ print(json.dumps(results))
 ODD_NUMBERS = """
 import json
 import bson
-from bson import Code
+from bson import Code, Int64
 from worker.validating.compiled import CompiledSchema
 from worker.validating.fast_pass import FastPass
 described = {"types": {}, "otherwise": "Any"}
@@ -58,7 +58,10 @@ left_to_linkml = [
 ]
 among_others = rejected(fast_pass, {"a": 1.5}, {"a": [{"b": float("nan")}]}, {"a": -1})
 code = rejected(strict, {"type": Code("nmdc:Study")}, {"type": "nmdc:Study"}, {})
-print(json.dumps([all(left_to_linkml), list(among_others.items()), list(code.items())]))
+numbers = {**content, "classes": {"Any": {"type": "object", "properties": {"a": {"type": "number"}}}}}
+numeric = FastPass(CompiledSchema({**numbers, "dialect": "https://json-schema.org/draft/2019-09/schema"}), "some_set", None)
+long = rejected(numeric, {"a": Int64(1)}, {"a": Int64(2**40)}, {"a": "1"}, {"a": 1})
+print(json.dumps([all(left_to_linkml), list(among_others.items()), list(code.items()), list(long.items())]))
 """
 
 
@@ -69,12 +72,14 @@ def inside(environment: SchemaEnvironment, script: str, *arguments: str, before:
 
 
 def test_what_json_cannot_represent_is_left_to_linkml_wherever_it_is(environment: SchemaEnvironment) -> None:
-    always, among_others, code = inside(environment, ODD_NUMBERS)
+    always, among_others, code, long = inside(environment, ODD_NUMBERS)
     assert always, "whatever the bytes around it are"
     assert among_others == [[1, None]]
     assert sorted(code) == [[0, None], [1, False], [2, False]]
+    assert long == [[2, False]], "a 64-bit integer is a number"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("version", "typed"), [("10.4.0", False), ("11.8.0", True)])
 def test_releases_without_types_or_rules_of_their_own_are_validated_too(
     version: str, typed: bool, environment: SchemaEnvironment, schema_cache: Path, tmp_path: Path

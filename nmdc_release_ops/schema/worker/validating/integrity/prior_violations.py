@@ -16,9 +16,10 @@ from typing import Any
 
 from ...disk import writing
 from ...process_pool import ProcessPool
+from ..archived_blocks import ArchivedBlock, ArchivedFile
+from ..batch import LENIENT
 from ..compiled import Document
 from ..violations import Violation, key_of_document, key_of_target
-from .archived_file import ArchivedFile
 from .identifiers import scratch_database
 from .references import ReferenceRules
 from .violation_store import DUPLICATE, ViolationStore
@@ -31,25 +32,24 @@ class ArchivedDatabase:
     """The database before the migration.
 
     Attributes:
-        files: of the archive, by collection.
+        files: of the archive, one for each collection.
         references: file with the rules of that time, which `reference_rules.reference_rules` wrote.
     """
 
-    files: dict[str, ArchivedFile]
+    files: Sequence[ArchivedFile]
     references: Path
 
 
 @dataclass(frozen=True)
 class _Search:
-    """A file of the archive, to be searched for documents and ids that violations name.
+    """A block of the archive, to be searched for documents and ids that violations name.
 
     Attributes:
         violations: file of the `ViolationStore`.
         output: file to write.
     """
 
-    collection: str
-    file: ArchivedFile
+    block: ArchivedBlock
     references: Path
     violations: Path
     output: Path
@@ -73,14 +73,15 @@ class PriorViolations:
             scratch: folder for temporary files.
 
         Raises:
-            ArchiveFileDamaged: a file is missing, or its sha256 is not the manifest's.
+            ArchiveFileDamaged: a file is missing, or a block is not what the manifest describes.
             NotWritten: the disk is full.
         """
         store.commit()
-        by_size = sorted(archived.files.items(), key=lambda item: -item[1].size())
+        # The largest first: where `mongodump` wrote a file, it is one block.
+        blocks = sorted((block for file in archived.files for block in file.blocks()), key=lambda block: -block.size)
         searches = (
-            _Search(name, file, archived.references, store.path, scratch / f"{number}.before")
-            for number, (name, file) in enumerate(by_size)
+            _Search(block, archived.references, store.path, scratch / f"{number}.before")
+            for number, block in enumerate(blocks)
         )
         with scratch_database(scratch / "before") as connection:
             connection.execute("CREATE TABLE reference (document_key TEXT, slot TEXT, target_key TEXT, allowed TEXT)")
@@ -117,25 +118,26 @@ class PriorViolations:
 
 
 def search(request: _Search) -> Path:
-    """Search a file of the archive; write a line for each id and each reference that a violation names."""
+    """Search a block of the archive; write a line for each id and each reference that a violation names."""
     rules = ReferenceRules(json.loads(request.references.read_text(encoding="utf-8")))
     violations = sqlite3.connect(f"{request.violations.as_uri()}?mode=ro", uri=True)
+    collection = request.block.collection
     null = key_of_target(None)
     # Null counts as the id of documents without one. One such document is enough: there may be millions.
-    null_is_written = request.collection not in rules.collections_with_ids()
+    null_is_written = collection not in rules.collections_with_ids()
     with writing(request.output), request.output.open("w", encoding="utf-8") as file:
-        for documents in _batches(request.file.documents()):
+        for documents in _read_documents(request.block):
             ids = [key_of_target(one) for document in documents if _is_id(one := document.get("id"))]
             named = _named_by_violations(violations, "target_key", ids)
             for one in ids:
                 if one in named and not (one == null and null_is_written):
                     null_is_written = null_is_written or one == null
-                    file.write(json.dumps([one, request.collection]) + "\n")
-            keys = [key_of_document(request.collection, document) for document in documents]
+                    file.write(json.dumps([one, collection]) + "\n")
+            keys = [key_of_document(collection, document) for document in documents]
             named = _named_by_violations(violations, "document_key", keys)
             for key, document in zip(keys, documents, strict=True):
                 if key in named:
-                    for reference in _references(rules, request.collection, document):
+                    for reference in _references(rules, collection, document):
                         file.write(json.dumps([key, *reference]) + "\n")
     violations.close()
     return request.output
@@ -162,12 +164,9 @@ def _named_by_violations(violations: sqlite3.Connection, column: str, keys: Sequ
     return {key for (key,) in rows}
 
 
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == _DOCUMENTS_PER_QUERY:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _read_documents(block: ArchivedBlock) -> Iterator[list[Document]]:
+    """The documents of a block, some at a time, without those that cannot be decoded: nothing shows what is in them."""
+    for whole in block.batches(lambda: LENIENT, _DOCUMENTS_PER_QUERY):
+        for batch in whole.split(LENIENT):
+            if batch.documents is not None:
+                yield batch.documents

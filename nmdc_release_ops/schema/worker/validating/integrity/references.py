@@ -35,6 +35,11 @@ class Rule:
     allowed: frozenset[str]
     known: set[Id] = field(default_factory=set)
 
+    def forget_some(self) -> None:
+        """Keep `known` from growing without limit."""
+        if len(self.known) > _CACHED_TARGETS:
+            self.known.clear()
+
 
 class ReferenceRules:
     """Which fields of a document are references; `reference_rules.reference_rules` creates the content."""
@@ -72,6 +77,19 @@ class References:
         self._find_collections = find_collections
         self.checked = 0
 
+    def rules_of(self, collection: str, type_: str) -> tuple[Rule, ...]:
+        """The fields of a document with that `type` that are references, where it has them."""
+        return self._rules.of(collection, type_)
+
+    def find_invalid(self, rule: Rule, targets: Set[Id]) -> Set[Id]:
+        """Those of the targets that are in none of the collections that the field may point to."""
+        unknown = targets - rule.known
+        collections = self._find_collections(unknown) if unknown else {}
+        invalid = {one for one in unknown if rule.allowed.isdisjoint(collections.get(one, ()))}
+        rule.known.update(unknown - invalid)
+        rule.forget_some()
+        return invalid
+
     def find_violations(self, collection: str, documents: Sequence[Document]) -> Iterator[Violation]:
         """The violations of the references of some documents of a collection. Each target is looked up once.
 
@@ -102,8 +120,7 @@ class References:
             for document in documents:
                 yield from self._violations_of(collection, document, collections)
         for rule in unknown:
-            if len(rule.known) > _CACHED_TARGETS:
-                rule.known.clear()
+            rule.forget_some()
 
     def _violations_of(
         self, collection: str, document: Document, collections: Mapping[Id, Set[str]]

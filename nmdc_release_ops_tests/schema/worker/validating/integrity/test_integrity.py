@@ -15,7 +15,7 @@ from pymongo.database import Database
 from nmdc_release_ops.demo.database import collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
-from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archived, validate
+from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archive_before, validate
 
 DATABASE = "integrity_test"
 SCRIPT = Path(__file__).with_name("refscan_rows.py")
@@ -203,7 +203,7 @@ def test_only_what_the_data_did_not_have_before_is_new(
         "was_generated_by": "nmdc:wfmgan-11-old.1",
     }
     database["functional_annotation_agg"].insert_one(nameless)
-    before = archived(database, tmp_path / "archive", rules)
+    before = archive_before(database, tmp_path / "archive", rules)
 
     # What the migration does: one document refers to what was never there, one to what it deletes, and so on.
     database["study_set"].update_one(
@@ -251,7 +251,7 @@ def test_without_violations_the_archive_is_not_read(
     tmp_path: Path,
 ) -> None:
     nowhere = {
-        "files": {"study_set": {"path": str(tmp_path / "no such file"), "sha256": ""}},
+        "files": {"study_set": {"path": str(tmp_path / "no such file"), "blocks": []}},
         "references": str(tmp_path / "no such file"),
     }
     validated = validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path, nowhere)

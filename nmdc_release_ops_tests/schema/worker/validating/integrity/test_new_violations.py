@@ -10,7 +10,7 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops_tests.schema.worker.running import database_fixture, run
-from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archived, extras, validate
+from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archive_before, extras, validate
 
 DATABASE = "new_violations_test"
 RUN, STUDY, SAMPLE = "workflow_execution_set", "study_set", "biosample_set"
@@ -60,7 +60,7 @@ def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
     )
     database["data_object_set"].insert_one({"_id": 1, "type": "nmdc:DataObject"})
     database[STUDY].insert_many([made(STUDY, "stays"), made(STUDY, "moves")])
-    before = archived(database, tmp_path / "archive", rules)
+    before = archive_before(database, tmp_path / "archive", rules)
 
     for identifier, change in {
         "kept": {"has_input": ["another", "nobody"]},
@@ -111,7 +111,7 @@ def test_an_id_that_is_shared_in_other_collections_than_before_is_new(
 ) -> None:
     for identifier in ("as before", "moved", "fewer", "more"):
         database[STUDY].insert_many({**made(STUDY, identifier), "_id": f"{identifier} {n}"} for n in range(3))
-    before = archived(database, tmp_path / "archive", rules)
+    before = archive_before(database, tmp_path / "archive", rules)
     database[STUDY].delete_one({"_id": "moved 0"})
     database[SAMPLE].insert_one(made(SAMPLE, "moved"))
     database[STUDY].delete_one({"_id": "fewer 0"})
@@ -135,18 +135,19 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
     tmp_path: Path,
 ) -> None:
     database[RUN].insert_one(made(RUN, "dangling", has_input=["nobody"]))
-    before = archived(database, tmp_path / "archive", rules)
+    before = archive_before(database, tmp_path / "archive", rules)
     file = Path(before["files"][RUN]["path"])
     whole = file.read_bytes()
     # Whole gzip with whole documents, and another reference: it would make the violation new.
     other = bson.encode(made(RUN, "dangling", has_input=["another"]))
-    damages = {"other documents": gzip.compress(other), "cut": whole[:-20], "missing": None}
+    as_long = whole[:-20] + bytes(20)
+    damages = {"other documents": gzip.compress(other), "cut": whole[:-20], "changed": as_long, "missing": None}
     reports = {}
     for damage, content in damages.items():
         file.unlink(missing_ok=True)
         if content is not None:
             file.write_bytes(content)
-        given = extras(compiled, tmp_path, DATABASE, [RUN], before)
+        given = extras(compiled, tmp_path, DATABASE, {RUN: 1}, before)
         folder = tmp_path / damage
         folder.mkdir()
         ended = run(environment, "validating.validate", scratch_mongod.uri, given, folder)
@@ -154,5 +155,6 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
         assert ended.code not in (0, NOT_WRITTEN)
         assert ended.of_kind("summary") == []
         assert reports[damage]["path"] == str(file)
-    assert all("sha256 is" in reports[damage]["fault"] for damage in damages if damage != "missing")
+    assert f"block 1 of {RUN} is damaged: its sha256 is" in reports["changed"]["fault"]
+    assert all(f"the blocks of {RUN} end at byte" in reports[damage]["fault"] for damage in ("other documents", "cut"))
     assert "No such file" in reports["missing"]["fault"]

@@ -1,29 +1,56 @@
-"""Validating a chunk of documents in a process of the pool: the fast pass, LinkML for the documents that it rejects, and the
+"""Validating some documents in a process of the pool: the fast pass, LinkML for the documents that it rejects, and the
 references, in one reading.
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bson
+from bson.codec_options import CodecOptions
 from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from ..disk import writing
 from ..release import transformer
-from .chunks import LENIENT, Batch, Chunk, read_chunk
+from .archived_blocks import ArchivedBlock
+from .batch import LENIENT, Batch, decode_batches
+from .chunks import Chunk, read_chunk
 from .compiled import CompiledSchema, Document
 from .fast_pass import FastPass
 from .integrity.identifiers import Id, Identifiers
 from .integrity.references import ReferenceRules, References
+from .judge_by_layout import JudgeByLayout
 from .violations import Groups, Violation, name_of
 
 if TYPE_CHECKING:
     from .linkml_judge import Judge
+
+_SHALLOW = CodecOptions(
+    document_class=RawBSONDocument,
+    datetime_conversion=LENIENT.datetime_conversion,
+    unicode_decode_error_handler=LENIENT.unicode_decode_error_handler,
+)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Some documents of one collection, for one process: a chunk of the transformer, or a block of the archive.
+
+    Attributes:
+        number: unique among the units of all collections.
+    """
+
+    number: int
+    source: Chunk | ArchivedBlock
+
+    @property
+    def collection(self) -> str:
+        return self.source.collection
 
 
 @dataclass(frozen=True)
@@ -33,8 +60,8 @@ class ValidationInputs:
     Attributes:
         database: on the transformer.
         schema: file that `compile_schema` wrote.
-        identifiers: file of all ids, complete before the first chunk is validated.
-        scratch: folder for the violations of each chunk.
+        identifiers: file of all ids, complete before the first unit is validated.
+        scratch: folder for the violations of each unit.
     """
 
     database: str
@@ -44,8 +71,8 @@ class ValidationInputs:
 
 
 @dataclass(frozen=True)
-class ChunkResult:
-    """The violations of a chunk's documents.
+class UnitResult:
+    """The violations of a unit's documents.
 
     Attributes:
         violations: file with a line for each violation of the schema; None if there are none.
@@ -64,20 +91,20 @@ class ChunkResult:
 def initialise_process(inputs: ValidationInputs) -> None:
     """Initialise this process of the pool."""
     global _validator
-    _validator = ChunkValidator(inputs)
+    _validator = UnitValidator(inputs)
 
 
-def read_ids(chunk: Chunk) -> tuple[str, list[Id]]:
-    """Collection of a chunk, and the ids of its documents."""
-    return chunk.collection, _get_validator().read_ids(chunk)
+def read_ids(unit: Unit) -> tuple[str, list[Id]]:
+    """Collection of a unit, and the ids of its documents."""
+    return unit.collection, _get_validator().read_ids(unit)
 
 
-def validate_chunk(chunk: Chunk) -> ChunkResult:
-    """Validate the documents of a chunk."""
-    return _get_validator().validate(chunk)
+def validate_unit(unit: Unit) -> UnitResult:
+    """Validate the documents of a unit."""
+    return _get_validator().validate(unit)
 
 
-class ChunkValidator:
+class UnitValidator:
     """The state of one process of the pool: its connection, and everything that is loaded once."""
 
     def __init__(self, inputs: ValidationInputs) -> None:
@@ -86,7 +113,8 @@ class ChunkValidator:
         self._transformer = transformer(inputs.database)
         self._database: Database[Document] = self._transformer.__enter__()
         self._fast_passes: dict[str, FastPass] = {}
-        # What exists now is never freed, and a chunk leaves no reference cycles: collecting garbage would only cost time, as
+        self._judge_by_layout: JudgeByLayout | None = None
+        # What exists now is never freed, and a unit leaves no reference cycles: collecting garbage would only cost time, as
         # much as reading does.
         gc.freeze()
         gc.disable()
@@ -103,39 +131,60 @@ class ChunkValidator:
         rules = ReferenceRules(self._schema.content["references"])
         return References(rules, Identifiers.open(self._inputs.identifiers).find_collections)
 
-    def read_ids(self, chunk: Chunk) -> list[Id]:
-        """The ids of the documents of a chunk, without those that are neither text nor null."""
+    def read_ids(self, unit: Unit) -> list[Id]:
+        """The ids of the documents of a unit, without those that are neither text nor null."""
         ids: list[Id] = []
-        for batch in read_chunk(self._database, chunk, lambda: LENIENT, ["id"]):
-            for document in batch.documents or ():
-                identifier = document.get("id")
-                if identifier is None or isinstance(identifier, str):
-                    ids.append(identifier)
+        for whole in self._read(unit, lambda: LENIENT, ["id"]):
+            for batch in whole.split(LENIENT):
+                for identifier in _ids_of(batch):
+                    if identifier is None or isinstance(identifier, str):
+                        ids.append(identifier)
         return ids
 
-    def validate(self, chunk: Chunk) -> ChunkResult:
-        """Validate the documents of a chunk, and write the violations to files of its own."""
+    def validate(self, unit: Unit) -> UnitResult:
+        """Validate the documents of a unit, and write the violations to files of its own."""
         groups = Groups()
         documents = 0
         references_before = self._references.checked
         with (
-            _LazyFile(self._inputs.scratch / f"{chunk.number}.violations") as violations,
-            _LazyFile(self._inputs.scratch / f"{chunk.number}.integrity") as integrity,
+            _LazyFile(self._inputs.scratch / f"{unit.number}.violations") as violations,
+            _LazyFile(self._inputs.scratch / f"{unit.number}.integrity") as integrity,
         ):
-            fast_pass = self._fast_pass(chunk.collection)
-            for whole in read_chunk(self._database, chunk, lambda: fast_pass.codec):
-                for batch in [whole] if whole.documents is not None else whole.split(fast_pass.codec):
+            fast_pass = self._fast_pass(unit.collection)
+            by_layout = self._by_layout(unit.collection)
+            accepted_before = by_layout.accepted
+            for whole in self._read_undecided(unit, by_layout, lambda: fast_pass.codec):
+                for batch in whole.split(fast_pass.codec):
                     documents += 1 if batch.documents is None else len(batch.documents)
-                    for violation in self._find_violations(chunk.collection, batch):
+                    for violation in self._find_violations(unit.collection, batch):
                         groups.add(violation)
                         violations.write(violation.report_line())
-                    for violation in self._references.find_violations(chunk.collection, batch.documents or ()):
+                    for violation in self._references.find_violations(unit.collection, batch.documents or ()):
                         integrity.write(violation.to_json() + "\n")
-        # LinkML leaves reference cycles behind. What it keeps is frozen, so that it is not examined again for each chunk.
+        documents += by_layout.accepted - accepted_before
+        # LinkML leaves reference cycles behind. What it keeps is frozen, so that it is not examined again for each unit.
         gc.collect()
         gc.freeze()
         references = self._references.checked - references_before
-        return ChunkResult(chunk.collection, documents, references, violations.path, integrity.path, groups)
+        return UnitResult(unit.collection, documents, references, violations.path, integrity.path, groups)
+
+    def _read(
+        self, unit: Unit, codec: Callable[[], CodecOptions[Document]], fields: list[str] | None = None
+    ) -> Iterator[Batch]:
+        """The documents of a unit; the server is asked for these fields only."""
+        if isinstance(unit.source, ArchivedBlock):
+            return unit.source.batches(codec)
+        return read_chunk(self._database, unit.source, codec, fields)
+
+    def _read_undecided(
+        self, unit: Unit, by_layout: JudgeByLayout, codec: Callable[[], CodecOptions[Document]]
+    ) -> Iterator[Batch]:
+        """The documents of a unit, without those of a block that are valid by their layout."""
+        if isinstance(unit.source, ArchivedBlock):
+            for piece in unit.source.pieces():
+                yield from decode_batches(by_layout.find_undecided(piece), codec)
+        else:
+            yield from self._read(unit, codec)
 
     def _find_violations(self, collection: str, batch: Batch) -> Iterator[Violation]:
         """The violations of a batch; a document that cannot be decoded is in a batch of its own."""
@@ -165,11 +214,17 @@ class ChunkValidator:
             self._fast_passes[collection] = FastPass(self._schema, collection, rules)
         return self._fast_passes[collection]
 
+    def _by_layout(self, collection: str) -> JudgeByLayout:
+        # Only one is kept, because it remembers values. Collections come one after the other.
+        if self._judge_by_layout is None or self._judge_by_layout.collection != collection:
+            self._judge_by_layout = JudgeByLayout(self._schema, collection, self._references)
+        return self._judge_by_layout
 
-_validator: ChunkValidator | None = None
+
+_validator: UnitValidator | None = None
 
 
-def _get_validator() -> ChunkValidator:
+def _get_validator() -> UnitValidator:
     if _validator is None:
         raise AssertionError("this process of the pool was not initialised")
     return _validator
@@ -200,6 +255,16 @@ class _LazyFile:
         if self._file is not None:
             with writing(self._path):
                 self._file.close()
+
+
+def _ids_of(batch: Batch) -> list[Any]:
+    """The value of `id` of each document, None for those without; a document that is no BSON at all is left out."""
+    if batch.documents is not None:
+        return [document.get("id") for document in batch.documents]
+    try:
+        return [RawBSONDocument(batch.raw, _SHALLOW).get("id")]
+    except InvalidBSON:
+        return []
 
 
 def _name(raw: bytes) -> str:
