@@ -176,7 +176,7 @@ def inspect_collections(
 
 
 def require_scratch_database(scratch: Database[Document]) -> None:
-    """Create a database, hash it and drop it, as a release does on the transformer.
+    """Create a database with an index, hash it and drop it, as a release does on the transformer.
 
     Raises:
         TransformerRefused.
@@ -184,6 +184,8 @@ def require_scratch_database(scratch: Database[Document]) -> None:
     try:
         try:
             scratch.probe.insert_one({})
+            scratch.probe.create_index("probe")
+            scratch.probe.drop_indexes()
             scratch.command("dbHash")
         finally:
             scratch.client.drop_database(scratch.name)

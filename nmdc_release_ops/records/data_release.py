@@ -169,6 +169,7 @@ class MigratorOutcome(Part):
 
     Attributes:
         written: documents it changed, by collection.
+        touched: how it used each collection that it used: read, written, created, renamed, deleted.
     """
 
     module: str
@@ -176,6 +177,7 @@ class MigratorOutcome(Part):
     to_version: str
     seconds: float
     written: dict[str, int]
+    touched: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class MigratedDatabase(Record):
@@ -186,7 +188,8 @@ class MigratedDatabase(Record):
         database: its name on the transformer.
         definitions: digest of each collection's UUID, kind, options and indexes.
         documents: per collection.
-        hashes: `dbHash` per collection.
+        hashes: `dbHash` per collection; of those that are not loaded, the one when they were dumped.
+        unloaded: collections that no migrator used. Only the archive holds their documents.
         counts: of the collections that changed, were created or deleted.
         difference: the page that shows what changed.
     """
@@ -198,6 +201,7 @@ class MigratedDatabase(Record):
     changes: ChangeSet
     documents: dict[str, int]
     hashes: dict[str, str]
+    unloaded: list[str] = Field(default_factory=list)
     counts: list[CollectionCounts] = Field(default_factory=list)
     difference: Path | None = None
 

@@ -1,8 +1,8 @@
 """Schema releases, and the processes that run their code."""
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from nmdc_release_ops.schema.environments.environment import (
 from nmdc_release_ops.schema.packages.candidate import fetch_candidate, version_of
 from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.processes import wait_for
+from nmdc_release_ops.schema.requests import Requests
 from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.silence import SECONDS as SILENCE_SECONDS
 from nmdc_release_ops.schema.silence import Silence
@@ -79,6 +80,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
         extras: dict[str, Any],
         folder: Path,
         seconds: float,
+        answer: Callable[[str], None] | None = None,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> tuple[int, Sequence[Mapping[str, Any]]]:
         """Run one task to its end; return its exit code and the messages that it reported.
@@ -88,20 +90,30 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
             extras: its parameters, plain JSON.
             folder: its working directory, with no files of ours.
             seconds: time limit.
+            answer: does what the worker requests through the socket whose descriptor it gets as the parameter `channel`.
+                None if it has nothing to request.
             silence_seconds: time without a message after which the run's log warns.
 
         Raises:
-            TookTooLong: it was ended, with every process that it had started.
+            TookTooLong, or what `answer` raises: the worker was ended, with every process that it had started.
         """
         with writing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         silence = Silence(context.log.warning, silence_seconds)
-        with dg.open_pipes_session(
-            context=context,
-            context_injector=dg.PipesTempFileContextInjector(),
-            message_reader=_ListeningReader(silence),
-            extras={"schema_version": environment.schema_version, **extras},
-        ) as session:
+        with ExitStack() as stack:
+            requests = stack.enter_context(Requests(answer)) if answer else None
+            session = stack.enter_context(
+                dg.open_pipes_session(
+                    context=context,
+                    context_injector=dg.PipesTempFileContextInjector(),
+                    message_reader=_ListeningReader(silence),
+                    extras={
+                        "schema_version": environment.schema_version,
+                        **extras,
+                        **({"channel": requests.descriptor} if requests else {}),
+                    },
+                )
+            )
             process = subprocess.Popen(
                 worker_command(environment, task),
                 cwd=folder,
@@ -109,8 +121,11 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
                 stdin=subprocess.DEVNULL,
                 # In its own process group, so that it can be ended with every process that it started.
                 start_new_session=True,
+                pass_fds=[requests.descriptor] if requests else [],
             )
-            code = wait_for(process, seconds, silence.check)
+            if requests:
+                requests.release()
+            code = wait_for(process, seconds, silence.check, requests.serve if requests else None)
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
 
 

@@ -68,12 +68,19 @@ def run_to_end(
         return Finished(code, output.read().decode(errors="replace"), errors.read().decode(errors="replace"))
 
 
-def wait_for(process: subprocess.Popen[bytes], seconds: float, check: Callable[[], None] = lambda: None) -> int:
+def wait_for(
+    process: subprocess.Popen[bytes],
+    seconds: float,
+    check: Callable[[], None] = lambda: None,
+    serve: Callable[[float], float] | None = None,
+) -> int:
     """Wait until a process that leads its own group ends; return its exit code. The rest of its group is then killed.
 
     Args:
         seconds: time limit.
         check: called every second meanwhile.
+        serve: waits for requests of the process for at most that many seconds, and answers them; returns how long the
+            process waited for its answers, which does not count. If it raises, the process is ended.
 
     Raises:
         TookTooLong
@@ -84,8 +91,12 @@ def wait_for(process: subprocess.Popen[bytes], seconds: float, check: Callable[[
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TookTooLong(seconds)
+            pause = min(left, _SECONDS_BETWEEN_CHECKS)
+            if serve is not None:
+                deadline += serve(pause)
+                pause = 0
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(timeout=min(left, _SECONDS_BETWEEN_CHECKS))
+                return process.wait(timeout=pause)
             check()
     finally:
         _end(process)

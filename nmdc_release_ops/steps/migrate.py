@@ -1,6 +1,7 @@
-"""`migrate`: load the archive into the transformer, run the release's own migrators on it, and show what they changed."""
+"""`migrate`: run the release's own migrators on the archive's documents in the transformer, and show what they changed."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import compare, snapshot
 from nmdc_release_ops.mongo.transfer import engine
+from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad, UsedUnloaded
 from nmdc_release_ops.records.data_release import (
     Archive,
     MigratedDatabase,
@@ -44,8 +46,8 @@ def migrate(
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
 ) -> MigratedDatabase:
-    """Load the archive into the transformer, run the migrators, each in the environment that the plan names, and show what
-    they changed.
+    """Run the migrators on the transformer, each in the environment that the plan names, and show what they changed. A
+    collection's documents are loaded from the archive when a migrator first uses it.
 
     It always starts from the archive, so it can be re-executed at any time.
     """
@@ -59,17 +61,37 @@ def migrate(
             context.log.info(
                 f"Dropped {name} from the transformer: an earlier execution of this step did not finish it."
             )
-        context.log.info(f"The transformer is running. Loading {manifest.documents:,} documents from {archive.path}.")
-        report = log_progress(context, "loaded", manifest.documents)
-        engine.load(plan.engine, archive.path, manifest, scratch, report=report, log=context.log.info)
-        context.log.info(f"Loaded {manifest.documents:,} documents; counts and hashes are the origin's.")
-        before = snapshot(scratch.database)
-        outcomes = _run_migrators(context, plan, scratch, home, schema, worker)
-        after = snapshot(scratch.database)
-        documents = {name: scratch.database[name].count_documents({}) for name in after.collections}
+        load = partial(
+            engine.begin_load,
+            plan.engine,
+            archive.path,
+            manifest,
+            scratch,
+            report=log_progress(context, "loaded", manifest.documents),
+            log=context.log.info,
+        )
+        try:
+            contents = load()
+            before = snapshot(scratch.database, contents.hashes)
+            outcomes = _run_migrators(context, plan, contents, scratch, home, schema, worker)
+        except UsedUnloaded as error:
+            context.log.warning(f"{error} Everything is loaded, and the migrators run again from the first.")
+            contents = load(everything=True)
+            before = snapshot(scratch.database)
+            outcomes = _run_migrators(context, plan, contents, scratch, home, schema, worker)
+        after = snapshot(scratch.database, contents.hashes)
+        documents = {
+            name: contents.unloaded[name].documents
+            if name in contents.unloaded
+            else scratch.database[name].count_documents({})
+            for name in after.collections
+        }
         changes = compare(before, after)
-        context.log.info(f"Migrated: {changes.describe()}.")
-        difference, page = show_difference(context, plan, archive.path, manifest, scratch.database, changes, home)
+        touched = {name for outcome in outcomes for name in outcome.touched}
+        context.log.info(f"Migrated: {changes.describe()}; {contents.describe()}.")
+        difference, page = show_difference(
+            context, plan, archive.path, manifest, scratch.database, changes, touched, home
+        )
     migrated = MigratedDatabase(
         made_from=collect_digests(plan=plan, dump=archive),
         manifest_sha256=archive.manifest_sha256,
@@ -79,22 +101,31 @@ def migrate(
         changes=changes,
         documents=documents,
         hashes=dict(after.hashes),
+        unloaded=sorted(contents.unloaded),
         counts=[collection.counts for collection in difference.collections],
         difference=page,
     )
-    context.add_output_metadata(_describe(archive, migrated) | describe_difference(difference, page))
+    context.add_output_metadata(
+        _describe(archive, migrated) | {"loaded": contents.describe()} | describe_difference(difference, page)
+    )
     return migrated
 
 
 def _run_migrators(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
+    contents: PartialLoad,
     scratch: TransformerConnection,
     home: ReleaseHomeResource,
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
 ) -> list[MigratorOutcome]:
-    """Run each migrator in a process and an environment of its own; no-op migrators are not run."""
+    """Run each migrator in a process and an environment of its own; no-op migrators are not run.
+
+    Raises:
+        UsedUnloaded: a migrator changed a collection that was not loaded.
+        MigratorFailed, MigratorTimedOut, WorkerDied, ArchiveDamaged, LoadFailed, FileNotWritten.
+    """
     outcomes = []
     for number, hop in enumerate(plan.migrators, start=1):
         if hop.does_nothing:
@@ -108,7 +139,8 @@ def _run_migrators(
         context.log.info(
             f"Migrator {number} of {len(plan.migrators)}: {hop.module}, in the environment of schema {hop.environment}."
         )
-        outcomes.append(_run_migrator(context, plan, hop, scratch, home, schema, worker))
+        outcomes.append(_run_migrator(context, plan, hop, contents, scratch, home, schema, worker))
+        contents.settle()
     return outcomes
 
 
@@ -116,18 +148,29 @@ def _run_migrator(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
     hop: PlannedMigrator,
+    contents: PartialLoad,
     scratch: TransformerConnection,
     home: ReleaseHomeResource,
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
 ) -> MigratorOutcome:
+
+    def load(name: str) -> None:
+        context.log.info(f"{hop.module} uses {name}: its {contents.unloaded[name].documents:,} documents are loaded.")
+        contents.load(name)
+
     try:
         code, messages = worker.run(
             context,
             schema.environments.prepare(release_named(hop.environment)),
             "migrating.migrate",
             transformer=scratch,
-            extras={"database": scratch.database.name, "migrators": [hop.module]},
+            extras={
+                "database": scratch.database.name,
+                "migrators": [hop.module],
+                "unloaded": sorted(contents.unloaded),
+            },
+            answer=load,
             folder=home.release(plan) / "worker",
             seconds=plan.hop_timeout * 60,
         )
@@ -144,6 +187,7 @@ def _run_migrator(
         to_version=done["to"],
         seconds=done["seconds"],
         written=done["written"],
+        touched=done["touched"],
     )
 
 
@@ -194,6 +238,7 @@ def _describe(archive: Archive, migrated: MigratedDatabase) -> dict[str, Any]:
                 "took": duration(outcome.seconds),
                 "documents written": sum(outcome.written.values()),
                 "collections": ", ".join(f"{name}: {count:,}" for name, count in outcome.written.items() if count),
+                "touched": ", ".join(f"{name} ({', '.join(how)})" for name, how in outcome.touched.items()),
             }
             for outcome in migrated.migrators
         ),

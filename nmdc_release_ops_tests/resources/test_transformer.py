@@ -66,7 +66,7 @@ def test_a_run_that_fails_stops_it(workplace: Workplace, starts: Starts, monkeyp
     def fails(*_: Any, **__: Any) -> None:
         raise ArchiveDamaged("The archive is damaged.")
 
-    monkeypatch.setattr("nmdc_release_ops.mongo.transfer.engine.load", fails)
+    monkeypatch.setattr("nmdc_release_ops.mongo.transfer.engine.begin_load", fails)
     step, _ = failure_of(workplace.release(target_version="11.25"))
     assert step == "migrate"
     assert len(starts.servers) == 1

@@ -57,6 +57,35 @@ def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Work
         assert studies.count_documents({"alternative_names": ["candidate"]}) == studies.count_documents({}) > 0
 
 
+# Its own variables are gone by then; those that the process was started with can be read.
+PAST_THE_ADAPTER = (
+    "import pymongo; started_with = open('/proc/self/environ').read(); "
+    "uri = started_with.partition('NMDC_TRANSFORMER_URI=')[2].partition('\\0')[0]; "
+    "pymongo.MongoClient(uri)[self.adapter._db.name]['instrument_set'].create_index('past_the_adapter')"
+)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_200)
+def test_a_migrator_that_changes_a_collection_past_the_adapter_is_noticed_and_gets_all_documents(
+    workplace: Workplace, checkout: Path
+) -> None:
+    edit(checkout, "candidate", then=PAST_THE_ADAPTER)
+    result = workplace.release(schema_source=str(checkout))
+    assert result.success, failure_of(result)[1].description
+    log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
+    assert "instrument_set was renamed or changed in the transformer before its documents were loaded" in log
+    assert "Everything is loaded, and the migrators run again from the first." in log
+    migrated = result.output_for_node("migrate")
+    assert migrated.unloaded == [] and "instrument_set" in migrated.changes.changed
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        instruments = client[DATABASE].instrument_set
+        assert "past_the_adapter_1" in instruments.index_information()
+        assert instruments.count_documents({}) > 0
+        studies = client[DATABASE].study_set
+        assert studies.count_documents({"alternative_names": ["candidate"]}) == studies.count_documents({}) > 0
+
+
 @pytest.fixture
 def official(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackIndex]:
     """An index, beside the real one, on which the checkout can be published as 11.26.0."""

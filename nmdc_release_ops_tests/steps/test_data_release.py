@@ -208,6 +208,30 @@ def test_what_the_migrators_changed_is_shown_document_by_document(released: Rele
     assert "data_generation_set: " in log and "changed, 0 added, 0 removed" in log
 
 
+def test_only_the_collections_that_migrators_used_were_loaded_and_each_use_is_on_record(released: Released) -> None:
+    plan, migrated = (released.result.output_for_node(step) for step in ("plan", "migrate"))
+    used = {name for outcome in migrated.migrators for name in outcome.touched}
+    everything = {one.name for one in plan.collections}
+    assert set(CHANGED) <= used < everything
+    assert set(migrated.unloaded) == everything - used
+    assert migrated.documents == {one.name: one.documents for one in plan.collections}
+    for outcome in migrated.migrators:
+        assert {name for name, count in outcome.written.items() if count} == {
+            name for name, how in outcome.touched.items() if "written" in how
+        }
+    (output,) = [
+        event for event in released.result.all_events if event.is_successful_output and event.step_key == "migrate"
+    ]
+    metadata = output.event_specific_data.metadata
+    assert metadata["loaded"].value.startswith(f"{len(used)} of {len(everything)} collections, ")
+    assert "biosample_set (read, written)" in metadata["migrators"].records[0].data["touched"]
+    only_read = sorted(used - set(CHANGED))
+    difference = json.loads((released.reports / "difference.json").read_text())
+    assert difference["used"] == only_read
+    assert ("Used by migrators, and unchanged" in (released.reports / "difference.html").read_text()) is bool(only_read)
+    assert released.result.output_for_node("validate").documents == sum(migrated.documents.values())
+
+
 def test_a_record_of_before_there_was_a_difference_can_still_be_read(released: Released) -> None:
     record = json.loads(ReleaseHomeResource().record(released.result.run_id, "migrate").read_bytes())["record"]
     del record["counts"], record["difference"]

@@ -1,6 +1,9 @@
 """A release that fails leaves the origin as it was and writable, and says why; after the cause is gone it succeeds."""
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.transfer.load import load_one
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared_release_fixture
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched
 
@@ -81,6 +86,28 @@ def test_every_violation_is_collected_and_the_origin_is_thawed(
     assert (twice["id"], twice["new"]) == (study["id"], False)
     assert text.metadata["violations"].value == len(violations) - 1 >= 3
     assert "no such category" in json.dumps(violations)
+
+
+def test_a_transformer_that_is_lost_while_a_migrator_waits_for_documents_is_named(
+    release: PreparedRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_after_it_is_gone(*arguments: Any, **named: Any) -> None:
+        os.kill(release.transformer.pid, signal.SIGKILL)
+        load_one(*arguments, **named)
+
+    monkeypatch.setattr("nmdc_release_ops.mongo.transfer.on_demand.load_one", load_after_it_is_gone)
+    monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
+    started = time.monotonic()
+    try:
+        step, text = failure_of(release.execute(["migrate", "validate", "restore", "unfreeze"]))
+    finally:
+        gone = release.transformer
+        gone.stop()
+        release.transformer = PrivateMongod.start(gone.folder, authentication=False, port=gone.port)
+    assert step == "migrate"
+    assert "transformer" in text.description and "The origin's data are unchanged." in text.description
+    assert time.monotonic() - started < 60, "the worker was ended, and nobody waited for it"
+    monkeypatch.undo()
 
 
 def test_a_transformer_that_is_down_is_named(release: PreparedRelease, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a migration did to a database: which collections it changed, created, renamed, deleted or did not touch."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from nmdc_release_ops.mongo.server.collections import (
 )
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections, digest_definition
 from nmdc_release_ops.mongo.server.connection import Document
+
+HASH_OF_NOTHING = hashlib.md5(usedforsecurity=False).hexdigest()
+"""The server's hash of a collection without documents."""
 
 
 class Rename(BaseModel):
@@ -76,22 +80,36 @@ class Snapshot:
         return {name: digest_definition(collection) for name, collection in self.collections.items()}
 
 
-def snapshot(database: Database[Document]) -> Snapshot:
-    """Describe and hash every collection of a database; views are not part of it."""
+def snapshot(database: Database[Document], unloaded: Mapping[str, str] | None = None) -> Snapshot:
+    """Describe and hash every collection of a database; views are not part of it.
+
+    Args:
+        unloaded: hashes of collections of which only the archive holds the documents, by name.
+    """
     collections = {name: found for name, found in list_collections(database).items() if found.kind != "view"}
-    return Snapshot(collections, collection_hashes(database, collections))
+    elsewhere = unloaded or {}
+    return Snapshot(collections, {**collection_hashes(database, collections.keys() - elsewhere.keys()), **elsewhere})
 
 
 class TransformerChanged(MongoError):
     """The transformer has changed since the migrators ended."""
 
 
-def require_snapshot(database: Database[Document], hashes: Mapping[str, str], definitions: Mapping[str, str]) -> None:
+def require_snapshot(
+    database: Database[Document],
+    hashes: Mapping[str, str],
+    definitions: Mapping[str, str],
+    unloaded: Iterable[str] = (),
+) -> None:
     """Make sure that a database holds exactly these collections, with their documents, options and indexes.
+
+    Args:
+        unloaded: collections that hold no documents there, whatever their hash is.
 
     Raises:
         TransformerChanged: naming the collections that differ.
     """
+    hashes = {**hashes, **dict.fromkeys(unloaded, HASH_OF_NOTHING)}
     found = snapshot(database)
     names = hashes.keys() | definitions.keys() | found.hashes.keys()
     _refuse_if_changed(

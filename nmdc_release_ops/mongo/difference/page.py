@@ -49,6 +49,8 @@ def _parts(difference: Difference, subtitle: str) -> Iterator[str]:
         yield f"<p><b>Renamed, otherwise unchanged:</b> {escape(names)}</p>\n"
     if difference.untouched:
         yield f'<p class="quiet"><b>Unchanged:</b> {escape(", ".join(difference.untouched))}</p>\n'
+    if difference.used:
+        yield f'<p class="quiet"><b>Used by migrators, and unchanged:</b> {escape(", ".join(difference.used))}</p>\n'
     for number, collection in enumerate(difference.collections):
         yield from _collection(number, collection)
 

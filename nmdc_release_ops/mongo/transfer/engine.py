@@ -12,6 +12,7 @@ from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
 from nmdc_release_ops.mongo.transfer.load import load as load_natively
 from nmdc_release_ops.mongo.transfer.mongodump import dump_with_mongodump
 from nmdc_release_ops.mongo.transfer.mongorestore import load_with_mongorestore, stage_with_mongorestore
+from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.mongo.transfer.stage import stage as stage_natively
 from nmdc_release_ops.mongo.transfer.tool_trial import try_tools
@@ -82,6 +83,33 @@ def load(engine: Engine, folder: Path, manifest: Manifest, transformer: Connecte
         load_natively(folder, manifest, transformer.database, report=report)
     else:
         load_with_mongorestore(folder, manifest, transformer.database, transformer.uri, report=report, log=log)
+    log(f"Loaded {manifest.documents:,} documents; counts and hashes are the origin's.")
+
+
+def begin_load(
+    engine: Engine,
+    folder: Path,
+    manifest: Manifest,
+    transformer: Connected,
+    *,
+    everything: bool = False,
+    report: Report,
+    log: Log,
+) -> PartialLoad:
+    """Begin to load an archive, whichever engine wrote it, into the emptied transformer.
+
+    The engine `mongo-tools` loads everything at once, because `mongorestore` restores whole archives.
+
+    Args:
+        everything: whether to load all documents at once. Otherwise each collection is loaded when it is asked for.
+
+    Raises:
+        ArchiveDamaged, LoadFailed: see `mongo.transfer.load.load`.
+    """
+    if engine is Engine.NATIVE and not everything:
+        return PartialLoad.begin(folder, manifest, transformer.database, report=report)
+    load(engine, folder, manifest, transformer, report=report, log=log)
+    return PartialLoad(folder, manifest, transformer.database, loaded=True, report=report)
 
 
 def stage(

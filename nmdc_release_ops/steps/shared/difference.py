@@ -1,5 +1,6 @@
 """How `migrate` shows what the migrators changed: in the log, on the run page, and on a page of its own."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,13 @@ def show_difference(
     manifest: Manifest,
     database: Database[Document],
     changes: ChangeSet,
+    used: Container[str],
     home: ReleaseHomeResource,
 ) -> tuple[Difference, Path]:
     """Compare the archive with the migrated database; log a line per collection; return the difference and its page.
+
+    Args:
+        used: the collections that migrators used.
 
     Raises:
         ArchiveDamaged, FileNotWritten.
@@ -36,7 +41,7 @@ def show_difference(
     read = {*changes.changed, *(rename.old for rename in changes.renamed if rename.changed)}
     documents = sum(collection.documents for collection in manifest.collections if collection.name in read)
     difference = find_difference(
-        archive, manifest, database, changes, report=log_progress(context, "compared", documents)
+        archive, manifest, database, changes, used=used, report=log_progress(context, "compared", documents)
     )
     for collection in difference.collections:
         context.log.info(f"{collection.describe()}.")

@@ -1,8 +1,9 @@
 """The adapter that migrators get: a release's own `MongoAdapter`, made fast for a scratch database.
 
-It differs in three ways. A document that a pipeline leaves byte-for-byte the same is not written. The others are written
-in unordered bulks. "Transactional" migrations run without a transaction, because the transformer is loaded again after a
-failed migration anyway. The resulting database is the same.
+It differs in four ways. A collection's documents are loaded when the migrator first uses it. A document that a pipeline
+leaves byte-for-byte the same is not written. The others are written in unordered bulks. "Transactional" migrations run
+without a transaction, because the transformer is loaded again after a failed migration anyway. The resulting database is
+the same.
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import bson
@@ -19,6 +21,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
+
+from .loader import Loader
+from .watched_database import READ, WRITTEN, Uses, WatchedDatabase
 
 BULK_BYTES = 16_000_000
 BULK_DOCUMENTS = 5_000
@@ -49,11 +54,23 @@ class Outcome:
         written: documents that pipelines replaced, by collection.
         failed_at: collection and id of the document at which a pipeline, an action or the server failed.
         progress: called after each document with the collection and the number of documents read.
+        loader: of the collections that the transformer does not hold yet.
     """
 
     written: Counter[str] = field(default_factory=Counter)
     failed_at: tuple[str, Any] | None = None
     progress: Callable[[str, int], None] = lambda _collection, _documents: None
+    loader: Loader = field(default_factory=Loader)
+
+    @cached_property
+    def uses(self) -> Uses:
+        """How each collection was used."""
+        return Uses(self.loader)
+
+    def count_written(self, collection: str) -> None:
+        """A pipeline replaced a document."""
+        self.written[collection] += 1
+        self.uses.used[collection].add(WRITTEN)
 
     @contextmanager
     def at(self, collection: str, document: Document) -> Iterator[None]:
@@ -75,27 +92,33 @@ class _FastAdapter:
     outcome: Outcome
 
     @property
-    def _db(self) -> Database[Any]:
+    def _db(self) -> WatchedDatabase:
         """The database, for every method of the release's adapter. Pending writes are flushed before it is used.
 
         So a lookup in the middle of a pipeline finds what the release's own adapter would have written already.
         """
-        self._flush()
-        self._used = True
-        return self._database
+        return self._watched
 
     @_db.setter
     def _db(self, database: Database[Any]) -> None:
         self._database = database
+        self._watched = WatchedDatabase(database, self.outcome.uses)
+        self.outcome.uses.before_each = self._before_use
         self._pending: list[ReplaceOne[Any]] = []
         self._pending_target: tuple[str, Any] = ("", None)
         self._pending_bytes = 0
         self._used = False
 
+    def _before_use(self) -> None:
+        self._flush()
+        self._used = True
+
     def process_each_document(self, collection_name: str, pipeline: Pipeline, session: Any = None) -> None:
-        database = self._db
+        self._flush()
+        database = self._database
         if collection_name not in database.list_collection_names():
             return
+        self.outcome.uses.note(collection_name, READ)
         codec = database.codec_options
         self._used = False
         try:
@@ -118,12 +141,13 @@ class _FastAdapter:
             self._used = True
 
     def _replace(self, name: str, identifier: Any, before: bytes, document: Document, session: Any) -> None:
+        """Write what a pipeline made of a document, at once or with others, unless it is the same as before."""
         if not _is_ordinary(document, identifier):
             # The server or the driver will reject it: let it raise the error that the release's own adapter would get.
             self._flush()
             collection = self._database.get_collection(name)
             collection.replace_one({"_id": {"$eq": identifier}}, document, session=session)
-            self.outcome.written[name] += 1
+            self.outcome.count_written(name)
             return
         after = bson.encode(document, codec_options=self._database.codec_options)
         # If a pipeline has used the adapter, stored documents may differ from what was read.
@@ -138,7 +162,7 @@ class _FastAdapter:
         selector = identifier if type(identifier) in _PLAIN_IDS else {"$eq": identifier}
         self._pending.append(ReplaceOne({"_id": selector}, _Encoded(after, _RAW)))
         self._pending_bytes += len(after)
-        self.outcome.written[name] += 1
+        self.outcome.count_written(name)
         if self._pending_bytes >= BULK_BYTES or len(self._pending) >= BULK_DOCUMENTS:
             self._flush()
 

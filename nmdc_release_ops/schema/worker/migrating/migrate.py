@@ -1,6 +1,8 @@
 """Runs migrators of the release on the transformer, one after the other.
 
-Parameters: `database`, `schema_version`, `migrators` (module names within `nmdc_schema.migrators`, in order).
+Parameters: `database`, `schema_version`, `migrators` (module names within `nmdc_schema.migrators`, in order). `unloaded`:
+collections of which the transformer holds no documents yet, and `channel`: the inherited socket through which they are
+requested; both absent where everything is loaded.
 Messages: `migrator` after each, or `migrator_failed` and exit code 1.
 """
 
@@ -22,6 +24,7 @@ from ..messages import forward_messages
 from ..release import require_version, transformer
 from .adapter import Outcome, make_adapter
 from .deferred import defer
+from .loader import Loader
 
 # The package's own code imports LinkML's validator, which takes seconds, and which migrators rarely use.
 defer("nmdc_schema")
@@ -32,18 +35,24 @@ SECONDS_BETWEEN_LINES = 5.0
 def main() -> int:
     die_with_parent(os.getppid())
     with open_dagster_pipes() as pipes, forward_messages(pipes) as logger:
-        require_version(pipes.extras["schema_version"])
-        with transformer(pipes.extras["database"]) as database:
-            for name in pipes.extras["migrators"]:
-                if not _run(pipes, logger, database, name):
+        extras = pipes.extras
+        require_version(extras["schema_version"])
+        loader = Loader.connect(extras.get("channel"), extras.get("unloaded", ()))
+        with transformer(extras["database"]) as database:
+            # Migrators use the adapter: what they did with a connection of their own would not be noticed.
+            del os.environ["NMDC_TRANSFORMER_URI"]
+            for name in extras["migrators"]:
+                if not _run(pipes, logger, database, loader, name):
                     return 1
     return 0
 
 
-def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[str, Any]], name: str) -> bool:
+def _run(
+    pipes: PipesContext, logger: logging.Logger, database: Database[dict[str, Any]], loader: Loader, name: str
+) -> bool:
     """Run one migrator and report the outcome; return whether it succeeded."""
     started = time.monotonic()
-    outcome = Outcome(progress=_progress(pipes, started))
+    outcome = Outcome(progress=_progress(pipes, started), loader=loader)
     try:
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
         from_version, to_version = migrator_class.get_origin_version(), migrator_class.get_destination_version()
@@ -74,6 +83,7 @@ def _run(pipes: PipesContext, logger: logging.Logger, database: Database[dict[st
             "to": to_version,
             "seconds": seconds,
             "written": dict(outcome.written),
+            "touched": {collection: sorted(how) for collection, how in sorted(outcome.uses.used.items())},
         }
     )
     return True
