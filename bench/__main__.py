@@ -1,6 +1,7 @@
 """`make bench`: what this project does, side by side with today's tools, on the same data in one run.
 
-Prints a table and writes it to bench/results.md. docs/performance.md describes the rows.
+Prints a table and a summary of it, and writes both to bench/results.md, and a plot to bench/results.svg.
+docs/performance.md describes the rows.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from bench import archive, migrate, refscan, unchanged, validate
 from bench.data import Data, demo_data
+from bench.summary import plot, summarize
 from bench.table import Row, heading, line_of, machine
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
@@ -23,6 +25,7 @@ PARTS = ("migrate", "archive", "validate", "refscan", "unchanged")
 SIZES = (20_000, 200_000, 1_000_000)
 BASELINE_DOCUMENTS = 200_000
 RESULTS = Path(__file__).parent / "results.md"
+PLOT = Path(__file__).parent / "results.svg"
 
 
 def main() -> None:
@@ -31,6 +34,7 @@ def main() -> None:
     arguments = _parse()
     home = ReleaseHomeResource()
     lines: list[str] = []
+    rows: list[Row] = []
 
     def report(line: str) -> None:
         print(line, flush=True)
@@ -43,11 +47,17 @@ def main() -> None:
     for scale in arguments.sizes:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             for row in _measure(scale, Path(folder), home, arguments, versions, notes):
+                rows.append(row)
                 report(line_of(row))
+    report("")
+    for line in summarize(rows):
+        report(line)
     report("")
     for note in (*notes, machine(", ".join(sorted(versions)) or "of the origin")):
         report(f"{note}\n")
     RESULTS.write_text("\n".join(lines))
+    if (drawn := plot(rows)) is not None:
+        PLOT.write_text(drawn)
 
 
 def _parse() -> argparse.Namespace:

@@ -22,7 +22,7 @@ from nmdc_release_ops.schema.version import SchemaVersion
 
 # The release's own adapter migrates in transactions, which must not be ended because they take long.
 _TRANSACTION_SECONDS = 24 * 60 * 60
-_LONG_AGO = ClusterTime(seconds=1, increment=1)
+LONG_AGO = ClusterTime(seconds=1, increment=1)
 
 __all__ = ["DATABASE", "Data", "ResultsDiffer", "demo_data"]
 
@@ -47,7 +47,7 @@ class Data:
         database = client[DATABASE]
         self.names = [name for name in list_collections(database) if name in managed]
         self.archive = folder / "archive"
-        self.manifest: Manifest = dump(database, self.names, self.archive, release_id="bench", cluster_time=_LONG_AGO)
+        self.manifest: Manifest = dump(database, self.names, self.archive, release_id="bench", cluster_time=LONG_AGO)
 
     @property
     def documents(self) -> int:

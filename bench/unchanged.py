@@ -134,6 +134,7 @@ def _rows(version: str, released: Released) -> Iterator[Row]:
         notes=f"{changes.describe()}; writes blocked for {released.blocked:.1f} s; {_describe_writes(released.written)}; the "
         f"transformer's mongod {memory.mongod / 1_000_000:,.0f} MB",
     )
+    yield Row(released.documents, "unchanged", f"&nbsp; writes blocked, to {version}", released.blocked, processed=0)
     for step in list_steps(data_release):
         yield Row(released.documents, "unchanged", f"&nbsp; {step}", released.steps.get(step), processed=0)
 

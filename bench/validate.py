@@ -1,6 +1,7 @@
 """`validate`: our worker's task compared with LinkML's validator called document by document, on data with known damage."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any
 from pymongo.database import Database
 
 from bench.damage import Key, Reference, damage_documents, sample
-from bench.data import Data, ResultsDiffer
+from bench.data import LONG_AGO, Data, ResultsDiffer
 from bench.environments import run_script, run_task
 from bench.migrate import MIGRATOR
 from bench.processes import Ran
 from bench.table import Row, times_as_fast
+from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import read_summary
 
 GOAL = 20
+CHANGED = {"biosample_set", "data_generation_set", "study_set"}
+"""What the migrator changes. A release reads the other collections from the archive."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,19 @@ def bring_to_target(data: Data, migrating: SchemaEnvironment, database: Database
 def validate_by_ours(
     data: Data, environment: SchemaEnvironment, compiled: Path, database: Database[Any], folder: Path
 ) -> Validated:
-    """The worker's task on all collections, including every reference."""
+    """The worker's task on all collections, including every reference; they are read from where a release reads them."""
     violations_file = folder / "violations.jsonl"
+    archive = folder / "archive"
+    shutil.rmtree(archive, ignore_errors=True)
+    unchanged = set(data.names) - CHANGED
+    manifest = dump(database, unchanged, archive, release_id="bench", cluster_time=LONG_AGO)
     extras = {
         "database": database.name,
-        "collections": data.names,
+        "collections": {one.name: one.documents for one in data.manifest.collections},
+        "archived": {
+            one.name: {"path": str(archive / one.file), "blocks": [block.model_dump() for block in one.blocks]}
+            for one in manifest.collections
+        },
         "compiled": str(compiled),
         "violations_path": str(violations_file),
         "summary_path": str(folder / "validation.json"),
