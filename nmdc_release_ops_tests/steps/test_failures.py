@@ -99,7 +99,7 @@ def test_a_transformer_that_is_lost_while_a_migrator_waits_for_documents_is_name
     monkeypatch.setattr("nmdc_release_ops.mongo.server.connection.SELECTION_SECONDS", 1)
     started = time.monotonic()
     try:
-        step, text = failure_of(release.execute(["migrate", "validate", "restore", "unfreeze"]))
+        step, text = failure_of(release.execute(["dump", "migrate", "validate", "restore", "unfreeze"]))
     finally:
         gone = release.transformer
         gone.stop()
