@@ -47,7 +47,7 @@ test: WORKERS ?= 3
 test: setup ## The tests, without those below (ONLY=mongo/swapping for one room)
 	$(RUN)/pytest $(SIDE_BY_SIDE) -m "not faults and not browser" $(TESTS)
 
-test-faults: WORKERS ?= 2
+test-faults: WORKERS ?= 3
 test-faults: setup ## The tests that break things and take their time (ONLY=steps for one room)
 	$(RUN)/pytest $(SIDE_BY_SIDE) -m faults $(TESTS)
 

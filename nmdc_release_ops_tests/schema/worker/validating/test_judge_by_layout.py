@@ -43,8 +43,7 @@ def test_nothing_invalid_is_accepted_of_documents_that_are_built_to_fool_it(envi
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("seed", [2, 3])
-def test_nothing_invalid_is_accepted_of_very_many_damaged_documents(seed: int, environment: SchemaEnvironment) -> None:
-    ((accepted, documents, wrong),) = judge(environment, seed, 500_000)["damaged"]
+def test_nothing_invalid_is_accepted_of_very_many_damaged_documents(environment: SchemaEnvironment) -> None:
+    ((accepted, documents, wrong),) = judge(environment, 2, 400_000)["damaged"]
     assert wrong == []
     assert documents / 5 < accepted < documents
