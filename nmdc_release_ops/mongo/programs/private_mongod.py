@@ -19,7 +19,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.errors import MongoError
@@ -152,16 +152,22 @@ class PrivateMongod:
         if key_file:
             login = {"username": "__system", "password": key_file.read_text(), "authSource": "local"}
         with MongoClient[dict[str, Any]](self.uri, **login) as client:
-            try:
-                self._configure_replica_set(client)
-                while not client.admin.command("hello").get("isWritablePrimary"):
+            while True:
+                try:
+                    self._configure_replica_set(client)
+                    while not client.admin.command("hello").get("isWritablePrimary"):
+                        self._fail_unless_alive(deadline)
+                        time.sleep(0.02)
+                    if key_file:
+                        self._password = self._administrator_password(client)
+                    return
+                except AutoReconnect:
+                    # A busy machine drops a connection of a server that has just begun to listen.
                     self._fail_unless_alive(deadline)
-                    time.sleep(0.02)
-                if key_file:
-                    self._password = self._administrator_password(client)
-            except PyMongoError as error:
-                self._fail_unless_alive(deadline)
-                raise self._failure(f"mongod could not be made writable: {error}") from error
+                    time.sleep(0.1)
+                except PyMongoError as error:
+                    self._fail_unless_alive(deadline)
+                    raise self._failure(f"mongod could not be made writable: {error}") from error
 
     def _wait_for_answer(self, deadline: float) -> None:
         # The driver tries again only after half a second; mongod listens sooner.
