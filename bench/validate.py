@@ -18,6 +18,7 @@ from bench.table import Row, times_as_fast
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import read_summary
+from nmdc_release_ops.steps.validate import describe_file
 
 GOAL = 20
 CHANGED = {"biosample_set", "data_generation_set", "study_set"}
@@ -116,10 +117,7 @@ def validate_by_ours(
     extras = {
         "database": database.name,
         "collections": {one.name: one.documents for one in data.manifest.collections},
-        "archived": {
-            one.name: {"path": str(archive / one.file), "blocks": [block.model_dump() for block in one.blocks]}
-            for one in manifest.collections
-        },
+        "archived": {one.name: describe_file(archive, one) for one in manifest.collections},
         "compiled": str(compiled),
         "violations_path": str(violations_file),
         "summary_path": str(folder / "validation.json"),

@@ -1,14 +1,13 @@
 """`migrate`: run the release's own migrators on the archive's documents in the transformer, and show what they changed."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
-from nmdc_release_ops.mongo.difference.changes import compare, snapshot
+from nmdc_release_ops.mongo.difference.changes import Snapshot, compare, snapshot
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad, UsedUnloaded
 from nmdc_release_ops.records.data_release import (
@@ -61,31 +60,27 @@ def migrate(
             context.log.info(
                 f"Dropped {name} from the transformer: an earlier execution of this step did not finish it."
             )
-        load = partial(
-            engine.begin_load,
-            plan.engine,
-            archive.path,
-            manifest,
-            scratch,
-            report=log_progress(context, "loaded", manifest.documents),
-            log=context.log.info,
-        )
-        try:
-            contents = load()
+
+        def load_and_migrate(*, everything: bool) -> tuple[PartialLoad, Snapshot, list[MigratorOutcome]]:
+            contents = engine.begin_load(
+                plan.engine,
+                archive.path,
+                manifest,
+                scratch,
+                everything=everything,
+                report=log_progress(context, "loaded", manifest.documents),
+                log=context.log.info,
+            )
             before = snapshot(scratch.database, contents.hashes)
-            outcomes = _run_migrators(context, plan, contents, scratch, home, schema, worker)
+            return contents, before, _run_migrators(context, plan, contents, scratch, home, schema, worker)
+
+        try:
+            contents, before, outcomes = load_and_migrate(everything=False)
         except UsedUnloaded as error:
             context.log.warning(f"{error} Everything is loaded, and the migrators run again from the first.")
-            contents = load(everything=True)
-            before = snapshot(scratch.database)
-            outcomes = _run_migrators(context, plan, contents, scratch, home, schema, worker)
+            contents, before, outcomes = load_and_migrate(everything=True)
         after = snapshot(scratch.database, contents.hashes)
-        documents = {
-            name: contents.unloaded[name].documents
-            if name in contents.unloaded
-            else scratch.database[name].count_documents({})
-            for name in after.collections
-        }
+        documents = {name: contents.count_documents(name) for name in after.collections}
         changes = compare(before, after)
         touched = {name for outcome in outcomes for name in outcome.touched}
         context.log.info(f"Migrated: {changes.describe()}; {contents.describe()}.")

@@ -136,7 +136,7 @@ def _make_extras(
         folder: for its reports.
     """
     manifest = read_archive(home.archive(plan), migrated.manifest_sha256)
-    files = {one.name: _describe_file(home.archive(plan), one) for one in manifest.collections}
+    files = {one.name: describe_file(home.archive(plan), one) for one in manifest.collections}
     extras: dict[str, Any] = {
         "database": scratch.database.name,
         "collections": dict(sorted(migrated.documents.items())),
@@ -154,7 +154,7 @@ def _make_extras(
     return extras
 
 
-def _describe_file(archive: Path, collection: ArchivedCollection) -> dict[str, Any]:
+def describe_file(archive: Path, collection: ArchivedCollection) -> dict[str, Any]:
     """A collection's documents in the archive, as a parameter of the worker."""
     return {"path": str(archive / collection.file), "blocks": [block.model_dump() for block in collection.blocks]}
 

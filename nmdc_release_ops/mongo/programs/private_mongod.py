@@ -154,12 +154,7 @@ class PrivateMongod:
         with MongoClient[dict[str, Any]](self.uri, **login) as client:
             while True:
                 try:
-                    self._configure_replica_set(client)
-                    while not client.admin.command("hello").get("isWritablePrimary"):
-                        self._fail_unless_alive(deadline)
-                        time.sleep(0.02)
-                    if key_file:
-                        self._password = self._administrator_password(client)
+                    self._set_up(client, deadline, has_users=key_file is not None)
                     return
                 except AutoReconnect:
                     # A busy machine drops a connection of a server that has just begun to listen.
@@ -168,6 +163,15 @@ class PrivateMongod:
                 except PyMongoError as error:
                     self._fail_unless_alive(deadline)
                     raise self._failure(f"mongod could not be made writable: {error}") from error
+
+    def _set_up(self, client: MongoClient[dict[str, Any]], deadline: float, *, has_users: bool) -> None:
+        """May be done again after it was interrupted."""
+        self._configure_replica_set(client)
+        while not client.admin.command("hello").get("isWritablePrimary"):
+            self._fail_unless_alive(deadline)
+            time.sleep(0.02)
+        if has_users:
+            self._password = self._administrator_password(client)
 
     def _wait_for_answer(self, deadline: float) -> None:
         # The driver tries again only after half a second; mongod listens sooner.

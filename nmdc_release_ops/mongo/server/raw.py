@@ -62,16 +62,9 @@ def cut_after(run: bytes, position: int, most: int) -> tuple[int, int]:
     Raises:
         BrokenBson: it does not end where a document does.
     """
-    count = 0
-    limit, length = position + most, len(run)
-    while position < length:
-        end = position + int.from_bytes(run[position : position + 4], "little")
-        if end > length or end <= position:
-            raise BrokenBson("ends in the middle of a document")
-        if end > limit:
-            break
-        position = end
-        count += 1
+    position, count = _walk(run, position, min(position + most, len(run)))
+    if position < len(run):
+        _end_of_document(run, position)
     return position, count
 
 
@@ -81,17 +74,32 @@ def cut_off(run: bytes) -> tuple[bytes, bytes, int]:
     Raises:
         BrokenBson: the rest is longer than any document.
     """
-    position = count = 0
-    length = len(run)
-    while length - position >= 4:
+    position, count = _walk(run, 0, len(run))
+    if len(run) - position > _LONGEST_DOCUMENT:
+        raise BrokenBson("holds something longer than any document")
+    return run[:position], run[position:], count
+
+
+def _walk(run: bytes, position: int, limit: int) -> tuple[int, int]:
+    """The end of the last whole document from `position` on that ends at `limit` or before, and how many documents that is."""
+    count = 0
+    while limit - position >= 4:
         end = position + int.from_bytes(run[position : position + 4], "little")
-        if end > length or end <= position:
+        if end > limit or end <= position:
             break
         position = end
         count += 1
-    if length - position > _LONGEST_DOCUMENT:
-        raise BrokenBson("holds something longer than any document")
-    return run[:position], run[position:], count
+    return position, count
+
+
+def _end_of_document(run: bytes, position: int) -> int:
+    """Raises:
+    BrokenBson: no whole document begins there.
+    """
+    end = position + int.from_bytes(run[position : position + 4], "little")
+    if end > len(run) or end <= position:
+        raise BrokenBson("ends in the middle of a document")
+    return end
 
 
 def whole_runs(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -116,11 +124,8 @@ def split(run: bytes) -> Iterator[bytes]:
         BrokenBson: after the documents that are whole.
     """
     position = 0
-    length = len(run)
-    while position < length:
-        end = position + int.from_bytes(run[position : position + 4], "little")
-        if end > length or end <= position:
-            raise BrokenBson("ends in the middle of a document")
+    while position < len(run):
+        end = _end_of_document(run, position)
         yield run[position:end]
         position = end
 

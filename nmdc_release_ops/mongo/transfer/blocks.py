@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from gzip import BadGzipFile
 from io import BufferedReader, RawIOBase
@@ -48,22 +48,29 @@ class Compressed:
         )
 
 
-def compress_blocks(runs: Iterable[bytes], block_bytes: int) -> Iterator[Compressed]:
-    """Blocks of `block_bytes` of BSON or a little less, of runs of concatenated BSON. A longer document is a block of its own."""
+def compress_blocks(
+    runs: Iterable[bytes], block_bytes: int, count: Callable[[int], None] = lambda _documents: None
+) -> Iterator[Compressed]:
+    """Blocks of `block_bytes` of BSON or a little less, of runs of concatenated BSON. A longer document is a block of its own.
+
+    Args:
+        count: called with the number of documents that were read, run by run or more often.
+    """
     pending: list[bytes] = []
     size = documents = 0
     for run in runs:
         position = 0
         while position < len(run):
-            end, count = cut_after(run, position, block_bytes - size)
-            if count == 0 and pending:
+            end, more = cut_after(run, position, block_bytes - size)
+            if more == 0 and pending:
                 yield _compress(pending, documents)
                 pending, size, documents = [], 0, 0
                 continue
-            if count == 0:
-                end, count = position + int.from_bytes(run[position : position + 4], "little"), 1
+            if more == 0:
+                end, more = position + int.from_bytes(run[position : position + 4], "little"), 1
             pending.append(run[position:end])
-            size, documents, position = size + end - position, documents + count, end
+            size, documents, position = size + end - position, documents + more, end
+            count(more)
     if pending:
         yield _compress(pending, documents)
 
@@ -129,16 +136,10 @@ class _Fault(Exception):
     """What is wrong with a block."""
 
 
-def require_length(folder: Path, archived: ArchivedCollection) -> None:
-    """Check that the file of a collection is as long as its blocks together.
-
-    Raises:
-        ArchiveDamaged: it is missing, longer or shorter.
-    """
-    _open(folder, archived).close()
-
-
 def _open(folder: Path, archived: ArchivedCollection) -> BufferedReader:
+    """Raises:
+    ArchiveDamaged: the file is missing, or longer or shorter than its blocks.
+    """
     path = folder / archived.file
     try:
         file = path.open("rb")

@@ -25,7 +25,7 @@ from nmdc_release_ops.mongo.server.collections import (
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Report, silent
 from nmdc_release_ops.mongo.server.ranges import find_ranges, has_ranges, read_range
-from nmdc_release_ops.mongo.server.raw import count_documents, read_raw
+from nmdc_release_ops.mongo.server.raw import read_raw
 from nmdc_release_ops.mongo.transfer.archive import (
     ArchivedCollection,
     Block,
@@ -166,21 +166,15 @@ def _make_blocks(
     readers: ThreadPoolExecutor,
 ) -> Iterator[Compressed]:
     """The blocks of a collection: of a large one in the order of `_id`, of any other in its natural order."""
-
-    def counted(runs: Iterable[bytes]) -> Iterator[bytes]:
-        for run in runs:
-            tally.add(count_documents(run))
-            yield run
-
     name = collection.name
     if size.bytes < _LARGE_BLOCKS * block_bytes or not has_ranges(collection):
-        yield from compress_blocks(counted(read_raw(database[name])), block_bytes)
+        yield from compress_blocks(read_raw(database[name]), block_bytes, tally.add)
         return
     # A little less than a block, so that documents of uneven size seldom make two of it.
     documents = max(1, size.documents * block_bytes * 7 // 8 // size.bytes)
     under_way: deque[Future[_Begun]] = deque()
     for one in find_ranges(database, name, documents):
-        blocks = compress_blocks(counted(read_range(database, name, one)), block_bytes)
+        blocks = compress_blocks(read_range(database, name, one), block_bytes, tally.add)
         under_way.append(readers.submit(_begin, blocks, block_bytes))
         if len(under_way) > THREADS:
             yield from under_way.popleft().result().all()

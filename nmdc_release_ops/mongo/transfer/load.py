@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.server.raw import RawWriter, may_hold_empty_timestamp
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest, verify
-from nmdc_release_ops.mongo.transfer.blocks import read_documents, read_runs, require_length
+from nmdc_release_ops.mongo.transfer.blocks import read_documents, read_runs
 
 # The wire version of MongoDB 5.0. A server of this version or later takes a `commitQuorum`, whatever its feature
 # compatibility; a standalone never does.
@@ -61,11 +61,8 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
         if archived.name not in made:
             differing.append(f"{archived.name} is missing")
             continue
-        # An archive that somebody else dumped holds no hashes.
-        was = State(archived.describe(), archived.documents, archived.hash or None)
         documents = database[archived.name].count_documents({})
-        loaded = State(made[archived.name], documents, hashes.get(archived.name))
-        differing += [f"{archived.name} has {difference}" for difference in compare_collections(was, loaded)]
+        differing += describe_differences(archived, State(made[archived.name], documents, hashes.get(archived.name)))
     differing += [
         f"{name} is not in the archive" for name in made.keys() - {archived.name for archived in manifest.collections}
     ]
@@ -74,6 +71,13 @@ def prove(folder: Path, manifest: Manifest, database: Database[Document]) -> Non
             f"The archive {folder} was loaded, and the result is not what was dumped: {'; '.join(differing)}. Re-execute "
             "the run from `dump`."
         )
+
+
+def describe_differences(archived: ArchivedCollection, found: State) -> list[str]:
+    """What differs between a collection of an archive and one that was made of it; for people."""
+    # An archive that somebody else dumped holds no hashes.
+    was = State(archived.describe(), archived.documents, archived.hash or None)
+    return [f"{archived.name} has {difference}" for difference in compare_collections(was, found)]
 
 
 def create(database: Database[Document], collection: Collection, name: str | None = None) -> None:
@@ -179,7 +183,6 @@ def _insert(folder: Path, archived: ArchivedCollection, database: Database[Docum
 
     Inserting is a hundred times slower than reading blocks, so blocks are not read ahead.
     """
-    require_length(folder, archived)
     writer = RawWriter(database, archived.name)
     try:
         for document in read_documents(folder, archived):

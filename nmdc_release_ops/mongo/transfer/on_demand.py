@@ -6,11 +6,11 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.collections import Collection, list_collections
-from nmdc_release_ops.mongo.server.comparison import State, compare_collections, digest_definition
+from nmdc_release_ops.mongo.server.comparison import State, digest_definition
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Report, silent
 from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest
-from nmdc_release_ops.mongo.transfer.load import LoadFailed, NotEmpty, create_empty, load_one
+from nmdc_release_ops.mongo.transfer.load import LoadFailed, NotEmpty, create_empty, describe_differences, load_one
 
 
 class UsedUnloaded(MongoError):
@@ -82,6 +82,12 @@ class PartialLoad:
         del self.unloaded[name]
         self._loaded.add(name)
 
+    def count_documents(self, name: str) -> int:
+        """How many documents a collection has, in the archive if it is not loaded."""
+        if name in self.unloaded:
+            return self.unloaded[name].documents
+        return self._database[name].count_documents({})
+
     def settle(self) -> None:
         """Forget the collections that a migrator deleted without loading them.
 
@@ -114,9 +120,9 @@ def _used_unloaded(name: str) -> UsedUnloaded:
 def _require_definitions(folder: Path, manifest: Manifest, database: Database[Document]) -> None:
     created = list_collections(database)
     differing = [
-        f"{archived.name} has {difference}"
+        difference
         for archived in manifest.collections
-        for difference in compare_collections(State(archived.describe()), State(created[archived.name]))
+        for difference in describe_differences(archived, State(created[archived.name]))
     ]
     if differing:
         raise LoadFailed(

@@ -65,17 +65,46 @@ class Uses:
             self.used.setdefault(name, set()).update((READ, WRITTEN))
 
 
-class WatchedDatabase:
+class _Watched:
+    """Stands for an object of the driver, and is the same to whoever compares or shows it.
+
+    Attributes:
+        _stands_for: the driver's class, for `isinstance`.
+    """
+
+    _watched: Any
+    _stands_for: type[Any]
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._stands_for
+
+    def __iter__(self) -> Any:
+        # The driver's own refuses to be iterated over; without this, there would be no end of sub-collections.
+        return next(self._watched)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._watched == (other._watched if type(other) is type(self) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._watched)
+
+    def __bool__(self) -> bool:
+        # The driver's own refuses to be one, and says how to ask.
+        return bool(self._watched)
+
+    def __repr__(self) -> str:
+        return repr(self._watched)
+
+
+class WatchedDatabase(_Watched):
     """Stands for a database."""
+
+    _stands_for = Database
 
     def __init__(self, database: Database[Any], uses: Uses) -> None:
         self._watched = database
         self._uses = uses
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """For `isinstance`."""
-        return Database
 
     def get_collection(self, name: str, *arguments: Any, **named: Any) -> "WatchedCollection":
         return WatchedCollection(self._watched.get_collection(name, *arguments, **named), self)
@@ -109,36 +138,16 @@ class WatchedDatabase:
             return getattr(self._watched, name)
         return self.get_collection(name)
 
-    def __iter__(self) -> Any:
-        # The driver's own refuses to be iterated over; without this, there would be no end of sub-collections.
-        return next(self._watched)
 
-    def __eq__(self, other: object) -> bool:
-        return self._watched == (other._watched if type(other) is WatchedDatabase else other)
-
-    def __hash__(self) -> int:
-        return hash(self._watched)
-
-    def __bool__(self) -> bool:
-        # The driver's own refuses to be one, and says how to ask.
-        return bool(self._watched)
-
-    def __repr__(self) -> str:
-        return repr(self._watched)
-
-
-class WatchedCollection:
+class WatchedCollection(_Watched):
     """Stands for a collection."""
+
+    _stands_for = Collection
 
     def __init__(self, collection: Collection[Any], database: WatchedDatabase) -> None:
         self._watched = collection
         self._watched_database = database
         self._uses = database._uses
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """For `isinstance`."""
-        return Collection
 
     @property
     def database(self) -> WatchedDatabase:
@@ -175,22 +184,6 @@ class WatchedCollection:
         else:
             return self[name]
         return getattr(self._watched, name)
-
-    def __iter__(self) -> Any:
-        # The driver's own refuses to be iterated over; without this, there would be no end of sub-collections.
-        return next(self._watched)
-
-    def __eq__(self, other: object) -> bool:
-        return self._watched == (other._watched if type(other) is WatchedCollection else other)
-
-    def __hash__(self) -> int:
-        return hash(self._watched)
-
-    def __bool__(self) -> bool:
-        return bool(self._watched)
-
-    def __repr__(self) -> str:
-        return repr(self._watched)
 
     def _noting(self, method: Callable[..., Any], how: str) -> Callable[..., Any]:
         """The method, which notes each call: a migrator may keep it and call it later."""

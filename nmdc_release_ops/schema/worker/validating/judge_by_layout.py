@@ -90,9 +90,9 @@ class JudgeByLayout:
                 continue
             # Looking for a rare layout in many documents takes longer than judging the few that have it.
             sample = documents[:_SAMPLE]
-            found = layout.find(b"".join(sample))
             is_known = any(known.layout == layout.layout for known in self._layouts)
-            if is_known or found is None or _SHARE * len(found.lengths) < len(sample):
+            found = None if is_known else layout.find(b"".join(sample))
+            if found is None or _SHARE * len(found.lengths) < len(sample):
                 self._failures += _RARE
                 decided.undecided.append(documents.pop(0))
                 continue

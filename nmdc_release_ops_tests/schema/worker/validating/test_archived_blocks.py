@@ -1,7 +1,7 @@
 """Documents are validated from the archive exactly as from the transformer, and a damaged block is named."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,13 @@ import bson
 import pytest
 from bson import Int64
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops_tests.mongo import odd_data
-from nmdc_release_ops_tests.schema.worker.running import run
+from nmdc_release_ops_tests.schema.worker.running import database_fixture, run
 from nmdc_release_ops_tests.schema.worker.validating.validating import extras, validate, write_blocks
 
 DATABASE = "archived_blocks"
@@ -24,12 +23,7 @@ AGGREGATES = "functional_annotation_agg"
 PER_BLOCK = 150
 
 
-@pytest.fixture
-def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
-    with MongoClient[Any](scratch_mongod.uri) as client:
-        client.drop_database(DATABASE)
-        yield client[DATABASE]
-        client.drop_database(DATABASE)
+database = database_fixture(DATABASE)
 
 
 def fill_with_damaged_documents(database: Database[Any]) -> None:
