@@ -39,6 +39,12 @@ class ClusterTime(BaseModel):
         """The first moment after this one: a write that this moment belongs to was before it."""
         return self.model_copy(update={"increment": self.increment + 1})
 
+    def previous(self) -> Self:
+        """The last moment before this one."""
+        if self.increment:
+            return self.model_copy(update={"increment": self.increment - 1})
+        return self.model_copy(update={"seconds": self.seconds - 1, "increment": 2**32 - 1})
+
     def timestamp(self) -> Timestamp:
         return Timestamp(self.seconds, self.increment)
 

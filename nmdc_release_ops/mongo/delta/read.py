@@ -1,0 +1,128 @@
+"""Reading documents by their keys, as they were at one moment, without blocking anybody."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.database import Database
+from pymongo.errors import ConnectionFailure, CursorNotFound, OperationFailure
+
+from nmdc_release_ops.mongo.delta.keys import element_of, key_of
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.raw import RAW
+
+KEYS_A_COMMAND = 10_000
+BYTES_A_COMMAND = 8_000_000
+"""Of keys. A command may have 16 MB; one key alone may be longer than this."""
+PATIENCE_SECONDS = 60.0
+"""How long a server may be out of reach."""
+_SETTLING_SECONDS = 3.0
+"""How long the server may take until it can read a moment that has only just passed."""
+_PAUSE_SECONDS = 0.1
+_TOO_OLD = 239
+_UNAVAILABLE = 246
+
+
+class MomentGone(MongoError):
+    """The server cannot show a collection as it was at a moment any more.
+
+    Attributes:
+        collection: its name.
+        redefined: whether that is so because the collection was created, renamed or given an index since.
+    """
+
+    def __init__(self, collection: str, moment: ClusterTime, *, redefined: bool) -> None:
+        self.collection = collection
+        self.redefined = redefined
+        why = (
+            f"{collection} was created, renamed or got an index since"
+            if redefined
+            else "it keeps earlier states only for `minSnapshotHistoryWindowInSeconds`, 300 seconds by default"
+        )
+        super().__init__(
+            f"The server cannot show {collection} as it was at {moment.seconds}:{moment.increment} any more: {why}. Read it at a "
+            "later moment."
+        )
+
+
+def read_at(
+    database: Database[Document], collection: str, keys: Iterable[bytes], moment: ClusterTime
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Each key with the document that had it at `moment`, or with None if there was none. Not in the order of `keys`.
+
+    The index on `_id` is coarser than keys (see `keys.py`), so that the server also finds documents that were not asked for. They
+    are given too, each with its own key: an update may turn the `_id` `1` into `1.0`, and is reported under the old key. So a
+    key that was not asked for can come, and one can come twice, with the same document each time.
+
+    Args:
+        database: its read preference says which member is read.
+        keys: of the collection, each once.
+
+    Raises:
+        MomentGone
+    """
+    for chunk in _chunks(keys):
+        yield from _read(database, collection, chunk, moment)
+
+
+def _chunks(keys: Iterable[bytes]) -> Iterator[set[bytes]]:
+    chunk: set[bytes] = set()
+    size = 0
+    for key in keys:
+        if chunk and (len(chunk) >= KEYS_A_COMMAND or size + len(key) > BYTES_A_COMMAND):
+            yield chunk
+            chunk, size = set(), 0
+        chunk.add(key)
+        size += len(key)
+    if chunk:
+        yield chunk
+
+
+def _read(
+    database: Database[Document], collection: str, asked: set[bytes], moment: ClusterTime
+) -> Iterator[tuple[bytes, bytes | None]]:
+    started = time.monotonic()
+    while asked:
+        try:
+            for document in _find(database, collection, asked, moment):
+                key = key_of(document)
+                asked.discard(key)
+                yield key, document
+            break
+        except (ConnectionFailure, CursorNotFound):
+            if time.monotonic() > started + PATIENCE_SECONDS:
+                raise
+        except OperationFailure as error:
+            if error.code not in (_TOO_OLD, _UNAVAILABLE):
+                raise
+            if error.code == _TOO_OLD or time.monotonic() > started + _SETTLING_SECONDS:
+                raise MomentGone(collection, moment, redefined=error.code == _UNAVAILABLE) from error
+        time.sleep(_PAUSE_SECONDS)
+    yield from ((key, None) for key in asked)
+
+
+def _find(database: Database[Document], collection: str, keys: set[bytes], moment: ClusterTime) -> Iterator[bytes]:
+    command = {
+        "find": collection,
+        "filter": RawBSONDocument(_filter(keys)),
+        "batchSize": len(keys),
+        "readConcern": {"level": "snapshot", "atClusterTime": moment.timestamp()},
+    }
+    # The command's cursor stays on the member that answers, as one of `find` does.
+    with database.with_options(codec_options=RAW).cursor_command(
+        command, read_preference=database.read_preference
+    ) as found:
+        for document in found:
+            yield bytes(document.raw)
+
+
+def _filter(keys: set[bytes]) -> bytes:
+    """`{_id: {$in: [...]}}`, of the keys' own bytes."""
+    values = _document(b"".join(element_of(key, b"%d" % number) for number, key in enumerate(keys)))
+    return _document(b"\x03_id\0" + _document(b"\x04$in\0" + values))
+
+
+def _document(elements: bytes) -> bytes:
+    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"

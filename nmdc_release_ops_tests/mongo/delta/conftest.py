@@ -1,0 +1,33 @@
+"""A database that is followed, and a delta of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.delta.delta import Delta
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.connection import connect
+
+
+@pytest.fixture
+def client(scratch_mongod: PrivateMongod) -> Iterator[MongoClient[Any]]:
+    with connect(scratch_mongod.uri, whose="origin", variable="a test") as found:
+        yield found
+
+
+@pytest.fixture
+def origin(client: MongoClient[Any]) -> Iterator[Database[Any]]:
+    name = f"delta_{ObjectId()}"
+    yield client[name]
+    client.drop_database(name)
+
+
+@pytest.fixture
+def delta(tmp_path: Path) -> Iterator[Delta]:
+    with Delta(tmp_path / "delta.sqlite") as found:
+        yield found
