@@ -166,6 +166,13 @@ class Delta:
             found[name] = found.get(name, frozenset()) | {operation}
         return found
 
+    def take_redefined(self) -> Mapping[str, frozenset[str]]:
+        """As `redefined`; what was taken is not given again."""
+        taken = self.redefined
+        with _writing(self.path), self._connection:
+            self._connection.execute("DELETE FROM redefined")
+        return taken
+
     def keys(self, collection: str) -> Iterator[bytes]:
         """Each key of a collection once, in the order of their bytes."""
         for (key,) in self._connection.execute(

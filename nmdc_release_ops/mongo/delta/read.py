@@ -67,6 +67,37 @@ def read_at(
         yield from _read(database, collection, chunk, moment)
 
 
+def count_at(database: Database[Document], collection: str, moment: ClusterTime) -> int:
+    """How many documents a collection had at `moment`; the server reads all of them, and blocks nobody.
+
+    Args:
+        database: its read preference says which member is read.
+
+    Raises:
+        MomentGone
+    """
+    command = {
+        "aggregate": collection,
+        "pipeline": [{"$count": "documents"}],
+        "cursor": {},
+        "readConcern": {"level": "snapshot", "atClusterTime": moment.timestamp()},
+    }
+    started = time.monotonic()
+    while True:
+        try:
+            with database.cursor_command(command, read_preference=database.read_preference) as found:
+                return sum(one["documents"] for one in found)
+        except ConnectionFailure:
+            if time.monotonic() > started + PATIENCE_SECONDS:
+                raise
+        except OperationFailure as error:
+            if error.code not in (_TOO_OLD, _UNAVAILABLE):
+                raise
+            if error.code == _TOO_OLD or time.monotonic() > started + _SETTLING_SECONDS:
+                raise MomentGone(collection, moment, redefined=error.code == _UNAVAILABLE) from error
+        time.sleep(_PAUSE_SECONDS)
+
+
 def _chunks(keys: Iterable[bytes]) -> Iterator[set[bytes]]:
     chunk: set[bytes] = set()
     size = 0
@@ -112,7 +143,7 @@ def _find(database: Database[Document], collection: str, keys: set[bytes], momen
     }
     # The command's cursor stays on the member that answers, as one of `find` does.
     with database.with_options(codec_options=RAW).cursor_command(
-        command, read_preference=database.read_preference
+        command, read_preference=database.read_preference, codec_options=RAW
     ) as found:
         for document in found:
             yield bytes(document.raw)

@@ -79,6 +79,10 @@ class Snapshot:
         """Digest of each collection's definition; see `digest_definition`."""
         return {name: digest_definition(collection) for name, collection in self.collections.items()}
 
+    def with_hashes(self, hashes: Mapping[str, str]) -> "Snapshot":
+        """The same moment; the hashes of some collections have only become known since."""
+        return Snapshot(self.collections, {**self.hashes, **hashes})
+
 
 def snapshot(database: Database[Document], unloaded: Mapping[str, str] | None = None) -> Snapshot:
     """Describe and hash every collection of a database; views are not part of it.

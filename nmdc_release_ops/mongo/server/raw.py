@@ -12,6 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Document, is_unauthorized
 
 READ_BATCH = 10_000
@@ -42,6 +43,13 @@ def read_raw(collection: MongoCollection[Document], **find: Any) -> Iterator[byt
         find: what `find` takes: a filter, a sort, a limit.
     """
     yield from collection.find_raw_batches(batch_size=READ_BATCH, **find)
+
+
+def read_raw_since(collection: MongoCollection[Document], moment: ClusterTime) -> Iterator[bytes]:
+    """As `read_raw`; what is read contains everything that was written up to `moment`, also where a secondary is read."""
+    with collection.database.client.start_session(causal_consistency=True) as session:
+        session.advance_operation_time(moment.timestamp())
+        yield from read_raw(collection, session=session)
 
 
 def count_documents(run: bytes) -> int:

@@ -4,6 +4,7 @@
     FOLDER/manifest.json.sha256
     FOLDER/DATABASE/COLLECTION.bson.gz
     FOLDER/DATABASE/COLLECTION.metadata.json.gz
+    FOLDER/oplog.bson                  only where people wrote during the dump
 
 COLLECTION.bson.gz is a series of blocks: whole documents, one gzip member each, listed in the manifest. Every gzip reader takes
 them for one file, so people can restore an archive with plain `mongorestore --gzip`. Loading it with this project also proves
@@ -85,7 +86,7 @@ class ArchivedCollection(BaseModel):
         metadata_file: options and indexes as `mongorestore` reads them, relative to the archive's folder.
         metadata_sha256: of that file.
         hash: the server's `dbHash` of the collection when it was dumped; empty where that is not known, because
-            somebody else dumped it.
+            somebody else dumped it, or because it was dumped while people wrote: `dbHash` would have blocked them.
         options: as `create` takes them, in canonical Extended JSON.
         indexes: as `listIndexes` gives them, in canonical Extended JSON.
         blocks: of `file`, in its order, without gaps. By default one block, which is the whole file.
@@ -137,6 +138,11 @@ class ArchivedCollection(BaseModel):
                 raise ValueError(f"the blocks of {self.name} have {found} {what}, and the collection has {expected}")
         return self
 
+    @property
+    def identity(self) -> str:
+        """Identifies the documents: the server's hash, or where it is not known the sha256 of the file."""
+        return self.hash or f"sha256:{self.sha256}"
+
     def describe(self) -> Collection:
         """The collection as it was, to create it again."""
         return Collection(
@@ -152,8 +158,12 @@ class Manifest(BaseModel):
     """What an archive holds, and where it came from.
 
     Attributes:
-        other_files: sha256 of files that are not loaded, by path within the archive. There are some only where somebody else
-            dumped it: `mongodump` writes files about views, and newer versions also about themselves.
+        cluster_time: the moment whose state the archive holds.
+        was_frozen: whether the database was frozen while it was dumped. Otherwise people wrote, and the archive was brought to
+            the state of one moment afterwards.
+        other_files: sha256 of files that are not loaded, by path within the archive: `oplog.bson` of a database that was not
+            frozen. Where somebody else dumped it: `mongodump` writes files about views, and newer versions also about
+            themselves.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -165,6 +175,7 @@ class Manifest(BaseModel):
     server_version: str
     cluster_time: ClusterTime
     created_at: datetime
+    was_frozen: bool = True
     collections: list[ArchivedCollection]
     other_files: dict[str, str] = {}
 

@@ -75,6 +75,56 @@ def compress_blocks(
         yield _compress(pending, documents)
 
 
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file of blocks.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    blocks: list[Block]
+    size: int
+    sha256: str
+
+    @property
+    def documents(self) -> int:
+        return sum(block.documents for block in self.blocks)
+
+    @property
+    def bytes(self) -> int:
+        """Of BSON, uncompressed."""
+        return sum(block.bytes for block in self.blocks)
+
+
+def write_blocks(path: Path, blocks: Iterable[Compressed]) -> WrittenFile:
+    """Write a file of blocks, durably; of an empty one where there are none.
+
+    Raises:
+        OSError.
+    """
+    written: list[Block] = []
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("wb") as file:
+        for one in _or_empty(blocks):
+            written.append(one.at(size))
+            digest.update(one.content)
+            size += file.write(one.content)
+        file.flush()
+        os.fsync(file.fileno())
+    return WrittenFile(written, size, digest.hexdigest())
+
+
+def _or_empty(blocks: Iterable[Compressed]) -> Iterator[Compressed]:
+    none = True
+    for block in blocks:
+        none = False
+        yield block
+    if none:
+        yield EMPTY
+
+
 EMPTY = Compressed(igzip.compress(b"", _COMPRESSION_LEVEL, mtime=0), 0, 0)
 """The block of a collection without documents."""
 

@@ -1,10 +1,7 @@
 """Making an archive, and the `native` engine's dump: raw BSON from the driver, compressed and hashed on the way to disk."""
 
-import hashlib
-import os
-import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +10,6 @@ from threading import Event
 
 from pymongo.database import Database
 
-from nmdc_release_ops.files import MAKE_ROOM
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.collections import (
     Collection,
@@ -25,28 +21,24 @@ from nmdc_release_ops.mongo.server.collections import (
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Report, silent
 from nmdc_release_ops.mongo.server.ranges import find_ranges, has_ranges, read_range
-from nmdc_release_ops.mongo.server.raw import read_raw
+from nmdc_release_ops.mongo.server.raw import read_raw, read_raw_since
 from nmdc_release_ops.mongo.transfer.archive import (
     ArchivedCollection,
-    Block,
     Engine,
     Manifest,
     sha256_of,
     sync,
-    write_manifest,
 )
-from nmdc_release_ops.mongo.transfer.blocks import BLOCK_BYTES, EMPTY, Compressed, compress_blocks
+from nmdc_release_ops.mongo.transfer.blocks import BLOCK_BYTES, Compressed, compress_blocks, write_blocks
 from nmdc_release_ops.mongo.transfer.file_names import DOCUMENTS, METADATA, file_name
+from nmdc_release_ops.mongo.transfer.making import WriteFiles, complete, making_archive
 from nmdc_release_ops.mongo.transfer.metadata import to_extended_json, write_metadata
 from nmdc_release_ops.mongo.transfer.side_by_side import THREADS, Tally, stopping_pool
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed, Watch, refuse_if_changed
+from nmdc_release_ops.mongo.transfer.watch import Watch, refuse_if_changed
 
 # A smaller collection is not worth several connections. Measured with the server on the same two cores, 300,000 documents:
 # reading them by the index on `_id` took 1.7 s, 0.2 of it for finding the ranges, and in natural order 1.1 s.
 _LARGE_BLOCKS = 32
-
-WriteFiles = Callable[[Mapping[str, Collection], Path], Iterable[ArchivedCollection]]
-"""Writes the files of the collections into a folder and describes them, without their hashes."""
 
 
 def dump(
@@ -72,7 +64,7 @@ def dump(
         database,
         names,
         folder,
-        partial(_write_files, database, report, block_bytes),
+        partial(write_files, database, report, block_bytes),
         engine=Engine.NATIVE,
         release_id=release_id,
         cluster_time=cluster_time,
@@ -91,8 +83,6 @@ def write_archive(
 ) -> Manifest:
     """Make an archive of the collections `names` of a frozen database in the new folder `folder`.
 
-    The folder gets its name only when it is complete and on disk.
-
     Args:
         write: writes the files.
         cluster_time: a moment since which nothing has been written.
@@ -101,11 +91,7 @@ def write_archive(
         DumpFailed: the disk is full, or a collection changed during the dump.
         HashUnavailable: see `collection_hashes`.
     """
-    aside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        (aside / database.name).mkdir(mode=0o700, parents=True)
-        aside.chmod(0o700)
+    with making_archive(folder, database.name) as aside:
         described = list_collections(database, names)
         watch = Watch(database, set(described))
         parts = list(write(described, aside))
@@ -125,23 +111,24 @@ def write_archive(
                 key=lambda part: part.name,
             ),
         )
-        write_manifest(aside, manifest)
-        for part in (aside / database.name, aside):
-            sync(part)
-        aside.rename(folder)
-        sync(folder.parent)
-        return manifest
-    except OSError as error:
-        raise DumpFailed(
-            f"The archive could not be written to {folder}: {error.strerror or error}. {MAKE_ROOM}"
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        return complete(aside, folder, manifest)
 
 
-def _write_files(
-    database: Database[Document], report: Report, block_bytes: int, described: Mapping[str, Collection], folder: Path
+def write_files(
+    database: Database[Document],
+    report: Report,
+    block_bytes: int,
+    described: Mapping[str, Collection],
+    folder: Path,
+    *,
+    since: ClusterTime | None = None,
 ) -> list[ArchivedCollection]:
+    """Write the documents and the metadata of collections into a folder.
+
+    Args:
+        since: what is read contains everything that was written up to then, also where a secondary is read. None for a frozen
+            database. Otherwise each collection is read by one connection.
+    """
     # The largest first, so that at the end no single thread is still busy with it.
     sizes = {name: collection_size(database, name) for name in described}
     order = sorted(described, key=lambda name: -sizes[name].bytes)
@@ -150,7 +137,11 @@ def _write_files(
         dumps = []
         for name in order:
             tally = Tally(name, sizes[name].documents, report, stopped)
-            blocks = _make_blocks(database, described[name], sizes[name], block_bytes, tally, readers)
+            blocks = (
+                _make_blocks(database, described[name], sizes[name], block_bytes, tally, readers)
+                if since is None
+                else compress_blocks(read_raw_since(database[name], since), block_bytes, tally.add)
+            )
             dumps.append(pool.submit(_write_collection, database.name, described[name], blocks, folder))
         for ended in wait(dumps, return_when=FIRST_EXCEPTION).done:
             ended.result()
@@ -207,39 +198,21 @@ def _write_collection(
     database: str, collection: Collection, compressed: Iterable[Compressed], folder: Path
 ) -> ArchivedCollection:
     name = file_name(database, collection.name, DOCUMENTS)
-    blocks: list[Block] = []
-    digest = hashlib.sha256()
-    size = 0
-    with (folder / name).open("wb") as file:
-        for one in _or_empty(compressed):
-            blocks.append(one.at(size))
-            digest.update(one.content)
-            size += file.write(one.content)
-        file.flush()
-        os.fsync(file.fileno())
+    file = write_blocks(folder / name, compressed)
     metadata = file_name(database, collection.name, METADATA)
     write_metadata(folder / metadata, collection)
     sync(folder / metadata)
     return ArchivedCollection(
         name=collection.name,
-        documents=sum(block.documents for block in blocks),
-        bytes=sum(block.bytes for block in blocks),
+        documents=file.documents,
+        bytes=file.bytes,
         file=name,
-        file_bytes=size,
-        sha256=digest.hexdigest(),
+        file_bytes=file.size,
+        sha256=file.sha256,
         metadata_file=metadata,
         metadata_sha256=sha256_of(folder / metadata),
         hash="",
         options=to_extended_json(dict(collection.options)),
         indexes=[to_extended_json(dict(index)) for index in collection.indexes],
-        blocks=blocks,
+        blocks=file.blocks,
     )
-
-
-def _or_empty(blocks: Iterable[Compressed]) -> Iterator[Compressed]:
-    none = True
-    for block in blocks:
-        none = False
-        yield block
-    if none:
-        yield EMPTY

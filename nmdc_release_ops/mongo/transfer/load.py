@@ -147,8 +147,9 @@ def create_empty(manifest: Manifest, database: Database[Document]) -> None:
 
 def load_one(
     folder: Path, archived: ArchivedCollection, database: Database[Document], *, report: Report = silent
-) -> None:
-    """Load the documents of one collection of an archive into the empty collection of its name, and verify the result.
+) -> str:
+    """Load the documents of one collection of an archive into the empty collection of its name, and verify the result; return
+    their hash.
 
     Each block is verified before it is uncompressed. The collection's options stay as they are, and so do its indexes: they
     are dropped before, and created again after the documents, because that is faster.
@@ -176,6 +177,7 @@ def load_one(
             f"{found_hash} instead of {archived.documents} with {archived.hash or 'an unknown one'}. Re-execute the run from "
             "`dump`."
         )
+    return found_hash
 
 
 def _insert(folder: Path, archived: ArchivedCollection, database: Database[Document], report: Report) -> None:

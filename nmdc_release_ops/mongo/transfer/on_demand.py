@@ -22,6 +22,7 @@ class PartialLoad:
 
     Attributes:
         unloaded: the collections whose documents only the archive holds, by name. In the scratch database they are empty.
+        hashes_when_loaded: the server's hash of each collection that `load` loaded, as it was then.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class PartialLoad:
         self._created = list_collections(database, self._archived)
         self.unloaded: dict[str, ArchivedCollection] = {} if loaded else dict(self._archived)
         self._loaded = set(self._archived) if loaded else set()
+        self.hashes_when_loaded: dict[str, str] = {}
 
     @classmethod
     def begin(
@@ -57,8 +59,8 @@ class PartialLoad:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The origin's hash of each collection that is not loaded."""
-        return {name: archived.hash for name, archived in self.unloaded.items()}
+        """What identifies the documents of each collection that is not loaded: usually the origin's hash."""
+        return {name: archived.identity for name, archived in self.unloaded.items()}
 
     def describe(self) -> str:
         """One line for people."""
@@ -76,11 +78,12 @@ class PartialLoad:
         if (archived := self.unloaded.get(name)) is None:
             return
         try:
-            load_one(self._folder, archived, self._database, report=self._report)
+            found_hash = load_one(self._folder, archived, self._database, report=self._report)
         except NotEmpty as error:
             raise _used_unloaded(name) from error
         del self.unloaded[name]
         self._loaded.add(name)
+        self.hashes_when_loaded[name] = found_hash
 
     def count_documents(self, name: str) -> int:
         """How many documents a collection has, in the archive if it is not loaded."""
