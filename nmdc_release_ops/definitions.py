@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.jobs import data_release, rollback, runtime_release, unfreeze_job
+from nmdc_release_ops.jobs import data_release, rehearsal, rollback, runtime_release, unfreeze_job
 from nmdc_release_ops.resources.environment import OnNewRelease
 from nmdc_release_ops.resources.github import GitHubResource, SchemaWatchResource
 from nmdc_release_ops.resources.notices import NoticesResource
@@ -21,11 +21,16 @@ origin = OriginResource()
 github = GitHubResource()
 
 defs = dg.Definitions(
-    jobs=[data_release, rollback, runtime_release, unfreeze_job],
+    jobs=[data_release, rehearsal, rollback, runtime_release, unfreeze_job],
     assets=[
         dg.AssetSpec(
             ["nmdc", "database"],
             description="The origin. Each materialization is a release: the database at a version of the schema.",
+            kinds={"mongodb"},
+        ),
+        dg.AssetSpec(
+            ["nmdc", "rehearsal"],
+            description="Rehearsals. Each materialization is what a release would have done to the database.",
             kinds={"mongodb"},
         ),
         dg.AssetSpec(
@@ -37,7 +42,10 @@ defs = dg.Definitions(
     sensors=[
         frozen_origin_watchdog,
         failure_notice,
-        build_schema_release_sensor({OnNewRelease.RELEASE: data_release}, SchemaWatchResource().seconds_between_ticks),
+        build_schema_release_sensor(
+            {OnNewRelease.RELEASE: data_release, OnNewRelease.REHEARSAL: rehearsal},
+            SchemaWatchResource().seconds_between_ticks,
+        ),
     ],
     resources={
         "origin": origin,

@@ -23,6 +23,8 @@ from nmdc_release_ops.steps.validate import validate
 
 RELEASE_TAG = {"nmdc_release_ops/release": "data"}
 """`dagster.yaml` allows one run with this tag at a time."""
+REHEARSAL_TAG = {"nmdc_release_ops/rehearsal": "data"}
+"""`dagster.yaml` allows one run with this tag at a time, beside a release."""
 HOOKS = {thaw_after_failure, thaw_after_last_step, send_notice}
 """For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident."""
 
@@ -35,12 +37,24 @@ def data_release() -> None:
     "Re-execute from failure": every step finds the results of those before it.
     """
     release = plan()
-    archive = dump(release, freeze(release))
+    archive = dump(release, frozen=freeze(release))
     migrated = migrate(release, archive)
     report = validate(release, migrated)
     thawed = unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
     if deployment_is_configured():
         deploy(release, thawed)
+
+
+@dg.job(executor_def=dg.in_process_executor, hooks={send_notice}, tags=REHEARSAL_TAG)
+def rehearsal() -> None:
+    """Find out what a release would do, while everybody works: dump, migrate and validate a copy of the database.
+
+    Nobody is kept from writing, and the origin stays as it is. The step `validate` shows what was found and how long a
+    release would block writes. Launch it with no config at all to rehearse the release of the newest version.
+    """
+    release = plan()
+    migrated = migrate(release, dump(release))
+    validate(release, migrated)
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 STEPS = {
     "data_release": {"plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze"},
+    "rehearsal": {"plan", "dump", "migrate", "validate"},
     "rollback": {"roll_back"},
     "runtime_release": {"plan", "require_tests", "publish", "follow_workflows", "deploy"},
     "unfreeze": {"unfreeze_by_hand"},
@@ -31,7 +32,7 @@ RESOURCES = {
     *("origin", "transformer", "home", "schema", "worker", "github", "runtime", "deployment", "schema_watch"),
     *("notices", "io_manager"),
 }
-ASSETS = {("nmdc", "database"), ("nmdc", "archive")}
+ASSETS = {("nmdc", "database"), ("nmdc", "archive"), ("nmdc", "rehearsal")}
 MAKE_TARGETS = {"setup", "demo", "ui", "test", "test-faults", "test-browser", "lint", "bench"}
 # The first ones are DESIGN.md's, and their defaults with them; None where there is none.
 VARIABLES = {

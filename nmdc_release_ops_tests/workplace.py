@@ -51,8 +51,14 @@ class Workplace:
         """Run only the first step of `data_release`, whether it succeeds or not."""
         return self._execute(config, op_selection=["plan"])
 
-    def _execute(self, config: dict[str, Any], op_selection: list[str] | None = None) -> dg.ExecuteInProcessResult:
-        return defs.get_job_def("data_release").execute_in_process(
+    def rehearse(self, **config: Any) -> dg.ExecuteInProcessResult:
+        """Run `rehearsal` to its end in this process, whether it succeeds or not."""
+        return self._execute(config, job="rehearsal")
+
+    def _execute(
+        self, config: dict[str, Any], op_selection: list[str] | None = None, job: str = "data_release"
+    ) -> dg.ExecuteInProcessResult:
+        return defs.get_job_def(job).execute_in_process(
             run_config={"ops": {"plan": {"config": config}}},
             instance=self.instance,
             raise_on_error=False,

@@ -59,14 +59,10 @@ def inspect_server(
     database: str,
     *,
     allow_without_authorization: bool,
-    release_id: str | None = None,
 ) -> list[str]:
     """What makes a release, or a rollback, impossible on this server, a message each.
 
-    Whether and how it can be frozen is determined by `choose_strategy`.
-
-    Args:
-        release_id: a release that may hold the origin already, because it is to be rolled back.
+    Whether and how it can be frozen is determined by `choose_strategy`, and by whom it is held by `find_occupants`.
     """
     problems = []
     if server.kind is not Kind.REPLICA_SET:
@@ -98,6 +94,16 @@ def inspect_server(
         )
         # The other checks may need the privileges that are missing.
         return problems
+    return problems
+
+
+def find_occupants(client: MongoClient[Document], database: str, release_id: str | None = None) -> list[str]:
+    """Who holds or blocks the origin, a message each: a release cannot freeze it meanwhile.
+
+    Args:
+        release_id: a release that may hold it, because it is to be rolled back.
+    """
+    problems = []
     lease = current_lease(client)
     journal = newest_journal(client, database)
     if lease is None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
-from nmdc_release_ops.mongo.preflight import inspect_ledger, inspect_server
+from nmdc_release_ops.mongo.preflight import find_occupants, inspect_ledger, inspect_server
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.server.topology import Server, describe_server
 from nmdc_release_ops.mongo.state.history import History, read_history
+from nmdc_release_ops.mongo.state.journal import newest_journal
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.state.ledger import EVENTS, Event
 from nmdc_release_ops.planning.refusal import PlanRefused
@@ -23,6 +24,7 @@ class PlannedOrigin:
     Attributes:
         database: connected to.
         freezing: how it is going to be frozen.
+        occupants: who holds or blocks it, a message each; only where that does not matter.
         version: of the schema that the database conforms to.
     """
 
@@ -30,6 +32,7 @@ class PlannedOrigin:
     server: Server
     identity: ServerIdentity
     freezing: Choice
+    occupants: tuple[str, ...]
     history: History
     version: SchemaVersion
 
@@ -41,12 +44,14 @@ def inspect_origin(
     strategy: Strategy | None,
     from_version: str | None,
     allow_without_authorization: bool,
+    freezes: bool = True,
 ) -> PlannedOrigin:
     """Check the origin's server, our privileges and the ledger; read which version the database conforms to.
 
     Args:
         strategy: the way of freezing that the operator wants; None for the first that is possible.
         from_version: the version according to the operator; only needed if the ledger has none.
+        freezes: whether it is going to be frozen now. Otherwise another release may hold it, unless its swap is under way.
 
     Raises:
         PlanRefused: naming all problems.
@@ -56,12 +61,21 @@ def inspect_origin(
     problems = inspect_server(
         database.client, server, database.name, allow_without_authorization=allow_without_authorization
     )
-    # Without the privileges, the ledger could not be inspected.
-    problems = problems or inspect_ledger(database)
+    occupants: list[str] = []
+    if not problems:
+        # Without the privileges, neither could be inspected.
+        occupants = find_occupants(database.client, database.name)
+        matters = freezes or _is_swap_under_way(database)
+        problems = [*(occupants if matters else ()), *inspect_ledger(database)]
     freezing = choose_freezing(database, server, problems, strategy)
     history = read_history(database)
     version = _find_version(database.name, history, from_version)
-    return PlannedOrigin(database, server, identity, freezing, history, version)
+    return PlannedOrigin(database, server, identity, freezing, tuple(occupants), history, version)
+
+
+def _is_swap_under_way(database: Database[Document]) -> bool:
+    journal = newest_journal(database.client, database.name)
+    return journal is not None and journal.is_under_way
 
 
 def choose_freezing(

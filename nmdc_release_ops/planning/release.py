@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.planning.candidate_data import warn_of_candidate_data
 from nmdc_release_ops.planning.origin import PlannedOrigin
 from nmdc_release_ops.planning.refusal import PlanRefused
-from nmdc_release_ops.records.data_release import Integrity, PlannedCollection, PlannedMigrator, ReleasePlan
+from nmdc_release_ops.records.data_release import Integrity, PlannedCollection, PlannedMigrator, Purpose, ReleasePlan
 from nmdc_release_ops.runtime.readiness import Check, Outcome
 from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.packages.candidate import commit_of
@@ -40,6 +40,7 @@ class Options:
     hop_timeout: int
     validation_timeout: int
     keep_archives: int
+    keep_rehearsals: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Attempt:
     """One execution of a plan, and where it works besides the origin.
 
     Attributes:
+        purpose: whether the release is carried out, or rehearsed.
         transformer: name of the database that the migrators work on.
         home: `NMDC_RELEASE_HOME`.
         free_bytes: on the disk of `home`.
@@ -55,6 +57,7 @@ class Attempt:
 
     release_id: str
     run_id: str
+    purpose: Purpose
     transformer: str
     home: Path
     free_bytes: int
@@ -136,6 +139,7 @@ def _describe(
     return ReleasePlan(
         release_id=attempt.release_id,
         run_id=attempt.run_id,
+        purpose=attempt.purpose,
         database=origin.database.name,
         server=str(origin.server),
         origin=origin.identity.to_keep(),
@@ -144,6 +148,7 @@ def _describe(
         strategy_reason=origin.freezing.reason,
         drain_timeout=options.drain_timeout,
         keep_archives=options.keep_archives,
+        keep_rehearsals=options.keep_rehearsals,
         recorded_version=origin.history.version,
         managed=list(inspected.managed),
         engine=options.engine,
@@ -161,7 +166,7 @@ def _describe(
             for name, one in inspected.collections.items()
         ],
         left_alone=list(inspected.left_alone),
-        warnings=[*findings.warnings, *inspected.warnings, *origin.freezing.warnings],
+        warnings=[*findings.warnings, *inspected.warnings, *origin.freezing.warnings, *origin.occupants],
     )
 
 

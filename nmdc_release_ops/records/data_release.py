@@ -20,6 +20,15 @@ VALIDATION_TIMEOUT = 6 * 60
 """Minutes that validation may take by default."""
 
 
+class Purpose(StrEnum):
+    """What a plan is made for."""
+
+    RELEASE = "release"
+    """The origin is frozen, and the result swapped in."""
+    REHEARSAL = "rehearsal"
+    """Nobody is kept from writing, and the origin stays as it is."""
+
+
 class Integrity(StrEnum):
     """Whether dangling references and duplicate ids stop a release."""
 
@@ -60,12 +69,14 @@ class ReleasePlan(Record):
 
     Attributes:
         release_id: names the release on disk, on the origin and in the ledger.
+        purpose: whether it is carried out, or rehearsed.
         server: the origin's, for people.
         origin: identifies the origin, whatever its address.
         strategy: how writes will be blocked.
         strategy_reason: a sentence or two.
         drain_timeout: seconds that freezing waits for open transactions and writes to end.
         keep_archives: how many archives of releases that were swapped in are kept.
+        keep_rehearsals: how many archives of rehearsals are kept.
         recorded_version: the version in the ledger; None if it had none.
         managed: names of all collections that either version knows, whether they exist or not.
         engine: what dumps, loads and stages.
@@ -84,6 +95,7 @@ class ReleasePlan(Record):
 
     release_id: str
     run_id: str
+    purpose: Purpose = Purpose.RELEASE
     database: str
     server: str
     origin: ServerIdentity
@@ -91,6 +103,7 @@ class ReleasePlan(Record):
     strategy_reason: str
     drain_timeout: int
     keep_archives: int
+    keep_rehearsals: int = 1
     recorded_version: str | None
     managed: list[str]
     engine: Engine = Engine.NATIVE
@@ -108,6 +121,10 @@ class ReleasePlan(Record):
     left_alone: list[str]
     warnings: list[str]
     runtime: list[Check] = Field(default_factory=list)
+
+    @property
+    def is_rehearsal(self) -> bool:
+        return self.purpose is Purpose.REHEARSAL
 
     @property
     def versions_before(self) -> set[str | None]:
@@ -148,12 +165,14 @@ class Archive(Record):
     Attributes:
         path: folder of the archive; its manifest holds the same facts.
         manifest_sha256: of the manifest, which holds the digest of every other file.
+        seconds: that dumping took.
     """
 
     path: Path
     manifest_sha256: str
     cluster_time: ClusterTime
     collections: list[ArchivedCollection]
+    seconds: float = 0
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -192,6 +211,7 @@ class MigratedDatabase(Record):
         unloaded: collections that no migrator used. Only the archive holds their documents.
         counts: of the collections that changed, were created or deleted.
         difference: the page that shows what changed.
+        seconds: that dumping, loading and migrating took.
     """
 
     manifest_sha256: str
@@ -204,6 +224,7 @@ class MigratedDatabase(Record):
     unloaded: list[str] = Field(default_factory=list)
     counts: list[CollectionCounts] = Field(default_factory=list)
     difference: Path | None = None
+    seconds: float = 0
 
 
 class ValidationReport(Record):
@@ -218,6 +239,7 @@ class ValidationReport(Record):
         violations_path: JSON lines, one per violation.
         page_path: the summary, for a browser.
         hashes: `dbHash` per validated collection.
+        conclusion: of a rehearsal, for people; empty in a release.
     """
 
     documents: int
@@ -229,6 +251,7 @@ class ValidationReport(Record):
     violations_path: Path
     page_path: Path
     hashes: dict[str, str]
+    conclusion: str = ""
 
 
 class Restoration(Record):

@@ -1,7 +1,8 @@
 """Stores the records that steps pass on."""
 
 from pathlib import Path
-from typing import TypeVar, cast
+from types import NoneType
+from typing import TypeVar, cast, get_args
 
 import dagster as dg
 
@@ -41,10 +42,12 @@ class RecordStore(dg.ConfigurableIOManager):
         """
         if context.upstream_output is None:
             raise ValueError("a record is read only from the step that wrote it")
-        record = cast("type[Record]", context.dagster_type.typing_type)
+        wanted = context.dagster_type.typing_type
+        # Of an input that not every job connects: a record or None.
+        (record,) = [kind for kind in get_args(wanted) if kind is not NoneType] or [wanted]
         step = context.upstream_output.step_key
         try:
-            return read_record(self._path(context.upstream_output), record, step)
+            return read_record(self._path(context.upstream_output), cast("type[Record]", record), step)
         except (RecordMissing, RecordChanged) as error:
             raise dg.Failure(
                 f"{error}\n\nThis step did nothing to the origin.\n\nMore: docs/runbook.md, {type(error).__name__}.",

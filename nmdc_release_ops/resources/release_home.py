@@ -157,6 +157,14 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
             )
         ]
 
+    def rehearsals(self, plan: ReleasePlan) -> list[str]:
+        """Rehearsals of the plan's origin and database that have an archive, oldest first."""
+        return [
+            release_id
+            for release_id in self.release_ids(plan)
+            if _is_of_rehearsal(self.releases(plan) / release_id / "archive")
+        ]
+
     def remove_scratch(self, plan: ReleasePlan) -> int:
         """Remove the files of a release's transformer and of its workers; return the bytes freed.
 
@@ -181,7 +189,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
         if (folder / "archive").is_dir():
             # Renamed first: a partly removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
-        return freed + _remove(folder, ("archive.removed", "archive.partial", *_SCRATCH))
+        return freed + _remove(folder, ("archive.removed", "archive.partial", "archive.delta", *_SCRATCH))
 
     def unassigned(self) -> list[str]:
         """Releases made by versions that did not record the origin. Their origin is unknown, so nothing removes them."""
@@ -222,6 +230,13 @@ def origin_name(origin: ServerIdentity, database: str) -> str:
     digest = hashlib.sha256("\n".join([*of_set, database]).encode()).hexdigest()
     parts = (_ODD.sub("_", part)[:_LONGEST_PART] for part in (database, origin.set_name))
     return "-".join([*(part for part in parts if part), digest[:12]])
+
+
+def _is_of_rehearsal(archive: Path) -> bool:
+    try:
+        return not read_manifest(archive).was_frozen
+    except ArchiveDamaged:
+        return False
 
 
 def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
-from nmdc_release_ops.resources.environment import ConfigurationInvalid, OnNewRelease
+from nmdc_release_ops.resources.environment import OnNewRelease
 from nmdc_release_ops.resources.github import GitHubResource, SchemaWatchResource
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
@@ -30,16 +30,12 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
     """Build the sensor `schema_release_sensor`.
 
     Args:
-        jobs: what it can request; "release" at least.
+        jobs: what it requests, for each action but `notify`.
         seconds: minimum between two ticks.
     """
 
-    alone = len(jobs) == 1
-
     @dg.sensor(
-        # By name if possible: Dagster logs a warning about its own argument when it copies a sensor with job objects.
-        job_name=jobs[OnNewRelease.RELEASE].name if alone else None,
-        jobs=None if alone else list(jobs.values()),
+        jobs=list(jobs.values()),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.STOPPED,
     )
@@ -57,8 +53,6 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
         """
         watch = schema_watch.settings
         action = watch.on_new_release
-        if action is not OnNewRelease.NOTIFY and action not in jobs:
-            raise ConfigurationInvalid(f"NMDC_ON_NEW_RELEASE is {action}, and this version has no such job.")
         repository = Repository(github.connect(SHORT), watch.repository)
         cursor = ReleaseCursor.read(
             context.cursor,
@@ -138,10 +132,12 @@ def _check_version(origin: OriginResource, newest: Announced) -> str | None:
 def _check_other_releases(
     context: dg.SensorEvaluationContext, origin: OriginResource, jobs: Mapping[OnNewRelease, dg.JobDefinition]
 ) -> str | None:
-    """A reason to wait: a release that is queued, running or holds the origin. None if there is none."""
-    tags = dict(jobs[OnNewRelease.RELEASE].tags)
-    for run in context.instance.get_runs(dg.RunsFilter(tags=tags, statuses=_UNFINISHED), limit=1):
-        return f"Waiting: {run.job_name} is {run.status.value.lower()} (run {run.run_id})."
+    """A reason to wait: a release or a rehearsal that is queued or running, or a release that holds the origin. None if there
+    is none.
+    """
+    for job in jobs.values():
+        for run in context.instance.get_runs(dg.RunsFilter(tags=dict(job.tags), statuses=_UNFINISHED), limit=1):
+            return f"Waiting: {run.job_name} is {run.status.value.lower()} (run {run.run_id})."
     with origin.connect() as connected:
         lease = current_lease(connected.client)
     return f"Waiting: {describe_holder(lease)}" if lease else None

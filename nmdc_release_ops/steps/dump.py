@@ -1,6 +1,7 @@
 """`dump`: copy the release's collections into an archive on disk."""
 
 import shutil
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,7 @@ from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, sha256_of
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
-from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
@@ -25,34 +26,26 @@ from nmdc_release_ops.units import size
 def dump(
     context: dg.OpExecutionContext,
     plan: ReleasePlan,
-    frozen: FreezeLease,
     origin: OriginResource,
     home: ReleaseHomeResource,
+    frozen: FreezeLease | None = None,
 ) -> Archive:
-    """Copy every document of the release's collections from the frozen origin into a compressed archive."""
+    """Copy every document of the release's collections from the origin into a compressed archive.
+
+    In a release the origin is frozen. In a rehearsal people write meanwhile: what they wrote until the end of the dump is
+    merged into the archive, which so holds the state of one moment.
+    """
+    started = time.monotonic()
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         home.use(plan),
         origin.connect_planned(plan) as connected,
     ):
-        require_lineage(plan=plan, freeze=frozen)
-        folder = home.archive(plan)
-        # Not the lease of the record: if only this step is re-executed, the origin was thawed in between.
-        lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
-        refuse_if_swapped(connected.client, plan.release_id)
-        require_conforming(connected.database, plan.versions_before)
-        require_in_force(connected.database, plan.in_force, plan.release_id)
-        shutil.rmtree(folder, ignore_errors=True)
-        manifest = engine.dump(
-            plan.engine,
-            connected,
-            plan.managed,
-            folder,
-            release_id=plan.release_id,
-            cluster_time=lease.cluster_time,
-            report=log_progress(context, "dumped", plan.documents),
-            log=context.log.info,
-        )
+        if plan.is_rehearsal:
+            manifest = _dump_unfrozen(context, plan, connected, home.archive(plan))
+        else:
+            manifest = _dump_frozen(context, plan, frozen, origin, connected, home.archive(plan))
+    folder = home.archive(plan)
     context.log.info(
         f"Dumped {manifest.documents:,} documents, {size(manifest.bytes)} ({size(manifest.file_bytes)} on disk), to {folder}."
     )
@@ -71,7 +64,65 @@ def dump(
         manifest_sha256=sha256_of(folder / MANIFEST),
         cluster_time=manifest.cluster_time,
         collections=manifest.collections,
+        seconds=time.monotonic() - started,
     )
+
+
+def _dump_frozen(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    frozen: FreezeLease | None,
+    resource: OriginResource,
+    origin: OriginConnection,
+    folder: Path,
+) -> Manifest:
+    if frozen is None:
+        raise AssertionError("a release dumps after it froze the origin")
+    require_lineage(plan=plan, freeze=frozen)
+    # Not the lease of the record: if only this step is re-executed, the origin was thawed in between.
+    lease = hold_frozen(context, resource, origin, plan.release_id, plan.strategy, plan.drain_timeout)
+    refuse_if_swapped(origin.client, plan.release_id)
+    _require_expected_version(plan, origin)
+    shutil.rmtree(folder, ignore_errors=True)
+    return engine.dump(
+        plan.engine,
+        origin,
+        plan.managed,
+        folder,
+        release_id=plan.release_id,
+        cluster_time=lease.cluster_time,
+        report=log_progress(context, "dumped", plan.documents),
+        log=context.log.info,
+    )
+
+
+def _dump_unfrozen(
+    context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginConnection, folder: Path
+) -> Manifest:
+    _require_expected_version(plan, origin)
+    shutil.rmtree(folder, ignore_errors=True)
+    manifest = engine.dump_unfrozen(
+        plan.engine,
+        origin,
+        plan.managed,
+        folder,
+        release_id=plan.release_id,
+        report=log_progress(context, "dumped", plan.documents),
+        log=context.log.info,
+    )
+    # Again: nobody was kept from releasing meanwhile.
+    _require_expected_version(plan, origin)
+    return manifest
+
+
+def _require_expected_version(plan: ReleasePlan, origin: OriginConnection) -> None:
+    """Make sure that there was no other release since the plan.
+
+    Raises:
+        LedgerChanged, OtherReleaseInForce.
+    """
+    require_conforming(origin.database, plan.versions_before)
+    require_in_force(origin.database, plan.in_force, plan.release_id)
 
 
 def _summarize(plan: ReleasePlan, folder: Path, manifest: Manifest) -> dict[str, "dg.RawMetadataValue"]:

@@ -1,5 +1,6 @@
 """`migrate`: run the release's own migrators on the archive's documents in the transformer, and show what they changed."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,7 @@ def migrate(
 
     It always starts from the archive, so it can be re-executed at any time.
     """
+    started = time.monotonic()
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch,
@@ -72,7 +74,8 @@ def migrate(
                 log=context.log.info,
             )
             before = snapshot(scratch.database, contents.hashes)
-            return contents, before, _run_migrators(context, plan, contents, scratch, home, schema, worker)
+            outcomes = _run_migrators(context, plan, contents, scratch, home, schema, worker)
+            return contents, before.with_hashes(contents.hashes_when_loaded), outcomes
 
         try:
             contents, before, outcomes = load_and_migrate(everything=False)
@@ -99,6 +102,7 @@ def migrate(
         unloaded=sorted(contents.unloaded),
         counts=[collection.counts for collection in difference.collections],
         difference=page,
+        seconds=archive.seconds + time.monotonic() - started,
     )
     context.add_output_metadata(
         _describe(archive, migrated) | {"loaded": contents.describe()} | describe_difference(difference, page)

@@ -11,7 +11,7 @@ from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.mongo.transfer.engine import require_engine
 from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
-from nmdc_release_ops.records.data_release import VALIDATION_TIMEOUT, Integrity, ReleasePlan
+from nmdc_release_ops.records.data_release import VALIDATION_TIMEOUT, Integrity, Purpose, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.runtime import DeploymentResource, RuntimeProjectResource
@@ -29,6 +29,8 @@ from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_
 from nmdc_release_ops.units import size
 
 NOT_TOUCHED = "The origin was not touched."
+REHEARSAL = "rehearsal"
+"""Name of the job that goes as far as `validate`, while people write."""
 
 
 class PlanConfig(FreezeConfig):
@@ -67,6 +69,11 @@ class PlanConfig(FreezeConfig):
         ge=1,
         description="How many archives of swapped-in releases to keep. One that is still needed is never removed.",
     )
+    keep_rehearsals: int = Field(
+        default=1,
+        ge=1,
+        description="How many archives of rehearsals to keep. Those of before the newest release are removed in any case.",
+    )
     engine: Literal["native", "mongo-tools"] = Field(
         default="native",
         description='What dumps, loads and stages: "native" (the driver), or "mongo-tools" (mongodump and mongorestore).',
@@ -98,6 +105,7 @@ class PlanConfig(FreezeConfig):
             hop_timeout=self.hop_timeout,
             validation_timeout=self.validation_timeout,
             keep_archives=self.keep_archives,
+            keep_rehearsals=self.keep_rehearsals,
         )
 
 
@@ -118,6 +126,7 @@ def plan(
     conforms to the target, the run succeeds and skips the other steps.
     """
     log_options(context, config)
+    purpose = Purpose.REHEARSAL if context.job_name == REHEARSAL else Purpose.RELEASE
     with (
         explain_failures(lambda: f"{NOT_TOUCHED} {look_up_origin(origin, context.run_id)}"),
         origin.connect() as connected,
@@ -133,6 +142,7 @@ def plan(
             strategy=config.wanted_strategy,
             from_version=config.from_version,
             allow_without_authorization=config.allow_without_authorization,
+            freezes=purpose is Purpose.RELEASE,
         )
         if (owing := planned.history.owing) is not None:
             context.log.warning(
@@ -141,7 +151,7 @@ def plan(
         target = schema.target(config.wanted_version, config.schema_source)
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
-        release = plan_release(planned, target, config.options, _make_attempt(context, planned, target, home))
+        release = plan_release(planned, target, config.options, _make_attempt(context, purpose, planned, target, home))
         if release is None:
             context.log.info(f"There is nothing to do: the database already conforms to {to_version}.")
             return
@@ -156,12 +166,13 @@ def plan(
 
 
 def _make_attempt(
-    context: dg.OpExecutionContext, planned: PlannedOrigin, target: Target, home: ReleaseHomeResource
+    context: dg.OpExecutionContext, purpose: Purpose, planned: PlannedOrigin, target: Target, home: ReleaseHomeResource
 ) -> Attempt:
     release_id = name_release(planned, target, context.run_id)
     return Attempt(
         release_id=release_id,
         run_id=context.run_id,
+        purpose=purpose,
         transformer=transformer_database(release_id, context.run_id),
         home=home.path,
         free_bytes=home.free_bytes(),
@@ -170,7 +181,13 @@ def _make_attempt(
 
 
 def _log_plan(context: dg.OpExecutionContext, release: ReleasePlan) -> None:
-    context.log.info(f"The origin will be frozen by {release.strategy}. {release.strategy_reason}")
+    if release.is_rehearsal:
+        context.log.info(
+            f"This is a rehearsal: nobody is kept from writing. A release would freeze the origin by {release.strategy}. "
+            f"{release.strategy_reason}"
+        )
+    else:
+        context.log.info(f"The origin will be frozen by {release.strategy}. {release.strategy_reason}")
     if release.schema_source is not None:
         context.log.info(f"The release candidate {release.target} was built from {release.schema_source}.")
     context.log.info(

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from nmdc_release_ops.mongo.freezing.freeze import require_frozen
 from nmdc_release_ops.mongo.freezing.thaw import thaw
-from nmdc_release_ops.mongo.preflight import inspect_server
+from nmdc_release_ops.mongo.preflight import find_occupants, inspect_server
 from nmdc_release_ops.mongo.server.topology import describe_server
 from nmdc_release_ops.mongo.server.writes import Writes
 from nmdc_release_ops.mongo.state.generations import STAGED
@@ -91,8 +91,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             server,
             connected.database.name,
             allow_without_authorization=config.allow_without_authorization,
-            release_id=journal.release_id,
-        )
+        ) or find_occupants(connected.client, connected.database.name, journal.release_id)
         choice = choose_freezing(connected.database, server, problems, config.wanted_strategy)
         for warning in choice.warnings:
             context.log.warning(warning)

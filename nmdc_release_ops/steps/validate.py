@@ -1,5 +1,6 @@
 """`validate`: check every document of the migrated database against the target release's schema, and every reference."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from nmdc_release_ops.schema.report import Summary, read_summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
+from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, materialize
 from nmdc_release_ops.steps.shared.verdict import (
     count_intolerable,
     describe_summary,
@@ -50,8 +53,9 @@ def validate(
     """Check every document with LinkML's verdicts and the release's own rules, and every reference; collect all violations.
 
     A single violation of the schema stops the release here, before the origin is touched. `integrity` decides whether
-    dangling references and duplicate ids stop it too.
+    dangling references and duplicate ids stop it too. A rehearsal ends here.
     """
+    started = time.monotonic()
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         transformer.open(plan, migrated.database) as scratch,
@@ -78,6 +82,15 @@ def validate(
                 {"the first of them": tabulate_violations(first), **metadata},
             )
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
+    conclusion = ""
+    if plan.is_rehearsal:
+        with origin.connect_planned(plan) as connected:
+            rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, connected)
+        conclusion = rehearsed.describe()
+        context.log.info(conclusion)
+        context.log_event(materialize(rehearsed))
+        remove_what_was_rehearsed(context, plan, home, transformer)
+        metadata = {**rehearsed.metadata(), **metadata}
     context.add_output_metadata(metadata)
     return ValidationReport(
         made_from=collect_digests(plan=plan, migrate=migrated),
@@ -90,6 +103,7 @@ def validate(
         violations_path=folder / VIOLATIONS,
         page_path=page,
         hashes=migrated.hashes,
+        conclusion=conclusion,
     )
 
 

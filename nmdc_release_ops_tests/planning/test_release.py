@@ -15,7 +15,7 @@ from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
-from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
+from nmdc_release_ops.records.data_release import Integrity, Purpose, ReleasePlan
 from nmdc_release_ops.runtime.readiness import not_checked
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.shipping import Target
@@ -32,6 +32,7 @@ OPTIONS = Options(
     hop_timeout=1,
     validation_timeout=1,
     keep_archives=1,
+    keep_rehearsals=1,
 )
 
 
@@ -58,6 +59,7 @@ def attempt(workplace: Workplace) -> Attempt:
     return Attempt(
         release_id="a-release",
         run_id="a-run",
+        purpose=Purpose.RELEASE,
         transformer="a-transformer",
         home=workplace.home,
         free_bytes=10**15,

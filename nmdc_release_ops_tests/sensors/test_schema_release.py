@@ -360,7 +360,6 @@ def test_what_a_person_has_to_mend_fails_the_tick(
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("NMDC_ON_NEW_RELEASE", "rehearsal", "this version has no such job"),
         ("NMDC_ON_NEW_RELEASE", "relase", "release, rehearsal or notify"),
         ("NMDC_INCLUDE_PRERELEASES", "perhaps", "true or false"),
         ("NMDC_SCHEMA_POLL_SECONDS", "soon", "a number of seconds"),
@@ -373,6 +372,21 @@ def test_a_setting_that_cannot_be_is_refused_and_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationInvalid, match=says):
         watch.tick()
+
+
+def test_a_rehearsal_is_requested_instead_of_a_release(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMDC_ON_NEW_RELEASE", "rehearsal")
+    project.publish("v11.25")
+    request = watch.requested()
+    assert request.job_name == "rehearsal"
+    assert version_of(request) == "11.25.0"
+    assert "It is not requested again" in watch.skipped()
+    # Whoever decides for releases afterwards gets this one.
+    monkeypatch.setenv("NMDC_ON_NEW_RELEASE", "release")
+    request = watch.requested()
+    assert (request.job_name, version_of(request)) == ("data_release", "11.25.0")
 
 
 def test_a_notice_is_sent_once_instead_of_a_run(

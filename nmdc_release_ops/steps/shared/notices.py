@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan
+from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.units import duration, size
 
 
 @dg.success_hook(required_resource_keys={"notices"})
 def send_notice(context: dg.HookContext) -> None:
-    """Send a notice when a release is planned, when the origin is frozen, and when it is thawed and the release done."""
+    """Send a notice when a release or a rehearsal is planned and done, and when the origin is frozen."""
     notices: NoticesResource = context.resources.notices
     text = _describe_progress(context) if notices.are_wanted else None
     if text is None:
@@ -23,10 +23,17 @@ def _describe_progress(context: dg.HookContext) -> str | None:
     record = context.op_output_values.get("result")
     if isinstance(record, ReleasePlan):
         warnings = f" Warnings: {' '.join(record.warnings)}" if record.warnings else ""
-        return (
-            f"NMDC release planned: schema {record.from_version} -> {record.to_version}, {len(record.migrators)} migrators, "
-            f"{record.documents:,} documents, {size(record.bytes)}. The origin is frozen next.{warnings}"
+        what, next_step = (
+            ("rehearsal", "Nobody is kept from writing.")
+            if record.is_rehearsal
+            else ("release", "The origin is frozen next.")
         )
+        return (
+            f"NMDC {what} planned: schema {record.from_version} -> {record.to_version}, {len(record.migrators)} migrators, "
+            f"{record.documents:,} documents, {size(record.bytes)}. {next_step}{warnings}"
+        )
+    if isinstance(record, ValidationReport) and record.conclusion:
+        return record.conclusion
     if isinstance(record, FreezeLease):
         return f"The NMDC database is frozen for release {record.release_id}: users can read it, but not write to it."
     if isinstance(record, FreezeWindow):

@@ -1,4 +1,4 @@
-"""What `unfreeze` removes when a release is complete, and what it keeps."""
+"""What is removed when a release or a rehearsal is complete, and what is kept."""
 
 from collections.abc import Callable
 
@@ -32,6 +32,34 @@ def remove_what_is_superseded(
     _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home, transformer))
     _try(context, "unused schema environments", lambda: _remove_environments(context, schema))
     _try(context, "archives of earlier releases", lambda: _remove_archives(context, plan, origin, home, transformer))
+
+
+def remove_what_was_rehearsed(
+    context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
+) -> None:
+    """Remove the transformer of a rehearsal, and the large files of older rehearsals. Errors are only logged."""
+    _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home, transformer))
+    _try(context, "earlier rehearsals", lambda: _remove_rehearsals(context, plan, home, transformer))
+
+
+def _remove_rehearsals(
+    context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
+) -> None:
+    newest_first = sorted({*home.rehearsals(plan), plan.release_id}, reverse=True)
+    databases = transformer.find_databases(plan, newest_first)
+    for release_id in newest_first:
+        is_old = release_id in newest_first[plan.keep_rehearsals :] and release_id != plan.release_id
+        with home.claim(plan, release_id) as is_free:
+            if not is_free:
+                continue
+            if release_id in databases and (is_old or release_id == plan.release_id):
+                transformer.drop_databases(plan, release_id)
+                context.log.info(f"Dropped the transformer's databases of rehearsal {release_id}.")
+            if is_old and (freed := home.remove_large_files(plan, release_id)):
+                context.log.info(
+                    f"Removed the archive of rehearsal {release_id} (an older one): {size(freed)}. Its reports and its manifest "
+                    "stay."
+                )
 
 
 def _remove_scratch(

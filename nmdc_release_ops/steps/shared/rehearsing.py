@@ -1,0 +1,96 @@
+"""The end of a rehearsal: what a release would do, how long it would block writes, and what is kept."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to
+from nmdc_release_ops.mongo.server.clock import server_time
+from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
+from nmdc_release_ops.resources.origin import OriginConnection
+from nmdc_release_ops.units import duration
+
+# Beside the documents, which are staged at about this rate; freezing, swapping and thawing take about a second.
+_STAGED_A_SECOND = 20_000
+_FIXED_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """The outcome of a rehearsal.
+
+    Attributes:
+        verdict: of the validation, for people.
+        blocked_seconds: how long a release would block writes, approximately.
+        oplog_since: the time that the origin's oplog reaches back to; None where that is not known.
+        at: the server's time.
+    """
+
+    plan: ReleasePlan
+    migrated: MigratedDatabase
+    verdict: str
+    blocked_seconds: float
+    oplog_since: datetime | None
+    at: datetime
+
+    def describe(self) -> str:
+        """A few sentences for people."""
+        return (
+            f"Schema {self.plan.from_version} -> {self.plan.to_version} was rehearsed: {self.migrated.changes.describe()}. "
+            f"{self.verdict} A release would block writes for about {duration(self.blocked_seconds)}: launch the job "
+            f"data_release with target_version: {self.plan.to_version} when it suits."
+        )
+
+    def metadata(self) -> dict[str, "dg.RawMetadataValue"]:
+        """The outcome as the run page and the asset's history show it."""
+        changes = self.migrated.changes
+        shown: dict[str, dg.RawMetadataValue] = {
+            "rehearsed": self.describe(),
+            "schema version": self.plan.to_version,
+            "before": self.plan.from_version,
+            "changes": changes.describe(),
+            "changed": ", ".join(changes.changed) or "none",
+            "documents changed": sum(one.changed + one.added + one.removed for one in self.migrated.counts),
+            "a release would block writes for (s)": round(self.blocked_seconds, 1),
+            "the origin's oplog reaches back to": "not known",
+            "release": self.plan.release_id,
+        }
+        if self.oplog_since is not None:
+            hours = duration((self.at - self.oplog_since).total_seconds())
+            shown["the origin's oplog reaches back to"] = f"{self.oplog_since:%Y-%m-%d %H:%M:%S} UTC: {hours}"
+        if self.migrated.difference is not None:
+            shown["difference"] = dg.MetadataValue.path(str(self.migrated.difference))
+        return shown
+
+
+def conclude_rehearsal(
+    plan: ReleasePlan, migrated: MigratedDatabase, verdict: str, seconds: float, origin: OriginConnection
+) -> Rehearsed:
+    """Find out what a release would take.
+
+    Args:
+        verdict: of the validation, for people.
+        seconds: that validation took.
+    """
+    oldest = oplog_reaches_back_to(origin.client)
+    staged = sum(migrated.documents[name] for name in migrated.changes.staged)
+    return Rehearsed(
+        plan=plan,
+        migrated=migrated,
+        verdict=verdict,
+        blocked_seconds=migrated.seconds + seconds + staged / _STAGED_A_SECOND + _FIXED_SECONDS,
+        oplog_since=None if oldest is None else datetime.fromtimestamp(oldest.seconds, UTC),
+        at=server_time(origin.client),
+    )
+
+
+def materialize(rehearsed: Rehearsed) -> dg.AssetMaterialization:
+    """The rehearsal, for the asset's history."""
+    plan = rehearsed.plan
+    return dg.AssetMaterialization(
+        ["nmdc", "rehearsal"],
+        description=f"What the release of schema {plan.to_version} would do to the database at {plan.from_version}",
+        metadata=rehearsed.metadata(),
+        tags={"schema_version": plan.to_version},
+    )

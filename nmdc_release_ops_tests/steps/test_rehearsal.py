@@ -1,0 +1,209 @@
+"""A rehearsal finds out what a release would do, while everybody works; the origin stays as it is."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from bson import ObjectId
+from pymongo import MongoClient, monitoring
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
+from nmdc_release_ops.mongo.transfer.archive import read_manifest
+from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
+
+workplace = workplace_fixture(scale=2_000, scope="function")
+
+# What reads, and what the driver sends by itself.
+READING = {
+    *("find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "endSessions", "ping", "hello"),
+    *("serverStatus", "collStats", "dbStats", "buildInfo", "listDatabases", "count", "isMaster", "connectionStatus"),
+    *(
+        "saslStart",
+        "saslContinue",
+        "usersInfo",
+        "rolesInfo",
+        "currentOp",
+        "getParameter",
+        "replSetGetStatus",
+        "abortTransaction",
+    ),
+    *("getCmdLineOpts", "replSetGetConfig", "hostInfo"),
+}
+
+
+class Listener(monitoring.CommandListener):
+    """The commands that were sent to the servers with these ports."""
+
+    def __init__(self, ports: set[int]) -> None:
+        self._ports = ports
+        self.commands: list[tuple[str, str, Any]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.connection_id[1] in self._ports:
+            self.commands.append((event.command_name, event.database_name, event.command))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+def plan_of(result: dg.ExecuteInProcessResult) -> ReleasePlan:
+    return ReleasePlan.model_validate(result.output_for_node("plan"))
+
+
+@contextmanager
+def writing(client: MongoClient[Any]) -> Iterator[dict[Any, Any]]:
+    """Somebody writes valid documents as fast as possible; the documents that are left are yielded at the end, by `_id`."""
+    collection = client[DATABASE]["study_set"]
+    pattern = collection.find_one()
+    assert pattern is not None
+    stop = threading.Event()
+    written: dict[Any, Any] = {}
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            document = {
+                **pattern,
+                "_id": ObjectId(),
+                "id": f"nmdc:sty-99-rehearsal{number}",
+                "name": f"number {number}",
+            }
+            collection.insert_one(document)
+            written[document["_id"]] = document
+            if number % 3 == 0:
+                victim = next(iter(written))
+                collection.delete_one({"_id": victim})
+                del written[victim]
+            if number % 5 == 0:
+                changed = next(iter(written))
+                collection.update_one({"_id": changed}, {"$set": {"name": f"again {number}"}})
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield written
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_rehearsal_says_what_a_release_would_do_and_leaves_the_origin_as_it_is(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    with untouched(client):
+        rehearsed = workplace.rehearse(target_version="11.24.0")
+    assert rehearsed.success
+    report = ValidationReport.model_validate(rehearsed.output_for_node("validate"))
+    migrated = MigratedDatabase.model_validate(rehearsed.output_for_node("migrate"))
+    assert "Schema 11.23.0 -> 11.24.0 was rehearsed: 3 changed, 16 untouched" in report.conclusion
+    assert "would block writes for about" in report.conclusion
+    (asset,) = workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=2).records
+    assert asset.asset_materialization is not None
+    assert asset.asset_materialization.metadata["changed"].value == ", ".join(migrated.changes.changed)
+    released = workplace.release(target_version="11.24.0")
+    assert released.success
+    of_release = MigratedDatabase.model_validate(released.output_for_node("migrate"))
+    assert migrated.changes == of_release.changes
+    assert migrated.counts == of_release.counts
+    assert migrated.documents == of_release.documents
+    # Of collections that no migrator used, the rehearsal has no dbHash: asking for it would have blocked writers.
+    loaded = migrated.hashes.keys() - set(migrated.unloaded)
+    assert {name: migrated.hashes[name] for name in loaded} == {name: of_release.hashes[name] for name in loaded}
+    assert loaded >= set(migrated.changes.changed)
+
+
+def test_nobody_is_locked_out_and_nothing_is_written_to_the_origins_database(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    port = client.address
+    assert port is not None
+    listener = Listener({port[1]})
+    monitoring.register(listener)
+    try:
+        assert workplace.rehearse(target_version="11.24.0").success
+    finally:
+        monitoring._LISTENERS.command_listeners.remove(listener)
+    sent = {(command, database) for command, database, _ in listener.commands}
+    assert ("find", DATABASE) in sent
+    assert "dbHash" not in {command for command, _ in sent}
+    assert "setUserWriteBlockMode" not in {command for command, _ in sent}
+    # Every event of a release is tried on the ledger, in a transaction that is aborted.
+    assert {command for command, database in sent if database == DATABASE} - READING <= {"insert"}
+    inserted = [command for name, database, command in listener.commands if (name, database) == ("insert", DATABASE)]
+    assert {command["insert"] for command in inserted} <= {"_migration_events"}
+    assert all("autocommit" in command for command in inserted)
+    assert current_lease(client) is None
+
+
+def test_what_people_write_during_the_dump_is_in_the_archive_as_it_was_at_one_moment(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    with writing(client) as written:
+        rehearsed = workplace.rehearse(target_version="11.24.0")
+    assert rehearsed.success
+    assert len(written) > 100
+    archive = workplace_archive(workplace, plan_of(rehearsed))
+    manifest = read_manifest(archive)
+    assert manifest.was_frozen is False
+    assert "oplog.bson" in manifest.other_files
+    assert "oplog.bson" in {path.name for path in archive.iterdir()}
+
+
+def test_a_rehearsal_may_run_while_another_release_holds_the_origin(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    from nmdc_release_ops.mongo.freezing.freeze import freeze
+    from nmdc_release_ops.mongo.freezing.thaw import thaw
+
+    freeze(client, "another", "a-run", Strategy.WRITE_BLOCK, database=DATABASE, drain_timeout=10)
+    try:
+        rehearsed = workplace.rehearse(target_version="11.24.0")
+        lease = current_lease(client)
+        assert lease is not None
+        assert lease.release_id == "another"
+    finally:
+        thaw(client, "another", thawed_by="a-run")
+    assert rehearsed.success
+    assert any("another" in warning for warning in plan_of(rehearsed).warnings)
+
+
+def test_a_violation_fails_a_rehearsal_as_it_fails_a_release(workplace: Workplace, client: MongoClient[Any]) -> None:
+    client[DATABASE]["study_set"].update_one({}, {"$set": {"study_category": "no such category"}})
+    with untouched(client):
+        rehearsed = workplace.rehearse(target_version="11.24.0")
+    step, failure = failure_of(rehearsed)
+    assert step == "validate"
+    assert "no such category" in failure.description
+    assert "No swap was begun. The origin's data are unchanged." in failure.description
+    assert not workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=1).records
+
+
+def test_only_the_newest_rehearsal_keeps_its_archive(workplace: Workplace) -> None:
+    archives = []
+    for keep in (2, 2, 2, 1):
+        rehearsed = workplace.rehearse(target_version="11.25", keep_rehearsals=keep)
+        assert rehearsed.success
+        archives.append(workplace_archive(workplace, plan_of(rehearsed)))
+    assert [path.is_dir() for path in archives] == [False, False, False, True]
+    assert all((path.parent / "manifest.json").is_file() for path in archives[:-1])
+    assert not list(archives[-1].parent.glob("transformer"))
+
+
+def test_a_release_removes_the_rehearsals_of_the_state_before_it(workplace: Workplace) -> None:
+    rehearsed = workplace.rehearse(target_version="11.24.0")
+    archive = workplace_archive(workplace, plan_of(rehearsed))
+    assert archive.is_dir()
+    assert workplace.release(target_version="11.24.0").success
+    assert not archive.is_dir()
+
+
+def workplace_archive(workplace: Workplace, plan: ReleasePlan) -> Path:
+    (found,) = workplace.home.glob(f"origins/*/releases/{plan.release_id}")
+    return found / "archive"
