@@ -234,11 +234,14 @@ def test_dagster_sends_no_telemetry() -> None:
     assert dagster_settings()["telemetry"] == {"enabled": False}
 
 
-def test_one_release_runs_at_a_time() -> None:
+def test_one_release_and_one_rehearsal_run_at_a_time() -> None:
     queue = QueuedRunCoordinator().get_run_queue_config()
     limits = ConcurrencyConfig.from_concurrency_settings(dagster_settings()["concurrency"], queue)
     assert limits.run_queue_config
-    assert list(limits.run_queue_config.tag_concurrency_limits) == [{"key": "nmdc_release_ops/release", "limit": 1}]
+    assert list(limits.run_queue_config.tag_concurrency_limits) == [
+        {"key": "nmdc_release_ops/release", "limit": 1},
+        {"key": "nmdc_release_ops/rehearsal", "limit": 1},
+    ]
 
 
 def test_dagster_in_the_image_behaves_as_it_does_without_compose() -> None:

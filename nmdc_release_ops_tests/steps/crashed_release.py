@@ -17,10 +17,10 @@ from nmdc_release_ops_tests.steps.crashing_run import data_release
 from nmdc_release_ops_tests.workplace import PROJECT, Workplace
 
 
-def crash(workplace: Workplace, point: str, *, reported: bool = True) -> str:
-    """Run a release that is killed at `point`; return the run's id, `reported` as failed as the watchdog would."""
+def crash(workplace: Workplace, point: str, *, reported: bool = True, job: str = "data_release") -> str:
+    """Run a job that is killed at `point`; return the run's id, `reported` as failed as the watchdog would."""
     done = subprocess.run(
-        [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", point],
+        [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", point, job],
         env={**os.environ, **workplace.environment()},
         cwd=PROJECT,
         capture_output=True,

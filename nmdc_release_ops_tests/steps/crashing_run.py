@@ -1,4 +1,4 @@
-"""Runs `data_release` in this process and kills it, with SIGKILL, at the point named on the command line.
+"""Runs `data_release`, or the job that is named second, in this process, and kills it with SIGKILL at the point named first.
 
 `after:STEP`: when the record of the step is on disk. `before:N` and `made:N`: before the swap's rename number N (from
 0), and when it was made but not noted. Prints the run's id first.
@@ -20,6 +20,10 @@ from nmdc_release_ops.resources.record_store import RecordStore
 
 def data_release() -> dg.JobDefinition:
     return defs.get_job_def("data_release")
+
+
+def rehearsal() -> dg.JobDefinition:
+    return defs.get_job_def("rehearsal")
 
 
 def die() -> None:
@@ -61,7 +65,7 @@ def main() -> None:
         die_at_rename(int(where), made=when == "made")
     with dg.DagsterInstance.get() as instance:
         dg.execute_job(
-            dg.reconstructable(data_release),
+            dg.reconstructable(rehearsal if sys.argv[2:] == ["rehearsal"] else data_release),
             instance=instance,
             run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}},
             tags={"crash": sys.argv[1]},

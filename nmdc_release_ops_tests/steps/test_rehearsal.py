@@ -8,48 +8,20 @@ from typing import Any
 
 import dagster as dg
 from bson import ObjectId
-from pymongo import MongoClient, monitoring
+from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.mongo.transfer.archive import read_manifest
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops_tests.sent_commands import sent_commands
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 workplace = workplace_fixture(scale=2_000, scope="function")
 
-# What reads, and what the driver sends by itself.
-READING = {
-    *("find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "endSessions", "ping", "hello"),
-    *("serverStatus", "collStats", "dbStats", "buildInfo", "listDatabases", "count", "isMaster", "connectionStatus"),
-    *(
-        "saslStart",
-        "saslContinue",
-        "usersInfo",
-        "rolesInfo",
-        "currentOp",
-        "getParameter",
-        "replSetGetStatus",
-        "abortTransaction",
-    ),
-    *("getCmdLineOpts", "replSetGetConfig", "hostInfo"),
-}
-
-
-class Listener(monitoring.CommandListener):
-    """The commands that were sent to the servers with these ports."""
-
-    def __init__(self, ports: set[int]) -> None:
-        self._ports = ports
-        self.commands: list[tuple[str, str, Any]] = []
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.connection_id[1] in self._ports:
-            self.commands.append((event.command_name, event.database_name, event.command))
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+READING = {"find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "abortTransaction"}
 
 
 def plan_of(result: dg.ExecuteInProcessResult) -> ReleasePlan:
@@ -122,23 +94,19 @@ def test_a_rehearsal_says_what_a_release_would_do_and_leaves_the_origin_as_it_is
 def test_nobody_is_locked_out_and_nothing_is_written_to_the_origins_database(
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:
-    port = client.address
-    assert port is not None
-    listener = Listener({port[1]})
-    monitoring.register(listener)
-    try:
+    with sent_commands() as everything:
         assert workplace.rehearse(target_version="11.24.0").success
-    finally:
-        monitoring._LISTENERS.command_listeners.remove(listener)
-    sent = {(command, database) for command, database, _ in listener.commands}
-    assert ("find", DATABASE) in sent
-    assert "dbHash" not in {command for command, _ in sent}
-    assert "setUserWriteBlockMode" not in {command for command, _ in sent}
+    port = client.address and client.address[1]
+    sent = [command for command in everything if command.port == port]
+    names = {command.name for command in sent}
+    assert names.isdisjoint({"dbHash", "setUserWriteBlockMode", "fsync", "reIndex", "compact"})
+    to_the_database = [command for command in sent if command.database == DATABASE]
     # Every event of a release is tried on the ledger, in a transaction that is aborted.
-    assert {command for command, database in sent if database == DATABASE} - READING <= {"insert"}
-    inserted = [command for name, database, command in listener.commands if (name, database) == ("insert", DATABASE)]
-    assert {command["insert"] for command in inserted} <= {"_migration_events"}
-    assert all("autocommit" in command for command in inserted)
+    assert {command.name for command in to_the_database} - READING <= {"insert"}
+    inserts = [command.content for command in to_the_database if command.name == "insert"]
+    assert {content["insert"] for content in inserts} <= {"_migration_events"}
+    assert all("autocommit" in content for content in inserts)
+    assert any(command.name == "find" and command.content["find"] == "biosample_set" for command in to_the_database)
     assert current_lease(client) is None
 
 
@@ -159,9 +127,6 @@ def test_what_people_write_during_the_dump_is_in_the_archive_as_it_was_at_one_mo
 def test_a_rehearsal_may_run_while_another_release_holds_the_origin(
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:
-    from nmdc_release_ops.mongo.freezing.freeze import freeze
-    from nmdc_release_ops.mongo.freezing.thaw import thaw
-
     freeze(client, "another", "a-run", Strategy.WRITE_BLOCK, database=DATABASE, drain_timeout=10)
     try:
         rehearsed = workplace.rehearse(target_version="11.24.0")
