@@ -18,7 +18,7 @@ BYTES_A_COMMAND = 8_000_000
 """Of keys. A command may have 16 MB; one key alone may be longer than this."""
 PATIENCE_SECONDS = 60.0
 """How long a server may be out of reach."""
-_SETTLING_SECONDS = 3.0
+SETTLING_SECONDS = 3.0
 """How long the server may take until it can read a moment that has only just passed."""
 _PAUSE_SECONDS = 0.1
 _TOO_OLD = 239
@@ -128,7 +128,7 @@ def _read(
         except OperationFailure as error:
             if error.code not in (_TOO_OLD, _UNAVAILABLE):
                 raise
-            if error.code == _TOO_OLD or time.monotonic() > started + _SETTLING_SECONDS:
+            if error.code == _TOO_OLD or time.monotonic() > started + SETTLING_SECONDS:
                 raise MomentGone(collection, moment, redefined=error.code == _UNAVAILABLE) from error
         time.sleep(_PAUSE_SECONDS)
     yield from ((key, None) for key in asked)
@@ -141,10 +141,9 @@ def _find(database: Database[Document], collection: str, keys: set[bytes], momen
         "batchSize": len(keys),
         "readConcern": {"level": "snapshot", "atClusterTime": moment.timestamp()},
     }
+    raw = database.with_options(codec_options=RAW)
     # The command's cursor stays on the member that answers, as one of `find` does.
-    with database.with_options(codec_options=RAW).cursor_command(
-        command, read_preference=database.read_preference, codec_options=RAW
-    ) as found:
+    with raw.cursor_command(command, read_preference=raw.read_preference, codec_options=RAW) as found:
         for document in found:
             yield bytes(document.raw)
 
