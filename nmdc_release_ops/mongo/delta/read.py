@@ -93,7 +93,7 @@ def count_at(database: Database[Document], collection: str, moment: ClusterTime)
         except OperationFailure as error:
             if error.code not in (_TOO_OLD, _UNAVAILABLE):
                 raise
-            if error.code == _TOO_OLD or time.monotonic() > started + _SETTLING_SECONDS:
+            if error.code == _TOO_OLD or time.monotonic() > started + SETTLING_SECONDS:
                 raise MomentGone(collection, moment, redefined=error.code == _UNAVAILABLE) from error
         time.sleep(_PAUSE_SECONDS)
 

@@ -96,9 +96,9 @@ def test_300_000_keys_are_kept_in_little_memory_and_what_is_not_among_them_costs
     # SQLite's own cache may take 64 MB; 300,000 keys in a set of Python's take 40 MB.
     assert resident() - before < 60_000_000
     others = [bson.encode({"_id": ObjectId()}) for _ in range(100_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     assert not any(map(contains, others))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_a_membership_may_be_asked_while_the_delta_grows(delta: Delta, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,12 +77,12 @@ def test_a_key_can_be_an_element_of_another_document() -> None:
         assert _document(element) == bson.encode({"17": identifier})
 
 
-def test_a_million_documents_take_a_second_or_two() -> None:
+def test_a_million_keys_take_a_second_or_two_of_a_processor() -> None:
     document = bson.encode({"_id": "nmdc:bsm-11-abcdefgh", "a": "x" * 200, "b": [1, 2, 3]})
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100_000):
         key_of(document)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def _document(elements: bytes) -> bytes:

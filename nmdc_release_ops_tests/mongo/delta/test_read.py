@@ -85,12 +85,10 @@ def test_long_keys_are_asked_in_commands_that_are_short_enough(origin: Database[
     }
 
 
-def test_30_000_keys_are_read_in_a_few_commands(origin: Database[Any]) -> None:
+def test_more_keys_than_one_command_takes_are_all_read(origin: Database[Any]) -> None:
     origin.a_set.insert_many({"_id": number, "text": "x" * 100} for number in range(0, 30_000, 2))
     moment = present_moment(origin.client)
-    started = time.monotonic()
     found = dict(read_at(origin, "a_set", (key(number) for number in range(30_000)), moment))
-    assert time.monotonic() - started < 10
     assert found.keys() == keys(*range(30_000))
     assert {one for one, document in found.items() if document} == keys(*range(0, 30_000, 2))
 
