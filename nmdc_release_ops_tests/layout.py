@@ -43,7 +43,7 @@ ROOMS = {
 BELOW_THE_ROOMS = {
     "mongo": ["errors"],
     "schema": ["errors", "processes", "silence", "uv", "version"],
-    "schema/worker": ["disk", "messages", "ending", "process_pool", "release"],
+    "schema/worker": ["disk", "messages", "ending", "process_pool", "release", "task"],
     "steps": [],
 }
 

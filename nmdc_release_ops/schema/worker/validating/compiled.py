@@ -78,6 +78,14 @@ class CompiledSchema:
         by_type = {type_: self._check(name) for type_, name in content["types"].items()}
         return by_type, None if otherwise is None else self._check(otherwise)
 
+    def prepare(self) -> None:
+        """Make the checks of every collection, which are otherwise made at their first use."""
+        for collection in self.content["collections"]:
+            by_type, otherwise = self.checks(collection)
+            for check in (*by_type.values(), *([otherwise] if otherwise else [])):
+                check.is_valid({})
+                check.are_valid([])
+
     def linkml_json_schema(self, class_name: str) -> dict[str, Any]:
         """The JSON Schema of a class as LinkML generated it, for LinkML's own validator."""
         linkml = self.content["linkml"]
