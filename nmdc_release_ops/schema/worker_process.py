@@ -76,7 +76,9 @@ class WorkerProcess:
     def close(self) -> None:
         """End it, with every process that it started."""
         self.channel.close()
-        end(self.process)
+        # After its end was noticed, its process id may be another's. Its pool ends by itself then.
+        if self.process.returncode is None:
+            end(self.process)
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """The workers that `freeze` starts are the ones that migrate and validate; a step that finds none starts its own."""
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ DUMPING = Point("dump", "find", number=5)
 WORKERS = 3
 
 workplace = workplace_fixture()
-made = prepared_release_fixture()
+made = prepared_release_fixture(patience=1)
 
 
 @contextmanager
@@ -90,15 +91,15 @@ def test_a_run_that_ends_after_the_freeze_leaves_no_worker(release: PreparedRele
     assert len(found) == WORKERS
 
 
-def test_a_step_that_is_re_executed_alone_starts_its_own(release: PreparedRelease) -> None:
+def test_steps_that_are_re_executed_without_the_freeze_start_their_own(release: PreparedRelease) -> None:
     with watched(psutil.Process()) as found:
-        assert release.execute(["migrate"]).success
+        assert release.execute(["dump", "migrate"]).success
     assert len(found) == WORKERS - 1
 
 
 def test_a_run_that_is_killed_while_workers_wait_leaves_none(release: PreparedRelease, workplace: Workplace) -> None:
     command = [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", "after:freeze"]
-    run = subprocess.Popen(command, env=workplace.environment(), stdout=subprocess.DEVNULL)
+    run = subprocess.Popen(command, env={**os.environ, **workplace.environment()}, stdout=subprocess.DEVNULL)
     with watched(psutil.Process(run.pid)) as found:
         assert run.wait(timeout=300) < 0
         time.sleep(0.1)
