@@ -43,7 +43,7 @@ ROOMS = {
 BELOW_THE_ROOMS = {
     "mongo": ["errors"],
     "schema": ["errors", "processes", "silence", "uv", "version"],
-    "schema/worker": ["disk", "messages", "ending", "process_pool", "release"],
+    "schema/worker": ["disk", "messages", "ending", "process_pool", "release", "task"],
     "steps": [],
 }
 
@@ -74,6 +74,8 @@ CHOSEN = "a chosen variable"
 # Who may read which variables of the environment; None stands for any. The first line that fits counts.
 ENVIRONMENT_READERS: list[tuple[str, set[str] | None]] = [
     ("demo/", None),
+    # It sets those of its task.
+    (f"{WORKER}task.py", None),
     # The latter is not read, but set for SQLite.
     (WORKER, {"NMDC_TRANSFORMER_URI", "SQLITE_TMPDIR"}),
     ("schema/", None),

@@ -86,6 +86,10 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
     def transformer(self, plan: ReleasePlan) -> Path:
         return self.release(plan) / "transformer"
 
+    def worker(self, plan: ReleasePlan) -> Path:
+        """The working directory of the release's workers."""
+        return self.release(plan) / "worker"
+
     def attempt(self, plan: ReleasePlan, run_id: str) -> Path:
         """The folder for the reports of one run of the release. A re-executed run has its own folder, with the next number.
 

@@ -1,23 +1,18 @@
 """Schema releases, and the processes that run their code."""
 
-import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+from pydantic import PrivateAttr
 
-from nmdc_release_ops.files import writing
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
-from nmdc_release_ops.schema.environments.environment import (
-    SchemaEnvironment,
-    SchemaEnvironments,
-    worker_command,
-    worker_environment,
-)
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, SchemaEnvironments
 from nmdc_release_ops.schema.packages.candidate import fetch_candidate, version_of
 from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.processes import wait_for
@@ -26,6 +21,13 @@ from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.silence import SECONDS as SILENCE_SECONDS
 from nmdc_release_ops.schema.silence import Silence
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.schema.worker_process import WorkerProcess
+
+MIGRATE = "migrating.migrate"
+VALIDATE = "validating.validate"
+"""Tasks: modules of `schema.worker`."""
+READY_SECONDS = 60
+"""How long to wait until workers that are started ahead are ready. Later they would only start more slowly."""
 
 
 class SchemaReleasesResource(dg.ConfigurableResource[Any]):
@@ -33,13 +35,22 @@ class SchemaReleasesResource(dg.ConfigurableResource[Any]):
 
     home: dg.ResourceDependency[ReleaseHomeResource]
 
+    _environments: SchemaEnvironments | None = PrivateAttr(default=None)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """The next run examines the environments again."""
+        self._environments = None
+
     @property
     def packages(self) -> SchemaPackages:
         return SchemaPackages(self.home.schema_folder)
 
     @property
     def environments(self) -> SchemaEnvironments:
-        return SchemaEnvironments(self.home.schema_folder)
+        """The same during a run, so that an environment's ten thousand files are examined once."""
+        if self._environments is None:
+            self._environments = SchemaEnvironments(self.home.schema_folder)
+        return self._environments
 
     @property
     def compiled(self) -> CompiledSchemas:
@@ -70,6 +81,38 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
     this gives it an explicit one.
     """
 
+    _waiting: list[WorkerProcess] = PrivateAttr(default_factory=list)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """End the workers that still wait for a task when the run ends."""
+        while self._waiting:
+            self._waiting.pop().close()
+
+    def start(self, environment: SchemaEnvironment, task: str, folder: Path, *arguments: str) -> None:
+        """Start a worker that waits for `run` with the same environment, task and folder. It ends with the run.
+
+        Args:
+            arguments: see `WorkerProcess`.
+
+        Raises:
+            FileNotWritten, OSError.
+        """
+        self._waiting.append(WorkerProcess(environment, task, folder, *arguments))
+
+    def wait_until_ready(self) -> None:
+        """Wait until the workers that were started are ready, or `READY_SECONDS` have passed."""
+        deadline = time.monotonic() + READY_SECONDS
+        for process in self._waiting:
+            process.wait_until_ready(max(0, deadline - time.monotonic()))
+
+    def _take(self, environment: SchemaEnvironment, task: str, folder: Path) -> WorkerProcess:
+        """A worker that waits for this task; a new one if there is none."""
+        for process in self._waiting:
+            if process.is_for(environment, task, folder):
+                self._waiting.remove(process)
+                return process
+        return WorkerProcess(environment, task, folder)
+
     def run(
         self,
         context: dg.OpExecutionContext,
@@ -90,42 +133,26 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
             extras: its parameters, plain JSON.
             folder: its working directory, with no files of ours.
             seconds: time limit.
-            answer: does what the worker requests through the socket whose descriptor it gets as the parameter `channel`.
-                None if it has nothing to request.
+            answer: does what the worker requests. None if it has nothing to request.
             silence_seconds: time without a message after which the run's log warns.
 
         Raises:
             TookTooLong, or what `answer` raises: the worker was ended, with every process that it had started.
         """
-        with writing(folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         silence = Silence(context.log.warning, silence_seconds)
         with ExitStack() as stack:
-            requests = stack.enter_context(Requests(answer)) if answer else None
+            worker = stack.enter_context(self._take(environment, task, folder))
+            requests = Requests(worker.channel, answer) if answer else None
             session = stack.enter_context(
                 dg.open_pipes_session(
                     context=context,
                     context_injector=dg.PipesTempFileContextInjector(),
                     message_reader=_ListeningReader(silence),
-                    extras={
-                        "schema_version": environment.schema_version,
-                        **extras,
-                        **({"channel": requests.descriptor} if requests else {}),
-                    },
+                    extras={"schema_version": environment.schema_version, **extras},
                 )
             )
-            process = subprocess.Popen(
-                worker_command(environment, task),
-                cwd=folder,
-                env={**worker_environment(transformer.uri), **session.get_bootstrap_env_vars()},
-                stdin=subprocess.DEVNULL,
-                # In its own process group, so that it can be ended with every process that it started.
-                start_new_session=True,
-                pass_fds=[requests.descriptor] if requests else [],
-            )
-            if requests:
-                requests.release()
-            code = wait_for(process, seconds, silence.check, requests.serve if requests else None)
+            worker.begin({"NMDC_TRANSFORMER_URI": transformer.uri, **session.get_bootstrap_env_vars()})
+            code = wait_for(worker.process, seconds, silence.check, requests.serve if requests else None)
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
 
 

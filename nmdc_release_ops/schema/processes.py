@@ -99,10 +99,11 @@ def wait_for(
                 return process.wait(timeout=pause)
             check()
     finally:
-        _end(process)
+        end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads its own group, and the rest of its group."""
     if process.poll() is None:
         process.terminate()
         try:

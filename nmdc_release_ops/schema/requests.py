@@ -1,4 +1,7 @@
-"""Requests of a worker to the process that started it: one line of JSON each, answered by an empty line when it is done."""
+"""Requests of a worker to the process that started it: one line of JSON each, answered by an empty line when it is done.
+
+A worker also sends an empty line when it is ready for its task, which needs no answer.
+"""
 
 import json
 import select
@@ -6,36 +9,24 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
 
 _SECONDS_WHEN_CLOSED = 0.05
 _RECEIVE_BYTES = 65_536
 
 
 class Requests:
-    """A channel to one worker, which inherits one end of it.
+    """The requests of one worker."""
 
-    Attributes:
-        descriptor: of the worker's end. It is closed in this process by `release`.
-    """
-
-    def __init__(self, answer: Callable[[str], None]) -> None:
+    def __init__(self, channel: socket.socket, answer: Callable[[str], None]) -> None:
         """Args:
+        channel: to the worker.
         answer: does what a request asks for.
         """
         self._answer = answer
-        self._ours, self._theirs = socket.socketpair()
+        self._ours = channel
         self._poll = select.poll()
         self._poll.register(self._ours, select.POLLIN)
         self._received = b""
-
-    @property
-    def descriptor(self) -> int:
-        return self._theirs.fileno()
-
-    def release(self) -> None:
-        """The worker has inherited its end."""
-        self._theirs.close()
 
     def serve(self, seconds: float) -> float:
         """Wait for requests for at most so many seconds, and answer those that arrive; return how many seconds that took.
@@ -55,16 +46,9 @@ class Requests:
             return 0
         started = time.monotonic()
         *lines, self._received = (self._received + received).split(b"\n")
-        for line in lines:
+        for line in filter(None, lines):
             self._answer(json.loads(line))
             # Its exit code says that it has ended meanwhile.
             with suppress(ConnectionError):
                 self._ours.sendall(b"\n")
         return time.monotonic() - started
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ours.close()
-        self._theirs.close()

@@ -20,7 +20,7 @@ from nmdc_release_ops.records.data_release import (
 )
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.schema import MIGRATE, SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
@@ -162,7 +162,7 @@ def _run_migrator(
         code, messages = worker.run(
             context,
             schema.environments.prepare(release_named(hop.environment)),
-            "migrating.migrate",
+            MIGRATE,
             transformer=scratch,
             extras={
                 "database": scratch.database.name,
@@ -170,7 +170,7 @@ def _run_migrator(
                 "unloaded": sorted(contents.unloaded),
             },
             answer=load,
-            folder=home.release(plan) / "worker",
+            folder=home.worker(plan),
             seconds=plan.hop_timeout * 60,
         )
     except TookTooLong:

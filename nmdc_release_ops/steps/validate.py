@@ -14,7 +14,7 @@ from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, ArchivedColl
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.schema import VALIDATE, SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
@@ -66,7 +66,7 @@ def validate(
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         environment = schema.environments.prepare(release_named(plan.target))
         extras = _make_extras(plan, migrated, home, folder, schema, scratch, environment)
-        code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.release(plan) / "worker")
+        code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.worker(plan))
         # Again: the transformer must not have changed while it was validated.
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         summary = _require_summary(code, messages, folder, migrated.documents)
@@ -121,7 +121,7 @@ def _run_worker(
         return worker.run(
             context,
             environment,
-            "validating.validate",
+            VALIDATE,
             transformer=scratch,
             extras=extras,
             folder=folder,

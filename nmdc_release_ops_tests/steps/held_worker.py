@@ -16,12 +16,15 @@ def worker_at_work(step: str, among: Iterable[psutil.Process]) -> psutil.Process
     """The worker of a step, if it is one of these processes and has begun to work."""
     for process in among:
         with suppress(psutil.Error):
-            if f"worker.{_FOLDERS[step]}.{step}" in process.cmdline():
-                # It leaves the work to its pool.
-                if step == "validate" and not pool_of(process):
-                    continue
+            # One that waits for its task knows no server.
+            if is_worker(process, step) and process.net_connections(kind="tcp"):
                 return process
     return None
+
+
+def is_worker(process: psutil.Process, step: str) -> bool:
+    """Whether it is a worker of a step, at work or waiting for its task."""
+    return f"worker.{_FOLDERS[step]}.{step}" in process.cmdline()
 
 
 def pool_of(worker: psutil.Process) -> list[psutil.Process]:

@@ -71,6 +71,11 @@ class SchemaEnvironment:
         """The version in the metadata of its nmdc-schema: "11.25"; for a candidate, any text."""
         return self.packages["nmdc-schema"]
 
+    def stamp(self) -> tuple[int, int]:
+        """What differs if the environment was created again."""
+        status = (self.path / PACKAGES).stat()
+        return status.st_ino, status.st_mtime_ns
+
 
 class SchemaEnvironments:
     """Environments of schema releases below a folder."""
@@ -78,9 +83,12 @@ class SchemaEnvironments:
     def __init__(self, home: Path) -> None:
         self._folder = home / "environments"
         self._packages = home / "packages"
+        self._prepared: dict[str, tuple[SchemaEnvironment, tuple[int, int]]] = {}
 
     def prepare(self, release: SchemaVersion | Candidate) -> SchemaEnvironment:
         """The environment of a release. It is created if there is none yet, or if it does not work.
+
+        This object examines an environment once, and again if it was made again since.
 
         Raises:
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed, EnvironmentBroken.
@@ -88,9 +96,21 @@ class SchemaEnvironments:
         folder = self._folder / str(release)
         with writing(folder), lock(folder) as lock_file:
             os.utime(lock_file)
+            if (known := self._known(release)) is not None:
+                return known
             if _fault(folder, release) is not None:
                 self._make(folder, release)
-        return SchemaEnvironment(release, folder, json.loads((folder / PACKAGES).read_text()))
+            environment = SchemaEnvironment(release, folder, json.loads((folder / PACKAGES).read_text()))
+            self._prepared[str(release)] = environment, environment.stamp()
+        return environment
+
+    def _known(self, release: SchemaVersion | Candidate) -> SchemaEnvironment | None:
+        """An environment that this object has examined, unless it was made again since, or is gone."""
+        environment, stamp = self._prepared.get(str(release), (None, None))
+        try:
+            return environment if environment is not None and environment.stamp() == stamp else None
+        except OSError:
+            return None
 
     def prepare_all(self, releases: Iterable[SchemaVersion | Candidate]) -> dict[str, SchemaEnvironment]:
         """The environments of several releases by their names, prepared side by side.
@@ -168,9 +188,10 @@ class SchemaEnvironments:
                 )
 
 
-def worker_command(environment: SchemaEnvironment, task: str) -> list[str]:
+def worker_command(environment: SchemaEnvironment, task: str, *arguments: str) -> list[str]:
     """The command that runs the module `task` of `schema/worker` with the environment's Python."""
-    return [str(environment.python), "-P", "-c", _BOOTSTRAP, str(Path(__file__).parent.parent), f"worker.{task}"]
+    folder = str(Path(__file__).parent.parent)
+    return [str(environment.python), "-P", "-c", _BOOTSTRAP, folder, f"worker.{task}", *arguments]
 
 
 def worker_environment(transformer_uri: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -45,6 +45,13 @@ class ProcessPool(AbstractContextManager["ProcessPool"]):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.processes = min(cores, MAX_PROCESSES)
         self._executor = self._start()
+
+    def start(self) -> None:
+        """Start every process, and wait until each has called the initializer. Otherwise `map` does."""
+        # Whatever is wrong with them, `map` reports it.
+        with suppress(BrokenProcessPool):
+            for started in [self._executor.submit(_do_nothing) for _ in range(self.processes)]:
+                started.result()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The result of `function`, a module-level function, for each item, in order.
@@ -111,6 +118,10 @@ class ProcessPool(AbstractContextManager["ProcessPool"]):
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _do_nothing() -> None:
+    """A process that is free is not started again, so each of these starts one."""
 
 
 def _initialise(parent: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -29,13 +29,16 @@ def require_version(requested: str) -> None:
 
 
 @contextmanager
-def transformer(database: str) -> Iterator[Database[dict[str, Any]]]:
+def transformer(database: str, uri: str | None = None) -> Iterator[Database[dict[str, Any]]]:
     """Connect to the scratch database for the block, with the codec options that the release's own tools use.
 
     Those are the driver's defaults, with one exception: a date beyond Python's range is kept instead of raising an error.
+
+    Args:
+        uri: of its server; None for that of the environment.
     """
     client: MongoClient[dict[str, Any]] = MongoClient(
-        os.environ["NMDC_TRANSFORMER_URI"],
+        os.environ["NMDC_TRANSFORMER_URI"] if uri is None else uri,
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         # The origin is frozen meanwhile, so do not wait long for a transformer that is gone.
         serverSelectionTimeoutMS=SELECTION_SECONDS * 1000,

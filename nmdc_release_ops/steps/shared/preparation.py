@@ -11,13 +11,15 @@ from nmdc_release_ops.mongo.transfer.engine import try_engine
 from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.resources.schema import SchemaReleasesResource
+from nmdc_release_ops.resources.schema import MIGRATE, VALIDATE, SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.version import SchemaVersion
 
 ENVIRONMENTS = "environments.json"
+WAITING_MIGRATORS = 4
+"""Each takes some 60 MB of memory while it waits."""
 
 
 def prepare_environments(
@@ -42,6 +44,23 @@ def prepare_environments(
         described_by = schema.packages.fetch(SchemaVersion.parse(release.described_by))
         schema.compiled.prepare_references(target, described_by)
     return environments
+
+
+def start_workers(
+    plan: ReleasePlan, home: ReleaseHomeResource, schema: SchemaReleasesResource, worker: SchemaWorkerResource
+) -> None:
+    """Start the processes that `migrate` and `validate` will need, which wait for their tasks: one for each environment, up
+    to `WAITING_MIGRATORS`, and the one that validates.
+
+    Raises:
+        SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
+    """
+    folder = home.worker(plan)
+    names = dict.fromkeys(hop.environment for hop in plan.migrators if not hop.does_nothing)
+    for name in list(names)[:WAITING_MIGRATORS]:
+        worker.start(schema.environments.prepare(release_named(name)), MIGRATE, folder)
+    target = schema.environments.prepare(release_named(plan.target))
+    worker.start(target, VALIDATE, folder, str(schema.compiled.prepare(target)))
 
 
 def try_tools(

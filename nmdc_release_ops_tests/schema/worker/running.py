@@ -28,9 +28,8 @@ class Ended:
         return [message for message in self.messages if message["kind"] == kind]
 
 
-def start(
-    environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path
-) -> subprocess.Popen[bytes]:
+def write_pipes_files(folder: Path, extras: dict[str, Any]) -> dict[str, str]:
+    """Write what Dagster Pipes hands to a worker; return the variables that say where it is."""
     context = {
         **dict.fromkeys(("asset_keys", "code_version_by_asset_key", "provenance_by_asset_key", "partition_key"), None),
         **dict.fromkeys(("partition_key_range", "partition_time_window", "job_name"), None),
@@ -40,14 +39,20 @@ def start(
     }
     (folder / "context").write_text(json.dumps(context))
     (folder / "messages").touch()
+    return {
+        DAGSTER_PIPES_CONTEXT_ENV_VAR: encode_param({"path": str(folder / "context")}),
+        DAGSTER_PIPES_MESSAGES_ENV_VAR: encode_param({"path": str(folder / "messages")}),
+    }
+
+
+def start(
+    environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, Any], folder: Path
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         worker_command(environment, task),
         cwd=folder,
-        env={
-            **worker_environment(uri),
-            DAGSTER_PIPES_CONTEXT_ENV_VAR: encode_param({"path": str(folder / "context")}),
-            DAGSTER_PIPES_MESSAGES_ENV_VAR: encode_param({"path": str(folder / "messages")}),
-        },
+        env={**worker_environment(uri), **write_pipes_files(folder, extras)},
+        stdin=subprocess.DEVNULL,
     )
 
 

@@ -28,17 +28,6 @@ class Loader:
         self._process = os.getpid()
         self.unloaded = set(unloaded)
 
-    @classmethod
-    def connect(cls, descriptor: int | None, unloaded: Iterable[str]) -> "Loader":
-        """Args:
-        descriptor: of the inherited socket; None if there is nothing to load.
-        """
-        if descriptor is None:
-            return cls()
-        # Programs that a migrator starts do not inherit it.
-        os.set_inheritable(descriptor, False)
-        return cls(socket.socket(fileno=descriptor), unloaded)
-
     def load(self, name: str) -> None:
         """Have a collection loaded, unless it is.
 

@@ -1,8 +1,8 @@
 """Runs migrators of the release on the transformer, one after the other.
 
 Parameters: `database`, `schema_version`, `migrators` (module names within `nmdc_schema.migrators`, in order). `unloaded`:
-collections of which the transformer holds no documents yet, and `channel`: the inherited socket through which they are
-requested; both absent where everything is loaded.
+collections of which the transformer holds no documents yet, and which are requested from the process that started this one;
+absent where everything is loaded.
 Messages: `migrator` after each, or `migrator_failed` and exit code 1.
 """
 
@@ -22,6 +22,7 @@ from ..disk import full_disk, run_main
 from ..ending import die_with_parent, end_now
 from ..messages import forward_messages
 from ..release import require_version, transformer
+from ..task import take_channel, wait_for_task
 from .adapter import Outcome, make_adapter
 from .deferred import defer
 from .loader import Loader
@@ -34,10 +35,12 @@ SECONDS_BETWEEN_LINES = 5.0
 
 def main() -> int:
     die_with_parent(os.getppid())
+    channel = take_channel()
+    wait_for_task(channel)
     with open_dagster_pipes() as pipes, forward_messages(pipes) as logger:
         extras = pipes.extras
         require_version(extras["schema_version"])
-        loader = Loader.connect(extras.get("channel"), extras.get("unloaded", ()))
+        loader = Loader(channel, extras.get("unloaded", ()))
         with transformer(extras["database"]) as database:
             # Migrators use the adapter: what they did with a connection of their own would not be noticed.
             del os.environ["NMDC_TRANSFORMER_URI"]

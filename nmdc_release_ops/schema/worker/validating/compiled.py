@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema_rs
 
 Document = dict[str, Any]
 
 _BY_FIELD = {"type", "properties", "required", "additionalProperties"}
+_DEFINITION = "#/$defs/"
 
 _CACHED_TEXTS = 1_024
 """Texts per pattern whose match is cached: many documents hold the same texts."""
@@ -76,6 +78,14 @@ class CompiledSchema:
         by_type = {type_: self._check(name) for type_, name in content["types"].items()}
         return by_type, None if otherwise is None else self._check(otherwise)
 
+    def prepare(self) -> None:
+        """Make the checks of every collection, which are otherwise made at their first use."""
+        for collection in self.content["collections"]:
+            by_type, otherwise = self.checks(collection)
+            for check in (*by_type.values(), *([otherwise] if otherwise else [])):
+                check.is_valid({})
+                check.are_valid([])
+
     def linkml_json_schema(self, class_name: str) -> dict[str, Any]:
         """The JSON Schema of a class as LinkML generated it, for LinkML's own validator."""
         linkml = self.content["linkml"]
@@ -87,7 +97,8 @@ class CompiledSchema:
         return self._checks[class_name]
 
     def _validator(self, schema: Mapping[str, Any]) -> Any:
-        whole = {"$schema": self.content["dialect"], **schema, "$defs": self.content["definitions"]}
+        definitions = _definitions_used(schema, self.content["definitions"])
+        whole = {"$schema": self.content["dialect"], **schema, "$defs": definitions}
         return jsonschema_rs.validator_for(whole, formats=self._formats, validate_formats=True)
 
     @cached_property
@@ -101,6 +112,30 @@ class CompiledSchema:
 
         checker = jsonschema.validators.validator_for({"$schema": self.content["dialect"]}).FORMAT_CHECKER
         return patterns | {f"format:{name}": partial(_conforms, checker, name) for name in self.content["formats"]}
+
+
+def _definitions_used(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The definitions that a schema refers to, directly or through others. All are read for every validator, and all of a
+    release take many times as long as those of one class.
+    """
+    used: dict[str, Any] = {}
+    parts: list[Any] = [schema]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Mapping):
+            reference = part.get("$ref")
+            if isinstance(reference, str):
+                name = unquote(reference.removeprefix(_DEFINITION))
+                if name not in definitions:
+                    # It points into a definition, or elsewhere.
+                    return definitions
+                if name not in used:
+                    used[name] = definitions[name]
+                    parts.append(definitions[name])
+            parts.extend(part.values())
+        elif isinstance(part, list):
+            parts.extend(part)
+    return used
 
 
 def _make_matcher(pattern: str) -> Callable[[str], bool]:

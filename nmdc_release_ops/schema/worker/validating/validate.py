@@ -1,5 +1,6 @@
 """Validates every document of the migrated database by the release's own schema, and every reference between them.
 
+Argument: the file that `compile_schema` wrote, which is then read before the task begins; may be left out.
 Parameters: `database` on the transformer, `schema_version`, `collections` (number of documents by name), `compiled` (file
 that `compile_schema` wrote), `violations_path` (output file, JSON lines), `summary_path` (output file, JSON). `archived` are
 the collections to be read from the archive instead of the transformer: by name, each with its `path` and `blocks` (`offset`,
@@ -13,10 +14,12 @@ of the archive that is not what was dumped.
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +31,7 @@ from ..ending import die_with_parent, end_now
 from ..messages import forward_messages
 from ..process_pool import ProcessPool
 from ..release import require_version, transformer
+from ..task import take_channel, wait_for_task
 from .archived_blocks import ArchivedBlock, ArchivedFile, ArchiveFileDamaged
 from .chunks import Chunk, split_into_chunks
 from .compiled import CompiledSchema, Document
@@ -43,17 +47,21 @@ SCRATCH = "validating."
 
 def main() -> int:
     die_with_parent(os.getppid())
+    channel = take_channel()
+    pool = ProcessPool(initialise_process, *map(Path, sys.argv[1:]))
+    pool.start()
+    wait_for_task(channel)
     with open_dagster_pipes() as pipes, forward_messages(pipes):
         extras = pipes.extras
         require_version(extras["schema_version"])
         try:
-            _validate(pipes, extras)
+            _validate(pipes, extras, pool)
         except (NotWritten, ArchiveFileDamaged) as error:
             return error.report(pipes)
     return 0
 
 
-def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
+def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool) -> None:
     """Raises:
     NotWritten, ArchiveFileDamaged.
     """
@@ -70,11 +78,18 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any]) -> None:
         scratch = Path(folder)
         sources = _Sources(database, _archived_files(extras.get("archived") or {}))
         tally = Tally(dict(extras["collections"]))
-        inputs = ValidationInputs(database.name, Path(extras["compiled"]), scratch / "identifiers", scratch)
+        inputs = ValidationInputs(
+            os.environ["NMDC_TRANSFORMER_URI"],
+            database.name,
+            Path(extras["compiled"]),
+            scratch / "identifiers",
+            scratch,
+        )
         pipes.log.info("Reading the ids of all documents.")
-        with ProcessPool(initialise_process, inputs) as pool, ViolationStore.create(scratch / "integrity") as store:
+        # The pool ends before its files are removed.
+        with pool, ViolationStore.create(scratch / "integrity") as store:
             _read_identifiers(sources, inputs, pool, tally, store)
-            results = pool.map(validate_unit, sources.split(tally.totals))
+            results = pool.map(partial(validate_unit, inputs), sources.split(tally.totals))
             _collect(tally.count_results(pipes, results), file, violations, store)
             with writing(violations):
                 archived = _archived_database(extras.get("before"))
@@ -113,7 +128,7 @@ def _read_identifiers(
     rules = ReferenceRules(CompiledSchema.read(inputs.schema).content["references"])
     names = [name for name in rules.collections_with_ids() if name in tally.totals]
     with Identifiers.create(inputs.identifiers) as new:
-        for collection, ids in pool.map(read_ids, sources.split(names)):
+        for collection, ids in pool.map(partial(read_ids, inputs), sources.split(names)):
             new.add(collection, ids)
     identifiers = Identifiers.open(inputs.identifiers)
     tally.identifiers = identifiers.count()

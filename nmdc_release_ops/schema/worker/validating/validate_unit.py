@@ -4,8 +4,8 @@ references, in one reading.
 
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +58,14 @@ class ValidationInputs:
     """What every process of the pool needs.
 
     Attributes:
+        transformer: its connection string.
         database: on the transformer.
         schema: file that `compile_schema` wrote.
         identifiers: file of all ids, complete before the first unit is validated.
         scratch: folder for the violations of each unit.
     """
 
+    transformer: str = field(repr=False)
     database: str
     schema: Path
     identifiers: Path
@@ -88,20 +90,24 @@ class UnitResult:
     groups: Groups
 
 
-def initialise_process(inputs: ValidationInputs) -> None:
-    """Initialise this process of the pool."""
-    global _validator
-    _validator = UnitValidator(inputs)
+def initialise_process(schema: Path | None = None) -> None:
+    """Initialise this process of the pool.
+
+    Args:
+        schema: file that `compile_schema` wrote, to be read ahead.
+    """
+    if schema is not None:
+        _read_schema(schema).prepare()
 
 
-def read_ids(unit: Unit) -> tuple[str, list[Id]]:
+def read_ids(inputs: ValidationInputs, unit: Unit) -> tuple[str, list[Id]]:
     """Collection of a unit, and the ids of its documents."""
-    return unit.collection, _get_validator().read_ids(unit)
+    return unit.collection, _validator(inputs).read_ids(unit)
 
 
-def validate_unit(unit: Unit) -> UnitResult:
+def validate_unit(inputs: ValidationInputs, unit: Unit) -> UnitResult:
     """Validate the documents of a unit."""
-    return _get_validator().validate(unit)
+    return _validator(inputs).validate(unit)
 
 
 class UnitValidator:
@@ -109,8 +115,8 @@ class UnitValidator:
 
     def __init__(self, inputs: ValidationInputs) -> None:
         self._inputs = inputs
-        self._schema = CompiledSchema.read(inputs.schema)
-        self._transformer = transformer(inputs.database)
+        self._schema = _read_schema(inputs.schema)
+        self._transformer = transformer(inputs.database, inputs.transformer)
         self._database: Database[Document] = self._transformer.__enter__()
         self._fast_passes: dict[str, FastPass] = {}
         self._judge_by_layout: JudgeByLayout | None = None
@@ -221,13 +227,15 @@ class UnitValidator:
         return self._judge_by_layout
 
 
-_validator: UnitValidator | None = None
+@lru_cache(1)
+def _validator(inputs: ValidationInputs) -> UnitValidator:
+    """That of this process."""
+    return UnitValidator(inputs)
 
 
-def _get_validator() -> UnitValidator:
-    if _validator is None:
-        raise AssertionError("this process of the pool was not initialised")
-    return _validator
+@lru_cache(1)
+def _read_schema(path: Path) -> CompiledSchema:
+    return CompiledSchema.read(path)
 
 
 class _LazyFile:
