@@ -63,5 +63,5 @@ format: setup ## Put the code in its format
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-bench: setup ## Measure against today's tools, side by side (SIZES="20000 200000", PARTS="migrate validate")
-	$(RUN)/python -m bench $(PARTS) $(if $(SIZES),--sizes $(SIZES))
+bench: setup ## Measure against today's tools (SIZES="20000 200000", PARTS="migrate validate"; PUBLISH=1: into docs/)
+	$(RUN)/python -m bench $(PARTS) $(if $(SIZES),--sizes $(SIZES)) $(if $(PUBLISH),--publish)

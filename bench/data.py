@@ -23,8 +23,9 @@ from nmdc_release_ops.schema.version import SchemaVersion
 # The release's own adapter migrates in transactions, which must not be ended because they take long.
 _TRANSACTION_SECONDS = 24 * 60 * 60
 LONG_AGO = ClusterTime(seconds=1, increment=1)
+AGGREGATES = "functional_annotation_agg"
 
-__all__ = ["DATABASE", "Data", "ResultsDiffer", "demo_data"]
+__all__ = ["AGGREGATES", "DATABASE", "LONG_AGO", "Data", "ResultsDiffer", "demo_data"]
 
 
 class ResultsDiffer(Exception):
@@ -52,6 +53,11 @@ class Data:
     @property
     def documents(self) -> int:
         return self.manifest.documents
+
+    @property
+    def aggregates(self) -> int:
+        """How many of the documents are aggregates."""
+        return sum(one.documents for one in self.manifest.collections if one.name == AGGREGATES)
 
     @property
     def uri(self) -> str:

@@ -1,0 +1,1 @@
+"""From rows to tables, a plot, and the pages that show them."""

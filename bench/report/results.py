@@ -1,0 +1,88 @@
+"""What was measured, by size: kept as JSON, so that a run of one size can be added to one of others."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.report.table import Row
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run measured at one size.
+
+    Attributes:
+        scale: the size that was asked for.
+        aggregates: how many of the documents are aggregates.
+        machine: what it ran on.
+        versions: of what was measured.
+        date: ISO 8601.
+        minutes: how long it all took.
+        neighbours: cores that other programs kept busy meanwhile, on average.
+        server: peak memory of the mongod with the data and all their copies, in bytes.
+    """
+
+    scale: int
+    documents: int
+    aggregates: int
+    machine: str
+    versions: str
+    date: str
+    minutes: float
+    neighbours: float
+    server: int
+    rows: list[Row]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Measured":
+        """What `asdict` made JSON of."""
+        return replace(cls(**values), rows=[Row.from_json(row) for row in values["rows"]])
+
+    @property
+    def others(self) -> int:
+        """How many of the documents are not aggregates."""
+        return self.documents - self.aggregates
+
+    def find(self, key: str) -> Row | None:
+        """The row of a measurement, whether it has seconds or not."""
+        return next((row for row in self.rows if row.key == key), None)
+
+    def seconds(self, *keys: str) -> float | None:
+        """The seconds of some measurements together; None unless all were made."""
+        found = [row.seconds if (row := self.find(key)) else None for key in keys]
+        known = [seconds for seconds in found if seconds is not None]
+        return sum(known) if len(known) == len(keys) else None
+
+
+def read_results(file: Path) -> list[Measured]:
+    """What was kept, by size; nothing if there is no file."""
+    if not file.exists():
+        return []
+    return [Measured.from_json(values) for values in json.loads(file.read_text())]
+
+
+def write_results(file: Path, results: Iterable[Measured]) -> None:
+    """Keep them."""
+    file.write_text(json.dumps([asdict(one) for one in results], indent=1, ensure_ascii=False) + "\n")
+
+
+def merge(kept: Sequence[Measured], new: Sequence[Measured]) -> list[Measured]:
+    """All of `new`, and of `kept` the other sizes, from the smallest to the largest."""
+    replaced = {one.scale for one in new}
+    return sorted([*(one for one in kept if one.scale not in replaced), *new], key=lambda one: one.scale)
+
+
+def describe_origin(results: Sequence[Measured]) -> str:
+    """Where, when and beside what the results were measured, a sentence for sizes that have this in common."""
+    groups: dict[tuple[str, str, str], list[Measured]] = {}
+    for one in results:
+        groups.setdefault((one.machine, one.date, one.versions), []).append(one)
+    sentences = []
+    for (machine, date, versions), together in groups.items():
+        sizes = ", ".join(f"{one.documents:,}" for one in together)
+        busiest = max(one.neighbours for one in together)
+        beside = "nothing else ran" if busiest < 0.1 else f"other programs used up to {busiest:.1f} cores meanwhile"
+        sentences.append(f"{sizes} documents: {date}, {machine}, {versions}; {beside}.")
+    return " ".join(sentences)
