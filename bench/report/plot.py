@@ -7,8 +7,8 @@ from html import escape
 from bench.report.results import Measured
 from bench.report.summary import show_seconds
 
-_WIDTH, _HEIGHT = 760, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 250, 20, 50
+_WIDTH, _HEIGHT = 800, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 280, 20, 50
 _LINE = 17
 
 # Name, keys of the rows that are added up, and the colours on light and on dark pages.

@@ -8,6 +8,17 @@ from bench.report.table import table
 
 AT_LEAST = "≥ "
 _MEGA = 1_000_000
+_PROCESSES = {
+    "a process of a pool": "each process that validates documents",
+    "bench.scripts.native": "dump alone",
+    "dagster": "Dagster, in which the steps run",
+    "nmdc_release_ops.mongo.programs.guard": "the guard of the transformer's mongod",
+    "python": "Python's own helpers",
+    "tail": "`tail`, which copies logs for Dagster",
+    "worker.migrating.migrate": "the migrators",
+    "worker.validating.validate": "the process that leads validation",
+}
+"""What each kind of process is, for people."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,10 @@ def tabulate_room(results: Sequence[Measured]) -> list[str]:
             largest = kinds.setdefault(kind, [0] * len(released))
             largest[number] = max(largest[number], held)
     rows: list[tuple[str, ...]] = [
-        (f"memory: `{kind}`", *(f"{held / _MEGA:,.0f} MB" if held else "" for held in largest))
+        (
+            f"memory: {_PROCESSES.get(kind, f'`{kind}`')}",
+            *(f"{held / _MEGA:,.0f} MB" if held else "" for held in largest),
+        )
         for kind, largest in sorted(kinds.items())
     ]
     for what, key in (("documents loaded", "loaded"), ("the transformer's files", "disk")):
