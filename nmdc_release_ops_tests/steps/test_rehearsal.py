@@ -21,7 +21,10 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, w
 
 workplace = workplace_fixture(scale=2_000, scope="function")
 
-READING = {"find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "abortTransaction"}
+READING = {
+    *("find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "dbStats", "collStats"),
+    "abortTransaction",
+}
 
 
 def plan_of(result: dg.ExecuteInProcessResult) -> ReleasePlan:

@@ -88,6 +88,7 @@ def write_unfrozen_archive(
         DumpFailed: the disk is full, a collection was changed again and again, or the archive is not what the database had.
         OplogTooShort, MomentGone: the server no longer has what was written meanwhile.
     """
+    names = frozenset(names)
     store = folder.with_name(folder.name + DELTA)
     with making_archive(folder, database.name) as aside, _folder_of_delta(store):
         since = present_moment(database.client)
@@ -127,7 +128,7 @@ def _folder_of_delta(folder: Path) -> Iterator[None]:
 
 def _write_settled(
     database: Database[Document],
-    names: Iterable[str],
+    names: frozenset[str],
     aside: Path,
     write: WriteFiles,
     follower: Follower,
