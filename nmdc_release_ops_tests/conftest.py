@@ -17,9 +17,10 @@ from nmdc_release_ops_tests.workplace import PROJECT
 LONGEST = (
     Path("schema", "worker", "validating", "test_agreement.py"),
     Path("schema", "worker", "migrating", "test_every_migrator.py"),
-    Path("steps", "test_every_selection.py"),
     Path("steps", "test_candidate.py"),
+    Path("steps", "test_every_selection.py"),
     Path("steps", "test_faults.py"),
+    Path("steps", "test_killed_in_the_swap.py"),
     Path("schema", "worker", "migrating", "test_adapter.py"),
 )
 """Minutes in one file each, the longest first."""

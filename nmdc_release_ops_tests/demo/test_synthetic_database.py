@@ -167,10 +167,10 @@ def test_memory_does_not_grow_with_scale() -> None:
     assert peak(400_000) < peak(20_000) + 8 * 1024  # KiB
 
 
-def test_no_collection_is_empty_at_small_scale(court: Court) -> None:
+def test_no_collection_is_empty_at_small_scale(report: dict[str, Any]) -> None:
     sizes = {name: sum(1 for _ in stream) for name, stream in collections(500)}
     assert {name for name, size in sizes.items() if size == 0} == UNFILLABLE
-    assert sorted(sizes) == court.judge(iter(()))["collections"]
+    assert sorted(sizes) == report["collections"]
 
 
 def test_ids_are_unique(report: dict[str, Any]) -> None:

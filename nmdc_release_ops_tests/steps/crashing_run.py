@@ -1,7 +1,8 @@
-"""Runs `data_release`, or the job that is named second, in this process, and kills it with SIGKILL at the point named first.
+"""Runs the job that is named first, in this process, and kills it with SIGKILL at the point named second.
 
 `after:STEP`: when the record of the step is on disk. `before:N` and `made:N`: before the swap's rename number N (from
-0), and when it was made but not noted. Prints the run's id first.
+0), and when it was made but not noted. After the point, the id of a run may follow, which is re-executed from failure, or of
+which only the steps are that follow it.
 """
 
 import os
@@ -57,18 +58,28 @@ def die_at_rename(number: int, *, made: bool) -> None:
     swap.make = make_and_die
 
 
+def reexecution(instance: dg.DagsterInstance, of_run: str | None = None, *steps: str) -> dg.ReexecutionOptions | None:
+    if of_run is None:
+        return None
+    if not steps:
+        return dg.ReexecutionOptions.from_failure(of_run, instance)
+    return dg.ReexecutionOptions(of_run, step_selection=steps)
+
+
 def main() -> None:
-    when, _, where = sys.argv[1].partition(":")
+    job, point, *reexecuted = sys.argv[1:]
+    when, _, where = point.partition(":")
     if when == "after":
         die_after_record_of(where)
     else:
         die_at_rename(int(where), made=when == "made")
     with dg.DagsterInstance.get() as instance:
         dg.execute_job(
-            dg.reconstructable(rehearsal if sys.argv[2:] == ["rehearsal"] else data_release),
+            dg.reconstructable(rehearsal if job == "rehearsal" else data_release),
             instance=instance,
             run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}},
-            tags={"crash": sys.argv[1]},
+            tags={"crash": point},
+            reexecution_options=reexecution(instance, *reexecuted),
         )
 
 

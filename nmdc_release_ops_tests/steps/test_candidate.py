@@ -1,7 +1,9 @@
 """The author of a migrator releases a folder that nobody has published, to a database of their own."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +27,60 @@ LEDGER_FIELDS = {"created_at", "event", "from_schema_version", "to_schema_versio
 workplace = workplace_fixture(scope="function")
 
 
+@dataclass
+class Shared:
+    """What the tests of this module build only once.
+
+    Attributes:
+        checkout: of a candidate whose migrator executes the statements of a file.
+        schema: folder of packages, environments and compiled schemas.
+        statements: that file.
+    """
+
+    checkout: Path
+    schema: Path
+    statements: Path
+
+
+@pytest.fixture(scope="module")
+def shared(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    folder = tmp_path_factory.mktemp("candidate")
+    found = Shared(folder / "checkout", folder / "schema", folder / "statements")
+    for name in ("packages", "environments"):
+        (found.schema / name).mkdir(parents=True)
+        for there in (schema_cache / name).glob("11.2*"):
+            (found.schema / name / there.name).symlink_to(there)
+    package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.25"))
+    edit(make_checkout(package, found.checkout), "candidate", then=f"exec(open({str(found.statements)!r}).read())")
+    return found
+
+
 @pytest.fixture
-def checkout(workplace: Workplace, schema_cache: Path, tmp_path: Path) -> Path:
-    """A checkout; what is built from it goes with the test."""
+def candidate(workplace: Workplace, shared: Shared) -> Shared:
+    """The candidate of the workplace; its migrator does nothing besides to name the studies."""
+    shared.statements.write_text("")
+    schema = workplace.home / "schema"
+    schema.unlink()
+    schema.symlink_to(shared.schema)
+    return shared
+
+
+@pytest.fixture
+def checkout(workplace: Workplace, candidate: Shared, tmp_path: Path) -> Path:
+    """A checkout to edit; what is built from it goes with the test."""
     schema = workplace.home / "schema"
     schema.unlink()
     for name in ("packages", "environments"):
         (schema / name).mkdir(parents=True)
-        for there in (schema_cache / name).glob("11.2*"):
+        for there in (candidate.schema / name).glob("[!.]*"):
             (schema / name / there.name).symlink_to(there)
-    package = SchemaPackages(schema_cache).fetch(SchemaVersion.parse("11.25"))
-    return make_checkout(package, tmp_path / "checkout")
+    return Path(shutil.copytree(candidate.checkout, tmp_path / "checkout"))
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
-def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Workplace, checkout: Path) -> None:
-    result = workplace.release(schema_source=str(checkout))
+def test_a_candidate_is_planned_migrated_and_validated_by_itself(workplace: Workplace, candidate: Shared) -> None:
+    result = workplace.release(schema_source=str(candidate.checkout))
     assert result.success, failure_of(result)[1].description
     plan = result.output_for_node("plan")
     assert plan.target.startswith("candidate-")
@@ -67,10 +106,10 @@ PAST_THE_ADAPTER = (
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
 def test_a_migrator_that_changes_a_collection_past_the_adapter_is_noticed_and_gets_all_documents(
-    workplace: Workplace, checkout: Path
+    workplace: Workplace, candidate: Shared
 ) -> None:
-    edit(checkout, "candidate", then=PAST_THE_ADAPTER)
-    result = workplace.release(schema_source=str(checkout))
+    candidate.statements.write_text(PAST_THE_ADAPTER)
+    result = workplace.release(schema_source=str(candidate.checkout))
     assert result.success, failure_of(result)[1].description
     log = "\n".join(entry.message for entry in workplace.instance.all_logs(result.run_id))
     assert "instrument_set was renamed or changed in the transformer before its documents were loaded" in log
@@ -115,11 +154,11 @@ def test_the_official_release_of_a_candidates_version_is_validated_and_recorded(
 ) -> None:
     first = workplace.release(schema_source=str(checkout))
     assert first.success, failure_of(first)[1].description
-    candidate = first.output_for_node("plan")
+    planned = first.output_for_node("plan")
     with MongoClient[Any](workplace.origin.server.uri) as client:
-        kept = client["nmdc_release_ops"].journal.find_one({"_id": candidate.release_id})
+        kept = client["nmdc_release_ops"].journal.find_one({"_id": planned.release_id})
         assert kept is not None
-        assert (kept["candidate"], kept["schema_source"]) == (candidate.target, str(checkout))
+        assert (kept["candidate"], kept["schema_source"]) == (planned.target, str(checkout))
         again = workplace.release(schema_source=str(checkout))
         assert again.success and not froze(again)
 
@@ -133,7 +172,7 @@ def test_the_official_release_of_a_candidates_version_is_validated_and_recorded(
             step, failure = failure_of(workplace.release(target_version="11.26"))
         assert step == "plan"
         assert MODULE in failure.description and "Launch `rollback`" in failure.description
-        assert candidate.target in failure.description and str(checkout) in failure.description
+        assert planned.target in failure.description and str(checkout) in failure.description
 
         studies = list(client[DATABASE].study_set.find())
         result = workplace.release(target_version="11.26", allow_candidate_data=True)
@@ -157,13 +196,13 @@ def test_the_official_release_of_a_candidates_version_is_validated_and_recorded(
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
-def test_a_migrator_after_which_references_lead_nowhere_is_stopped(workplace: Workplace, checkout: Path) -> None:
+def test_a_migrator_after_which_references_lead_nowhere_is_stopped(workplace: Workplace, candidate: Shared) -> None:
     with MongoClient[Any](workplace.origin.server.uri) as client:
         gone = client[DATABASE].study_set.find_one({"part_of": {"$exists": False}})
         assert gone is not None
-        edit(checkout, "broken", then=f"self.adapter._db['study_set'].delete_one({{'id': {gone['id']!r}}})")
+        candidate.statements.write_text(f"self.adapter._db['study_set'].delete_one({{'id': {gone['id']!r}}})")
         with untouched(client):
-            result = workplace.release(schema_source=str(checkout))
+            result = workplace.release(schema_source=str(candidate.checkout))
             step, failure = failure_of(result)
     assert step == "validate"
     lines = [json.loads(line) for line in Path(failure.metadata["all of them"].value).read_text().splitlines()]
@@ -174,10 +213,10 @@ def test_a_migrator_after_which_references_lead_nowhere_is_stopped(workplace: Wo
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
-def test_a_migrator_that_never_ends_is_ended_after_its_time_and_named(workplace: Workplace, checkout: Path) -> None:
-    edit(checkout, "endless", then="__import__('time').sleep(10_000)")
+def test_a_migrator_that_never_ends_is_ended_after_its_time_and_named(workplace: Workplace, candidate: Shared) -> None:
+    candidate.statements.write_text("__import__('time').sleep(10_000)")
     with MongoClient[Any](workplace.origin.server.uri) as client, untouched(client):
-        result = workplace.release(schema_source=str(checkout), hop_timeout=1)
+        result = workplace.release(schema_source=str(candidate.checkout), hop_timeout=1)
         step, failure = failure_of(result)
     assert step == "migrate"
     assert failure.metadata["error"].value == "MigratorTimedOut"

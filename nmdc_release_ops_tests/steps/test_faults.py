@@ -15,22 +15,21 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.journal import is_swap_under_way
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.prepared_release import recorded_version
-from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash, reexecute
+from nmdc_release_ops_tests.steps.crashed_release import (
+    assert_frozen_in_the_swap,
+    assert_released,
+    crash,
+    reexecute,
+)
 from nmdc_release_ops_tests.workplace import PROJECT, Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
-SCALE = 500
-MOVES = 6
-"""Of the demo's release: two renames for each of the three collections that it changes."""
-
-
-workplace = workplace_fixture(scale=SCALE, scope="function")
+workplace = workplace_fixture(scope="function")
 
 
 def hashes(client: MongoClient[Any]) -> dict[str, str]:
@@ -40,32 +39,32 @@ def hashes(client: MongoClient[Any]) -> dict[str, str]:
     )
 
 
-@pytest.mark.parametrize("step", ["plan", "freeze", "dump", "migrate", "validate"])
-def test_killed_before_the_swap_the_origin_is_as_it_was_and_re_execution_finishes(
-    workplace: Workplace, client: MongoClient[Any], step: str
+def test_killed_after_each_step_before_the_swap_the_origin_is_as_it_was_and_re_execution_goes_on(
+    workplace: Workplace, client: MongoClient[Any]
 ) -> None:
     before = hashes(client)
-    run_id = crash(workplace, f"after:{step}")
-    assert hashes(client) == before
-    assert recorded_version(client) == "11.23.0"
-    # The one action for who wants to write now, and not wait for the release.
-    assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
-    assert is_write_blocked(client) is False and current_lease(client) is None
-    assert reexecute(workplace, run_id).success
+    last: list[str] = []
+    killed: list[str] = []
+    for step in ("plan", "freeze", "dump", "migrate", "validate"):
+        killed = [crash(workplace, f"after:{step}", *killed)]
+        # The step before was killed before it was over, so that it is made again.
+        assert started(workplace, killed[0]) == [*last, step]
+        last = [step]
+        assert hashes(client) == before
+        assert recorded_version(client) == "11.23.0"
+        # The one action for who wants to write now, and not wait for the release.
+        assert defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance).success
+        assert is_write_blocked(client) is False and current_lease(client) is None
+    assert reexecute(workplace, killed[0]).success
     assert_released(client)
 
 
-@pytest.mark.parametrize("point", [f"{when}:{move}" for move in range(MOVES) for when in ("before", "made")])
-def test_killed_in_the_swap_the_origin_stays_frozen_and_re_execution_finishes(
-    workplace: Workplace, client: MongoClient[Any], point: str
+def test_killed_in_the_swap_of_a_whole_release_it_stays_frozen_and_re_execution_finishes(
+    workplace: Workplace, client: MongoClient[Any]
 ) -> None:
-    run_id = crash(workplace, point)
-    lease = current_lease(client)
-    assert lease is not None and is_swap_under_way(client, lease.release_id)
-    assert recorded_version(client) is None
-    refused = defs.get_job_def("unfreeze").execute_in_process(instance=workplace.instance, raise_on_error=False)
-    assert not refused.success
-    assert is_write_blocked(client) is True
+    """At every move: see `test_killed_in_the_swap`."""
+    run_id = crash(workplace, "made:2")
+    assert_frozen_in_the_swap(workplace, client)
     assert reexecute(workplace, run_id).success
     assert_released(client)
 
@@ -134,6 +133,12 @@ def test_a_transformer_killed_while_migrating_fails_the_run_and_thaws_the_origin
     (failed,) = workplace.instance.get_runs()
     assert reexecute(workplace, failed.run_id).success
     assert_released(client)
+
+
+def started(workplace: Workplace, run_id: str) -> list[str]:
+    """The steps that a run began, in order."""
+    entries = workplace.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
+    return [str(entry.get_dagster_event().step_key) for entry in entries]
 
 
 def _transformer_pid(workplace: Workplace) -> int:

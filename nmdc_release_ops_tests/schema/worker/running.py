@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,21 @@ def run(environment: SchemaEnvironment, task: str, uri: str, extras: dict[str, A
     )
 
 
+@contextmanager
+def emptied(mongod: PrivateMongod, name: str) -> Iterator[Database[Any]]:
+    """An empty database of this name, dropped in the end."""
+    with MongoClient[Any](mongod.uri) as client:
+        client.drop_database(name)
+        yield client[name]
+        client.drop_database(name)
+
+
 def database_fixture(name: str) -> Any:
     """The fixture `database` of a test module: an empty database of this name, dropped in the end."""
 
     @pytest.fixture
     def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
-        with MongoClient[Any](scratch_mongod.uri) as client:
-            client.drop_database(name)
-            yield client[name]
-            client.drop_database(name)
+        with emptied(scratch_mongod, name) as found:
+            yield found
 
     return database

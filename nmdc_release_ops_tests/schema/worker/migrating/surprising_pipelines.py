@@ -18,6 +18,8 @@ from nmdc_schema.migrators.adapters.mongo_adapter import MongoAdapter
 from pymongo import MongoClient
 from worker.migrating.adapter import Outcome, make_adapter
 
+MANY = 150
+"""More than the server's first answer holds, which is 101. The release's own adapter writes them one by one."""
 DOCUMENTS: list[dict[str, Any]] = [
     {
         "_id": (number, {"odd": number}, f"nmdc:{number}", ObjectId(f"{number:024x}"))[number % 4],
@@ -31,7 +33,7 @@ DOCUMENTS: list[dict[str, Any]] = [
         "far away": DatetimeMS(10**17),
         "nested": {"b": 1, "a": [1, {"z": None}]},
     }
-    for number in range(250)
+    for number in range(MANY)
 ]
 SHARED = {"id": "shared"}
 
@@ -184,7 +186,7 @@ def writes_more_than_it_must(database: Any) -> str:
     after = database.command("serverStatus")["opcounters"]["update"]
     database.client.drop_database(database.name)
     # The server updates documents of its own besides, for sessions and the like.
-    enough = between - before < 5 and 5 <= after - between < 10 and outcome.written == {"a_set": 5}
+    enough = between - before < 5 and 3 <= after - between < 8 and outcome.written == {"a_set": 3}
     return "" if enough else f"{between - before} and {after - between} updates, {outcome.written}"
 
 

@@ -15,10 +15,12 @@ FOLDER = Path(nmdc_release_ops.schema.__file__).parent
 
 
 # The first that had an adapter; the last without callbacks; the first with sixteen parts, with transactions; the newest.
-OLDER = [pytest.param(version, marks=pytest.mark.faults) for version in ("10.0.0", "10.1.4", "11.0.0", "11.10.0")]
+VERSIONS = ("10.0.0", "10.1.4", "11.0.0", "11.10.0")
+OLDER = [pytest.param(version, marks=pytest.mark.faults) for version in VERSIONS]
 
 
-@pytest.mark.parametrize("version", [*OLDER, "11.25"])
+@pytest.mark.faults
+@pytest.mark.parametrize("version", [*VERSIONS, "11.25"])
 def test_the_outcome_is_that_of_the_releases_own_adapter(
     version: str, schema_environments: SchemaEnvironments, scratch_mongod: PrivateMongod
 ) -> None:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +24,11 @@ from typing import Any
 
 import bson
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
-from linkml.validator import Validator
+from linkml.generators import JsonSchemaGenerator
+from linkml.generators.jsonschemagen import JsonSchema
+from linkml.validator import Validator, validation_context
 from linkml.validator.plugins import JsonschemaValidationPlugin
+from linkml_runtime.utils.formatutils import camelcase
 from nmdc_schema.nmdc_data import get_nmdc_schema_definition
 from worker.compiling import plugin
 from worker.compiling.compile_schema import compile_schema
@@ -37,6 +41,10 @@ from worker.validating.judge_by_layout import JudgeByLayout
 from worker.validating.linkml_judge import Judge
 
 Document = dict[str, Any]
+
+OF_THE_SCHEMA = ("$schema", "$id", "$defs", "metamodel_version", "version", "title", "type")
+"""Keys at the root of LinkML's JSON Schema that are the same for every class."""
+GENERATED_ANEW = 4
 
 DATES = (
     *(
@@ -95,6 +103,9 @@ FOREIGN = (
     ),
 )
 PLAIN = (None, "", [], {}, 0, 1.5, True, "text", ["text"], {"text": "text"}, [None], [[]], [{}])
+
+
+parsed = cache(parser.parse)
 
 
 class Maker:
@@ -168,7 +179,7 @@ class Maker:
             return f"text {self._chance.randint(0, 99)}"
         pattern = self._content["patterns"][found[0]]
         for _ in range(20):
-            text = self._matching(parser.parse(pattern))
+            text = self._matching(parsed(pattern))
             if re.search(pattern, text):
                 break
         return text
@@ -206,10 +217,43 @@ class Maker:
         return chr(argument)
 
 
+class GeneratedOnce:
+    """LinkML's generator of JSON Schema, as LinkML itself uses it from 1.12 on: once for all classes of a schema, because they
+    differ only at the root. Before, it takes 5 s for each class anew.
+
+    Of the first classes each is generated anew all the same, and has to be the same.
+    """
+
+    def __init__(self, generated: dict[str, JsonSchema], *, top_class: str, **options: Any) -> None:
+        self._generated = generated
+        self._class = top_class
+        self._options = options
+
+    def generate(self) -> JsonSchema:
+        if not self._generated:
+            self._generated[self._class] = self._anew()
+            return self._generated[self._class]
+        first = next(iter(self._generated.values()))
+        of_class = first["$defs"][camelcase(self._class)]
+        root = {key: first[key] for key in OF_THE_SCHEMA if key in first}
+        root |= {key: value for key, value in of_class.items() if key not in OF_THE_SCHEMA}
+        made = JsonSchema({**root, "additionalProperties": self._options["not_closed"]})
+        if len(self._generated) < GENERATED_ANEW:
+            self._generated[self._class] = self._anew()
+            assert json.dumps(made, sort_keys=True) == json.dumps(self._generated[self._class], sort_keys=True)
+        return made
+
+    def _anew(self) -> JsonSchema:
+        made: JsonSchema = JsonSchemaGenerator(top_class=self._class, **self._options).generate()
+        return made
+
+
 class LinkML:
     """The release's validation, as its users run it."""
 
     def __init__(self, definition: Any) -> None:
+        if not hasattr(validation_context, "_json_schema_cache"):
+            validation_context.JsonSchemaGenerator = partial(GeneratedOnce, {})
         plugins: list[Any] = [JsonschemaValidationPlugin(closed=True)]
         if find_spec(PLUGIN):
             plugins.append(import_module(PLUGIN).NmdcSchemaValidationPlugin())

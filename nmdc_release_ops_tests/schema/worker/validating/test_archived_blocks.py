@@ -118,7 +118,19 @@ def test_a_damaged_archive_is_named_by_collection_and_block(
     scratch_mongod: PrivateMongod,
     tmp_path: Path,
 ) -> None:
-    aggregates = [bson.encode({"_id": number, "count": number}) for number in range(300)]
+    # Valid ones: LinkML is not needed, which takes longer to begin than all the rest.
+    aggregates = [
+        bson.encode(
+            {
+                "_id": number,
+                "type": "nmdc:FunctionalAnnotationAggMember",
+                "was_generated_by": "nmdc:wfmgan-99-abc.1",
+                "gene_function_id": "KEGG.ORTHOLOGY:K00001",
+                "count": number,
+            }
+        )
+        for number in range(300)
+    ]
     file = tmp_path / "aggregates.bson.gz"
     described = write_blocks(file, [aggregates[:100], aggregates[100:200], aggregates[200:]])
     damage_block(file, described, how)

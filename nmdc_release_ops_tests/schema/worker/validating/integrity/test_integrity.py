@@ -4,17 +4,19 @@ import json
 import random
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import Int64, ObjectId
-from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
+from nmdc_release_ops_tests.schema.worker.running import emptied
 from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archive_before, validate
 
 DATABASE = "integrity_test"
@@ -27,17 +29,21 @@ def demo() -> dict[str, list[dict[str, Any]]]:
     return {name: list(stream) for name, stream in collections(600, seed=3)}
 
 
+@contextmanager
+def filled(server: PrivateMongod, demo: dict[str, list[dict[str, Any]]]) -> Iterator[Database[Any]]:
+    with emptied(server, DATABASE) as database:
+        for name, documents in demo.items():
+            if documents:
+                database[name].create_index("id")
+                database[name].insert_many(documents)
+        yield database
+
+
 @pytest.fixture
 def database(scratch_mongod: PrivateMongod, demo: dict[str, list[dict[str, Any]]]) -> Iterator[Database[Any]]:
     """The demo's documents, at their smallest."""
-    with MongoClient[Any](scratch_mongod.uri) as client:
-        client.drop_database(DATABASE)
-        for name, documents in demo.items():
-            if documents:
-                client[DATABASE][name].create_index("id")
-                client[DATABASE][name].insert_many(documents)
-        yield client[DATABASE]
-        client.drop_database(DATABASE)
+    with filled(scratch_mongod, demo) as database:
+        yield database
 
 
 def validate_database(
@@ -95,7 +101,6 @@ def test_the_same_references_are_broken_as_refscan_finds(
     demo: dict[str, list[dict[str, Any]]],
     tmp_path: Path,
 ) -> None:
-    assert rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path)) == set()
     chance = random.Random(5)
     ids = {name: [one["id"] for one in documents if "id" in one] for name, documents in demo.items()}
     seen: dict[tuple[str, bool, bool], int] = {}
@@ -145,102 +150,146 @@ def test_a_reference_without_a_target_is_fine_where_a_document_without_an_id_is(
     """refscan looks for a document whose id is the value, and null is the id of a document that has none."""
     study = database["study_set"].find_one({"part_of": {"$exists": False}})
     database["study_set"].update_one({"_id": study["_id"]}, {"$set": {"part_of": [None]}})
-    assert len(rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path))) == 1
     database["study_set"].insert_one({"type": "nmdc:Study"})
-    assert rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path)) == set()
-    assert refscan(environment, scratch_mongod.uri, tmp_path) == set()
-
-
-def test_ids_that_are_not_unique_are_found_within_a_collection_and_across(
-    environment: SchemaEnvironment,
-    compiled: Path,
-    scratch_mongod: PrivateMongod,
-    database: Database[Any],
-    tmp_path: Path,
-) -> None:
-    first, second = database["study_set"].find().limit(2)
-    database["study_set"].insert_one({**first, "_id": ObjectId()})
-    database["study_set"].insert_one({**second, "_id": ObjectId()})
-    database["instrument_set"].insert_one({**database["instrument_set"].find_one(), "_id": 1, "id": second["id"]})
-    found = {
-        one["id"]: one
-        for one in validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path).violations
-        if one["violation"] == "duplicate id"
+    # Whatever may have generated it has an id.
+    product = database["data_object_set"].find_one({"was_generated_by": {"$exists": True}})
+    database["data_object_set"].update_one({"_id": product["_id"]}, {"$set": {"was_generated_by": None}})
+    found = rows(validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path))
+    assert {(name, identifier, field) for name, _, identifier, field, _, _ in found} == {
+        ("data_object_set", product["id"], "was_generated_by")
     }
-    assert found.keys() == {first["id"], second["id"]}
-    assert found[first["id"]]["message"] == "2 documents have this id: 2 in study_set"
-    assert found[second["id"]]["message"] == "3 documents have this id: 1 in instrument_set, 2 in study_set"
+    assert refscan(environment, scratch_mongod.uri, tmp_path) == found
 
 
-def test_only_what_the_data_did_not_have_before_is_new(
+@dataclass(frozen=True)
+class Migrated:
+    """What a validation found after a migration that did all sorts of things, and the documents that it did them to."""
+
+    validated: Validated
+    documents: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def migrated(
     environment: SchemaEnvironment,
     compiled: Path,
     rules: Path,
     scratch_mongod: PrivateMongod,
-    database: Database[Any],
-    tmp_path: Path,
-) -> None:
-    """Determined from the archive: the same document, the same target, and a violation then."""
-    study, other = database["study_set"].find().limit(2)
-    gone = database["data_object_set"].find_one({"was_generated_by": {"$exists": True}})
-    aggregates = list(database["functional_annotation_agg"].find().limit(2))
-    instrument = database["instrument_set"].find_one()
-    old = {"$set": {"part_of": ["nmdc:sty-11-old"]}}
-    database["study_set"].update_one({"_id": study["_id"]}, old)
-    database["functional_annotation_agg"].update_one(
-        {"_id": aggregates[0]["_id"]}, {"$set": {"was_generated_by": "nmdc:wfmgan-11-old.1"}}
-    )
-    database["instrument_set"].insert_one({**instrument, "_id": 1})
-    # Two that are misplaced: of the one the target goes, of the other it stays.
-    misplaced = list(database["data_object_set"].find({"was_generated_by": {"$exists": True}}).sort("_id", -1).limit(2))
-    elsewhere = list(database["calibration_set"].find().limit(2))
-    for document, target in zip(misplaced, elsewhere, strict=True):
-        database["data_object_set"].update_one({"_id": document["_id"]}, {"$set": {"was_generated_by": target["id"]}})
-    # Without an id, as aggregates are; the same `_id` will be one of another collection.
-    nameless = {
-        "_id": "nameless",
-        "type": "nmdc:FunctionalAnnotationAggMember",
-        "was_generated_by": "nmdc:wfmgan-11-old.1",
-    }
-    database["functional_annotation_agg"].insert_one(nameless)
-    before = archive_before(database, tmp_path / "archive", rules)
+    demo: dict[str, list[dict[str, Any]]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Migrated:
+    folder = tmp_path_factory.mktemp("migrated")
+    with filled(scratch_mongod, demo) as database:
+        documents = choose(database)
+        damage_before(database, documents)
+        before = archive_before(database, folder / "archive", rules)
+        migrate(database, documents)
+        validated = validate_database(environment, compiled, database, scratch_mongod.uri, folder, before)
+    return Migrated(validated, documents)
 
-    # What the migration does: one document refers to what was never there, one to what it deletes, and so on.
-    database["study_set"].update_one(
-        {"_id": other["_id"]}, {"$set": {"part_of": ["nmdc:sty-11-old", "nmdc:sty-11-new"]}}
+
+def choose(database: Database[Any]) -> dict[str, dict[str, Any]]:
+    generated = {"was_generated_by": {"$exists": True}}
+    products = list(database["data_object_set"].find(generated).sort("_id", -1).limit(2))
+    names = {
+        ("study", "other study", "copied study", "study and instrument"): database["study_set"].find().limit(4),
+        ("aggregate", "other aggregate"): database["functional_annotation_agg"].find().limit(2),
+        ("instrument", "instrument twice"): database["instrument_set"].find().limit(2),
+        ("target that goes", "target that stays"): database["calibration_set"].find().limit(2),
+        ("orphan",): [database["data_object_set"].find_one(generated)],
+        ("misplaced, gone", "misplaced, there"): products,
+    }
+    return {name: document for several, found in names.items() for name, document in zip(several, found, strict=True)}
+
+
+NAMELESS = {
+    # Without an id, as aggregates are; the same `_id` will be one of another collection.
+    "_id": "nameless",
+    "type": "nmdc:FunctionalAnnotationAggMember",
+    "was_generated_by": "nmdc:wfmgan-11-old.1",
+}
+
+
+def refer(database: Database[Any], collection: str, document: dict[str, Any], field: str, target: Any) -> None:
+    database[collection].update_one({"_id": document["_id"]}, {"$set": {field: target}})
+
+
+def damage_before(database: Database[Any], documents: dict[str, dict[str, Any]]) -> None:
+    """What the data had before."""
+    refer(database, "study_set", documents["study"], "part_of", ["nmdc:sty-11-old"])
+    refer(
+        database,
+        "functional_annotation_agg",
+        documents["aggregate"],
+        "was_generated_by",
+        "nmdc:wfmgan-11-old.1",
     )
-    database["functional_annotation_agg"].update_one(
-        {"_id": aggregates[1]["_id"]}, {"$set": {"was_generated_by": "nmdc:wfmgan-11-old.1"}}
+    database["instrument_set"].insert_one({**documents["instrument"], "_id": 1})
+    database["instrument_set"].insert_one({**documents["instrument twice"], "_id": 2})
+    # Two that are misplaced: of the one the target goes, of the other it stays.
+    for name, target in (("misplaced, gone", "target that goes"), ("misplaced, there", "target that stays")):
+        refer(database, "data_object_set", documents[name], "was_generated_by", documents[target]["id"])
+    database["functional_annotation_agg"].insert_one(NAMELESS)
+
+
+def migrate(database: Database[Any], documents: dict[str, dict[str, Any]]) -> None:
+    """One document refers to what was never there, one to what is deleted, and so on."""
+    refer(database, "study_set", documents["other study"], "part_of", ["nmdc:sty-11-old", "nmdc:sty-11-new"])
+    refer(
+        database,
+        "functional_annotation_agg",
+        documents["other aggregate"],
+        "was_generated_by",
+        "nmdc:wfmgan-11-old.1",
     )
     for name in ("workflow_execution_set", "data_generation_set"):
-        database[name].delete_one({"id": gone["was_generated_by"]})
-    database["organism_set"].insert_one({"_id": 1, "id": instrument["id"], "type": "nmdc:Organism"})
+        database[name].delete_one({"id": documents["orphan"]["was_generated_by"]})
+    database["organism_set"].insert_one({"_id": 1, "id": documents["instrument"]["id"], "type": "nmdc:Organism"})
     database["calibration_set"].insert_many(
         {"_id": n, "id": "nmdc:calib-11-twice", "type": "nmdc:CalibrationInformation", "n": Int64(n)} for n in range(2)
     )
-    database["calibration_set"].delete_one({"_id": elsewhere[0]["_id"]})
-    database["functional_annotation_set"].insert_one({**nameless, "type": "nmdc:FunctionalAnnotation"})
-    validated = validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
+    database["calibration_set"].delete_one({"_id": documents["target that goes"]["_id"]})
+    database["functional_annotation_set"].insert_one({**NAMELESS, "type": "nmdc:FunctionalAnnotation"})
+    for name in ("copied study", "study and instrument"):
+        database["study_set"].insert_one({**documents[name], "_id": ObjectId()})
+    database["instrument_set"].insert_one(
+        {**documents["instrument"], "_id": 3, "id": documents["study and instrument"]["id"]}
+    )
+
+
+def test_ids_that_are_not_unique_are_found_within_a_collection_and_across(migrated: Migrated) -> None:
+    found = {one["id"]: one["message"] for one in migrated.validated.violations if one["violation"] == "duplicate id"}
+    ids = {name: document["id"] for name, document in migrated.documents.items() if "id" in document}
+    assert found == {
+        ids["copied study"]: "2 documents have this id: 2 in study_set",
+        ids["study and instrument"]: "3 documents have this id: 1 in instrument_set, 2 in study_set",
+        ids["instrument"]: "3 documents have this id: 2 in instrument_set, 1 in organism_set",
+        ids["instrument twice"]: "2 documents have this id: 2 in instrument_set",
+        "nmdc:calib-11-twice": "2 documents have this id: 2 in calibration_set",
+    }
+
+
+def test_only_what_the_data_did_not_have_before_is_new(migrated: Migrated) -> None:
+    """Determined from the archive: the same document, the same target, and a violation then."""
+    validated, documents = migrated.validated, migrated.documents
+    ids = {name: document.get("id", str(document["_id"])) for name, document in documents.items()}
     twins = {one["collection"]: one["new"] for one in validated.violations if one["id"] == "nameless" and "new" in one}
     assert twins == {"functional_annotation_agg": False, "functional_annotation_set": True}
     found = {(one["id"], one["target"]): one["new"] for one in validated.violations if "new" in one}
-    assert found[study["id"], "nmdc:sty-11-old"] is False
-    assert found[other["id"], "nmdc:sty-11-old"] is True, "another document had it"
-    assert found[other["id"], "nmdc:sty-11-new"] is True
-    assert found[str(aggregates[0]["_id"]), "nmdc:wfmgan-11-old.1"] is False
-    assert found[str(aggregates[1]["_id"]), "nmdc:wfmgan-11-old.1"] is True
-    assert found[gone["id"], gone["was_generated_by"]] is True, "the target was there"
-    assert found[misplaced[0]["id"], elsewhere[0]["id"]] is True, "it was misplaced, and is gone"
-    assert found[misplaced[1]["id"], elsewhere[1]["id"]] is False
-    assert found[instrument["id"], instrument["id"]] is True, "two had the id, and three have it now"
+    assert found[ids["study"], "nmdc:sty-11-old"] is False
+    assert found[ids["other study"], "nmdc:sty-11-old"] is True, "another document had it"
+    assert found[ids["other study"], "nmdc:sty-11-new"] is True
+    assert found[ids["aggregate"], "nmdc:wfmgan-11-old.1"] is False
+    assert found[ids["other aggregate"], "nmdc:wfmgan-11-old.1"] is True
+    assert found[ids["orphan"], documents["orphan"]["was_generated_by"]] is True, "the target was there"
+    assert found[ids["misplaced, gone"], ids["target that goes"]] is True, "it was misplaced, and is gone"
+    assert found[ids["misplaced, there"], ids["target that stays"]] is False
+    assert found[ids["instrument"], ids["instrument"]] is True, "two had the id, and three have it now"
+    assert found[ids["instrument twice"], ids["instrument twice"]] is False, "two had the id"
     assert found["nmdc:calib-11-twice", "nmdc:calib-11-twice"] is True
     flags = [one["new"] for one in validated.violations if "new" in one]
     between = validated.summary.integrity
     assert (between.found, between.new, between.old) == (len(flags), flags.count(True), flags.count(False))
-    database["organism_set"].delete_one({"_id": 1})
-    again = validate_database(environment, compiled, database, scratch_mongod.uri, tmp_path, before)
-    (twice,) = (one for one in again.violations if one.get("target") == instrument["id"])
-    assert twice["new"] is False
 
 
 def test_without_violations_the_archive_is_not_read(

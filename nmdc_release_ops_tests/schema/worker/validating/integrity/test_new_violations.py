@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import bson
+import pytest
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
-from nmdc_release_ops_tests.schema.worker.running import database_fixture, run
+from nmdc_release_ops_tests.schema.worker.running import database_fixture, emptied, run
 from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archive_before, extras, validate
 
 DATABASE = "new_violations_test"
+AGGREGATES = "functional_annotation_agg"
 RUN, STUDY, SAMPLE = "workflow_execution_set", "study_set", "biosample_set"
 TYPES = {RUN: "nmdc:MetagenomeAnnotation", STUDY: "nmdc:Study", SAMPLE: "nmdc:Biosample"}
 
@@ -33,14 +35,27 @@ def is_new(validated: Validated) -> dict[tuple[str, str, str], bool]:
     }
 
 
-def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
+@pytest.fixture(scope="module")
+def compared(
     environment: SchemaEnvironment,
     compiled: Path,
     rules: Path,
     scratch_mongod: PrivateMongod,
-    database: Database[Any],
-    tmp_path: Path,
-) -> None:
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[tuple[str, str, str], bool]:
+    """Which violations are new, of one validation for all tests that compare a database with its archive."""
+    folder = tmp_path_factory.mktemp("compared")
+    with emptied(scratch_mongod, DATABASE) as database:
+        insert_references(database)
+        insert_shared_ids(database)
+        before = archive_before(database, folder / "archive", rules)
+        change_references(database)
+        change_shared_ids(database)
+        names = sorted(database.list_collection_names())
+        return is_new(validate(environment, compiled, scratch_mongod.uri, folder, DATABASE, names, before))
+
+
+def insert_references(database: Database[Any]) -> None:
     database[RUN].insert_many(
         [
             made(RUN, "kept", has_input=["nobody", "another"]),
@@ -60,8 +75,9 @@ def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
     )
     database["data_object_set"].insert_one({"_id": 1, "type": "nmdc:DataObject"})
     database[STUDY].insert_many([made(STUDY, "stays"), made(STUDY, "moves")])
-    before = archive_before(database, tmp_path / "archive", rules)
 
+
+def change_references(database: Database[Any]) -> None:
     for identifier, change in {
         "kept": {"has_input": ["another", "nobody"]},
         "also in another field": {"has_output": ["nobody"]},
@@ -78,9 +94,26 @@ def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
     )
     database["data_object_set"].update_one({"_id": 1}, {"$set": {"id": "has one now"}})
 
-    names = sorted(database.list_collection_names())
-    validated = validate(environment, compiled, scratch_mongod.uri, tmp_path, DATABASE, names, before)
-    assert is_new(validated) == {
+
+SHARED = ("as before", "moved", "fewer", "more")
+
+
+def insert_shared_ids(database: Database[Any]) -> None:
+    for identifier in SHARED:
+        database[STUDY].insert_many({**made(STUDY, identifier), "_id": f"{identifier} {n}"} for n in range(3))
+
+
+def change_shared_ids(database: Database[Any]) -> None:
+    database[STUDY].delete_one({"_id": "moved 0"})
+    database[SAMPLE].insert_one(made(SAMPLE, "moved"))
+    database[STUDY].delete_one({"_id": "fewer 0"})
+    database[STUDY].insert_one({**made(STUDY, "more"), "_id": "more 3"})
+
+
+def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
+    compared: dict[tuple[str, str, str], bool],
+) -> None:
+    assert {key: new for key, new in compared.items() if key[0] not in SHARED} == {
         ("kept", "/has_input/0", "another"): False,
         ("kept", "/has_input/1", "nobody"): False,
         ("also in another field", "/has_input/0", "nobody"): False,
@@ -102,23 +135,9 @@ def test_only_the_very_same_reference_of_the_same_document_counts_as_old(
 
 
 def test_an_id_that_is_shared_in_other_collections_than_before_is_new(
-    environment: SchemaEnvironment,
-    compiled: Path,
-    rules: Path,
-    scratch_mongod: PrivateMongod,
-    database: Database[Any],
-    tmp_path: Path,
+    compared: dict[tuple[str, str, str], bool],
 ) -> None:
-    for identifier in ("as before", "moved", "fewer", "more"):
-        database[STUDY].insert_many({**made(STUDY, identifier), "_id": f"{identifier} {n}"} for n in range(3))
-    before = archive_before(database, tmp_path / "archive", rules)
-    database[STUDY].delete_one({"_id": "moved 0"})
-    database[SAMPLE].insert_one(made(SAMPLE, "moved"))
-    database[STUDY].delete_one({"_id": "fewer 0"})
-    database[STUDY].insert_one({**made(STUDY, "more"), "_id": "more 3"})
-
-    validated = validate(environment, compiled, scratch_mongod.uri, tmp_path, DATABASE, [SAMPLE, STUDY], before)
-    assert {identifier: new for (identifier, _, _), new in is_new(validated).items()} == {
+    assert {identifier: new for (identifier, _, _), new in compared.items() if identifier in SHARED} == {
         "as before": False,
         "moved": True,
         "fewer": False,
@@ -134,12 +153,20 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
     database: Database[Any],
     tmp_path: Path,
 ) -> None:
-    database[RUN].insert_one(made(RUN, "dangling", has_input=["nobody"]))
+    # Valid but for what it leads to: LinkML is not needed.
+    dangling = {
+        "_id": 1,
+        "type": "nmdc:FunctionalAnnotationAggMember",
+        "was_generated_by": "nmdc:wfmgan-99-nobody.1",
+        "gene_function_id": "KEGG.ORTHOLOGY:K00001",
+        "count": 1,
+    }
+    database[AGGREGATES].insert_one(dangling)
     before = archive_before(database, tmp_path / "archive", rules)
-    file = Path(before["files"][RUN]["path"])
+    file = Path(before["files"][AGGREGATES]["path"])
     whole = file.read_bytes()
     # Whole gzip with whole documents, and another reference: it would make the violation new.
-    other = bson.encode(made(RUN, "dangling", has_input=["another"]))
+    other = bson.encode({**dangling, "was_generated_by": "nmdc:wfmgan-99-another.1"})
     as_long = whole[:-20] + bytes(20)
     damages = {"other documents": gzip.compress(other), "cut": whole[:-20], "changed": as_long, "missing": None}
     reports = {}
@@ -147,7 +174,7 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
         file.unlink(missing_ok=True)
         if content is not None:
             file.write_bytes(content)
-        given = extras(compiled, tmp_path, DATABASE, {RUN: 1}, before)
+        given = extras(compiled, tmp_path, DATABASE, {AGGREGATES: 1}, before)
         folder = tmp_path / damage
         folder.mkdir()
         ended = run(environment, "validating.validate", scratch_mongod.uri, given, folder)
@@ -155,6 +182,8 @@ def test_an_archive_that_is_not_what_was_dumped_is_named_and_nothing_is_taken_fr
         assert ended.code not in (0, NOT_WRITTEN)
         assert ended.of_kind("summary") == []
         assert reports[damage]["path"] == str(file)
-    assert f"block 1 of {RUN} is damaged: its sha256 is" in reports["changed"]["fault"]
-    assert all(f"the blocks of {RUN} end at byte" in reports[damage]["fault"] for damage in ("other documents", "cut"))
+    assert f"block 1 of {AGGREGATES} is damaged: its sha256 is" in reports["changed"]["fault"]
+    assert all(
+        f"the blocks of {AGGREGATES} end at byte" in reports[damage]["fault"] for damage in ("other documents", "cut")
+    )
     assert "No such file" in reports["missing"]["fault"]
