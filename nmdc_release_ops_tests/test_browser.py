@@ -101,21 +101,22 @@ def button(browser: webdriver.Chrome, text: str, seconds: float) -> WebElement:
     return found
 
 
-def test_a_release_is_launched_from_the_launchpad_and_succeeds(
-    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
-) -> None:
-    browser.get(f"{dagster.url}/locations/{LOCATION}/jobs/data_release/playground")
+def launch(browser: webdriver.Chrome, dagster: DagsterServer, job: str, config: str) -> None:
+    """Launch a job from its Launchpad; the browser shows the run's page then."""
+    browser.get(f"{dagster.url}/locations/{LOCATION}/jobs/{job}/playground")
     page_shows(browser, "Launch Run", LAUNCH_SECONDS)
     editor: Any = WebDriverWait(browser, LAUNCH_SECONDS).until(
         lambda driver: driver.execute_script("return document.querySelector('.CodeMirror')")
     )
-    browser.execute_script(
-        "arguments[0].CodeMirror.setValue(arguments[1])",
-        editor,
-        "ops:\n  plan:\n    config:\n      target_version: '11.25'\n",
-    )
+    browser.execute_script("arguments[0].CodeMirror.setValue(arguments[1])", editor, config)
     button(browser, "Launch Run", LAUNCH_SECONDS).click()
     WebDriverWait(browser, LAUNCH_SECONDS).until(lambda driver: "/runs/" in driver.current_url)
+
+
+def test_a_release_is_launched_from_the_launchpad_and_succeeds(
+    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
+) -> None:
+    launch(browser, dagster, "data_release", "ops:\n  plan:\n    config:\n      target_version: '11.25'\n")
     page_shows(browser, "Success", RELEASE_SECONDS)
     body = browser.find_element(By.TAG_NAME, "body").text
     for step in list_steps(data_release):
@@ -135,6 +136,20 @@ def test_a_release_is_launched_from_the_launchpad_and_succeeds(
     browser.get(f"{dagster.url}/assets/nmdc/database?view=events")
     page_shows(browser, "schema version", LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "asset.png"))
+
+
+def test_a_rehearsal_shows_what_a_release_would_do(
+    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
+) -> None:
+    launch(browser, dagster, "rehearsal", "ops:\n  plan:\n    config:\n      target_version: '11.24.0'\n")
+    page_shows(browser, "Success", RELEASE_SECONDS)
+    page_shows(browser, "11.23.0 -> 11.24.0 was rehearsed: 3 changed, 16 untouched", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "run.png"))
+    browser.get(f"{dagster.url}/assets/nmdc/rehearsal?view=events")
+    page_shows(browser, "a release would block writes for", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "asset.png"))
+    with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
+        assert reader[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.23.0"}
 
 
 def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(
