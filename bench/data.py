@@ -11,10 +11,10 @@ from pymongo.database import Database
 
 from bench.processes import peak_memory
 from nmdc_release_ops.demo.origin import CACHE_GIGABYTES, DATABASE, DemoOrigin
+from nmdc_release_ops.mongo.archive.manifest import Manifest
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import list_collections
-from nmdc_release_ops.mongo.transfer.archive import Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.mongo.transfer.load import load
 from nmdc_release_ops.schema.packages.package import SchemaPackages

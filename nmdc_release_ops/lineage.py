@@ -7,7 +7,7 @@ archive could be combined with an older migration, or a migration with the valid
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, read_manifest, sha256_of
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Manifest, read_manifest, sha256_of
 from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ValidationReport
 from nmdc_release_ops.records.record import Record
 

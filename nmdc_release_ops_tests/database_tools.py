@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE
-from nmdc_release_ops.mongo.transfer.archive import Engine
 
 TOOLS = (MONGODUMP, MONGORESTORE)
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]

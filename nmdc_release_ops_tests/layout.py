@@ -36,7 +36,7 @@ LAYOUT = [
 ROOMS = {
     "steps": ["shared"],
     "schema": ["environments", "packages"],
-    "mongo": ["swapping", "difference", "transfer", "delta", "freezing", "state", "programs", "server"],
+    "mongo": ["swapping", "difference", "transfer", "archive", "delta", "freezing", "state", "programs", "server"],
     "schema/worker": ["migrating", "validating", "compiling"],
 }
 # What rooms share lies in the folder itself.

@@ -12,9 +12,9 @@ from nmdc_release_ops.lineage import (
     require_lineage,
     require_same_data,
 )
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, Rename
 from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
 from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ValidationReport
 from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
 

@@ -8,9 +8,9 @@ from isal import igzip
 
 from bench.data import AGGREGATES, DATABASE, Data
 from bench.report.table import Row
+from nmdc_release_ops.mongo.archive.blocks import read_documents, read_runs
 from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.raw import RawWriter, read_raw
-from nmdc_release_ops.mongo.transfer.blocks import read_documents, read_runs
 
 _COPY = "bench_floor"
 _LEVEL = 2

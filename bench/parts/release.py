@@ -18,8 +18,8 @@ from bench.parts.archive import run_ours
 from bench.processes import Ran, run
 from bench.report.table import Row
 from nmdc_release_ops.jobs import data_release, list_steps
+from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.server.writes import MARKER
-from nmdc_release_ops.mongo.transfer.archive import read_manifest
 from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase, ValidationReport
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment

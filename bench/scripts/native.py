@@ -13,8 +13,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.transfer.archive import read_manifest
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.mongo.transfer.load import load
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.preflight import CollectionFindings, inspect_collections
 from nmdc_release_ops.mongo.state import ledger
-from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.planning.candidate_data import warn_of_candidate_data
 from nmdc_release_ops.planning.origin import PlannedOrigin
 from nmdc_release_ops.planning.refusal import PlanRefused

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import Field
 
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.difference.difference import CollectionCounts
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.state.lease import Freeze, Strategy
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.record import Part, Record
 from nmdc_release_ops.runtime.readiness import Check

@@ -24,9 +24,9 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import writing
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
-from nmdc_release_ops.mongo.transfer.archive import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import HomeSettings
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests, require_lineage
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Manifest, sha256_of
 from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.mongo.transfer.archive import MANIFEST, Manifest, sha256_of
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource

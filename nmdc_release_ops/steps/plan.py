@@ -6,8 +6,8 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.server.identity import identify_server
-from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.mongo.transfer.engine import require_engine
 from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release

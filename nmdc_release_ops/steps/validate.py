@@ -9,8 +9,8 @@ import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchivedCollection
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, ArchivedCollection
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource

@@ -9,9 +9,9 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.state.lease import Strategy
-from nmdc_release_ops.mongo.transfer.archive import Engine
 from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release

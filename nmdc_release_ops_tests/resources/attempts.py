@@ -1,9 +1,9 @@
 """Plans of releases, and the files that attempts at them leave in the home."""
 
+from nmdc_release_ops.mongo.archive.manifest import Engine, Manifest, write_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.state.lease import Strategy
-from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest, write_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 

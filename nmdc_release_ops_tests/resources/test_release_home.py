@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
-from nmdc_release_ops.mongo.transfer.archive import read_manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource, Swapped
 from nmdc_release_ops_tests.resources.attempts import ORIGIN, attempt, plan

@@ -8,9 +8,9 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource

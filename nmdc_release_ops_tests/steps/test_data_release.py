@@ -11,11 +11,11 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
+from nmdc_release_ops.mongo.archive.manifest import read_manifest, verify
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
-from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
 from nmdc_release_ops.records.data_release import MigratedDatabase
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block

@@ -10,11 +10,11 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.archive.manifest import Engine, read_manifest
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.ledger import recorded_version
-from nmdc_release_ops.mongo.transfer.archive import Engine, read_manifest
 from nmdc_release_ops_tests.database_tools import TOOLS, needs_tools
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace, untouched, workplace_fixture
 

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
-from nmdc_release_ops.mongo.transfer.archive import read_manifest, verify
+from nmdc_release_ops.mongo.archive.manifest import read_manifest, verify
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 pytestmark = pytest.mark.faults

@@ -11,10 +11,10 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
-from nmdc_release_ops.mongo.transfer.archive import read_manifest
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops_tests.sent_commands import sent_commands
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture

@@ -13,14 +13,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.blocks import read_documents
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.difference.matching import Matching
 from nmdc_release_ops.mongo.difference.paths import Change, Kind, changes
 from nmdc_release_ops.mongo.difference.samples import MOST_SAMPLES, Sample, Samples, added_sample, removed_sample
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest
-from nmdc_release_ops.mongo.transfer.blocks import read_documents
 
 MOST_PATHS = 200
 """Changes that are counted separately, per collection. Where keys are data their number is unlimited."""

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Set
 
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.writes import touched_since
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
 
 
 class OriginChanged(MongoError):

@@ -1,1 +1,1 @@
-"""Archives: dump, load, stage, and the two engines that do it."""
+"""Dump, load and stage, and the two engines that do it."""

@@ -10,6 +10,17 @@ from threading import Event
 
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES, Compressed, compress_blocks, write_blocks
+from nmdc_release_ops.mongo.archive.file_names import DOCUMENTS, METADATA, file_name
+from nmdc_release_ops.mongo.archive.making import WriteFiles, complete, making_archive
+from nmdc_release_ops.mongo.archive.manifest import (
+    ArchivedCollection,
+    Engine,
+    Manifest,
+    sha256_of,
+    sync,
+)
+from nmdc_release_ops.mongo.archive.metadata import to_extended_json, write_metadata
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.collections import (
     Collection,
@@ -22,17 +33,6 @@ from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Report, silent
 from nmdc_release_ops.mongo.server.ranges import find_ranges, has_ranges, read_range
 from nmdc_release_ops.mongo.server.raw import read_raw, read_raw_since
-from nmdc_release_ops.mongo.transfer.archive import (
-    ArchivedCollection,
-    Engine,
-    Manifest,
-    sha256_of,
-    sync,
-)
-from nmdc_release_ops.mongo.transfer.blocks import BLOCK_BYTES, Compressed, compress_blocks, write_blocks
-from nmdc_release_ops.mongo.transfer.file_names import DOCUMENTS, METADATA, file_name
-from nmdc_release_ops.mongo.transfer.making import WriteFiles, complete, making_archive
-from nmdc_release_ops.mongo.transfer.metadata import to_extended_json, write_metadata
 from nmdc_release_ops.mongo.transfer.side_by_side import THREADS, Tally, stopping_pool
 from nmdc_release_ops.mongo.transfer.watch import Watch, refuse_if_changed
 

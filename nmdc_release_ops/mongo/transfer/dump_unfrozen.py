@@ -10,6 +10,10 @@ from pymongo import ReadPreference
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
+from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES
+from nmdc_release_ops.mongo.archive.making import DumpFailed, WriteFiles, complete, making_archive
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest, sha256_of
+from nmdc_release_ops.mongo.archive.merge import merge
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
@@ -20,12 +24,7 @@ from nmdc_release_ops.mongo.server.collections import Collection, list_collectio
 from nmdc_release_ops.mongo.server.comparison import digest_definition
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log, Report, silent
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest, sha256_of
-from nmdc_release_ops.mongo.transfer.blocks import BLOCK_BYTES
 from nmdc_release_ops.mongo.transfer.dump import write_files
-from nmdc_release_ops.mongo.transfer.making import WriteFiles, complete, making_archive
-from nmdc_release_ops.mongo.transfer.merge import merge
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 ATTEMPTS = 5
 """How often a collection is dumped whose options, indexes or name somebody changes meanwhile, and its delta read."""

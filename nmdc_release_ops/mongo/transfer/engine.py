@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from nmdc_release_ops.mongo.archive.manifest import Engine, Manifest
 from nmdc_release_ops.mongo.programs.database_tools import find_tools
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Connected
 from nmdc_release_ops.mongo.server.progress import Log, Report
-from nmdc_release_ops.mongo.transfer.archive import Engine, Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import dump_unfrozen as dump_unfrozen_natively
 from nmdc_release_ops.mongo.transfer.load import load as load_natively

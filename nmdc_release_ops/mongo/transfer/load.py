@@ -6,6 +6,8 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from nmdc_release_ops.mongo.archive.blocks import read_documents, read_runs
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest, verify
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.collections import (
     Collection,
@@ -16,8 +18,6 @@ from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.server.raw import RawWriter, may_hold_empty_timestamp
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest, verify
-from nmdc_release_ops.mongo.transfer.blocks import read_documents, read_runs
 
 # The wire version of MongoDB 5.0. A server of this version or later takes a `commitQuorum`, whatever its feature
 # compatibility; a standalone never does.

@@ -7,18 +7,17 @@ from pathlib import Path
 from pymongo.database import Database
 
 from nmdc_release_ops.files import MAKE_ROOM
+from nmdc_release_ops.mongo.archive.adopt import Dumped, list_dumped, survey
+from nmdc_release_ops.mongo.archive.making import DumpFailed, WriteFiles
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest
+from nmdc_release_ops.mongo.archive.metadata import to_extended_json
 from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log
-from nmdc_release_ops.mongo.transfer.adopt import Dumped, list_dumped, survey
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest
 from nmdc_release_ops.mongo.transfer.dump import write_archive
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import write_unfrozen_archive
-from nmdc_release_ops.mongo.transfer.making import WriteFiles
-from nmdc_release_ops.mongo.transfer.metadata import to_extended_json
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 
 def dump_with_mongodump(

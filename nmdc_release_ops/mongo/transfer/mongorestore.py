@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.file_names import reads_back
+from nmdc_release_ops.mongo.archive.manifest import Manifest, verify
 from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, MONGORESTORE, Invocation, ToolFailed, run
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Connected, Document
 from nmdc_release_ops.mongo.server.progress import Log, Report, silent
 from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp, read_raw
-from nmdc_release_ops.mongo.transfer.archive import Manifest, verify
-from nmdc_release_ops.mongo.transfer.file_names import reads_back
 from nmdc_release_ops.mongo.transfer.load import LoadFailed, load, load_collection, may_hold_empty_timestamps, prove
 from nmdc_release_ops.mongo.transfer.stage import Staged, stage, stage_with
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.collections import Collection, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, digest_definition
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Report, silent
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest
 from nmdc_release_ops.mongo.transfer.load import LoadFailed, NotEmpty, create_empty, describe_differences, load_one
 
 

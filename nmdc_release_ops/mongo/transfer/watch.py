@@ -4,16 +4,12 @@ from collections.abc import Mapping
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.archive.making import DumpFailed
 from nmdc_release_ops.mongo.server.clock import cluster_time
 from nmdc_release_ops.mongo.server.collections import Collection, collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.writes import touched_since
-
-
-class DumpFailed(MongoError):
-    """The archive could not be written, or the data changed during the dump."""
 
 
 class Watch:

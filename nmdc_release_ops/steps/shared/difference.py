@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.manifest import Manifest
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.difference.difference import Difference, find_difference
 from nmdc_release_ops.mongo.difference.page import write_difference
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.transfer.archive import Manifest
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.display import log_progress, table

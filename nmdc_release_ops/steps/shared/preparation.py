@@ -6,7 +6,7 @@ import shutil
 import dagster as dg
 
 from nmdc_release_ops.files import write_whole
-from nmdc_release_ops.mongo.transfer.archive import Engine
+from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.transfer.engine import try_engine
 from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection

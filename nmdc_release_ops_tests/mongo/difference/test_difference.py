@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, Manifest
 from nmdc_release_ops.mongo.difference import difference as subject
 from nmdc_release_ops.mongo.difference import samples
 from nmdc_release_ops.mongo.difference.changes import ChangeSet, Snapshot, compare, snapshot
@@ -22,7 +23,6 @@ from nmdc_release_ops.mongo.difference.paths import Change, changes
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.progress import Progress
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops_tests.mongo import odd_data
 from nmdc_release_ops_tests.mongo.odd_data import documents_of

@@ -12,6 +12,8 @@ from bson import Decimal128, Int64, ObjectId, Regex
 from pymongo import MongoClient
 from pymongo.operations import IndexModel
 
+from nmdc_release_ops.mongo.archive.making import DumpFailed
+from nmdc_release_ops.mongo.archive.metadata import from_extended_json, to_extended_json
 from nmdc_release_ops.mongo.difference.changes import compare, snapshot
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
@@ -21,9 +23,7 @@ from nmdc_release_ops.mongo.swapping.unchanged import OriginChanged, require_unc
 from nmdc_release_ops.mongo.transfer import dump as dump_module
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.mongo.transfer.load import LoadFailed, create, create_indexes, load, prove
-from nmdc_release_ops.mongo.transfer.metadata import from_extended_json, to_extended_json
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed, stage
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 FORWARD, BACKWARD = [("a", 1), ("b", 1)], [("b", 1), ("a", 1)]
 NOW = ClusterTime(seconds=1, increment=1)

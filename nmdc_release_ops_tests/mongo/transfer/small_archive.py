@@ -7,8 +7,7 @@ from typing import Any
 import bson.json_util
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.transfer.archive import (
+from nmdc_release_ops.mongo.archive.manifest import (
     MANIFEST,
     MANIFEST_DIGEST,
     ArchivedCollection,
@@ -16,6 +15,7 @@ from nmdc_release_ops.mongo.transfer.archive import (
     read_manifest,
     sha256_of,
 )
+from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.transfer.dump import dump
 
 BLOCK = 4_000

@@ -13,13 +13,13 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.making import DumpFailed
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, Manifest, read_manifest
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.progress import Progress
 from nmdc_release_ops.mongo.server.raw import count_documents, split
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, Manifest, read_manifest
 from nmdc_release_ops.mongo.transfer.dump import dump
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 
 THEN = ClusterTime(seconds=1, increment=1)
 

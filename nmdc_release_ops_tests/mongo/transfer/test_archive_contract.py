@@ -20,6 +20,16 @@ from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.adopt import adopt
+from nmdc_release_ops.mongo.archive.manifest import (
+    MANIFEST,
+    MANIFEST_DIGEST,
+    ArchiveDamaged,
+    Engine,
+    Manifest,
+    read_manifest,
+    verify,
+)
 from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
@@ -29,16 +39,6 @@ from nmdc_release_ops.mongo.server.progress import silent
 from nmdc_release_ops.mongo.server.raw import may_hold_empty_timestamp
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.mongo.transfer.adopt import adopt
-from nmdc_release_ops.mongo.transfer.archive import (
-    MANIFEST,
-    MANIFEST_DIGEST,
-    ArchiveDamaged,
-    Engine,
-    Manifest,
-    read_manifest,
-    verify,
-)
 from nmdc_release_ops.mongo.transfer.load import load
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed
 from nmdc_release_ops_tests.database_tools import ENGINES, PAIRS, needs_tools

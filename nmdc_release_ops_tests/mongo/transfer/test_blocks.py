@@ -13,19 +13,19 @@ import pytest
 from bson import MaxKey, MinKey, ObjectId, Regex
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.difference.changes import ChangeSet
-from nmdc_release_ops.mongo.difference.difference import find_difference
-from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
-from nmdc_release_ops.mongo.server.raw import read_raw, split
-from nmdc_release_ops.mongo.transfer import blocks as blocks_module
-from nmdc_release_ops.mongo.transfer.adopt import adopt
-from nmdc_release_ops.mongo.transfer.archive import (
+from nmdc_release_ops.mongo.archive import blocks as blocks_module
+from nmdc_release_ops.mongo.archive.adopt import adopt
+from nmdc_release_ops.mongo.archive.blocks import read_block, read_documents
+from nmdc_release_ops.mongo.archive.manifest import (
     ArchiveDamaged,
     read_manifest,
     sha256_of,
     write_manifest,
 )
-from nmdc_release_ops.mongo.transfer.blocks import read_block, read_documents
+from nmdc_release_ops.mongo.difference.changes import ChangeSet
+from nmdc_release_ops.mongo.difference.difference import find_difference
+from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
+from nmdc_release_ops.mongo.server.raw import read_raw, split
 from nmdc_release_ops.mongo.transfer.load import LoadFailed, create_empty, load, load_one
 from nmdc_release_ops_tests.mongo.odd_data import IDENTIFIERS, LARGEST
 from nmdc_release_ops_tests.mongo.transfer.small_archive import BLOCK, dumped, fill, flip, one_of, rewritten

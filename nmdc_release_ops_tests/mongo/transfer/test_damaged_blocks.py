@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.transfer.archive import (
+from nmdc_release_ops.mongo.archive.blocks import read_block
+from nmdc_release_ops.mongo.archive.manifest import (
     ArchiveDamaged,
     ArchivedCollection,
     ArchiveTooNew,
     read_manifest,
 )
-from nmdc_release_ops.mongo.transfer.blocks import read_block
 from nmdc_release_ops.mongo.transfer.load import create_empty, load, load_one
 from nmdc_release_ops_tests.mongo.transfer.small_archive import dumped, fill, flip, of_block, one_of, rewritten
 

@@ -14,18 +14,18 @@ from pymongo import ReplaceOne
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from nmdc_release_ops.mongo.archive.blocks import read_block, read_documents
+from nmdc_release_ops.mongo.archive.making import DumpFailed
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest, read_manifest, verify
+from nmdc_release_ops.mongo.archive.merge import merge
 from nmdc_release_ops.mongo.delta.keys import key_of
 from nmdc_release_ops.mongo.delta.oplog_file import OPLOG, read_oplog
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection, collection_hashes
 from nmdc_release_ops.mongo.server.raw import RAW, read_raw, split
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Engine, Manifest, read_manifest, verify
-from nmdc_release_ops.mongo.transfer.blocks import read_block, read_documents
 from nmdc_release_ops.mongo.transfer.dump import write_files
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import ATTEMPTS, dump_unfrozen, write_unfrozen_archive
 from nmdc_release_ops.mongo.transfer.load import load
-from nmdc_release_ops.mongo.transfer.merge import merge
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 from nmdc_release_ops_tests.mongo.odd_data import IDENTIFIERS
 from nmdc_release_ops_tests.mongo.transfer.small_archive import BLOCK, fill, one_of
 

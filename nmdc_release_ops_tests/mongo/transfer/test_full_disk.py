@@ -8,12 +8,12 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo.archive.making import DumpFailed
+from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.progress import silent
 from nmdc_release_ops.mongo.transfer import engine
-from nmdc_release_ops.mongo.transfer.archive import Engine
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
 from nmdc_release_ops_tests.database_tools import ENGINES
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
 from nmdc_release_ops_tests.mongo.transfer.side import Side

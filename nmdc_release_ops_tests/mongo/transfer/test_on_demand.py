@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, Manifest
 from nmdc_release_ops.mongo.difference.changes import (
     TransformerChanged,
     compare,
@@ -17,7 +18,6 @@ from nmdc_release_ops.mongo.difference.changes import (
 )
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, Manifest
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.mongo.transfer.load import prove
 from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad, UsedUnloaded

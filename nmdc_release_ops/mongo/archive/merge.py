@@ -4,10 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from nmdc_release_ops.mongo.delta.keys import key_of
-from nmdc_release_ops.mongo.server.raw import split
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection
-from nmdc_release_ops.mongo.transfer.blocks import (
+from nmdc_release_ops.mongo.archive.blocks import (
     BLOCK_BYTES,
     MOST_BYTES_AT_ONCE,
     Compressed,
@@ -15,6 +12,9 @@ from nmdc_release_ops.mongo.transfer.blocks import (
     read_runs,
     write_blocks,
 )
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
+from nmdc_release_ops.mongo.delta.keys import key_of
+from nmdc_release_ops.mongo.server.raw import split
 
 
 def merge(

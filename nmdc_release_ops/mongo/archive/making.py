@@ -6,9 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nmdc_release_ops.files import MAKE_ROOM
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest, sync, write_manifest
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.collections import Collection
-from nmdc_release_ops.mongo.transfer.archive import ArchivedCollection, Manifest, sync, write_manifest
-from nmdc_release_ops.mongo.transfer.watch import DumpFailed
+
+
+class DumpFailed(MongoError):
+    """The archive could not be written, or the data changed during the dump."""
+
 
 WriteFiles = Callable[[Mapping[str, Collection], Path], Iterable[ArchivedCollection]]
 """Writes the files of the collections into a folder and describes them, without their hashes."""

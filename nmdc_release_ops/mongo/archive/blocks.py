@@ -11,8 +11,8 @@ from typing import cast
 
 from isal import igzip, igzip_lib
 
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchivedCollection, Block
 from nmdc_release_ops.mongo.server.raw import BrokenBson, count_documents, cut_after, split, whole_runs
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, ArchivedCollection, Block
 
 BLOCK_BYTES = 8 * 1024 * 1024
 """Of BSON in a block that this project writes; more only where a single document is longer."""

@@ -6,9 +6,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmdc_release_ops.mongo.server.clock import ClusterTime, now
-from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.transfer.archive import (
+from nmdc_release_ops.mongo.archive.file_names import METADATA, collection_of, documents_beside
+from nmdc_release_ops.mongo.archive.manifest import (
     MANIFEST,
     MANIFEST_DIGEST,
     ArchiveDamaged,
@@ -20,8 +19,9 @@ from nmdc_release_ops.mongo.transfer.archive import (
     sync,
     write_manifest,
 )
-from nmdc_release_ops.mongo.transfer.file_names import METADATA, collection_of, documents_beside
-from nmdc_release_ops.mongo.transfer.members import find_blocks
+from nmdc_release_ops.mongo.archive.members import find_blocks
+from nmdc_release_ops.mongo.server.clock import ClusterTime, now
+from nmdc_release_ops.mongo.server.connection import Document
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from nmdc_release_ops.mongo.archive.metadata import from_extended_json
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection
-from nmdc_release_ops.mongo.transfer.metadata import from_extended_json
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.json.sha256"

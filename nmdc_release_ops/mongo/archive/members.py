@@ -6,9 +6,9 @@ from pathlib import Path
 
 from isal import igzip_lib
 
+from nmdc_release_ops.mongo.archive.blocks import NOT_GZIPPED, READ_BYTES
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, Block
 from nmdc_release_ops.mongo.server.raw import BrokenBson, cut_off
-from nmdc_release_ops.mongo.transfer.archive import ArchiveDamaged, Block
-from nmdc_release_ops.mongo.transfer.blocks import NOT_GZIPPED, READ_BYTES
 
 
 def find_blocks(path: Path) -> tuple[list[Block], str]:
