@@ -15,10 +15,12 @@ from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.pruning import remove_older_rehearsals
 from nmdc_release_ops.units import size
 
 
@@ -28,6 +30,7 @@ def dump(
     plan: ReleasePlan,
     origin: OriginResource,
     home: ReleaseHomeResource,
+    transformer: TransformerResource,
     frozen: FreezeLease | None = None,
 ) -> Archive:
     """Copy every document of the release's collections from the origin into a compressed archive.
@@ -42,6 +45,8 @@ def dump(
         origin.connect_planned(plan) as connected,
     ):
         if plan.is_rehearsal:
+            # Those that failed did not do it.
+            remove_older_rehearsals(context, plan, home, transformer)
             manifest = _dump_unfrozen(context, plan, connected, home.archive(plan))
         else:
             manifest = _dump_frozen(context, plan, frozen, origin, connected, home.archive(plan))

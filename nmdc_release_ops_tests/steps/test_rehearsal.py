@@ -143,7 +143,8 @@ def test_a_rehearsal_may_run_while_another_release_holds_the_origin(
 
 
 def test_a_violation_fails_a_rehearsal_as_it_fails_a_release(workplace: Workplace, client: MongoClient[Any]) -> None:
-    client[DATABASE]["study_set"].update_one({}, {"$set": {"study_category": "no such category"}})
+    studies = client[DATABASE]["study_set"]
+    study = studies.find_one_and_update({}, {"$set": {"study_category": "no such category"}})
     with untouched(client):
         rehearsed = workplace.rehearse(target_version="11.24.0")
     step, failure = failure_of(rehearsed)
@@ -151,6 +152,12 @@ def test_a_violation_fails_a_rehearsal_as_it_fails_a_release(workplace: Workplac
     assert "no such category" in failure.description
     assert "No swap was begun. The origin's data are unchanged." in failure.description
     assert not workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=1).records
+    failed = workplace_archive(workplace, plan_of(rehearsed))
+    assert failed.is_dir()
+    studies.replace_one({"_id": study["_id"]}, study)
+    assert workplace.rehearse(target_version="11.24.0").success
+    assert not failed.is_dir()
+    assert not list(failed.parent.glob("transformer"))
 
 
 def test_only_the_newest_rehearsal_keeps_its_archive(workplace: Workplace) -> None:

@@ -37,25 +37,32 @@ def remove_what_is_superseded(
 def remove_what_was_rehearsed(
     context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
 ) -> None:
-    """Remove the transformer of a rehearsal, and the large files of older rehearsals. Errors are only logged."""
+    """Remove the transformer of a rehearsal that is complete, and the large files of older ones. Errors are only logged."""
     _try(context, "the transformer's files", lambda: _remove_scratch(context, plan, home, transformer))
+    remove_older_rehearsals(context, plan, home, transformer)
+
+
+def remove_older_rehearsals(
+    context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
+) -> None:
+    """Remove the large files of rehearsals beyond the newest `keep_rehearsals`, failed ones too. Errors are only logged."""
     _try(context, "earlier rehearsals", lambda: _remove_rehearsals(context, plan, home, transformer))
 
 
 def _remove_rehearsals(
     context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
 ) -> None:
-    newest_first = sorted({*home.rehearsals(plan), plan.release_id}, reverse=True)
-    databases = transformer.find_databases(plan, newest_first)
-    for release_id in newest_first:
-        is_old = release_id in newest_first[plan.keep_rehearsals :] and release_id != plan.release_id
+    newest_first = home.rehearsals(plan)[::-1]
+    older = [one for one in newest_first[plan.keep_rehearsals :] if one != plan.release_id]
+    databases = transformer.find_databases(plan, older)
+    for release_id in older:
         with home.claim(plan, release_id) as is_free:
             if not is_free:
                 continue
-            if release_id in databases and (is_old or release_id == plan.release_id):
+            if release_id in databases:
                 transformer.drop_databases(plan, release_id)
                 context.log.info(f"Dropped the transformer's databases of rehearsal {release_id}.")
-            if is_old and (freed := home.remove_large_files(plan, release_id)):
+            if freed := home.remove_large_files(plan, release_id):
                 context.log.info(
                     f"Removed the archive of rehearsal {release_id} (an older one): {size(freed)}. Its reports and its manifest "
                     "stay."
@@ -72,6 +79,8 @@ def _remove_scratch(
                 "Another run of this release uses the transformer's files. They stay until its archive is removed."
             )
             return
+        if plan.is_rehearsal and transformer.find_databases(plan, [plan.release_id]):
+            transformer.drop_databases(plan, plan.release_id)
         context.log.info(f"Removed the transformer's files: {size(home.remove_scratch(plan))}.")
 
 
