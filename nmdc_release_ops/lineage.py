@@ -5,10 +5,11 @@ archive could be combined with an older migration, or a migration with the valid
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Manifest, read_manifest, sha256_of
-from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ValidationReport
+from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.records.record import Record
 
 
@@ -29,6 +30,10 @@ class LineageBroken(Exception):
 
 class ArchiveReplaced(Exception):
     """The archive on disk is not the one that the records describe."""
+
+
+class RehearsalRemoved(Exception):
+    """The archive of a rehearsal was removed."""
 
 
 class CollectionsDisagree(Exception):
@@ -74,6 +79,22 @@ def read_archive(folder: Path, manifest_sha256: str) -> Manifest:
             "`dump`, with all the steps after it."
         )
     return manifest
+
+
+@contextmanager
+def kept_archive(plan: ReleasePlan, archive: Path) -> Iterator[None]:
+    """Make sure that the archive of a rehearsal is still there when the block begins; steps say themselves what is wrong with
+    that of a release.
+
+    Raises:
+        RehearsalRemoved: a later rehearsal or release removed it.
+    """
+    if plan.is_rehearsal and not archive.is_dir():
+        raise RehearsalRemoved(
+            f"The archive of rehearsal {plan.release_id} was removed: there was a later rehearsal, or a release. Launch a new "
+            "rehearsal."
+        )
+    yield
 
 
 def require_same_data(archive: Archive, migrated: MigratedDatabase, validation: ValidationReport) -> None:

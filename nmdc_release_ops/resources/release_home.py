@@ -2,6 +2,7 @@
 
     origins/ORIGIN/releases/RELEASE/archive         the dump
     origins/ORIGIN/releases/RELEASE/transformer     files of the private mongod
+    origins/ORIGIN/releases/RELEASE/rehearsal       empty; there if it is one
     origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  reports of one run of the release; the last one is the newest
     records/RUN/STEP.json                           records that steps pass on
     schema/                                         packages, environments, compiled schemas; shared by all origins
@@ -32,6 +33,7 @@ from nmdc_release_ops.resources.environment import HomeSettings
 
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 _LOCK = "in-use"
+_REHEARSAL = "rehearsal"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_PART = 40
 # Needed only while a step works. The last is left by a validation that was killed.
@@ -78,6 +80,8 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
         folder = self.releases(plan) / plan.release_id
         with writing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if plan.is_rehearsal:
+                (folder / _REHEARSAL).touch()
         return folder
 
     def archive(self, plan: ReleasePlan) -> Path:
@@ -162,12 +166,23 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
         ]
 
     def rehearsals(self, plan: ReleasePlan) -> list[str]:
-        """Rehearsals of the plan's origin and database that have an archive, oldest first."""
+        """Rehearsals of the plan's origin and database that have a folder, oldest first."""
         return [
             release_id
             for release_id in self.release_ids(plan)
-            if _is_of_rehearsal(self.releases(plan) / release_id / "archive")
+            if (self.releases(plan) / release_id / _REHEARSAL).exists()
         ]
+
+    def older_rehearsals(self, plan: ReleasePlan, keep: int) -> list[str]:
+        """Rehearsals that are older than the newest `keep` with a complete archive, those that failed included.
+
+        Args:
+            keep: at least one.
+        """
+        rehearsals = self.rehearsals(plan)
+        complete = [one for one in rehearsals if (self.releases(plan) / one / "archive" / MANIFEST).is_file()]
+        kept = complete[-keep:]
+        return [one for one in rehearsals if kept and one < kept[-1] and one not in kept and one != plan.release_id]
 
     def remove_scratch(self, plan: ReleasePlan) -> int:
         """Remove the files of a release's transformer and of its workers; return the bytes freed.
@@ -234,13 +249,6 @@ def origin_name(origin: ServerIdentity, database: str) -> str:
     digest = hashlib.sha256("\n".join([*of_set, database]).encode()).hexdigest()
     parts = (_ODD.sub("_", part)[:_LONGEST_PART] for part in (database, origin.set_name))
     return "-".join([*(part for part in parts if part), digest[:12]])
-
-
-def _is_of_rehearsal(archive: Path) -> bool:
-    try:
-        return not read_manifest(archive).was_frozen
-    except ArchiveDamaged:
-        return False
 
 
 def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import dagster as dg
 
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.lineage import collect_digests, require_lineage
-from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Manifest, sha256_of
+from nmdc_release_ops.mongo.archive.making import DumpFailed
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Engine, Manifest, sha256_of
 from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.transfer import engine
+from nmdc_release_ops.mongo.transfer.dump_unfrozen import dump_unfrozen
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -105,26 +108,33 @@ def _dump_unfrozen(
     context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginConnection, folder: Path
 ) -> Manifest:
     _require_expected_version(plan, origin)
-    shutil.rmtree(folder, ignore_errors=True)
-    manifest = engine.dump_unfrozen(
-        plan.engine,
-        origin,
-        plan.managed,
-        folder,
-        release_id=plan.release_id,
-        report=log_progress(context, "dumped", plan.documents),
-        log=context.log.info,
-    )
-    # Again: nobody was kept from releasing meanwhile.
-    _require_expected_version(plan, origin)
-    return manifest
+    if plan.engine is Engine.MONGO_TOOLS:
+        context.log.info("A rehearsal dumps with the driver. The engine mongo-tools loads what it dumped.")
+    try:
+        with lock(folder, wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
+            return dump_unfrozen(
+                origin.database,
+                plan.managed,
+                folder,
+                release_id=plan.release_id,
+                report=log_progress(context, "dumped", plan.documents),
+                log=context.log.info,
+            )
+    except BlockingIOError:
+        raise DumpFailed(
+            f"Another run is dumping to {folder}. This one did nothing. Wait until that run is over, or terminate it."
+        ) from None
+    finally:
+        # Again, and before any other error: nobody was kept from releasing meanwhile.
+        _require_expected_version(plan, origin)
 
 
 def _require_expected_version(plan: ReleasePlan, origin: OriginConnection) -> None:
     """Make sure that there was no other release since the plan.
 
     Raises:
-        LedgerChanged, OtherReleaseInForce.
+        LedgerChanged.
     """
     require_conforming(origin.database, plan.versions_before)
     require_in_force(origin.database, plan.in_force, plan.release_id)

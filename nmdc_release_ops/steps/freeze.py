@@ -10,7 +10,7 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.holding import hold_frozen
+from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.preparation import start_workers
 
@@ -33,6 +33,7 @@ def freeze(
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):
+        refuse_rehearsal(plan)
         # A release that has swapped has no reason to freeze again.
         refuse_if_swapped(connected.client, plan.release_id)
         # What re-executes a later step alone starts them itself.

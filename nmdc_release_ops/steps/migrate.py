@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
+from nmdc_release_ops.lineage import collect_digests, kept_archive, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import Snapshot, compare, snapshot
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad, UsedUnloaded
@@ -54,6 +54,7 @@ def migrate(
     started = time.monotonic()
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        kept_archive(plan, home.archive(plan)),
         transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch,
     ):
         require_lineage(plan=plan, dump=archive)
@@ -176,7 +177,7 @@ def _run_migrator(
     except TookTooLong:
         raise MigratorTimedOut(
             f"{hop.module} did not finish within {duration(plan.hop_timeout * 60)} (hop_timeout) and was terminated. The run "
-            "page shows how far it got. Have it corrected, or launch a new release with a longer hop_timeout."
+            "page shows how far it got. Have it corrected, or launch a new run with a longer hop_timeout."
         ) from None
     _raise_if_failed(hop, code, messages)
     (done,) = (message for message in messages if message["kind"] == "migrator")
@@ -206,7 +207,7 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
             where = f" at document {document['id']} of {document['collection']}" if document.get("id") else ""
             raise MigratorFailed(
                 f"{message['module']} failed{where}: {message['type']}: {message['message']}\n"
-                "Correct the data in the origin, or have the migrator corrected, and launch a new release.\n\n"
+                "Correct the data in the origin, or have the migrator corrected, and launch a new run.\n\n"
                 f"{message.get('traceback', '')}"
             )
     if code == NOT_WRITTEN:

@@ -33,7 +33,7 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.holding import hold_frozen
+from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 
 P = ParamSpec("P")
@@ -58,6 +58,7 @@ def restore(
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):
+        refuse_rehearsal(plan)
         if _find_begun_swap(connected, plan) is None:
             _require_one_chain(plan, archive, migrated, validation)
             transformer.start(plan)

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.lineage import collect_digests, read_archive, require_lineage
+from nmdc_release_ops.lineage import collect_digests, kept_archive, read_archive, require_lineage
 from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchivedCollection
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
@@ -58,6 +58,7 @@ def validate(
     started = time.monotonic()
     with (
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        kept_archive(plan, home.archive(plan)),
         transformer.open(plan, migrated.database) as scratch,
     ):
         require_lineage(plan=plan, migrate=migrated)
@@ -84,8 +85,7 @@ def validate(
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
     conclusion = ""
     if plan.is_rehearsal:
-        with origin.connect_planned(plan) as connected:
-            rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, connected)
+        rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, origin)
         conclusion = rehearsed.describe()
         context.log.info(conclusion)
         context.log_event(materialize(rehearsed))
@@ -130,7 +130,7 @@ def _run_worker(
     except TookTooLong:
         raise ValidationTimedOut(
             f"Validation did not finish within {duration(seconds)} (validation_timeout) and was terminated. The run page shows "
-            "how far it got. If it hung, re-execute the run from `validate`. If it needs more time, launch a new release with a "
+            "how far it got. If it hung, re-execute the run from `validate`. If it needs more time, launch a new run with a "
             "longer validation_timeout."
         ) from None
 

@@ -147,7 +147,7 @@ def test_a_run_that_was_overtaken_by_another_release_neither_dumps_nor_swaps(
         step, text = failure_of(release.execute(steps))
         assert step == steps[0]
         assert "conforms to schema 11.26.0 now" in text.description
-        assert "Launch a new release instead" in text.description
+        assert "Launch a new run instead" in text.description
     finally:
         events.delete_one({"_id": event.inserted_id})
 

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops_tests.sent_commands import sent_commands
+from nmdc_release_ops_tests.steps.crashing_run import data_release, rehearsal
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 workplace = workplace_fixture(scale=2_000, scope="function")
@@ -158,6 +161,61 @@ def test_a_violation_fails_a_rehearsal_as_it_fails_a_release(workplace: Workplac
     assert workplace.rehearse(target_version="11.24.0").success
     assert not failed.is_dir()
     assert not list(failed.parent.glob("transformer"))
+
+
+@pytest.mark.parametrize("steps", [["freeze"], ["restore"]])
+def test_the_plan_of_a_rehearsal_is_not_carried_out(
+    workplace: Workplace, client: MongoClient[Any], steps: list[str]
+) -> None:
+    """Somebody re-executes a step of another job with the records of a rehearsal."""
+    rehearsed = workplace.rehearse(target_version="11.24.0")
+    with untouched(client):
+        result = dg.execute_job(
+            dg.reconstructable(data_release),
+            instance=workplace.instance,
+            reexecution_options=dg.ReexecutionOptions(rehearsed.run_id, step_selection=steps),
+            raise_on_error=False,
+        )
+    step, failure = failure_of(result)
+    assert [step] == steps
+    assert "is a rehearsal: its plan is not carried out" in failure.description
+
+
+def test_two_runs_of_one_rehearsal_do_not_dump_at_the_same_time(workplace: Workplace, client: MongoClient[Any]) -> None:
+    first = workplace.rehearse(target_version="11.24.0")
+    archive = workplace_archive(workplace, plan_of(first))
+    with lock(archive):
+        again = reexecute(workplace, first.run_id, "dump")
+    step, failure = failure_of(again)
+    assert step == "dump"
+    assert "Another run is dumping" in failure.description
+    assert read_manifest(archive).was_frozen is False
+
+
+def test_a_rehearsal_that_was_removed_says_so(workplace: Workplace, client: MongoClient[Any]) -> None:
+    first = workplace.rehearse(target_version="11.24.0")
+    archive = workplace_archive(workplace, plan_of(first))
+    # What a killed run leaves.
+    for name in ("archive.partial", "archive.delta", "transformer"):
+        (archive.parent / name).mkdir(exist_ok=True)
+    assert workplace.rehearse(target_version="11.24.0").success
+    assert {path.name for path in archive.parent.iterdir()}.isdisjoint(
+        {"archive", "archive.partial", "archive.delta", "transformer"}
+    )
+    for name in ("migrate", "validate"):
+        step, failure = failure_of(reexecute(workplace, first.run_id, name))
+        assert step == name
+        assert "was removed: there was a later rehearsal, or a release" in failure.description
+    assert not (archive.parent / "transformer").exists()
+
+
+def reexecute(workplace: Workplace, run_id: str, step: str) -> dg.JobExecutionResult:
+    return dg.execute_job(
+        dg.reconstructable(rehearsal),
+        instance=workplace.instance,
+        reexecution_options=dg.ReexecutionOptions(run_id, step_selection=[step]),
+        raise_on_error=False,
+    )
 
 
 def test_only_the_newest_rehearsal_keeps_its_archive(workplace: Workplace) -> None:

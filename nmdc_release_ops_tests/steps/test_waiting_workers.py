@@ -98,7 +98,7 @@ def test_steps_that_are_re_executed_without_the_freeze_start_their_own(release: 
 
 
 def test_a_run_that_is_killed_while_workers_wait_leaves_none(release: PreparedRelease, workplace: Workplace) -> None:
-    command = [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", "after:freeze"]
+    command = [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", "data_release", "after:freeze"]
     run = subprocess.Popen(command, env={**os.environ, **workplace.environment()}, stdout=subprocess.DEVNULL)
     with watched(psutil.Process(run.pid)) as found:
         assert run.wait(timeout=300) < 0

@@ -53,7 +53,7 @@ class OplogTooShort(MongoError):
         begins = f" It begins at {for_people(reaches_back_to)}." if reaches_back_to else ""
         super().__init__(
             f"The server's oplog does not reach back to {for_people(wanted)} any more, so what was written since then cannot be "
-            f"determined.{begins} Dump again: launch a new rehearsal. If this happens again, enlarge the oplog "
+            f"determined.{begins} Dump again: re-execute the run from `dump`. If this happens again, enlarge the oplog "
             "(`replSetResizeOplog`), or release sooner after the rehearsal."
         )
 

@@ -153,9 +153,9 @@ def require_conforming(database: Database[Document], versions: Set[str | None]) 
     version = conforming_version(database)
     if version not in versions:
         raise LedgerChanged(
-            f"The ledger says that the database conforms to schema {version or 'unknown'} now. This release was planned when it "
+            f"The ledger says that the database conforms to schema {version or 'unknown'} now. This run was planned when it "
             f"was {' or '.join(sorted(known for known in versions if known))}: another release, a rollback or the "
-            "Runtime's own migration happened in between. Nothing was written. Launch a new release instead of this run."
+            "Runtime's own migration happened in between. Nothing was written. Launch a new run instead of this one."
         )
 
 

@@ -28,7 +28,7 @@ def require_in_force(origin: Database[Document], planned: str | None, release_id
     if found not in (planned, release_id):
         raise LedgerChanged(
             f"The data now come from {_name(found)}; this release was planned when they came from {_name(planned)}. "
-            "Nothing was written. Launch a new release instead of this run."
+            "Nothing was written. Launch a new run instead of this one."
         )
 
 

@@ -3,15 +3,18 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 
 from pymongo import ReadPreference
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES
-from nmdc_release_ops.mongo.archive.making import DumpFailed, WriteFiles, complete, making_archive
+from nmdc_release_ops.mongo.archive.making import DumpFailed, complete, making_archive
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest, sha256_of
 from nmdc_release_ops.mongo.archive.merge import merge
 from nmdc_release_ops.mongo.delta.delta import Delta
@@ -31,9 +34,12 @@ ATTEMPTS = 5
 DELTA = ".delta"
 """What the folder for the delta is called, after the archive's name. It is removed when the archive is complete."""
 _KEYS_AT_ONCE = 10_000
+# The server ends a cursor when its collection is dropped or renamed (QueryPlanKilled), CursorNotFound and CursorKilled likewise.
+_CURSOR_ENDED = (175, 43, 237)
 
 WriteFilesSince = Callable[[Mapping[str, Collection], Path, ClusterTime], Iterable[ArchivedCollection]]
-"""As `WriteFiles`; what it reads contains everything that was written up to the given moment."""
+"""Writes the files of the collections into a folder and describes them, without their hashes. What it reads contains everything
+that was written up to the given moment."""
 
 
 def dump_unfrozen(
@@ -59,7 +65,7 @@ def dump_unfrozen(
         return write_files(reading, report, block_bytes, described, aside, since=since)
 
     return write_unfrozen_archive(
-        database, names, folder, write, engine=Engine.NATIVE, release_id=release_id, log=log, block_bytes=block_bytes
+        database, names, folder, write, release_id=release_id, log=log, block_bytes=block_bytes
     )
 
 
@@ -69,7 +75,6 @@ def write_unfrozen_archive(
     folder: Path,
     write: WriteFilesSince,
     *,
-    engine: Engine,
     release_id: str,
     log: Log,
     block_bytes: int = BLOCK_BYTES,
@@ -85,31 +90,29 @@ def write_unfrozen_archive(
 
     Raises:
         DumpFailed: the disk is full, a collection was changed again and again, or the archive is not what the database had.
-        OplogTooShort, MomentGone: the server no longer has what was written meanwhile.
+        OplogTooShort: the server no longer has what was written meanwhile.
     """
     names = frozenset(names)
     store = folder.with_name(folder.name + DELTA)
     with making_archive(folder, database.name) as aside, _folder_of_delta(store):
         since = present_moment(database.client)
         with Delta(store / "keys.sqlite") as delta, Follower(database, names, delta, since) as follower:
-            parts, moment = _write_settled(
-                database, names, aside, lambda described, aside: write(described, aside, since), follower, delta, log
-            )
-            merged = [_merge(database.name, part, aside, delta, block_bytes) for part in parts.values()]
-            written = sum(delta.count(name) for name in parts)
+            settled = _write_settled(database, names, aside, write, since, follower, delta, log)
+            merged = _merge(settled.parts, aside, delta, block_bytes)
+            written = sum(delta.count(name) for name in merged)
         log(
             f"{written:,} documents were written or deleted during the dump. The archive holds what they were at its end."
         )
-        _require_counts(database, merged, moment, log)
+        _require_counts(merged.values(), settled.counts)
         manifest = Manifest(
             release_id=release_id,
-            engine=engine,
+            engine=Engine.NATIVE,
             database=database.name,
             server_version=database.client.server_info()["version"],
-            cluster_time=moment,
+            cluster_time=settled.moment,
             created_at=now(),
             was_frozen=False,
-            collections=sorted(merged, key=lambda part: part.name),
+            collections=sorted(merged.values(), key=lambda part: part.name),
             other_files={OPLOG: sha256_of(aside / OPLOG)},
         )
         return complete(aside, folder, manifest)
@@ -125,32 +128,52 @@ def _folder_of_delta(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class _Settled:
+    """Collections that were dumped, and whose delta was read.
+
+    Attributes:
+        parts: by name.
+        moment: at which the delta was read.
+        counts: the number of documents that each had at that moment.
+    """
+
+    parts: dict[str, ArchivedCollection]
+    moment: ClusterTime
+    counts: dict[str, int]
+
+
 def _write_settled(
     database: Database[Document],
     names: frozenset[str],
     aside: Path,
-    write: WriteFiles,
+    write: WriteFilesSince,
+    since: ClusterTime,
     follower: Follower,
     delta: Delta,
     log: Log,
-) -> tuple[dict[str, ArchivedCollection], ClusterTime]:
+) -> _Settled:
     """Dump the collections, and read what was written meanwhile, until none of them was created, dropped, renamed or redefined
-    in between; return them, and the moment at which their delta was read.
+    in between.
     """
     described: dict[str, Collection] = {}
     parts: dict[str, ArchivedCollection] = {}
     changed = list_collections(database, names)
+    obstacle = ""
     for _ in range(ATTEMPTS):
-        for part in write(changed, aside):
-            parts[part.name] = part
-        described.update(changed)
+        try:
+            parts.update({part.name: part for part in write(changed, aside, since)} if changed else {})
+            described.update(changed)
+        except OperationFailure as error:
+            if error.code not in _CURSOR_ENDED:
+                raise
+            _remove_others(aside / database.name, parts.values())
         moment = present_moment(database.client)
         follower.read_until(moment)
         found = list_collections(database, names)
-        for name in described.keys() - found.keys():
-            part = parts.pop(name)
-            (aside / part.file).unlink()
-            (aside / part.metadata_file).unlink()
+        gone = described.keys() - found.keys()
+        for name in gone:
+            _forget(parts.pop(name), aside)
             del described[name]
         redefined = delta.take_redefined()
         changed = {
@@ -160,20 +183,37 @@ def _write_settled(
             or name not in described
             or digest_definition(described[name]) != digest_definition(collection)
         }
-        if changed:
-            log(f"{', '.join(changed)} changed in options, indexes or name during the dump, and is dumped again.")
+        if changed or gone:
+            # A member that lags behind must not show what a collection was before it was changed: no event says what changed
+            # in it.
+            since = present_moment(database.client)
+            # What is gone now may have been there at that moment.
+            obstacle = f"{', '.join(sorted({*changed, *gone}))} changed in options, indexes or name during the dump"
+            log(f"{obstacle}. What is there now is dumped again.")
             continue
         try:
             write_oplog(aside / OPLOG, _read_delta(database, parts, delta, moment), moment)
+            return _Settled(parts, moment, _count(database, parts, moment))
         except MomentGone as error:
+            obstacle = str(error)
             log(f"{error} It is read again.")
-        else:
-            return parts, moment
     raise DumpFailed(
-        f"Collections changed in options, indexes or name each time they were dumped, {ATTEMPTS} times, or the server forgot too "
-        "soon what it held. The origin was not touched. Wait until whoever changes them is done, and re-execute the run from "
-        "this step."
+        f"The dump was tried {ATTEMPTS} times, and each time something was in the way; the last time: {obstacle}. The origin was "
+        "not touched. Wait until whoever changes collections is done, and re-execute the run from this step."
     )
+
+
+def _remove_others(folder: Path, parts: Iterable[ArchivedCollection]) -> None:
+    """Remove the files that belong to none of the collections: of a dump that was broken off."""
+    kept = {Path(file).name for part in parts for file in (part.file, part.metadata_file)}
+    for path in list(folder.iterdir()):
+        if path.name not in kept:
+            path.unlink()
+
+
+def _forget(part: ArchivedCollection, aside: Path) -> None:
+    (aside / part.file).unlink()
+    (aside / part.metadata_file).unlink()
 
 
 def _read_delta(
@@ -198,30 +238,36 @@ def _read_delta(
         delta.add(name, others)
 
 
-def _merge(database: str, part: ArchivedCollection, aside: Path, delta: Delta, block_bytes: int) -> ArchivedCollection:
-    if not delta.count(part.name):
-        return part
-    namespace = f"{database}.{part.name}"
-    documents = (
-        document for name, _key, document in read_oplog(aside / OPLOG) if name == namespace and document is not None
-    )
-    return merge(aside, part, delta.membership(part.name), documents, block_bytes=block_bytes)
+def _merge(
+    parts: Mapping[str, ArchivedCollection], aside: Path, delta: Delta, block_bytes: int
+) -> dict[str, ArchivedCollection]:
+    """Bring the files of the collections to the state that `oplog.bson` describes."""
+    merged = dict(parts)
+    written = {name for name in parts if delta.count(name)}
+    # Of one collection after the other: so they were written.
+    existing = ((name, document) for name, _key, document in read_oplog(aside / OPLOG) if document is not None)
+    for namespace, group in groupby(existing, itemgetter(0)):
+        name = namespace.partition(".")[2]
+        documents = (document for _, document in group)
+        merged[name] = merge(aside, parts[name], delta.membership(name), documents, block_bytes=block_bytes)
+        written.discard(name)
+    for name in written:
+        merged[name] = merge(aside, parts[name], delta.membership(name), [], block_bytes=block_bytes)
+    return merged
 
 
-def _require_counts(
-    database: Database[Document], parts: Iterable[ArchivedCollection], moment: ClusterTime, log: Log
-) -> None:
-    """Compare the number of documents of each collection with the server's at that moment."""
+def _count(database: Database[Document], names: Iterable[str], moment: ClusterTime) -> dict[str, int]:
+    """How many documents each collection had at that moment."""
     reading = database.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
+    return {name: count_at(reading, name, moment) for name in names}
+
+
+def _require_counts(parts: Iterable[ArchivedCollection], counts: Mapping[str, int]) -> None:
+    """Compare the number of documents of each collection with the server's at the archive's moment."""
     for part in parts:
-        try:
-            found = count_at(reading, part.name, moment)
-        except MomentGone:
-            log(f"The documents of {part.name} were not counted on the origin: it no longer has that moment.")
-            continue
-        if found != part.documents:
+        if part.documents != counts[part.name]:
             raise DumpFailed(
-                f"{part.name} had {found:,} documents at the end of the dump, and the archive has {part.documents:,}. It was not "
-                "kept, and the origin was not touched. Re-execute the run from this step; if it happens again, report it to the "
-                "maintainers of nmdc-release-ops."
+                f"{part.name} had {counts[part.name]:,} documents at the end of the dump, and the archive has "
+                f"{part.documents:,}. It was not kept, and the origin was not touched. Re-execute the run from this step; if it "
+                "happens again, report it to the maintainers of nmdc-release-ops."
             )

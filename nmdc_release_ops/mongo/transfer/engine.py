@@ -9,9 +9,8 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Connected
 from nmdc_release_ops.mongo.server.progress import Log, Report
 from nmdc_release_ops.mongo.transfer.dump import dump as dump_natively
-from nmdc_release_ops.mongo.transfer.dump_unfrozen import dump_unfrozen as dump_unfrozen_natively
 from nmdc_release_ops.mongo.transfer.load import load as load_natively
-from nmdc_release_ops.mongo.transfer.mongodump import dump_unfrozen_with_mongodump, dump_with_mongodump
+from nmdc_release_ops.mongo.transfer.mongodump import dump_with_mongodump
 from nmdc_release_ops.mongo.transfer.mongorestore import load_with_mongorestore, stage_with_mongorestore
 from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad
 from nmdc_release_ops.mongo.transfer.stage import Staged
@@ -72,30 +71,6 @@ def dump(
     return dump_with_mongodump(
         origin.database, origin.uri, names, folder, release_id=release_id, cluster_time=cluster_time, log=log
     )
-
-
-def dump_unfrozen(
-    engine: Engine,
-    origin: Connected,
-    names: Iterable[str],
-    folder: Path,
-    *,
-    release_id: str,
-    report: Report,
-    log: Log,
-) -> Manifest:
-    """Write collections of a database that people write to, as they are at one moment, to the new folder `folder`.
-
-    Args:
-        report: receives the driver's progress.
-        log: receives what the tools log, and what was written meanwhile.
-
-    Raises:
-        DumpFailed, OplogTooShort, MomentGone: see `write_unfrozen_archive`.
-    """
-    if engine is Engine.NATIVE:
-        return dump_unfrozen_natively(origin.database, names, folder, release_id=release_id, report=report, log=log)
-    return dump_unfrozen_with_mongodump(origin.database, origin.uri, names, folder, release_id=release_id, log=log)
 
 
 def load(engine: Engine, folder: Path, manifest: Manifest, transformer: Connected, *, report: Report, log: Log) -> None:

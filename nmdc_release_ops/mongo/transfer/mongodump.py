@@ -8,7 +8,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.files import MAKE_ROOM
 from nmdc_release_ops.mongo.archive.adopt import Dumped, list_dumped, survey
-from nmdc_release_ops.mongo.archive.making import DumpFailed, WriteFiles
+from nmdc_release_ops.mongo.archive.making import DumpFailed
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest
 from nmdc_release_ops.mongo.archive.metadata import to_extended_json
 from nmdc_release_ops.mongo.programs.database_tools import MONGODUMP, Invocation, ToolFailed, run
@@ -17,7 +17,6 @@ from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.transfer.dump import write_archive
-from nmdc_release_ops.mongo.transfer.dump_unfrozen import write_unfrozen_archive
 
 
 def dump_with_mongodump(
@@ -41,37 +40,7 @@ def dump_with_mongodump(
         DumpFailed: `mongodump` failed, or a collection changed during the dump.
         HashUnavailable: see `collection_hashes`.
     """
-    return write_archive(
-        database,
-        names,
-        folder,
-        _writing(database, uri, folder, log),
-        engine=Engine.MONGO_TOOLS,
-        release_id=release_id,
-        cluster_time=cluster_time,
-    )
 
-
-def dump_unfrozen_with_mongodump(
-    database: Database[Document], uri: str, names: Iterable[str], folder: Path, *, release_id: str, log: Log
-) -> Manifest:
-    """Write the collections `names` of a database that people write to, with `mongodump`, which reads the primary.
-
-    Arguments and errors as `dump_with_mongodump` and `write_unfrozen_archive`.
-    """
-    write = _writing(database, uri, folder, log)
-    return write_unfrozen_archive(
-        database,
-        names,
-        folder,
-        lambda described, aside, _since: write(described, aside),
-        engine=Engine.MONGO_TOOLS,
-        release_id=release_id,
-        log=log,
-    )
-
-
-def _writing(database: Database[Document], uri: str, folder: Path, log: Log) -> WriteFiles:
     def write(described: Mapping[str, Collection], aside: Path) -> list[ArchivedCollection]:
         others = sorted(set(database.list_collection_names()) - described.keys())
         try:
@@ -97,7 +66,15 @@ def _writing(database: Database[Document], uri: str, folder: Path, log: Log) -> 
         _remove_other_files(wanted, aside)
         return [survey(aside, one) for one in wanted]
 
-    return write
+    return write_archive(
+        database,
+        names,
+        folder,
+        write,
+        engine=Engine.MONGO_TOOLS,
+        release_id=release_id,
+        cluster_time=cluster_time,
+    )
 
 
 def dump_arguments(database: str, others: Iterable[str], folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten, writing
-from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken
+from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken, RehearsalRemoved
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import naming_failures
 from nmdc_release_ops.planning.refusal import PlanRefused
@@ -67,6 +67,7 @@ FORESEEN: tuple[type[Exception], ...] = (
     LineageBroken,
     ArchiveReplaced,
     CollectionsDisagree,
+    RehearsalRemoved,
     PlanRefused,
 )
 

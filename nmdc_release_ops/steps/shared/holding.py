@@ -7,7 +7,7 @@ from nmdc_release_ops.mongo.freezing.choose import CONFIGURABLE, strategy_of
 from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
 from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
-from nmdc_release_ops.records.data_release import FreezeLease
+from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import StepError
 
@@ -33,6 +33,22 @@ class FreezeConfig(dg.Config):
     def wanted_strategy(self) -> Strategy | None:
         """None for the first strategy that is possible."""
         return None if self.strategy == AUTOMATIC else Strategy(self.strategy)
+
+
+class OnlyRehearsed(StepError):
+    """A step that changes the origin was executed with the plan of a rehearsal."""
+
+
+def refuse_rehearsal(plan: ReleasePlan) -> None:
+    """Make sure that a plan was made for a release.
+
+    Raises:
+        OnlyRehearsed: it was made for a rehearsal, which does not freeze and changes nothing.
+    """
+    if plan.is_rehearsal:
+        raise OnlyRehearsed(
+            f"{plan.release_id} is a rehearsal: its plan is not carried out. This step did nothing. Launch the job data_release."
+        )
 
 
 class RunEnded(StepError):

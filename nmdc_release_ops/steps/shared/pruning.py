@@ -52,8 +52,7 @@ def remove_older_rehearsals(
 def _remove_rehearsals(
     context: dg.OpExecutionContext, plan: ReleasePlan, home: ReleaseHomeResource, transformer: TransformerResource
 ) -> None:
-    newest_first = home.rehearsals(plan)[::-1]
-    older = [one for one in newest_first[plan.keep_rehearsals :] if one != plan.release_id]
+    older = home.older_rehearsals(plan, plan.keep_rehearsals)
     databases = transformer.find_databases(plan, older)
     for release_id in older:
         with home.claim(plan, release_id) as is_free:

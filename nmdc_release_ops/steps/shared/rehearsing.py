@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
-from nmdc_release_ops.resources.origin import OriginConnection
+from nmdc_release_ops.resources.environment import ConfigurationMissing
+from nmdc_release_ops.resources.origin import OriginElsewhere, OriginResource
 from nmdc_release_ops.units import duration
 
 # Beside the documents, which are staged at about this rate; freezing, swapping and thawing take about a second.
@@ -23,16 +26,14 @@ class Rehearsed:
     Attributes:
         verdict: of the validation, for people.
         blocked_seconds: how long a release would block writes, approximately.
-        oplog_since: the time that the origin's oplog reaches back to; None where that is not known.
-        at: the server's time.
+        oplog: how far the origin's oplog reaches back, for people.
     """
 
     plan: ReleasePlan
     migrated: MigratedDatabase
     verdict: str
     blocked_seconds: float
-    oplog_since: datetime | None
-    at: datetime
+    oplog: str
 
     def describe(self) -> str:
         """A few sentences for people."""
@@ -53,19 +54,16 @@ class Rehearsed:
             "changed": ", ".join(changes.changed) or "none",
             "documents changed": sum(one.changed + one.added + one.removed for one in self.migrated.counts),
             "a release would block writes for (s)": round(self.blocked_seconds, 1),
-            "the origin's oplog reaches back to": "not known",
+            "the origin's oplog reaches back to": self.oplog,
             "release": self.plan.release_id,
         }
-        if self.oplog_since is not None:
-            hours = duration((self.at - self.oplog_since).total_seconds())
-            shown["the origin's oplog reaches back to"] = f"{self.oplog_since:%Y-%m-%d %H:%M:%S} UTC: {hours}"
         if self.migrated.difference is not None:
             shown["difference"] = dg.MetadataValue.path(str(self.migrated.difference))
         return shown
 
 
 def conclude_rehearsal(
-    plan: ReleasePlan, migrated: MigratedDatabase, verdict: str, seconds: float, origin: OriginConnection
+    plan: ReleasePlan, migrated: MigratedDatabase, verdict: str, seconds: float, origin: OriginResource
 ) -> Rehearsed:
     """Find out what a release would take.
 
@@ -73,16 +71,28 @@ def conclude_rehearsal(
         verdict: of the validation, for people.
         seconds: that validation took.
     """
-    oldest = oplog_reaches_back_to(origin.client)
     staged = sum(migrated.documents[name] for name in migrated.changes.staged)
     return Rehearsed(
         plan=plan,
         migrated=migrated,
         verdict=verdict,
         blocked_seconds=migrated.seconds + seconds + staged / _STAGED_A_SECOND + _FIXED_SECONDS,
-        oplog_since=None if oldest is None else datetime.fromtimestamp(oldest.seconds, UTC),
-        at=server_time(origin.client),
+        oplog=_describe_oplog(plan, origin),
     )
+
+
+def _describe_oplog(plan: ReleasePlan, origin: OriginResource) -> str:
+    """How far the origin's oplog reaches back. An origin that does not answer now does not fail the rehearsal."""
+    try:
+        with origin.connect_planned(plan) as connected:
+            oldest = oplog_reaches_back_to(connected.client)
+            present = server_time(connected.client)
+    except (MongoError, PyMongoError, ConfigurationMissing, OriginElsewhere) as error:
+        return f"not known: {error}"
+    if oldest is None:
+        return "not known: the operator may not ask"
+    since = datetime.fromtimestamp(oldest.seconds, UTC)
+    return f"{since:%Y-%m-%d %H:%M:%S} UTC: {duration((present - since).total_seconds())}"
 
 
 def materialize(rehearsed: Rehearsed) -> dg.AssetMaterialization:

@@ -67,7 +67,7 @@ def explain_verdict(
     return (
         f"{verdict}{what}\n"
         f"All of them are in {violations}, and summarised in {page}. Correct the data in the origin, or have the migrator "
-        f"corrected, and launch a new release.{pass_on}{report}"
+        f"corrected, and launch a new run.{pass_on}{report}"
     )
 
 

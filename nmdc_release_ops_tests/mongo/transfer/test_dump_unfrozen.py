@@ -12,17 +12,18 @@ import pytest
 from bson import ObjectId
 from pymongo import ReplaceOne
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from nmdc_release_ops.mongo.archive.blocks import read_block, read_documents
 from nmdc_release_ops.mongo.archive.making import DumpFailed
-from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest, read_manifest, verify
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest, read_manifest, verify
 from nmdc_release_ops.mongo.archive.merge import merge
 from nmdc_release_ops.mongo.delta.keys import key_of
 from nmdc_release_ops.mongo.delta.oplog_file import OPLOG, read_oplog
 from nmdc_release_ops.mongo.server.clock import ClusterTime
-from nmdc_release_ops.mongo.server.collections import Collection, collection_hashes
+from nmdc_release_ops.mongo.server.collections import Collection, collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.raw import RAW, read_raw, split
+from nmdc_release_ops.mongo.transfer import dump_unfrozen as dump_unfrozen_module
 from nmdc_release_ops.mongo.transfer.dump import write_files
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import ATTEMPTS, dump_unfrozen, write_unfrozen_archive
 from nmdc_release_ops.mongo.transfer.load import load
@@ -47,9 +48,7 @@ def dumped_while(
         meanwhile(attempts)
         return parts
 
-    write_unfrozen_archive(
-        origin, NAMES, folder, write, engine=Engine.NATIVE, release_id="r", log=lambda _: None, block_bytes=BLOCK
-    )
+    write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
     manifest = read_manifest(folder)
     verify(folder, manifest)
     return manifest
@@ -235,9 +234,74 @@ def test_a_collection_that_is_changed_each_time_fails_the_dump_and_leaves_nothin
     origin: Database[Any], folder: Path
 ) -> None:
     fill(origin)
-    with pytest.raises(DumpFailed, match=f"each time they were dumped, {ATTEMPTS} times.*The origin was not touched"):
+    with pytest.raises(
+        DumpFailed,
+        match=f"tried {ATTEMPTS} times.*a_set changed in options, indexes or name.*The origin was not touched",
+    ):
         dumped_while(origin, folder, lambda attempt: origin.a_set.create_index(f"n{attempt}") and None)
     assert not list(folder.parent.iterdir())
+
+
+def test_what_was_changed_itself_is_not_read_from_a_member_that_lags_behind(
+    origin: Database[Any], folder: Path
+) -> None:
+    """No event says which documents `$out` replaced: a member is only asked for what came after it."""
+    fill(origin)
+    asked: list[ClusterTime] = []
+
+    def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> Iterable[ArchivedCollection]:
+        asked.append(since)
+        parts = write_files(origin, lambda _progress: None, BLOCK, described, aside, since=since)
+        if len(asked) == 1:
+            origin.a_set.aggregate([{"$set": {"text": "replaced"}}, {"$out": "a_set"}])
+            asked.append(ClusterTime.of(origin.client.admin.command("ping")["operationTime"]))
+        return parts
+
+    write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
+    first, replaced, second = (moment.timestamp() for moment in asked)
+    assert first < replaced <= second
+    require_same(origin, folder, read_manifest(folder))
+
+
+def test_a_collection_that_is_dropped_while_it_is_read_is_no_failure(origin: Database[Any], folder: Path) -> None:
+    fill(origin)
+    origin.b_set.insert_one({"_id": 1})
+    attempts = 0
+
+    def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> Iterable[ArchivedCollection]:
+        nonlocal attempts
+        attempts += 1
+        parts = write_files(origin, lambda _progress: None, BLOCK, described, aside, since=since)
+        if attempts == 1:
+            origin.a_set.drop()
+            raise OperationFailure("collection dropped", 175)
+        return parts
+
+    write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    require_same(origin, folder, manifest)
+
+
+def test_a_collection_that_is_dropped_after_the_moment_is_not_missing_at_that_moment(
+    origin: Database[Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(origin)
+    origin.b_set.insert_one({"_id": 1, "a_set": "is there"})
+    listings = 0
+
+    def listing(database: Database[Any], names: Iterable[str]) -> Mapping[str, Collection]:
+        nonlocal listings
+        listings += 1
+        if listings == 2:
+            # The moment was asked for before.
+            origin.b_set.update_one({"_id": 1}, {"$set": {"a_set": "is gone"}})
+            origin.a_set.drop()
+        return list_collections(database, names)
+
+    monkeypatch.setattr(dump_unfrozen_module, "list_collections", listing)
+    manifest = dumped_while(origin, folder, lambda _attempt: None)
+    require_same(origin, folder, manifest)
 
 
 def test_a_document_that_got_lost_on_the_way_is_noticed(origin: Database[Any], folder: Path) -> None:
@@ -250,9 +314,7 @@ def test_a_document_that_got_lost_on_the_way_is_noticed(origin: Database[Any], f
         return [merge(aside, one, lambda key: key == key_of(left_out), [], block_bytes=BLOCK) for one in parts]
 
     with pytest.raises(DumpFailed, match="a_set had 1,000 documents at the end of the dump, and the archive has 999"):
-        write_unfrozen_archive(
-            origin, NAMES, folder, write, engine=Engine.NATIVE, release_id="r", log=lambda _: None, block_bytes=BLOCK
-        )
+        write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
 
 
 def test_what_a_killed_dump_left_is_removed(origin: Database[Any], folder: Path) -> None:
