@@ -167,6 +167,10 @@ def _write_settled(
         except OperationFailure as error:
             if error.code not in _CURSOR_ENDED:
                 raise
+            # Their files may have been begun anew.
+            for name in changed:
+                parts.pop(name, None)
+                described.pop(name, None)
             _remove_others(aside / database.name, parts.values())
         moment = present_moment(database.client)
         follower.read_until(moment)

@@ -283,6 +283,29 @@ def test_a_collection_that_is_dropped_while_it_is_read_is_no_failure(origin: Dat
     require_same(origin, folder, manifest)
 
 
+def test_a_file_that_was_begun_anew_and_not_finished_is_written_again(origin: Database[Any], folder: Path) -> None:
+    fill(origin)
+    origin.b_set.insert_one({"_id": 1})
+    attempts = 0
+
+    def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> Iterable[ArchivedCollection]:
+        nonlocal attempts
+        attempts += 1
+        parts = write_files(origin, lambda _progress: None, BLOCK, described, aside, since=since)
+        if attempts == 1:
+            # Its definition is the same afterwards: only the stream tells.
+            written_under_another_name(origin)
+        if attempts == 2:
+            (aside / parts[0].file).write_bytes(b"")
+            raise OperationFailure("cursor not found", 43)
+        return parts
+
+    write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    require_same(origin, folder, manifest)
+
+
 def test_a_collection_that_is_dropped_after_the_moment_is_not_missing_at_that_moment(
     origin: Database[Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
