@@ -9,7 +9,7 @@ import pytest
 from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
-from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.records.data_release import Purpose, ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource, Swapped
 from nmdc_release_ops_tests.resources.attempts import ORIGIN, attempt, plan
 
@@ -51,6 +51,23 @@ def test_nothing_is_superseded_where_no_release_is_known_to_have_swapped(home: R
 def test_an_archive_that_was_never_complete_is_of_no_use(home: ReleaseHomeResource) -> None:
     partial, released = attempt(home, plan(1), dumped=None), attempt(home, plan(2), dumped=2)
     assert home.superseded(plan(2), swapped(released, at=5), 1) == [partial]
+
+
+def test_the_newest_rehearsals_are_kept_by_their_archives_and_what_failed_before_them_is_not(
+    home: ReleaseHomeResource,
+) -> None:
+    release = attempt(home, plan(1), dumped=1)
+    rehearsals = [plan(day).model_copy(update={"purpose": Purpose.REHEARSAL}) for day in range(2, 7)]
+    first, killed, second, third, running = (
+        attempt(home, one, dumped=dumped) for one, dumped in zip(rehearsals, (2, None, 4, 5, None), strict=True)
+    )
+    assert home.rehearsals(rehearsals[0]) == [first, killed, second, third, running]
+    assert home.older_rehearsals(rehearsals[-1], 1) == [first, killed, second]
+    assert home.older_rehearsals(rehearsals[-1], 2) == [first, killed]
+    assert home.older_rehearsals(rehearsals[-1], 3) == [killed]
+    # A step of it may be executed again.
+    assert home.older_rehearsals(rehearsals[0], 1) == [killed, second]
+    assert release not in home.rehearsals(rehearsals[0])
 
 
 @pytest.mark.parametrize("other", [plan(3, OTHER), plan(3, database="nmdc_test")], ids=["server", "database"])
@@ -97,7 +114,7 @@ def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHom
 def test_files_that_a_step_works_with_in_another_process_are_not_claimed(home: ReleaseHomeResource) -> None:
     attempt(home, plan(1), dumped=1)
     using = (
-        "import sys\nfrom nmdc_release_ops.records.data_release import ReleasePlan\n"
+        "import sys\nfrom nmdc_release_ops.records.data_release import Purpose, ReleasePlan\n"
         "from nmdc_release_ops.resources.release_home import ReleaseHomeResource\n"
         "plan = ReleasePlan.model_validate_json(sys.argv[1])\n"
         "with ReleaseHomeResource().use(plan): print('using', flush=True); sys.stdin.read()"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,36 @@ from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan, ValidationReport
-from nmdc_release_ops_tests.sent_commands import sent_commands
+from nmdc_release_ops_tests.sent_commands import Command, sent_commands
 from nmdc_release_ops_tests.steps.crashing_run import data_release, rehearsal
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=2_000, scope="function")
+workplace = workplace_fixture(scale=1_000)
 
 READING = {
     *("find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "dbStats", "collStats"),
     "abortTransaction",
 }
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """A rehearsal of 11.24.0, and every command that was sent meanwhile."""
+
+    result: dg.ExecuteInProcessResult
+    sent: list[Command]
+
+
+@pytest.fixture(scope="module")
+def first(workplace: Workplace) -> Rehearsed:
+    with (
+        MongoClient[Any](workplace.origin.server.uri) as client,
+        untouched(client),
+        sent_commands() as sent,
+    ):
+        result = workplace.rehearse(target_version="11.24.0")
+    assert result.success
+    return Rehearsed(result, list(sent))
 
 
 def plan_of(result: dg.ExecuteInProcessResult) -> ReleasePlan:
@@ -72,38 +93,22 @@ def writing(client: MongoClient[Any]) -> Iterator[dict[Any, Any]]:
         thread.join()
 
 
-def test_a_rehearsal_says_what_a_release_would_do_and_leaves_the_origin_as_it_is(
-    workplace: Workplace, client: MongoClient[Any]
-) -> None:
-    with untouched(client):
-        rehearsed = workplace.rehearse(target_version="11.24.0")
-    assert rehearsed.success
-    report = ValidationReport.model_validate(rehearsed.output_for_node("validate"))
-    migrated = MigratedDatabase.model_validate(rehearsed.output_for_node("migrate"))
+def test_a_rehearsal_says_what_a_release_would_do(workplace: Workplace, first: Rehearsed) -> None:
+    report = ValidationReport.model_validate(first.result.output_for_node("validate"))
+    migrated = MigratedDatabase.model_validate(first.result.output_for_node("migrate"))
     assert "Schema 11.23.0 -> 11.24.0 was rehearsed: 3 changed, 16 untouched" in report.conclusion
     assert "would block writes for about" in report.conclusion
     (asset,) = workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=2).records
     assert asset.asset_materialization is not None
     assert asset.asset_materialization.metadata["changed"].value == ", ".join(migrated.changes.changed)
-    released = workplace.release(target_version="11.24.0")
-    assert released.success
-    of_release = MigratedDatabase.model_validate(released.output_for_node("migrate"))
-    assert migrated.changes == of_release.changes
-    assert migrated.counts == of_release.counts
-    assert migrated.documents == of_release.documents
-    # Of collections that no migrator used, the rehearsal has no dbHash: asking for it would have blocked writers.
-    loaded = migrated.hashes.keys() - set(migrated.unloaded)
-    assert {name: migrated.hashes[name] for name in loaded} == {name: of_release.hashes[name] for name in loaded}
-    assert loaded >= set(migrated.changes.changed)
+    assert "UTC" in str(asset.asset_materialization.metadata["the origin's oplog reaches back to"].value)
 
 
 def test_nobody_is_locked_out_and_nothing_is_written_to_the_origins_database(
-    workplace: Workplace, client: MongoClient[Any]
+    first: Rehearsed, client: MongoClient[Any]
 ) -> None:
-    with sent_commands() as everything:
-        assert workplace.rehearse(target_version="11.24.0").success
     port = client.address and client.address[1]
-    sent = [command for command in everything if command.port == port]
+    sent = [command for command in first.sent if command.port == port]
     names = {command.name for command in sent}
     assert names.isdisjoint({"dbHash", "setUserWriteBlockMode", "fsync", "reIndex", "compact"})
     to_the_database = [command for command in sent if command.database == DATABASE]
@@ -114,6 +119,33 @@ def test_nobody_is_locked_out_and_nothing_is_written_to_the_origins_database(
     assert all("autocommit" in content for content in inserts)
     assert any(command.name == "find" and command.content["find"] == "biosample_set" for command in to_the_database)
     assert current_lease(client) is None
+
+
+@pytest.mark.parametrize("steps", [["freeze"], ["restore"]])
+def test_the_plan_of_a_rehearsal_is_not_carried_out(
+    workplace: Workplace, first: Rehearsed, client: MongoClient[Any], steps: list[str]
+) -> None:
+    """Somebody re-executes a step of another job with the records of a rehearsal."""
+    with untouched(client):
+        result = dg.execute_job(
+            dg.reconstructable(data_release),
+            instance=workplace.instance,
+            reexecution_options=dg.ReexecutionOptions(first.result.run_id, step_selection=steps),
+            raise_on_error=False,
+        )
+    step, failure = failure_of(result)
+    assert [step] == steps
+    assert "is a rehearsal: its plan is not carried out" in failure.description
+
+
+def test_two_runs_of_one_rehearsal_do_not_dump_at_the_same_time(workplace: Workplace, first: Rehearsed) -> None:
+    archive = workplace_archive(workplace, plan_of(first.result))
+    with lock(archive):
+        again = reexecute(workplace, first.result.run_id, "dump")
+    step, failure = failure_of(again)
+    assert step == "dump"
+    assert "Another run is dumping" in failure.description
+    assert read_manifest(archive).was_frozen is False
 
 
 def test_what_people_write_during_the_dump_is_in_the_archive_as_it_was_at_one_moment(
@@ -154,47 +186,16 @@ def test_a_violation_fails_a_rehearsal_as_it_fails_a_release(workplace: Workplac
     assert step == "validate"
     assert "no such category" in failure.description
     assert "No swap was begun. The origin's data are unchanged." in failure.description
-    assert not workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=1).records
-    failed = workplace_archive(workplace, plan_of(rehearsed))
-    assert failed.is_dir()
+    newest = workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=1).records
+    assert [record for record in newest if record.run_id == rehearsed.run_id] == []
     studies.replace_one({"_id": study["_id"]}, study)
-    assert workplace.rehearse(target_version="11.24.0").success
-    assert not failed.is_dir()
-    assert not list(failed.parent.glob("transformer"))
+    assert workplace_archive(workplace, plan_of(rehearsed)).is_dir()
 
 
-@pytest.mark.parametrize("steps", [["freeze"], ["restore"]])
-def test_the_plan_of_a_rehearsal_is_not_carried_out(
-    workplace: Workplace, client: MongoClient[Any], steps: list[str]
+def test_one_rehearsal_keeps_its_archive_and_one_that_was_removed_says_so(
+    workplace: Workplace, first: Rehearsed
 ) -> None:
-    """Somebody re-executes a step of another job with the records of a rehearsal."""
-    rehearsed = workplace.rehearse(target_version="11.24.0")
-    with untouched(client):
-        result = dg.execute_job(
-            dg.reconstructable(data_release),
-            instance=workplace.instance,
-            reexecution_options=dg.ReexecutionOptions(rehearsed.run_id, step_selection=steps),
-            raise_on_error=False,
-        )
-    step, failure = failure_of(result)
-    assert [step] == steps
-    assert "is a rehearsal: its plan is not carried out" in failure.description
-
-
-def test_two_runs_of_one_rehearsal_do_not_dump_at_the_same_time(workplace: Workplace, client: MongoClient[Any]) -> None:
-    first = workplace.rehearse(target_version="11.24.0")
-    archive = workplace_archive(workplace, plan_of(first))
-    with lock(archive):
-        again = reexecute(workplace, first.run_id, "dump")
-    step, failure = failure_of(again)
-    assert step == "dump"
-    assert "Another run is dumping" in failure.description
-    assert read_manifest(archive).was_frozen is False
-
-
-def test_a_rehearsal_that_was_removed_says_so(workplace: Workplace, client: MongoClient[Any]) -> None:
-    first = workplace.rehearse(target_version="11.24.0")
-    archive = workplace_archive(workplace, plan_of(first))
+    archive = workplace_archive(workplace, plan_of(first.result))
     # What a killed run leaves.
     for name in ("archive.partial", "archive.delta", "transformer"):
         (archive.parent / name).mkdir(exist_ok=True)
@@ -202,8 +203,9 @@ def test_a_rehearsal_that_was_removed_says_so(workplace: Workplace, client: Mong
     assert {path.name for path in archive.parent.iterdir()}.isdisjoint(
         {"archive", "archive.partial", "archive.delta", "transformer"}
     )
+    assert len(list(workplace.home.glob("origins/*/releases/*/archive"))) == 1
     for name in ("migrate", "validate"):
-        step, failure = failure_of(reexecute(workplace, first.run_id, name))
+        step, failure = failure_of(reexecute(workplace, first.result.run_id, name))
         assert step == name
         assert "was removed: there was a later rehearsal, or a release" in failure.description
     assert not (archive.parent / "transformer").exists()
@@ -218,22 +220,22 @@ def reexecute(workplace: Workplace, run_id: str, step: str) -> dg.JobExecutionRe
     )
 
 
-def test_only_the_newest_rehearsal_keeps_its_archive(workplace: Workplace) -> None:
-    archives = []
-    for keep in (2, 2, 2, 1):
-        rehearsed = workplace.rehearse(target_version="11.25", keep_rehearsals=keep)
-        assert rehearsed.success
-        archives.append(workplace_archive(workplace, plan_of(rehearsed)))
-    assert [path.is_dir() for path in archives] == [False, False, False, True]
-    assert all((path.parent / "manifest.json").is_file() for path in archives[:-1])
-    assert not list(archives[-1].parent.glob("transformer"))
-
-
-def test_a_release_removes_the_rehearsals_of_the_state_before_it(workplace: Workplace) -> None:
+def test_a_release_does_what_was_rehearsed_and_removes_the_rehearsal(workplace: Workplace) -> None:
+    """The last test of this file: the database is at another version afterwards."""
     rehearsed = workplace.rehearse(target_version="11.24.0")
     archive = workplace_archive(workplace, plan_of(rehearsed))
     assert archive.is_dir()
-    assert workplace.release(target_version="11.24.0").success
+    released = workplace.release(target_version="11.24.0")
+    assert released.success
+    of_rehearsal = MigratedDatabase.model_validate(rehearsed.output_for_node("migrate"))
+    of_release = MigratedDatabase.model_validate(released.output_for_node("migrate"))
+    assert of_rehearsal.changes == of_release.changes
+    assert of_rehearsal.counts == of_release.counts
+    assert of_rehearsal.documents == of_release.documents
+    # Of collections that no migrator used, the rehearsal has no dbHash: asking for it would have blocked writers.
+    loaded = of_rehearsal.hashes.keys() - set(of_rehearsal.unloaded)
+    assert {name: of_rehearsal.hashes[name] for name in loaded} == {name: of_release.hashes[name] for name in loaded}
+    assert loaded >= set(of_rehearsal.changes.changed)
     assert not archive.is_dir()
 
 
