@@ -142,12 +142,18 @@ def started(workplace: Workplace, run_id: str) -> list[str]:
 
 
 def _transformer_pid(workplace: Workplace) -> int:
-    """Wait until migrators or the validator work on the transformer; return its mongod's process id."""
+    """Wait until a migrator uses its first collection; return the process id of the transformer's mongod."""
     deadline = time.monotonic() + 120
-    while True:
-        for folder in workplace.home.glob("origins/*/releases/*/worker"):
-            lock = folder.parent / "transformer" / "data" / "mongod.lock"
-            if lock.exists() and lock.read_text().strip():
-                return int(lock.read_text())
-        assert time.monotonic() < deadline, "no migrator was started"
-        time.sleep(0.01)
+    while not _has_logged(workplace, "documents are loaded"):
+        assert time.monotonic() < deadline, "no migrator used a collection"
+        time.sleep(0.05)
+    (lock,) = workplace.home.glob("origins/*/releases/*/transformer/data/mongod.lock")
+    return int(lock.read_text())
+
+
+def _has_logged(workplace: Workplace, text: str) -> bool:
+    """Whether the newest run has logged a text."""
+    instance = workplace.instance
+    return any(
+        text in entry.user_message for run in instance.get_runs(limit=1) for entry in instance.all_logs(run.run_id)
+    )
