@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gzip import BadGzipFile
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from isal import igzip, igzip_lib
 
@@ -87,14 +87,15 @@ class WrittenFile:
     size: int
     sha256: str
 
-    @property
-    def documents(self) -> int:
-        return sum(block.documents for block in self.blocks)
-
-    @property
-    def bytes(self) -> int:
-        """Of BSON, uncompressed."""
-        return sum(block.bytes for block in self.blocks)
+    def describe(self) -> dict[str, Any]:
+        """What an `ArchivedCollection` has of it, by field."""
+        return {
+            "documents": sum(block.documents for block in self.blocks),
+            "bytes": sum(block.bytes for block in self.blocks),
+            "file_bytes": self.size,
+            "sha256": self.sha256,
+            "blocks": self.blocks,
+        }
 
 
 def write_blocks(path: Path, blocks: Iterable[Compressed]) -> WrittenFile:
@@ -125,13 +126,18 @@ def _or_empty(blocks: Iterable[Compressed]) -> Iterator[Compressed]:
         yield EMPTY
 
 
-EMPTY = Compressed(igzip.compress(b"", _COMPRESSION_LEVEL, mtime=0), 0, 0)
+def compress(content: bytes) -> bytes:
+    """One gzip member, the same for the same content."""
+    return igzip.compress(content, _COMPRESSION_LEVEL, mtime=0)
+
+
+EMPTY = Compressed(compress(b""), 0, 0)
 """The block of a collection without documents."""
 
 
 def _compress(runs: list[bytes], documents: int) -> Compressed:
     content = b"".join(runs)
-    return Compressed(igzip.compress(content, _COMPRESSION_LEVEL, mtime=0), documents, len(content))
+    return Compressed(compress(content), documents, len(content))
 
 
 def read_block(folder: Path, archived: ArchivedCollection, number: int) -> Iterator[bytes]:

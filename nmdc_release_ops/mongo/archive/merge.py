@@ -40,16 +40,7 @@ def merge(
     aside = folder / f"{archived.file}.merged"
     file = write_blocks(aside, _merge_blocks(folder, archived, is_written, documents, block_bytes))
     aside.rename(folder / archived.file)
-    return ArchivedCollection.model_validate(
-        archived.model_dump()
-        | {
-            "documents": file.documents,
-            "bytes": file.bytes,
-            "file_bytes": file.size,
-            "sha256": file.sha256,
-            "blocks": [block.model_dump() for block in file.blocks],
-        }
-    )
+    return ArchivedCollection.model_validate({**archived.model_dump(), **file.describe()})
 
 
 def _merge_blocks(

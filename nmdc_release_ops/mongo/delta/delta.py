@@ -77,7 +77,6 @@ class Delta:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._connection.executescript(_TABLES)
-        self._numbers = dict(self._connection.execute("SELECT name, number FROM collections"))
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
@@ -82,20 +83,37 @@ def count_at(database: Database[Document], collection: str, moment: ClusterTime)
         "cursor": {},
         "readConcern": {"level": "snapshot", "atClusterTime": moment.timestamp()},
     }
-    started = time.monotonic()
+    patience = _Patience(collection, moment)
     while True:
-        try:
-            with database.cursor_command(command, read_preference=database.read_preference) as found:
-                return sum(one["documents"] for one in found)
-        except ConnectionFailure:
-            if time.monotonic() > started + PATIENCE_SECONDS:
-                raise
-        except OperationFailure as error:
-            if error.code not in (_TOO_OLD, _UNAVAILABLE):
-                raise
-            if error.code == _TOO_OLD or time.monotonic() > started + SETTLING_SECONDS:
-                raise MomentGone(collection, moment, redefined=error.code == _UNAVAILABLE) from error
+        with patience, database.cursor_command(command, read_preference=database.read_preference) as found:
+            return sum(one["documents"] for one in found)
+
+
+class _Patience(AbstractContextManager["_Patience"]):
+    """Ends an attempt to read a collection as it was at a moment: if the server may succeed with it later, after a pause and
+    without the error.
+    """
+
+    def __init__(self, collection: str, moment: ClusterTime) -> None:
+        self._collection = collection
+        self._moment = moment
+        self._started = time.monotonic()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Raises:
+        MomentGone
+        """
+        waited = time.monotonic() - self._started
+        if isinstance(error, ConnectionFailure | CursorNotFound):
+            if waited > PATIENCE_SECONDS:
+                return False
+        elif isinstance(error, OperationFailure) and error.code in (_TOO_OLD, _UNAVAILABLE):
+            if error.code == _TOO_OLD or waited > SETTLING_SECONDS:
+                raise MomentGone(self._collection, self._moment, redefined=error.code == _UNAVAILABLE) from error
+        else:
+            return False
         time.sleep(_PAUSE_SECONDS)
+        return True
 
 
 def _chunks(keys: Iterable[bytes]) -> Iterator[set[bytes]]:
@@ -114,23 +132,14 @@ def _chunks(keys: Iterable[bytes]) -> Iterator[set[bytes]]:
 def _read(
     database: Database[Document], collection: str, asked: set[bytes], moment: ClusterTime
 ) -> Iterator[tuple[bytes, bytes | None]]:
-    started = time.monotonic()
+    patience = _Patience(collection, moment)
     while asked:
-        try:
+        with patience:
             for document in _find(database, collection, asked, moment):
                 key = key_of(document)
                 asked.discard(key)
                 yield key, document
             break
-        except (ConnectionFailure, CursorNotFound):
-            if time.monotonic() > started + PATIENCE_SECONDS:
-                raise
-        except OperationFailure as error:
-            if error.code not in (_TOO_OLD, _UNAVAILABLE):
-                raise
-            if error.code == _TOO_OLD or time.monotonic() > started + SETTLING_SECONDS:
-                raise MomentGone(collection, moment, redefined=error.code == _UNAVAILABLE) from error
-        time.sleep(_PAUSE_SECONDS)
     yield from ((key, None) for key in asked)
 
 

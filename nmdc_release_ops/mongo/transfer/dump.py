@@ -204,15 +204,11 @@ def _write_collection(
     sync(folder / metadata)
     return ArchivedCollection(
         name=collection.name,
-        documents=file.documents,
-        bytes=file.bytes,
         file=name,
-        file_bytes=file.size,
-        sha256=file.sha256,
         metadata_file=metadata,
         metadata_sha256=sha256_of(folder / metadata),
         hash="",
         options=to_extended_json(dict(collection.options)),
         indexes=[to_extended_json(dict(index)) for index in collection.indexes],
-        blocks=file.blocks,
+        **file.describe(),
     )

@@ -17,10 +17,10 @@ from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES
 from nmdc_release_ops.mongo.archive.making import DumpFailed, complete, making_archive
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest, sha256_of
 from nmdc_release_ops.mongo.archive.merge import merge
+from nmdc_release_ops.mongo.archive.oplog_file import OPLOG, read_oplog, write_oplog
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
-from nmdc_release_ops.mongo.delta.oplog_file import OPLOG, read_oplog, write_oplog
 from nmdc_release_ops.mongo.delta.read import MomentGone, count_at, read_at
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.collections import Collection, list_collections

@@ -10,10 +10,10 @@ from pymongo import ReplaceOne
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from nmdc_release_ops.mongo.archive.oplog_file import Change, read_oplog, write_oplog
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
-from nmdc_release_ops.mongo.delta.oplog_file import Change, read_oplog, write_oplog
 from nmdc_release_ops.mongo.delta.read import read_at
 from nmdc_release_ops_tests.mongo.delta.raw_documents import contents
 

@@ -13,8 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.mongo.delta.keys import key_of
-from nmdc_release_ops.mongo.delta.oplog_file import (
+from nmdc_release_ops.mongo.archive.oplog_file import (
     OPLOG,
     Change,
     OplogFileDamaged,
@@ -22,6 +21,7 @@ from nmdc_release_ops.mongo.delta.oplog_file import (
     read_oplog,
     write_oplog,
 )
+from nmdc_release_ops.mongo.delta.keys import key_of
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.raw import RAW, split
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk

@@ -18,8 +18,8 @@ from nmdc_release_ops.mongo.archive.blocks import read_block, read_documents
 from nmdc_release_ops.mongo.archive.making import DumpFailed
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest, read_manifest, verify
 from nmdc_release_ops.mongo.archive.merge import merge
+from nmdc_release_ops.mongo.archive.oplog_file import OPLOG, read_oplog
 from nmdc_release_ops.mongo.delta.keys import key_of
-from nmdc_release_ops.mongo.delta.oplog_file import OPLOG, read_oplog
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import Collection, collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.raw import RAW, read_raw, split
@@ -266,44 +266,29 @@ def test_what_was_changed_itself_is_not_read_from_a_member_that_lags_behind(
 def test_a_collection_that_is_dropped_while_it_is_read_is_no_failure(origin: Database[Any], folder: Path) -> None:
     fill(origin)
     origin.b_set.insert_one({"_id": 1})
-    attempts = 0
 
-    def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> Iterable[ArchivedCollection]:
-        nonlocal attempts
-        attempts += 1
-        parts = write_files(origin, lambda _progress: None, BLOCK, described, aside, since=since)
-        if attempts == 1:
+    def drop(attempt: int) -> None:
+        if attempt == 1:
             origin.a_set.drop()
             raise OperationFailure("collection dropped", 175)
-        return parts
 
-    write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
-    manifest = read_manifest(folder)
-    verify(folder, manifest)
-    require_same(origin, folder, manifest)
+    require_same(origin, folder, dumped_while(origin, folder, drop))
 
 
 def test_a_file_that_was_begun_anew_and_not_finished_is_written_again(origin: Database[Any], folder: Path) -> None:
     fill(origin)
     origin.b_set.insert_one({"_id": 1})
-    attempts = 0
 
-    def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> Iterable[ArchivedCollection]:
-        nonlocal attempts
-        attempts += 1
-        parts = write_files(origin, lambda _progress: None, BLOCK, described, aside, since=since)
-        if attempts == 1:
+    def break_off(attempt: int) -> None:
+        if attempt == 1:
             # Its definition is the same afterwards: only the stream tells.
             written_under_another_name(origin)
-        if attempts == 2:
-            (aside / parts[0].file).write_bytes(b"")
+        if attempt == 2:
+            (begun,) = folder.parent.glob("*/*/a_set.bson.gz")
+            begun.write_bytes(b"")
             raise OperationFailure("cursor not found", 43)
-        return parts
 
-    write_unfrozen_archive(origin, NAMES, folder, write, release_id="r", log=lambda _: None, block_bytes=BLOCK)
-    manifest = read_manifest(folder)
-    verify(folder, manifest)
-    require_same(origin, folder, manifest)
+    require_same(origin, folder, dumped_while(origin, folder, break_off))
 
 
 def test_a_collection_that_is_dropped_after_the_moment_is_not_missing_at_that_moment(

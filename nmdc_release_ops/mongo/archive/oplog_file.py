@@ -7,17 +7,16 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from gzip import BadGzipFile
 from io import BufferedWriter
 from pathlib import Path
-from typing import cast
 
 import bson
 from bson import Int64
 from bson.raw_bson import RawBSONDocument
-from isal import igzip, igzip_lib
+from isal import igzip
 
 from nmdc_release_ops.files import replace_file, writing
+from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES, NOT_GZIPPED, READ_BYTES, compress
 from nmdc_release_ops.mongo.delta.keys import key_of
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
@@ -25,11 +24,6 @@ from nmdc_release_ops.mongo.server.raw import BrokenBson, split, whole_runs
 
 OPLOG = "oplog.bson"
 """The file's name. Its content is gzipped all the same: `mongorestore --gzip` looks for this name."""
-_MEMBER_BYTES = 8 * 1024 * 1024
-_READ_BYTES = 4 * 1024 * 1024
-_COMPRESSION_LEVEL = 2
-# The library's stubs declare its exception class as an instance.
-_NOT_GZIPPED = (EOFError, BadGzipFile, cast("type[Exception]", igzip_lib.IsalError))
 
 
 class OplogFileDamaged(MongoError):
@@ -72,7 +66,7 @@ def write_oplog(path: Path, changes: Iterable[Change], moment: ClusterTime) -> W
             deletions.flush(even_if_empty=True)
             upserts.flush()
         with writing(path), aside.open("ab") as file, held.open("rb") as rest:
-            shutil.copyfileobj(rest, file, _READ_BYTES)
+            shutil.copyfileobj(rest, file, READ_BYTES)
     return Written(deletions.entries, upserts.entries)
 
 
@@ -84,14 +78,14 @@ def read_oplog(path: Path) -> Iterator[Change]:
     """
     try:
         with igzip.open(path, "rb") as file:
-            for run in whole_runs(iter(lambda: file.read(_READ_BYTES), b"")):
+            for run in whole_runs(iter(lambda: file.read(READ_BYTES), b"")):
                 for entry in split(run):
                     yield _change(entry)
     except FileNotFoundError:
         problem = "is missing"
     except BrokenBson as error:
         problem = str(error)
-    except _NOT_GZIPPED as error:
+    except NOT_GZIPPED as error:
         problem = f"cannot be decompressed: {error}"
     else:
         return
@@ -111,12 +105,12 @@ class _Members:
         self._pending.append(entry)
         self._bytes += len(entry)
         self.entries += 1
-        if self._bytes >= _MEMBER_BYTES:
+        if self._bytes >= BLOCK_BYTES:
             self.flush()
 
     def flush(self, *, even_if_empty: bool = False) -> None:
         if self._pending or even_if_empty:
-            self._file.write(igzip.compress(b"".join(self._pending), _COMPRESSION_LEVEL, mtime=0))
+            self._file.write(compress(b"".join(self._pending)))
         self._pending, self._bytes = [], 0
 
 
