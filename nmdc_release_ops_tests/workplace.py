@@ -14,6 +14,7 @@ from nmdc_release_ops.demo.origin import DATABASE, Content, DemoOrigin
 from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops_tests.replica_set import ReplicaSet
 
 PROJECT = Path(__file__).parent.parent
 
@@ -111,6 +112,19 @@ def workplace_fixture(*, scale: int = 500, scope: Literal["module", "function"] 
         yield from make_workplace(tmp_path / "workplace", schema_cache, scale)
 
     return of_test
+
+
+def replicated_workplace_fixture() -> Any:
+    """The fixture `workplace` of a test module: with an origin of the replica set `members`."""
+
+    @pytest.fixture(scope="module")
+    def of_module(
+        members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, schema_cache: Path
+    ) -> Iterator[Workplace]:
+        origin = DemoOrigin.fill(members, scale=500, log=lambda line: None)
+        yield from workplace_around(origin, tmp_path_factory.mktemp("replicated"), schema_cache)
+
+    return of_module
 
 
 def workplace_around(origin: DemoOrigin, folder: Path, schema_cache: Path) -> Iterator[Workplace]:

@@ -9,6 +9,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
 from nmdc_release_ops.mongo.operator_role import KEEPER_ROLE, OPERATOR_ROLE, keeper_role, operator_role
 from nmdc_release_ops_tests.prepared_release import PreparedRelease
+from nmdc_release_ops_tests.replica_set import ReplicaSet, replica_set
 from nmdc_release_ops_tests.workplace import Workplace
 
 BLOCK = {"setUserWriteBlockMode", "bypassWriteBlockingMode"}
@@ -20,6 +21,13 @@ def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
     """The administrator's, on the workplace's origin."""
     with MongoClient[Any](workplace.origin.server.uri) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+    """A set of three members, for an origin."""
+    with replica_set(tmp_path_factory.mktemp("set") / "origin") as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,35 +1,24 @@
 """A rehearsal that is killed, or whose server is lost, leaves the origin as it is and can be re-executed; it reads from a
 secondary where there is one."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin
+from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops_tests.fault_point import Point, at
-from nmdc_release_ops_tests.replica_set import ReplicaSet, replica_set
+from nmdc_release_ops_tests.replica_set import ReplicaSet
 from nmdc_release_ops_tests.sent_commands import sent_commands
 from nmdc_release_ops_tests.steps.crashed_release import crash
 from nmdc_release_ops_tests.steps.crashing_run import rehearsal
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_around
+from nmdc_release_ops_tests.workplace import Workplace, failure_of, replicated_workplace_fixture, untouched
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture(scope="module")
-def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
-    with replica_set(tmp_path_factory.mktemp("set") / "origin") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def workplace(members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    origin = DemoOrigin.fill(members, scale=500, log=lambda line: None)
-    yield from workplace_around(origin, tmp_path_factory.mktemp("rehearsal"), schema_cache)
+workplace = replicated_workplace_fixture()
 
 
 def rehearse(workplace: Workplace) -> dg.JobExecutionResult:

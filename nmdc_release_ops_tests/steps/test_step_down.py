@@ -1,16 +1,12 @@
 """The primary of the origin's replica set steps down in the middle of a step: the release goes through, or it fails
 plainly, thawed, and its re-execution goes through."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from nmdc_release_ops.demo.origin import DemoOrigin
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.prepared_release import PreparedRelease, prepared_release_fixture
-from nmdc_release_ops_tests.replica_set import ReplicaSet, replica_set
-from nmdc_release_ops_tests.workplace import Workplace, workplace_around
+from nmdc_release_ops_tests.replica_set import ReplicaSet
+from nmdc_release_ops_tests.workplace import Workplace, replicated_workplace_fixture
 
 pytestmark = pytest.mark.faults
 
@@ -41,16 +37,7 @@ POINTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
-    with replica_set(tmp_path_factory.mktemp("set") / "origin") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def workplace(members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    origin = DemoOrigin.fill(members, scale=500, log=lambda line: None)
-    yield from workplace_around(origin, tmp_path_factory.mktemp("stepdown"), schema_cache)
+workplace = replicated_workplace_fixture()
 
 
 made = prepared_release_fixture(patience=5)
