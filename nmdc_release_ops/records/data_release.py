@@ -18,6 +18,8 @@ from nmdc_release_ops.runtime.readiness import Check
 
 VALIDATION_TIMEOUT = 6 * 60
 """Minutes that validation may take by default."""
+MAX_FROZEN_SECONDS = 30
+"""How long a promotion may block writes by default."""
 
 
 class Purpose(StrEnum):
@@ -27,6 +29,10 @@ class Purpose(StrEnum):
     """The origin is frozen, and the result swapped in."""
     REHEARSAL = "rehearsal"
     """Nobody is kept from writing, and the origin stays as it is."""
+    PROMOTION = "promotion"
+    """What was rehearsed is brought up to the origin as it is, and swapped in."""
+    ONLINE_RELEASE = "online release"
+    """A rehearsal and its promotion in one run."""
 
 
 class Integrity(StrEnum):
@@ -91,11 +97,15 @@ class ReleasePlan(Record):
         left_alone: collections and views of the origin that are not part of the release.
         warnings: what an operator should know.
         runtime: whether the Runtime is ready for the version.
+        rehearsal: the rehearsal that is promoted; None in other jobs.
+        max_frozen_seconds: how long a promotion may block writes before it thaws and catches up again.
     """
 
     release_id: str
     run_id: str
     purpose: Purpose = Purpose.RELEASE
+    rehearsal: str | None = None
+    max_frozen_seconds: int = MAX_FROZEN_SECONDS
     database: str
     server: str
     origin: ServerIdentity
@@ -125,6 +135,16 @@ class ReleasePlan(Record):
     @property
     def is_rehearsal(self) -> bool:
         return self.purpose is Purpose.REHEARSAL
+
+    @property
+    def is_dumped_unfrozen(self) -> bool:
+        """Whether people write while its archive is made."""
+        return self.purpose in (Purpose.REHEARSAL, Purpose.ONLINE_RELEASE)
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether what people write meanwhile is taken into account, instead of keeping them from writing."""
+        return self.purpose in (Purpose.PROMOTION, Purpose.ONLINE_RELEASE)
 
     @property
     def versions_before(self) -> set[str | None]:
@@ -240,6 +260,8 @@ class ValidationReport(Record):
         page_path: the summary, for a browser.
         hashes: `dbHash` per validated collection.
         conclusion: of a rehearsal, for people; empty in a release.
+        identifiers_path: the ids of all documents (`schema.worker.validating.integrity.identifiers`), for a promotion; None in
+            a release.
     """
 
     documents: int
@@ -252,6 +274,61 @@ class ValidationReport(Record):
     page_path: Path
     hashes: dict[str, str]
     conclusion: str = ""
+    identifiers_path: Path | None = None
+
+
+class Round(Part):
+    """One round of bringing what is staged up to the origin.
+
+    Attributes:
+        until: the moment of the origin up to which it went.
+        written: documents of the origin that were written or deleted since the round before, by collection.
+        migrated: whether the migrators ran again.
+        validated: documents that were validated.
+        staged: documents that were written to staged collections, or deleted there.
+        seconds: that it took, all in all.
+        parts: seconds that its parts took, by name, in order.
+    """
+
+    until: ClusterTime
+    written: dict[str, int]
+    migrated: bool
+    validated: int
+    staged: int
+    seconds: float
+    parts: dict[str, float]
+
+
+class CaughtUp(Record):
+    """What is staged is what the release would have made of the origin as it was at the end of the last round.
+
+    Attributes:
+        predicted_seconds: how long the rest would block writes.
+    """
+
+    rounds: list[Round]
+    predicted_seconds: float
+
+
+class Reconciled(Record):
+    """What is staged is what the release would have made of the origin as it is now, frozen.
+
+    Attributes:
+        until: the moment of the origin that was taken into account; it was frozen then.
+        changes: what the release does to each collection.
+        staged: each verified, document by document, to be what was migrated and validated.
+        hashes_before: `dbHash`, at that moment, of the collections that are swapped out, as far as they are known.
+        documents: per collection, after the release.
+        freezes: how often the origin was frozen for it; more than 1 if what was left took too long.
+    """
+
+    rounds: list[Round]
+    until: ClusterTime
+    changes: ChangeSet
+    staged: list[Staged]
+    hashes_before: dict[str, str]
+    documents: dict[str, int]
+    freezes: int
 
 
 class Restoration(Record):
