@@ -1,7 +1,6 @@
 """Each output of a step has a record of its own on disk, and whoever takes it reads that one."""
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,7 +15,7 @@ class Number(Record):
 
 
 @dg.op(out={"one": dg.Out(Number), "two": dg.Out(Number)})
-def count() -> Any:
+def count() -> tuple[Number, Number]:
     return Number(value=1), Number(value=2)
 
 
