@@ -2,7 +2,15 @@
 
 import dagster as dg
 
-from nmdc_release_ops.jobs import data_release, rehearsal, rollback, runtime_release, unfreeze_job
+from nmdc_release_ops.jobs import (
+    data_release,
+    online_release,
+    promote,
+    rehearsal,
+    rollback,
+    runtime_release,
+    unfreeze_job,
+)
 from nmdc_release_ops.resources.environment import OnNewRelease
 from nmdc_release_ops.resources.github import GitHubResource, SchemaWatchResource
 from nmdc_release_ops.resources.notices import NoticesResource
@@ -21,7 +29,7 @@ origin = OriginResource()
 github = GitHubResource()
 
 defs = dg.Definitions(
-    jobs=[data_release, rehearsal, rollback, runtime_release, unfreeze_job],
+    jobs=[data_release, rehearsal, promote, online_release, rollback, runtime_release, unfreeze_job],
     assets=[
         dg.AssetSpec(
             ["nmdc", "database"],
@@ -43,7 +51,11 @@ defs = dg.Definitions(
         frozen_origin_watchdog,
         failure_notice,
         build_schema_release_sensor(
-            {OnNewRelease.RELEASE: data_release, OnNewRelease.REHEARSAL: rehearsal},
+            {
+                OnNewRelease.RELEASE: data_release,
+                OnNewRelease.REHEARSAL: rehearsal,
+                OnNewRelease.ONLINE_RELEASE: online_release,
+            },
             SchemaWatchResource().seconds_between_ticks,
         ),
     ],

@@ -1,8 +1,12 @@
 """How the steps are wired into jobs."""
 
+from typing import Any
+
 import dagster as dg
 
 from nmdc_release_ops.resources.runtime import deployment_is_configured
+from nmdc_release_ops.steps.catch_up import catch_up
+from nmdc_release_ops.steps.choose import choose
 from nmdc_release_ops.steps.deploy import deploy
 from nmdc_release_ops.steps.deploy_runtime import deploy_runtime
 from nmdc_release_ops.steps.dump import dump
@@ -12,6 +16,7 @@ from nmdc_release_ops.steps.migrate import migrate
 from nmdc_release_ops.steps.plan import plan
 from nmdc_release_ops.steps.plan_runtime import plan_runtime
 from nmdc_release_ops.steps.publish import publish
+from nmdc_release_ops.steps.reconcile import reconcile
 from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
@@ -25,8 +30,25 @@ RELEASE_TAG = {"nmdc_release_ops/release": "data"}
 """`dagster.yaml` allows one run with this tag at a time."""
 REHEARSAL_TAG = {"nmdc_release_ops/rehearsal": "data"}
 """`dagster.yaml` allows one run with this tag at a time, beside a release."""
+Output = Any
+"""What a step hands on within a job: Dagster's own type for it is not public."""
 HOOKS = {thaw_after_failure, thaw_after_last_step, send_notice}
 """For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident."""
+
+
+def _conclude(release: Output, restoration: Output) -> None:
+    """The end of every release."""
+    thawed = unfreeze.alias("unfreeze")(release, restoration)
+    if deployment_is_configured():
+        deploy(release, thawed)
+
+
+def _catch_up_and_swap(release: Output, archive: Output, migrated: Output, report: Output) -> None:
+    """The second half of `promote` and `online_release`."""
+    caught_up = catch_up(release, archive, migrated, report)
+    frozen = freeze(release, caught_up=caught_up)
+    reconciled = reconcile(release, archive, caught_up, frozen)
+    _conclude(release, restore(release, reconciled=reconciled))
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
@@ -40,9 +62,7 @@ def data_release() -> None:
     archive = dump(release, frozen=freeze(release))
     migrated = migrate(release, archive)
     report = validate(release, migrated)
-    thawed = unfreeze.alias("unfreeze")(release, restore(release, archive, migrated, report))
-    if deployment_is_configured():
-        deploy(release, thawed)
+    _conclude(release, restore(release, archive=archive, migrated=migrated, validation=report))
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks={send_notice}, tags=REHEARSAL_TAG)
@@ -55,6 +75,29 @@ def rehearsal() -> None:
     release = plan()
     migrated = migrate(release, dump(release))
     validate(release, migrated)
+
+
+@dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
+def promote() -> None:
+    """Carry out what was rehearsed: writes are blocked for about a second.
+
+    What people wrote since the rehearsal is migrated, validated and staged while they work, and the last of it under the
+    freeze. Launch it with no config at all to promote the newest rehearsal.
+    """
+    chosen = choose()
+    _catch_up_and_swap(chosen.plan, chosen.archive, chosen.migrated, chosen.validation)
+
+
+@dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
+def online_release() -> None:
+    """Rehearse a release and promote it at once, in one run: writes are blocked for about a second.
+
+    Launch it with no config at all to release the newest version.
+    """
+    release = plan()
+    archive = dump(release)
+    migrated = migrate(release, archive)
+    _catch_up_and_swap(release, archive, migrated, validate(release, migrated))
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy
+from nmdc_release_ops.mongo.delta.stream import Stream
+from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy, strategy_of
 from nmdc_release_ops.mongo.preflight import find_occupants, inspect_ledger, inspect_server
+from nmdc_release_ops.mongo.server.clock import cluster_time
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.server.topology import Server, describe_server
@@ -15,6 +17,8 @@ from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.state.ledger import EVENTS, Event
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.schema.version import SchemaVersion
+
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,32 @@ def inspect_origin(
         PlanRefused: naming all problems.
         InvalidSchemaVersion, LedgerUnusable.
     """
+    server, freezing, occupants = inspect_freezing(
+        database, strategy=strategy, allow_without_authorization=allow_without_authorization, freezes=freezes
+    )
+    history = read_history(database)
+    version = _find_version(database.name, history, from_version)
+    return PlannedOrigin(database, server, identity, freezing, occupants, history, version)
+
+
+def inspect_freezing(
+    database: Database[Document],
+    *,
+    strategy: Strategy | None,
+    allow_without_authorization: bool,
+    freezes: bool = True,
+) -> tuple[Server, Choice, tuple[str, ...]]:
+    """Check the origin's server, our privileges and the ledger's kind.
+
+    Args:
+        strategy, freezes: as `inspect_origin` takes them.
+
+    Returns:
+        The server, how it is going to be frozen, and who holds or blocks it.
+
+    Raises:
+        PlanRefused: naming all problems.
+    """
     server = describe_server(database.client, database.name)
     problems = inspect_server(
         database.client, server, database.name, allow_without_authorization=allow_without_authorization
@@ -67,10 +97,32 @@ def inspect_origin(
         occupants = find_occupants(database.client, database.name)
         matters = freezes or _is_swap_under_way(database)
         problems = [*(occupants if matters else ()), *inspect_ledger(database)]
-    freezing = choose_freezing(database, server, problems, strategy)
-    history = read_history(database)
-    version = _find_version(database.name, history, from_version)
-    return PlannedOrigin(database, server, identity, freezing, tuple(occupants), history, version)
+    return server, choose_freezing(database, server, problems, strategy), tuple(occupants)
+
+
+def require_change_stream(database: Database[Document]) -> None:
+    """Make sure that what people write while nobody is locked out can be found out.
+
+    Raises:
+        StreamRefused, ClusterTimeUnavailable.
+    """
+    Stream(database, (), cluster_time(database.client), patience=_PATIENCE_SECONDS).close()
+
+
+def require_lockable(freezing: Choice) -> None:
+    """Make sure that a freeze keeps people from writing: a promotion does not look at the whole again under the freeze.
+
+    Raises:
+        PlanRefused.
+    """
+    if not strategy_of(freezing.strategy).blocks_writes:
+        raise PlanRefused(
+            [
+                "The origin does not require authentication, so nobody can be kept from writing while the last changes are taken "
+                "into account. Turn authorization on; or launch data_release with allow_without_authorization: true, which "
+                "compares everything before it swaps."
+            ]
+        )
 
 
 def _is_swap_under_way(database: Database[Document]) -> bool:

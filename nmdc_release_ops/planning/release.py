@@ -11,7 +11,14 @@ from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.planning.candidate_data import warn_of_candidate_data
 from nmdc_release_ops.planning.origin import PlannedOrigin
 from nmdc_release_ops.planning.refusal import PlanRefused
-from nmdc_release_ops.records.data_release import Integrity, PlannedCollection, PlannedMigrator, Purpose, ReleasePlan
+from nmdc_release_ops.records.data_release import (
+    MAX_FROZEN_SECONDS,
+    Integrity,
+    PlannedCollection,
+    PlannedMigrator,
+    Purpose,
+    ReleasePlan,
+)
 from nmdc_release_ops.runtime.readiness import Check, Outcome
 from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.packages.candidate import commit_of
@@ -41,6 +48,7 @@ class Options:
     validation_timeout: int
     keep_archives: int
     keep_rehearsals: int
+    max_frozen_seconds: int = MAX_FROZEN_SECONDS
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,9 @@ class _Findings:
     warnings: list[str]
 
 
-def name_release(origin: PlannedOrigin, target: Target, run_id: str) -> str:
+def name_release(from_version: str, to_version: str, run_id: str) -> str:
     """The id of a release that is planned now."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{origin.version}-to-{target.package.version}-{run_id[:8]}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{from_version}-to-{to_version}-{run_id[:8]}"
 
 
 def plan_release(origin: PlannedOrigin, target: Target, options: Options, attempt: Attempt) -> ReleasePlan | None:
@@ -101,7 +109,7 @@ def plan_release(origin: PlannedOrigin, target: Target, options: Options, attemp
     findings = _gather_findings(origin, target, options, attempt)
     data = sum(one.bytes for one in findings.inspected.collections.values())
     environments = len(findings.path.hops) + 1
-    problems = [*findings.inspected.problems, *_find_room_problems(attempt, data, environments)]
+    problems = [*findings.inspected.problems, *find_room_problems(attempt, data, environments)]
     if problems:
         raise PlanRefused(problems)
     release = _describe(origin, target, options, attempt, findings)
@@ -149,6 +157,7 @@ def _describe(
         drain_timeout=options.drain_timeout,
         keep_archives=options.keep_archives,
         keep_rehearsals=options.keep_rehearsals,
+        max_frozen_seconds=options.max_frozen_seconds,
         recorded_version=origin.history.version,
         managed=list(inspected.managed),
         engine=options.engine,
@@ -254,7 +263,7 @@ def _find_source(
         return packages.fetch(nearest), [warning]
 
 
-def _find_room_problems(attempt: Attempt, data: int, environments: int) -> Iterator[str]:
+def find_room_problems(attempt: Attempt, data: int, environments: int) -> Iterator[str]:
     """Whether NMDC_RELEASE_HOME has room for a release.
 
     Args:

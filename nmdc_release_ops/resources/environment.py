@@ -146,6 +146,7 @@ class OnNewRelease(StrEnum):
 
     RELEASE = "release"
     REHEARSAL = "rehearsal"
+    ONLINE_RELEASE = "online_release"
     NOTIFY = "notify"
 
 
@@ -162,7 +163,7 @@ class SchemaWatchSettings(Settings):
     on_new_release: Annotated[OnNewRelease, BeforeValidator(_lower)] = Field(
         OnNewRelease.RELEASE,
         validation_alias="NMDC_ON_NEW_RELEASE",
-        description="It may be release, rehearsal or notify.",
+        description="It may be release, rehearsal, online_release or notify.",
     )
     include_prereleases: Annotated[bool, BeforeValidator(_parse_flag)] = Field(
         False, validation_alias="NMDC_INCLUDE_PRERELEASES", description="It may be true or false."

@@ -12,6 +12,8 @@ from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreada
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 RecordT = TypeVar("RecordT", bound=Record)
+_ONLY_OUTPUT = "result"
+"""Dagster's name for the output of a step that has one."""
 
 
 class RecordMissing(Exception):
@@ -55,7 +57,8 @@ class RecordStore(dg.ConfigurableIOManager):
             ) from None
 
     def _path(self, context: dg.OutputContext) -> Path:
-        return self.home.record(context.run_id, context.step_key)
+        is_only = context.name == _ONLY_OUTPUT
+        return self.home.record(context.run_id, context.step_key if is_only else f"{context.step_key}.{context.name}")
 
 
 def read_record(path: Path, kind: type[RecordT], step: str) -> RecordT:

@@ -3,8 +3,10 @@
     origins/ORIGIN/releases/RELEASE/archive         the dump
     origins/ORIGIN/releases/RELEASE/transformer     files of the private mongod
     origins/ORIGIN/releases/RELEASE/rehearsal       empty; there if it is one
+    origins/ORIGIN/releases/RELEASE/rehearsed.json  its records, when it is complete
+    origins/ORIGIN/releases/RELEASE/identifiers.sqlite  the ids of all documents, of what can be promoted
     origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  reports of one run of the release; the last one is the newest
-    records/RUN/STEP.json                           records that steps pass on
+    records/RUN/STEP.json                           records that steps pass on; STEP.OUTPUT.json of a step with several
     schema/                                         packages, environments, compiled schemas; shared by all origins
     releases/RELEASE                                releases of versions that had no `origins`
 
@@ -20,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import dagster as dg
@@ -28,6 +31,7 @@ from nmdc_release_ops.files import writing
 from nmdc_release_ops.mongo.archive.manifest import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.planning.rehearsals import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import HomeSettings
 
@@ -69,7 +73,10 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def releases(self, plan: ReleasePlan) -> Path:
         """The folder of all releases of the plan's origin and database."""
-        return self.path / "origins" / origin_name(plan.origin, plan.database) / "releases"
+        return self._releases_of(plan.origin, plan.database)
+
+    def _releases_of(self, origin: ServerIdentity, database: str) -> Path:
+        return self.path / "origins" / origin_name(origin, database) / "releases"
 
     def release(self, plan: ReleasePlan) -> Path:
         """The folder of one release, readable by its owner only.
@@ -85,7 +92,11 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
         return folder
 
     def archive(self, plan: ReleasePlan) -> Path:
-        return self.release(plan) / "archive"
+        return self.release(plan) / ARCHIVE
+
+    def identifiers(self, plan: ReleasePlan) -> Path:
+        """The ids of all documents that were validated. Other releases may link to the file: replace it, never write to it."""
+        return self.release(plan) / IDENTIFIERS
 
     def transformer(self, plan: ReleasePlan) -> Path:
         return self.release(plan) / "transformer"
@@ -165,13 +176,14 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
             )
         ]
 
+    def find_rehearsals(self, origin: ServerIdentity, database: str) -> list[Path]:
+        """The folders of all rehearsals of an origin and a database, complete or not, newest first, named after them."""
+        folders = self._releases_of(origin, database).glob("*")
+        return sorted((path for path in folders if _is_rehearsal(path)), reverse=True)
+
     def rehearsals(self, plan: ReleasePlan) -> list[str]:
         """Rehearsals of the plan's origin and database that have a folder, oldest first."""
-        return [
-            release_id
-            for release_id in self.release_ids(plan)
-            if (self.releases(plan) / release_id / _REHEARSAL).exists()
-        ]
+        return [path.name for path in reversed(self.find_rehearsals(plan.origin, plan.database))]
 
     def older_rehearsals(self, plan: ReleasePlan, keep: int) -> list[str]:
         """Rehearsals that are older than the newest `keep` with a complete archive, those that failed included.
@@ -195,7 +207,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
     def remove_large_files(self, plan: ReleasePlan, release_id: str) -> int:
         """Remove the archive and the transformer of a release of the plan's origin; return the bytes freed.
 
-        Its manifest and reports are kept.
+        Its manifest and reports are kept. What another release has linked to frees nothing.
 
         Raises:
             OSError: something could not be removed; the next release tries again.
@@ -208,7 +220,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
         if (folder / "archive").is_dir():
             # Renamed first: a partly removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
-        return freed + _remove(folder, ("archive.removed", "archive.partial", "archive.delta", *_SCRATCH))
+        return freed + _remove(folder, ("archive.removed", "archive.partial", "archive.delta", IDENTIFIERS, *_SCRATCH))
 
     def unassigned(self) -> list[str]:
         """Releases made by versions that did not record the origin. Their origin is unknown, so nothing removes them."""
@@ -251,6 +263,10 @@ def origin_name(origin: ServerIdentity, database: str) -> str:
     return "-".join([*(part for part in parts if part), digest[:12]])
 
 
+def _is_rehearsal(folder: Path) -> bool:
+    return _RELEASE_ID.match(folder.name) is not None and (folder / _REHEARSAL).exists()
+
+
 def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:
     """Whether an archive was dumped before that time, or is incomplete."""
     if since is None:
@@ -276,4 +292,5 @@ def _remove(folder: Path, patterns: Iterable[str]) -> int:
 
 def _disk_bytes(folder: Path) -> int:
     # Blocks of 512 bytes, whatever the file system's own are (stat(2)).
-    return sum(path.lstat().st_blocks * 512 for path in (folder, *folder.rglob("*")))
+    found = [path.lstat() for path in (folder, *folder.rglob("*"))]
+    return sum(one.st_blocks * 512 for one in found if S_ISDIR(one.st_mode) or one.st_nlink == 1)

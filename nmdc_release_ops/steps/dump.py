@@ -37,7 +37,7 @@ def dump(
 ) -> Archive:
     """Copy every document of the release's collections from the origin into a compressed archive.
 
-    In a release the origin is frozen. In a rehearsal people write meanwhile: what they wrote until the end of the dump is
+    In a `data_release` the origin is frozen. Otherwise people write meanwhile: what they wrote until the end of the dump is
     merged into the archive, which so holds the state of one moment.
     """
     started = time.monotonic()
@@ -49,6 +49,7 @@ def dump(
         if plan.is_rehearsal:
             # Those that failed did not do it.
             remove_older_rehearsals(context, plan, home, transformer)
+        if plan.is_dumped_unfrozen:
             manifest = _dump_unfrozen(context, plan, connected, home.archive(plan))
         else:
             manifest = _dump_frozen(context, plan, frozen, origin, connected, home.archive(plan))
@@ -108,7 +109,7 @@ def _dump_unfrozen(
 ) -> Manifest:
     require_expected_version(plan, origin)
     if plan.engine is Engine.MONGO_TOOLS:
-        context.log.info("A rehearsal dumps with the driver. The engine mongo-tools loads what it dumped.")
+        context.log.info("While people write, the driver dumps. The engine mongo-tools loads what it dumped.")
     try:
         with lock(folder, wait=False):
             shutil.rmtree(folder, ignore_errors=True)

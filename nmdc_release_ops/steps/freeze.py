@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
-from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan
+from nmdc_release_ops.records.data_release import CaughtUp, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
@@ -24,8 +24,11 @@ def freeze(
     transformer: TransformerResource,
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
+    caught_up: CaughtUp | None = None,
 ) -> FreezeLease:
     """Take the lease on the origin and block writes to it. From here until `unfreeze`, scientists can only read.
+
+    A promotion freezes when little is left to catch up with.
 
     A private transformer and the processes that migrate and validate are started first, so that nobody waits for them.
     """

@@ -1,7 +1,7 @@
 """`plan`: find out what the release is going to do, and everything that would stop it, before anything is frozen."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -9,28 +9,31 @@ from pydantic import Field
 from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.transfer.engine import require_engine
-from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin
+from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin, require_change_stream, require_lockable
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
-from nmdc_release_ops.records.data_release import VALIDATION_TIMEOUT, Integrity, Purpose, ReleasePlan
+from nmdc_release_ops.records.data_release import (
+    MAX_FROZEN_SECONDS,
+    VALIDATION_TIMEOUT,
+    Integrity,
+    Purpose,
+    ReleasePlan,
+)
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.runtime import DeploymentResource, RuntimeProjectResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
-from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import FreezeConfig
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin
+from nmdc_release_ops.steps.shared.planned import NOT_TOUCHED, describe_plan, log_plan
 from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_tools
-from nmdc_release_ops.units import size
 
-NOT_TOUCHED = "The origin was not touched."
-REHEARSAL = "rehearsal"
-"""Name of the job that goes as far as `validate`, while people write."""
+PURPOSES = {"rehearsal": Purpose.REHEARSAL, "online_release": Purpose.ONLINE_RELEASE}
+"""What the plan is made for, by the name of the job; in all others for a release."""
 
 
 class PlanConfig(FreezeConfig):
@@ -78,6 +81,11 @@ class PlanConfig(FreezeConfig):
         default="native",
         description='What dumps, loads and stages: "native" (the driver), or "mongo-tools" (mongodump and mongorestore).',
     )
+    max_frozen_seconds: int = Field(
+        default=MAX_FROZEN_SECONDS,
+        ge=1,
+        description="Only of `online_release`: how long it may block writes. What would take longer is done before.",
+    )
     require_runtime_ready: bool = Field(
         default=False,
         description="Refuse if the Runtime's main branch does not pin the target version, or is not tested or built.",
@@ -106,6 +114,7 @@ class PlanConfig(FreezeConfig):
             validation_timeout=self.validation_timeout,
             keep_archives=self.keep_archives,
             keep_rehearsals=self.keep_rehearsals,
+            max_frozen_seconds=self.max_frozen_seconds,
         )
 
 
@@ -126,7 +135,7 @@ def plan(
     conforms to the target, the run succeeds and skips the other steps.
     """
     log_options(context, config)
-    purpose = Purpose.REHEARSAL if context.job_name == REHEARSAL else Purpose.RELEASE
+    purpose = PURPOSES.get(context.job_name, Purpose.RELEASE)
     with (
         explain_failures(lambda: f"{NOT_TOUCHED} {look_up_origin(origin, context.run_id)}"),
         origin.connect() as connected,
@@ -142,8 +151,12 @@ def plan(
             strategy=config.wanted_strategy,
             from_version=config.from_version,
             allow_without_authorization=config.allow_without_authorization,
-            freezes=purpose is Purpose.RELEASE,
+            freezes=purpose is not Purpose.REHEARSAL,
         )
+        if purpose is Purpose.ONLINE_RELEASE:
+            require_lockable(planned.freezing)
+        if purpose is not Purpose.RELEASE:
+            require_change_stream(connected.database)
         if (owing := planned.history.owing) is not None:
             context.log.warning(
                 f"Release {owing.release_id} brought the database to schema {owing.version}. {owing.owed}"
@@ -158,17 +171,17 @@ def plan(
         release = add_runtime_checks(
             release, runtime.check_readiness(to_version), required=config.require_runtime_ready
         )
-        _log_plan(context, release)
+        log_plan(context, release)
         try_tools(context, release, connected, home, transformer)
         environments = prepare_environments(context, release, home, schema)
-    context.add_output_metadata(_describe(release, engine, environments))
+    context.add_output_metadata(describe_plan(release, engine, environments))
     yield dg.Output(release)
 
 
 def _make_attempt(
     context: dg.OpExecutionContext, purpose: Purpose, planned: PlannedOrigin, target: Target, home: ReleaseHomeResource
 ) -> Attempt:
-    release_id = name_release(planned, target, context.run_id)
+    release_id = name_release(str(planned.version), str(target.package.version), context.run_id)
     return Attempt(
         release_id=release_id,
         run_id=context.run_id,
@@ -178,60 +191,3 @@ def _make_attempt(
         free_bytes=home.free_bytes(),
         schema_folder=home.schema_folder,
     )
-
-
-def _log_plan(context: dg.OpExecutionContext, release: ReleasePlan) -> None:
-    if release.is_rehearsal:
-        context.log.info(
-            f"This is a rehearsal: nobody is kept from writing. A release would freeze the origin by {release.strategy}. "
-            f"{release.strategy_reason}"
-        )
-    else:
-        context.log.info(f"The origin will be frozen by {release.strategy}. {release.strategy_reason}")
-    if release.schema_source is not None:
-        context.log.info(f"The release candidate {release.target} was built from {release.schema_source}.")
-    context.log.info(
-        f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
-        f"{release.documents:,} documents, {size(release.bytes)}."
-    )
-    for warning in release.warnings:
-        context.log.warning(warning)
-
-
-def _describe(release: ReleasePlan, engine: str, environments: Mapping[str, SchemaEnvironment]) -> dict[str, Any]:
-    """The plan as the run page shows it."""
-    return {
-        "release": release.release_id,
-        "from": release.from_version,
-        "to": release.to_version,
-        "schema source": release.schema_source or "the package index",
-        "warnings": "\n".join(release.warnings) or "none",
-        "origin": release.server,
-        "freezing": f"{release.strategy}: {release.strategy_reason}",
-        "engine": engine,
-        "documents": release.documents,
-        "size": size(release.bytes),
-        "migrators": table(
-            {
-                "migrator": migrator.module,
-                "from": migrator.from_version,
-                "to": migrator.to_version,
-                "does anything": "no" if migrator.does_nothing else "yes",
-                "runs in schema": migrator.environment,
-                "gap before it": migrator.gap,
-            }
-            for migrator in release.migrators
-        ),
-        "collections": table(
-            {"collection": one.name, "documents": one.documents, "size": size(one.bytes)} for one in release.collections
-        ),
-        "Runtime": table(
-            {"check": one.what, "outcome": one.outcome.value, "found": one.says} for one in release.runtime
-        ),
-        "left alone": ", ".join(release.left_alone) or "nothing",
-        "schema environments": table(
-            {"schema": name, "nmdc-schema": one.schema_version, "path": str(one.path)}
-            for name, one in environments.items()
-        ),
-        "installed": dg.MetadataValue.json({name: one.packages for name, one in environments.items()}),
-    }

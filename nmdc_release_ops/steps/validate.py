@@ -9,6 +9,7 @@ import dagster as dg
 from nmdc_release_ops.lineage import collect_digests, kept_archive, read_archive, require_lineage
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.records.rehearsed import RehearsalRecords
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
@@ -88,10 +89,9 @@ def validate(
         conclusion = rehearsed.describe()
         context.log.info(conclusion)
         context.log_event(materialize(rehearsed))
-        remove_what_was_rehearsed(context, plan, home, transformer)
         metadata = {**rehearsed.metadata(), **metadata}
     context.add_output_metadata(metadata)
-    return ValidationReport(
+    report = ValidationReport(
         made_from=collect_digests(plan=plan, migrate=migrated),
         documents=summary.documents,
         identifiers=summary.identifiers,
@@ -103,7 +103,14 @@ def validate(
         page_path=page,
         hashes=migrated.hashes,
         conclusion=conclusion,
+        identifiers_path=home.identifiers(plan) if plan.is_dumped_unfrozen else None,
     )
+    if plan.is_rehearsal:
+        with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)):
+            RehearsalRecords(plan, migrated, report).write(home.release(plan))
+        # Not before this one can be promoted.
+        remove_what_was_rehearsed(context, plan, home, transformer)
+    return report
 
 
 def _make_extras(
@@ -130,6 +137,8 @@ def _make_extras(
         "violations_path": str(folder / VIOLATIONS),
         "summary_path": str(folder / SUMMARY),
     }
+    if plan.is_dumped_unfrozen:
+        extras["identifiers_path"] = str(home.identifiers(plan))
     if plan.integrity is Integrity.FAIL_ON_NEW:
         described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
         extras["before"] = {

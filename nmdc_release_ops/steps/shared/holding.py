@@ -47,7 +47,7 @@ def refuse_rehearsal(plan: ReleasePlan) -> None:
     """
     if plan.is_rehearsal:
         raise OnlyRehearsed(
-            f"{plan.release_id} is a rehearsal: its plan is not carried out. This step did nothing. Launch the job data_release."
+            f"{plan.release_id} is a rehearsal: its plan is not carried out. This step did nothing. Launch the job promote."
         )
 
 

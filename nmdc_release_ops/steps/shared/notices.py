@@ -2,9 +2,22 @@
 
 import dagster as dg
 
-from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, ReleasePlan, ValidationReport
+from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, Purpose, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.units import duration, size
+
+_PLANNED = {
+    Purpose.RELEASE: ("release", "The origin is frozen next."),
+    Purpose.REHEARSAL: ("rehearsal", "Nobody is kept from writing."),
+    Purpose.PROMOTION: (
+        "promotion",
+        "Writes are blocked for a moment, when what was written since the rehearsal is staged.",
+    ),
+    Purpose.ONLINE_RELEASE: (
+        "online release",
+        "Writes are blocked for a moment, when everything is migrated and staged.",
+    ),
+}
 
 
 @dg.success_hook(required_resource_keys={"notices"})
@@ -20,14 +33,11 @@ def send_notice(context: dg.HookContext) -> None:
 
 
 def _describe_progress(context: dg.HookContext) -> str | None:
-    record = context.op_output_values.get("result")
+    # `choose` has several outputs; people want to know of its plan.
+    record = context.op_output_values.get("result") or context.op_output_values.get("plan")
     if isinstance(record, ReleasePlan):
         warnings = f" Warnings: {' '.join(record.warnings)}" if record.warnings else ""
-        what, next_step = (
-            ("rehearsal", "Nobody is kept from writing.")
-            if record.is_rehearsal
-            else ("release", "The origin is frozen next.")
-        )
+        what, next_step = _PLANNED[record.purpose]
         return (
             f"NMDC {what} planned: schema {record.from_version} -> {record.to_version}, {len(record.migrators)} migrators, "
             f"{record.documents:,} documents, {size(record.bytes)}. {next_step}{warnings}"

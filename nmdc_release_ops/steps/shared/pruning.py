@@ -134,10 +134,16 @@ def _remove_archives_of(
                 transformer.drop_databases(plan, release_id)
                 context.log.info(f"Dropped the transformer's databases of release {release_id}.")
             if release_id in superseded and (freed := home.remove_large_files(plan, release_id)):
-                why = "an older one" if release_id in swapped.release_ids else "it was never swapped in"
+                why = _explain_removal(plan, release_id, is_swapped=release_id in swapped.release_ids)
                 context.log.info(
                     f"Removed the archive of release {release_id} ({why}): {size(freed)}. Its reports and its manifest stay."
                 )
+
+
+def _explain_removal(plan: ReleasePlan, release_id: str, *, is_swapped: bool) -> str:
+    if release_id == plan.rehearsal:
+        return "this release promoted it, and has its archive"
+    return "an older one" if is_swapped else "it was never swapped in"
 
 
 def _find_needed(origin: OriginConnection, plan: ReleasePlan) -> set[str]:

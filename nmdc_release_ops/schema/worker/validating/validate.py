@@ -11,6 +11,8 @@ everything was: `identifiers`, the file of the ids of all documents, and `duplic
 documents have, each with the number of these by collection. Then `before` has a `files_path` instead of `files`: the process that
 started this one is asked, with the path of a file of violations, to write there a list of files, in the same form and each with
 its `collection`, with the documents and ids that the violations name.
+`identifiers_path` is only given if the file of all ids is to be kept: it is moved
+there when everything is validated, whatever was found.
 Messages: `violation` for the first few, and `summary` when both output files are complete. Without a `summary`, or with an
 exit code other than 0, nothing is proved: `not_written` names a file that could not be written, and `archive_damaged` a file
 of the archive that is not what was dumped.
@@ -105,6 +107,8 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool,
             with writing(violations):
                 archived = _archived_database(extras.get("before"), channel)
                 _write_integrity_violations(pipes, archived, scratch, pool, tally, store, file)
+        if kept := extras.get("identifiers_path"):
+            _keep_identifiers(inputs.identifiers, Path(kept))
     tally.report(pipes, violations, Path(extras["summary_path"]))
 
 
@@ -145,6 +149,14 @@ def _read_identifiers(
     tally.identifiers = identifiers.count()
     for identifier, counts in identifiers.duplicates():
         store.add(duplicate_id(identifier, counts))
+
+
+def _keep_identifiers(file: Path, kept: Path) -> None:
+    """Move the file of ids out of the scratch folder, durably. Whoever has the earlier one open, or a link to it, keeps it."""
+    with writing(kept):
+        with file.open("rb") as complete:
+            os.fsync(complete.fileno())
+        file.replace(kept)
 
 
 def _collect(results: Iterable[UnitResult], file: IO[bytes], path: Path, store: ViolationStore) -> None:
