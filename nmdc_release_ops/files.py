@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 # While a file is written these mean the same; elsewhere they can mean anything.
 _CANNOT_BE_WRITTEN = {errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+_SQLITE_CANNOT_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 MAKE_ROOM = "Make room, or point NMDC_RELEASE_HOME at a larger disk, and re-execute the run from this step."
 
 
@@ -44,6 +46,24 @@ def writing(path: Path | None = None) -> Iterator[None]:
         if error.errno in _FULL or (path is not None and error.errno in _CANNOT_BE_WRITTEN):
             where = path or error.filename or "a file of this step (the system does not say which)"
             raise FileNotWritten(where, os.strerror(error.errno)) from error
+        raise
+
+
+@contextmanager
+def writing_database(path: Path) -> Iterator[None]:
+    """Turn SQLite's error of the disk within the block into `FileNotWritten`.
+
+    Args:
+        path: of the database's file.
+
+    Raises:
+        FileNotWritten
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in _SQLITE_CANNOT_WRITE:
+            raise FileNotWritten(path, str(error)) from error
         raise
 
 

@@ -48,9 +48,7 @@ def _catch_up_and_swap(release: Output, archive: Output, migrated: Output, repor
     caught_up = catch_up(release, archive, migrated, report)
     frozen = freeze(release, caught_up=caught_up)
     reconciled = reconcile(release, archive, caught_up, frozen)
-    # Until `restore` takes what was reconciled, a run ends here, and its hook thaws the origin.
-    if "reconciled" in restore.ins:
-        _conclude(release, restore(release, reconciled=reconciled))
+    _conclude(release, restore(release, reconciled=reconciled))
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
@@ -64,7 +62,7 @@ def data_release() -> None:
     archive = dump(release, frozen=freeze(release))
     migrated = migrate(release, archive)
     report = validate(release, migrated)
-    _conclude(release, restore(release, archive, migrated, report))
+    _conclude(release, restore(release, archive=archive, migrated=migrated, validation=report))
 
 
 @dg.job(executor_def=dg.in_process_executor, hooks={send_notice}, tags=REHEARSAL_TAG)

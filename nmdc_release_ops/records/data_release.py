@@ -315,6 +315,7 @@ class Reconciled(Record):
 
     Attributes:
         until: the moment of the origin that was taken into account; it was frozen then.
+        staged_at: a moment after the last write to a staged collection.
         changes: what the release does to each collection.
         staged: each verified, document by document, to be what was migrated and validated.
         hashes_before: `dbHash`, at that moment, of the collections that are swapped out, as far as they are known.
@@ -324,6 +325,7 @@ class Reconciled(Record):
 
     rounds: list[Round]
     until: ClusterTime
+    staged_at: ClusterTime
     changes: ChangeSet
     staged: list[Staged]
     hashes_before: dict[str, str]

@@ -1,12 +1,22 @@
 """`catch_up`: while people write, bring what is staged up to what they wrote since the rehearsal."""
 
+from contextlib import ExitStack
+
 import dagster as dg
 
+from nmdc_release_ops.lineage import collect_digests, require_lineage
+from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.records.data_release import Archive, CaughtUp, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.promoting.catching_up import catch_up_with_writers, describe_rounds
+from nmdc_release_ops.steps.promoting.means import Rehearsed
+from nmdc_release_ops.steps.promoting.opening import open_promotion, refuse_if_held
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.units import duration
 
 
 @dg.op(out=dg.Out(CaughtUp, description="What is staged is what the release would have made a moment ago."))
@@ -22,5 +32,35 @@ def catch_up(
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
 ) -> CaughtUp:
-    """Stage what was rehearsed, with everything that people wrote since, again and again until little is left."""
-    raise NotImplementedError
+    """Stage what was rehearsed, with everything that people wrote since, again and again until little is left.
+
+    Nobody is kept from writing. It can be re-executed at any time: it goes on where it was.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(explain_failures(origin_lookup(origin, context.run_id, plan.release_id)))
+        connected = stack.enter_context(origin.connect_planned(plan))
+        require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
+        refuse_if_swapped(connected.client, plan.release_id)
+        refuse_if_held(connected, plan)
+        promotion = stack.enter_context(
+            open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
+        )
+        rounds = catch_up_with_writers(context, promotion, plan, Rehearsed(migrated, validation))
+        promotion.verify_staged()
+        predicted = promotion.predict_seconds()
+    context.log.info(
+        f"{promotion.describe()} The rest will block writes for about {duration(predicted)}; "
+        f"at most {plan.max_frozen_seconds} seconds are allowed."
+    )
+    context.add_output_metadata(
+        {
+            "rounds": describe_rounds(rounds),
+            "writes will be blocked for (s)": round(predicted, 2),
+            "staged": promotion.describe(),
+        }
+    )
+    return CaughtUp(
+        made_from=collect_digests(plan=plan, dump=archive, migrate=migrated, validate=validation),
+        rounds=rounds,
+        predicted_seconds=predicted,
+    )

@@ -10,9 +10,7 @@ from nmdc_release_ops.files import lock
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.archive.making import DumpFailed
 from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Engine, Manifest, sha256_of
-from nmdc_release_ops.mongo.state.bookkeeping import require_conforming
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
-from nmdc_release_ops.mongo.swapping.released import require_in_force
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import dump_unfrozen
 from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleasePlan
@@ -20,6 +18,7 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
+from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
@@ -91,7 +90,7 @@ def _dump_frozen(
     # Not the lease of the record: if only this step is re-executed, the origin was thawed in between.
     lease = hold_frozen(context, resource, origin, plan.release_id, plan.strategy, plan.drain_timeout)
     refuse_if_swapped(origin.client, plan.release_id)
-    _require_expected_version(plan, origin)
+    require_expected_version(plan, origin)
     shutil.rmtree(folder, ignore_errors=True)
     return engine.dump(
         plan.engine,
@@ -108,7 +107,7 @@ def _dump_frozen(
 def _dump_unfrozen(
     context: dg.OpExecutionContext, plan: ReleasePlan, origin: OriginConnection, folder: Path
 ) -> Manifest:
-    _require_expected_version(plan, origin)
+    require_expected_version(plan, origin)
     if plan.engine is Engine.MONGO_TOOLS:
         context.log.info("While people write, the driver dumps. The engine mongo-tools loads what it dumped.")
     try:
@@ -128,17 +127,7 @@ def _dump_unfrozen(
         ) from None
     finally:
         # Again, and before any other error: nobody was kept from releasing meanwhile.
-        _require_expected_version(plan, origin)
-
-
-def _require_expected_version(plan: ReleasePlan, origin: OriginConnection) -> None:
-    """Make sure that there was no other release since the plan.
-
-    Raises:
-        LedgerChanged.
-    """
-    require_conforming(origin.database, plan.versions_before)
-    require_in_force(origin.database, plan.in_force, plan.release_id)
+        require_expected_version(plan, origin)
 
 
 def _summarize(plan: ReleasePlan, folder: Path, manifest: Manifest) -> dict[str, "dg.RawMetadataValue"]:

@@ -1,12 +1,39 @@
 """`reconcile`: under the freeze, take into account what was written since the last round of `catch_up`."""
 
+import time
+from contextlib import ExitStack
+
 import dagster as dg
 
-from nmdc_release_ops.records.data_release import Archive, CaughtUp, FreezeLease, Reconciled, ReleasePlan
-from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.lineage import collect_digests, require_lineage
+from nmdc_release_ops.mongo.freezing.thaw import thaw
+from nmdc_release_ops.mongo.server.clock import server_time
+from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
+from nmdc_release_ops.records.data_release import Archive, CaughtUp, FreezeLease, Reconciled, ReleasePlan, Round
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.promoting.catching_up import (
+    WritesTooFast,
+    catch_up_with_writers,
+    describe_round,
+    describe_rounds,
+)
+from nmdc_release_ops.steps.promoting.opening import open_promotion
+from nmdc_release_ops.steps.promoting.promotion import Promotion
+from nmdc_release_ops.steps.shared.failures import explain_failures
+from nmdc_release_ops.steps.shared.holding import hold_frozen
+from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.preparation import start_workers
+from nmdc_release_ops.units import duration
+
+FREEZES = 3
+"""How often the origin is frozen before the promotion gives up."""
+
+
+class _WouldTakeTooLong(Exception):
+    """What is left of a round would block writes longer than is allowed."""
 
 
 @dg.op(out=dg.Out(Reconciled, description="What is staged is what the release makes of the frozen origin."))
@@ -22,5 +49,71 @@ def reconcile(
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
 ) -> Reconciled:
-    """Migrate, validate and stage the last delta, while nobody writes."""
-    raise NotImplementedError
+    """Take the last delta into account while nobody writes.
+
+    Where that would block writes for longer than `max_frozen_seconds`, the origin is thawed, what was written is caught up with,
+    and the origin frozen again, three times at most.
+    """
+    rounds: list[Round] = []
+    with ExitStack() as stack:
+        stack.enter_context(explain_failures(origin_lookup(origin, context.run_id, plan.release_id)))
+        connected = stack.enter_context(origin.connect_planned(plan))
+        require_lineage(plan=plan, freeze=frozen)
+        require_lineage(plan=plan, catch_up=caught_up)
+        refuse_if_swapped(connected.client, plan.release_id)
+        promotion = stack.enter_context(
+            open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
+        )
+        for attempt in range(1, FREEZES + 1):
+            # If only this step is re-executed, the origin was thawed in between.
+            lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
+            try:
+                rounds.append(_advance_frozen(promotion, connected, plan, lease))
+                context.log.info(describe_round(rounds[-1], len(rounds)))
+                break
+            except _WouldTakeTooLong as error:
+                thaw(connected.client, plan.release_id, thawed_by=context.run_id)
+                context.log.warning(f"{error} The origin is thawed: writes are allowed again.")
+                if attempt == FREEZES:
+                    raise WritesTooFast(
+                        f"The origin was frozen {FREEZES} times, and each time what had been written since the last round would "
+                        f"have blocked writes for longer than {plan.max_frozen_seconds} seconds (max_frozen_seconds). Nothing "
+                        "was changed but staged collections. Re-execute the run from `catch_up` when less is written, or launch "
+                        "`promote` with a larger max_frozen_seconds."
+                    ) from None
+                rounds += catch_up_with_writers(context, promotion, plan, None)
+                start_workers(plan, home, schema, worker)
+                worker.wait_until_ready()
+        reconciled = promotion.describe_result(rounds, attempt)
+    context.add_output_metadata(
+        {
+            "rounds": describe_rounds(rounds),
+            "written since the last round": sum(rounds[-1].written.values()),
+            "took (s)": round(rounds[-1].seconds, 3),
+            "freezes": attempt,
+            "changes": reconciled.changes.describe(),
+        }
+    )
+    return reconciled.model_copy(
+        update={"made_from": collect_digests(plan=plan, dump=archive, catch_up=caught_up, freeze=frozen)}
+    )
+
+
+def _advance_frozen(promotion: Promotion, origin: OriginConnection, plan: ReleasePlan, lease: FreezeLease) -> Round:
+    """Take the last delta into account.
+
+    Raises:
+        _WouldTakeTooLong: nothing was staged.
+    """
+    blocked = (server_time(origin.client) - lease.frozen_at).total_seconds()
+    ends = time.monotonic() + plan.max_frozen_seconds - blocked
+
+    def limit(seconds: float) -> None:
+        if time.monotonic() + seconds > ends:
+            raise _WouldTakeTooLong(
+                f"What was written since the last round would block writes for longer than {plan.max_frozen_seconds} seconds: "
+                f"the next part alone takes about {duration(seconds)}."
+            )
+
+    promotion.refuse_staged_by_others()
+    return promotion.advance(limit=limit)

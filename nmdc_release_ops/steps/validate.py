@@ -1,31 +1,35 @@
 """`validate`: check every document of the migrated database against the target release's schema, and every reference."""
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.lineage import collect_digests, kept_archive, read_archive, require_lineage
-from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchivedCollection
 from nmdc_release_ops.mongo.difference.changes import require_snapshot
 from nmdc_release_ops.records.data_release import Integrity, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.records.rehearsed import RehearsalRecords
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.resources.schema import VALIDATE, SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
-from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
-from nmdc_release_ops.schema.processes import TookTooLong
-from nmdc_release_ops.schema.report import Summary, read_summary, write_page
+from nmdc_release_ops.schema.report import write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, ValidationTimedOut, WorkerDied, explain_failures
+from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
 from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, materialize
+from nmdc_release_ops.steps.shared.validating import (
+    PAGE,
+    SUMMARY,
+    VIOLATIONS,
+    describe_file,
+    require_summary,
+    run_validation,
+)
 from nmdc_release_ops.steps.shared.verdict import (
     count_intolerable,
     describe_summary,
@@ -33,11 +37,6 @@ from nmdc_release_ops.steps.shared.verdict import (
     explain_verdict,
     tabulate_violations,
 )
-from nmdc_release_ops.units import duration
-
-VIOLATIONS = "violations.jsonl"
-SUMMARY = "validation.json"
-PAGE = "validation.html"
 
 
 @dg.op(out=dg.Out(ValidationReport, description="Every document and every reference was checked."))
@@ -68,10 +67,10 @@ def validate(
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         environment = schema.environments.prepare(release_named(plan.target))
         extras = _make_extras(plan, migrated, home, folder, schema, scratch, environment)
-        code, messages = _run_worker(context, plan, worker, environment, scratch, extras, home.worker(plan))
+        code, messages = run_validation(context, plan, worker, environment, scratch, extras, home.worker(plan))
         # Again: the transformer must not have changed while it was validated.
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
-        summary = _require_summary(code, messages, folder, migrated.documents)
+        summary = require_summary(code, messages, folder, migrated.documents)
         verdict = describe_verdict(summary, plan)
         write_page(
             page, summary, verdict, f"Release {plan.release_id}, schema {plan.from_version} to {plan.to_version}"
@@ -114,34 +113,6 @@ def validate(
     return report
 
 
-def _run_worker(
-    context: dg.OpExecutionContext,
-    plan: ReleasePlan,
-    worker: SchemaWorkerResource,
-    environment: SchemaEnvironment,
-    scratch: TransformerConnection,
-    extras: dict[str, Any],
-    folder: Path,
-) -> tuple[int, Sequence[Mapping[str, Any]]]:
-    seconds = plan.validation_timeout * 60
-    try:
-        return worker.run(
-            context,
-            environment,
-            VALIDATE,
-            transformer=scratch,
-            extras=extras,
-            folder=folder,
-            seconds=seconds,
-        )
-    except TookTooLong:
-        raise ValidationTimedOut(
-            f"Validation did not finish within {duration(seconds)} (validation_timeout) and was terminated. The run page shows "
-            "how far it got. If it hung, re-execute the run from `validate`. If it needs more time, launch a new run with a "
-            "longer validation_timeout."
-        ) from None
-
-
 def _make_extras(
     plan: ReleasePlan,
     migrated: MigratedDatabase,
@@ -175,38 +146,3 @@ def _make_extras(
             "references": str(schema.compiled.prepare_references(environment, described_by)),
         }
     return extras
-
-
-def describe_file(archive: Path, collection: ArchivedCollection) -> dict[str, Any]:
-    """A collection's documents in the archive, as a parameter of the worker."""
-    return {"path": str(archive / collection.file), "blocks": [block.model_dump() for block in collection.blocks]}
-
-
-def _require_summary(
-    code: int, messages: Sequence[Mapping[str, Any]], folder: Path, documents: Mapping[str, int]
-) -> Summary:
-    for message in messages:
-        if message["kind"] == "not_written":
-            raise FileNotWritten(message["path"], message["reason"])
-        if message["kind"] == "archive_damaged":
-            raise ArchiveDamaged(
-                f"{message['path']} is not what was dumped: {message['fault']}. Validation stopped there. Dump again."
-            )
-    if code == NOT_WRITTEN:
-        raise FileNotWritten(
-            f"{folder}, or the folder for temporary files", "there is no room for the worker's messages"
-        )
-    if code != 0 or not any(message["kind"] == "summary" for message in messages):
-        raise WorkerDied(
-            f"The validating process ended with exit code {code} before it was done. Its output is on the run "
-            "page (stderr). Re-execute the run from `validate`."
-        )
-    summary = read_summary(folder / SUMMARY)
-    judged = {one.collection: one.documents for one in summary.collections}
-    if judged != dict(documents):
-        missing = ", ".join(name for name in documents if judged.get(name) != documents[name])
-        raise WorkerDied(
-            f"Some documents were not validated, or more than once, in {missing}. Re-execute the run from `validate`; if it "
-            "happens again, report it to the maintainers of nmdc-release-ops."
-        )
-    return summary

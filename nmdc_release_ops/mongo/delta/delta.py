@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from nmdc_release_ops.files import FileNotWritten
+from nmdc_release_ops.files import writing_database
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 
 Contains = Callable[[bytes], bool]
@@ -20,6 +20,7 @@ _MOST_BITS = 1 << 28
 """32 MB; with 30 million keys one key in ten that is not in the delta is looked up on disk."""
 _BITS_A_KEY = 16
 _CACHE_KIB = 65_536
+_KEYS_AT_ONCE = 100_000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS collections (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, keys INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS keys (
@@ -28,7 +29,6 @@ CREATE TABLE IF NOT EXISTS keys (
 CREATE TABLE IF NOT EXISTS redefined (name TEXT NOT NULL, operation TEXT NOT NULL, PRIMARY KEY (name, operation));
 CREATE TABLE IF NOT EXISTS position (one INTEGER PRIMARY KEY CHECK (one = 1), token BLOB, seconds INTEGER, increment INTEGER);
 """
-_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Delta:
             FileNotWritten
         """
         self.path = path
-        with _writing(path):
+        with writing_database(path):
             self._connection = _connect(path)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -102,7 +102,7 @@ class Delta:
         Raises:
             FileNotWritten: nothing of it was added.
         """
-        with _writing(self.path), self._connection:
+        with writing_database(self.path), self._connection:
             for name, keys in batch.keys.items():
                 self._add_keys(name, keys)
             self._connection.executemany(
@@ -168,9 +168,23 @@ class Delta:
     def take_redefined(self) -> Mapping[str, frozenset[str]]:
         """As `redefined`; what was taken is not given again."""
         taken = self.redefined
-        with _writing(self.path), self._connection:
+        with writing_database(self.path), self._connection:
             self._connection.execute("DELETE FROM redefined")
         return taken
+
+    def move_into(self, other: "Delta") -> None:
+        """Add every key to another delta, and remove it from this one; the position stays.
+
+        Raises:
+            FileNotWritten
+        """
+        for name in self.counts:
+            keys = self.keys(name)
+            while some := set(islice(keys, _KEYS_AT_ONCE)):
+                other.add(name, some)
+        with writing_database(self.path), self._connection:
+            self._connection.execute("DELETE FROM keys")
+            self._connection.execute("UPDATE collections SET keys = 0")
 
     def keys(self, collection: str) -> Iterator[bytes]:
         """Each key of a collection once, in the order of their bytes."""
@@ -178,6 +192,13 @@ class Delta:
             "SELECT key FROM keys JOIN collections ON collection = number WHERE name = ? ORDER BY key", (collection,)
         ):
             yield key
+
+    def has(self, collection: str, key: bytes) -> bool:
+        """Whether a key of a collection is in the delta; for single keys, see `membership` for many."""
+        found = self._connection.execute(
+            "SELECT 1 FROM keys JOIN collections ON collection = number WHERE name = ? AND key = ?", (collection, key)
+        )
+        return found.fetchone() is not None
 
     def membership(self, collection: str) -> Contains:
         """A fast test of whether a key of a collection is in the delta, for many keys that mostly are not.
@@ -216,16 +237,3 @@ class _Membership:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, check_same_thread=False)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Raises:
-    FileNotWritten: in place of SQLite's error if the disk is full or the file cannot be written.
-    """
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in _DISK:
-            raise FileNotWritten(path, str(error)) from error
-        raise

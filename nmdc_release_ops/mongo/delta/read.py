@@ -1,13 +1,16 @@
 """Reading documents by their keys, as they were at one moment, without blocking anybody."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, CursorNotFound, OperationFailure
 
+from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.keys import element_of, key_of
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
@@ -66,6 +69,52 @@ def read_at(
     """
     for chunk in _chunks(keys):
         yield from _read(database, collection, chunk, moment)
+
+
+def read_delta(
+    database: Database[Document], collection: str, delta: Delta, moment: ClusterTime
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Each key of a collection in a delta, once, with its document as it was at `moment`, or None; see `read_at`.
+
+    Keys that were found without being asked for are added to the delta at the end.
+
+    Args:
+        database: its read preference says which member is read.
+
+    Raises:
+        MomentGone, FileNotWritten.
+    """
+    contains = delta.membership(collection)
+    others: set[bytes] = set()
+    keys = delta.keys(collection)
+    while asked := list(islice(keys, KEYS_A_COMMAND)):
+        left = set(asked)
+        for key, document in read_at(database, collection, asked, moment):
+            if key in left:
+                left.remove(key)
+            elif contains(key) or key in others:
+                continue
+            else:
+                others.add(key)
+            yield key, document
+    delta.add(collection, others)
+
+
+def find_at(
+    database: Database[Document], collection: str, condition: Mapping[str, Any], moment: ClusterTime
+) -> list[bytes]:
+    """The documents that met a condition at `moment`; meant for few, since they are held in memory.
+
+    Args:
+        database: its read preference says which member is read.
+
+    Raises:
+        MomentGone
+    """
+    patience = _Patience(collection, moment)
+    while True:
+        with patience:
+            return list(_find(database, collection, condition, KEYS_A_COMMAND, moment))
 
 
 def count_at(database: Database[Document], collection: str, moment: ClusterTime) -> int:
@@ -135,7 +184,8 @@ def _read(
     patience = _Patience(collection, moment)
     while asked:
         with patience:
-            for document in _find(database, collection, asked, moment):
+            condition = RawBSONDocument(_filter(asked))
+            for document in _find(database, collection, condition, len(asked), moment):
                 key = key_of(document)
                 asked.discard(key)
                 yield key, document
@@ -143,11 +193,13 @@ def _read(
     yield from ((key, None) for key in asked)
 
 
-def _find(database: Database[Document], collection: str, keys: set[bytes], moment: ClusterTime) -> Iterator[bytes]:
+def _find(
+    database: Database[Document], collection: str, condition: Mapping[str, Any], batch: int, moment: ClusterTime
+) -> Iterator[bytes]:
     command = {
         "find": collection,
-        "filter": RawBSONDocument(_filter(keys)),
-        "batchSize": len(keys),
+        "filter": condition,
+        "batchSize": batch,
         "readConcern": {"level": "snapshot", "atClusterTime": moment.timestamp()},
     }
     raw = database.with_options(codec_options=RAW)

@@ -35,13 +35,7 @@ def require_unchanged(
         HashUnavailable: see `collection_hashes`.
     """
     then = {one.name: one for one in archived}
-    live = list_collections(database, {*managed, *then})
-    changed = {name: ["it is gone"] for name in then.keys() - live.keys()}
-    changed |= {name: ["it is new"] for name in live.keys() - then.keys()}
-    for name in then.keys() & live.keys():
-        differences = compare_collections(State(then[name].describe()), State(live[name]))
-        if differences:
-            changed[name] = [str(difference) for difference in differences]
+    changed = find_redefined(database, then.values(), managed)
     for name in changed_since(database, cluster_time, {name: one.hash for name, one in then.items()}):
         changed.setdefault(name, []).append("its documents")
     if changed:
@@ -50,6 +44,56 @@ def require_unchanged(
             f"{', '.join(sorted(changed))} of the origin changed since it was dumped ({details}), so swapping would lose what "
             "was written. Re-execute this run from `dump`, or launch a new release."
         )
+
+
+def refuse_if_written_since(
+    database: Database[Document],
+    reconciled_at: ClusterTime,
+    names: Set[str],
+    staged_at: ClusterTime,
+    staged: Set[str],
+) -> None:
+    """Make sure that nobody wrote to a database since a promotion took everything into account.
+
+    Args:
+        reconciled_at: the first moment that was not taken into account.
+        names: of the collections of the release.
+        staged_at: a moment after the last write to the collections `staged`.
+        staged: names of the staged collections.
+
+    Raises:
+        OriginChanged: naming the collections.
+    """
+    since_reconciled = touched_since(database, reconciled_at, names)
+    since_staged = touched_since(database, staged_at, staged) if staged else set()
+    if since_reconciled is None or since_staged is None:
+        raise OriginChanged(
+            "It cannot be told whether somebody wrote since the last delta was taken into account: the oplog does not reach back "
+            "so far, or too much was written. Nothing was swapped. Re-execute this run from `reconcile`."
+        )
+    if touched := since_reconciled | since_staged:
+        raise OriginChanged(
+            f"Somebody wrote to {', '.join(sorted(touched))} since the last delta was taken into account, so swapping would lose "
+            "it. Nothing was swapped. Re-execute this run from `reconcile`."
+        )
+
+
+def find_redefined(
+    database: Database[Document], archived: Iterable[ArchivedCollection], managed: Iterable[str]
+) -> dict[str, list[str]]:
+    """The collections that are gone or new, or have other options or indexes than they were dumped with: by name, what differs.
+
+    Arguments as `require_unchanged`.
+    """
+    then = {one.name: one for one in archived}
+    live = list_collections(database, {*managed, *then})
+    changed = {name: ["it is gone"] for name in then.keys() - live.keys()}
+    changed |= {name: ["it is new"] for name in live.keys() - then.keys()}
+    for name in then.keys() & live.keys():
+        differences = compare_collections(State(then[name].describe()), State(live[name]))
+        if differences:
+            changed[name] = [str(difference) for difference in differences]
+    return changed
 
 
 def changed_since(

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from nmdc_release_ops.mongo.archive.oplog_file import OPLOG, read_oplog, write_o
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
-from nmdc_release_ops.mongo.delta.read import MomentGone, count_at, read_at
+from nmdc_release_ops.mongo.delta.read import MomentGone, count_at, read_delta
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.collections import Collection, list_collections
 from nmdc_release_ops.mongo.server.comparison import digest_definition
@@ -33,7 +33,6 @@ ATTEMPTS = 5
 """How often a collection is dumped whose options, indexes or name somebody changes meanwhile, and its delta read."""
 DELTA = ".delta"
 """What the folder for the delta is called, after the archive's name. It is removed when the archive is complete."""
-_KEYS_AT_ONCE = 10_000
 # The server ends a cursor when its collection is dropped or renamed (QueryPlanKilled), CursorNotFound and CursorKilled likewise.
 _CURSOR_ENDED = (175, 43, 237)
 
@@ -223,23 +222,11 @@ def _forget(part: ArchivedCollection, aside: Path) -> None:
 def _read_delta(
     database: Database[Document], names: Iterable[str], delta: Delta, moment: ClusterTime
 ) -> Iterator[tuple[str, bytes, bytes | None]]:
-    """Each document of the delta as it was at `moment`, once; see `read_at` for why keys are added to it."""
+    """Each document of the delta as it was at `moment`, once."""
     reading = database.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
     for name in sorted(names):
-        contains = delta.membership(name)
-        others: set[bytes] = set()
-        keys = delta.keys(name)
-        while asked := list(islice(keys, _KEYS_AT_ONCE)):
-            left = set(asked)
-            for key, document in read_at(reading, name, asked, moment):
-                if key in left:
-                    left.remove(key)
-                elif contains(key) or key in others:
-                    continue
-                else:
-                    others.add(key)
-                yield f"{database.name}.{name}", key, document
-        delta.add(name, others)
+        for key, document in read_delta(reading, name, delta, moment):
+            yield f"{database.name}.{name}", key, document
 
 
 def _merge(

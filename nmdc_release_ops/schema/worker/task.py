@@ -43,3 +43,19 @@ def wait_for_task(channel: socket.socket | None) -> None:
     except ConnectionError:
         end_now(PARENT_GONE)
     os.environ.update(json.loads(line))
+
+
+def ask(channel: socket.socket | None, request: str) -> None:
+    """Have the process that started this one do something, and wait until it is done.
+
+    If it does not do it, it ends this process.
+    """
+    if channel is None:
+        raise RuntimeError("there is nobody to ask")
+    try:
+        channel.sendall(json.dumps(request).encode() + b"\n")
+        answer = channel.recv(1)
+    except ConnectionError:
+        answer = b""
+    if answer != b"\n":
+        end_now(PARENT_GONE)

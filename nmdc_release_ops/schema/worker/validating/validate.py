@@ -6,15 +6,22 @@ that `compile_schema` wrote), `violations_path` (output file, JSON lines), `summ
 the collections to be read from the archive instead of the transformer: by name, each with its `path` and `blocks` (`offset`,
 `size`, `documents`, `bytes` and `sha256` each). `before` is only given if new violations between documents are to be
 distinguished from old ones: `files` of the archive by collection in the same form, and `references`, which `compile_schema`
-wrote of the schema that the database had. `identifiers_path` is only given if the file of all ids is to be kept: it is moved
+wrote of the schema that the database had. `known` is only given if what is validated are documents that were written since
+everything was: `identifiers`, the file of the ids of all documents, and `duplicates`, the ids of the written ones that several
+documents have, each with the number of these by collection. Then `before` has a `files_path` instead of `files`: the process that
+started this one is asked, with the path of a file of violations, to write there a list of files, in the same form and each with
+its `collection`, with the documents and ids that the violations name.
+`identifiers_path` is only given if the file of all ids is to be kept: it is moved
 there when everything is validated, whatever was found.
 Messages: `violation` for the first few, and `summary` when both output files are complete. Without a `summary`, or with an
 exit code other than 0, nothing is proved: `not_written` names a file that could not be written, and `archive_damaged` a file
 of the archive that is not what was dumped.
 """
 
+import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +39,7 @@ from ..ending import die_with_parent, end_now
 from ..messages import forward_messages
 from ..process_pool import ProcessPool
 from ..release import require_version, transformer
-from ..task import take_channel, wait_for_task
+from ..task import ask, take_channel, wait_for_task
 from .archived_blocks import ArchivedBlock, ArchivedFile, ArchiveFileDamaged
 from .chunks import Chunk, split_into_chunks
 from .compiled import CompiledSchema, Document
@@ -56,13 +63,13 @@ def main() -> int:
         extras = pipes.extras
         require_version(extras["schema_version"])
         try:
-            _validate(pipes, extras, pool)
+            _validate(pipes, extras, pool, channel)
         except (NotWritten, ArchiveFileDamaged) as error:
             return error.report(pipes)
     return 0
 
 
-def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool) -> None:
+def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool, channel: socket.socket | None) -> None:
     """Raises:
     NotWritten, ArchiveFileDamaged.
     """
@@ -79,21 +86,26 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool)
         scratch = Path(folder)
         sources = _Sources(database, _archived_files(extras.get("archived") or {}))
         tally = Tally(dict(extras["collections"]))
+        known = extras.get("known")
         inputs = ValidationInputs(
             os.environ["NMDC_TRANSFORMER_URI"],
             database.name,
             Path(extras["compiled"]),
-            scratch / "identifiers",
+            Path(known["identifiers"]) if known else scratch / "identifiers",
             scratch,
         )
-        pipes.log.info("Reading the ids of all documents.")
         # The pool ends before its files are removed.
         with pool, ViolationStore.create(scratch / "integrity") as store:
-            _read_identifiers(sources, inputs, pool, tally, store)
+            if known:
+                for identifier, counts in known["duplicates"].items():
+                    store.add(duplicate_id(identifier, counts))
+            else:
+                pipes.log.info("Reading the ids of all documents.")
+                _read_identifiers(sources, inputs, pool, tally, store)
             results = pool.map(partial(validate_unit, inputs), sources.split(tally.totals))
             _collect(tally.count_results(pipes, results), file, violations, store)
             with writing(violations):
-                archived = _archived_database(extras.get("before"))
+                archived = _archived_database(extras.get("before"), channel)
                 _write_integrity_violations(pipes, archived, scratch, pool, tally, store, file)
         if kept := extras.get("identifiers_path"):
             _keep_identifiers(inputs.identifiers, Path(kept))
@@ -179,10 +191,18 @@ def _write_integrity_violations(
             file.write(violation.report_line().encode())
 
 
-def _archived_database(before: dict[str, Any] | None) -> ArchivedDatabase | None:
+def _archived_database(before: dict[str, Any] | None, channel: socket.socket | None) -> ArchivedDatabase | None:
     if before is None:
         return None
-    return ArchivedDatabase(list(_archived_files(before["files"]).values()), Path(before["references"]))
+
+    def list_files(violations: Path) -> list[ArchivedFile]:
+        if "files" in before:
+            return list(_archived_files(before["files"]).values())
+        ask(channel, str(violations))
+        listed = json.loads(Path(before["files_path"]).read_text("utf-8"))
+        return [ArchivedFile.from_parameter(one["collection"], one) for one in listed]
+
+    return ArchivedDatabase(list_files, Path(before["references"]))
 
 
 def _archived_files(parameter: Mapping[str, Any]) -> dict[str, ArchivedFile]:

@@ -8,7 +8,7 @@ others are new. The archive is read only if there are violations, and once, for 
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,12 @@ class ArchivedDatabase:
     """The database before the migration.
 
     Attributes:
-        files: of the archive, one for each collection.
+        list_files: gives the files of the archive, given the file of the `ViolationStore`; files that hold only the documents and
+            ids that violations name do as well.
         references: file with the rules of that time, which `reference_rules.reference_rules` wrote.
     """
 
-    files: Sequence[ArchivedFile]
+    list_files: Callable[[Path], Sequence[ArchivedFile]]
     references: Path
 
 
@@ -78,7 +79,10 @@ class PriorViolations:
         """
         store.commit()
         # The largest first: where `mongodump` wrote a file, it is one block.
-        blocks = sorted((block for file in archived.files for block in file.blocks()), key=lambda block: -block.size)
+        blocks = sorted(
+            (block for file in archived.list_files(store.path) for block in file.blocks()),
+            key=lambda block: -block.size,
+        )
         searches = (
             _Search(block, archived.references, store.path, scratch / f"{number}.before")
             for number, block in enumerate(blocks)

@@ -1,0 +1,1 @@
+"""Promoting: what was rehearsed is brought up to what people wrote since, and staged"""

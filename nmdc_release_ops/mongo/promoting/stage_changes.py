@@ -1,0 +1,240 @@
+"""Staging what came out different: the staged collections become what the migrators made, without being written as a whole."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne, ReplaceOne
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from nmdc_release_ops.mongo.archive.blocks import read_documents
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
+from nmdc_release_ops.mongo.delta.keys import element_of, key_of
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.promoting.document_file import write_documents
+from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
+from nmdc_release_ops.mongo.server.collections import Collection, list_collections
+from nmdc_release_ops.mongo.server.comparison import State, compare_collections
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.raw import RAW, RawWriter, has_empty_timestamp, read_raw, split
+from nmdc_release_ops.mongo.server.renaming import drop_collection
+from nmdc_release_ops.mongo.state.generations import STAGED
+from nmdc_release_ops.mongo.transfer.load import create, create_indexes
+from nmdc_release_ops.mongo.transfer.stage import Staged, StagingFailed
+
+_AT_ONCE = 1_000
+
+
+class Differences:
+    """What has to be written so that a staged collection becomes the migrated one.
+
+    Attributes:
+        documents: those that are new or different, in a file of `folder`.
+        deleted: the keys of those that are gone.
+    """
+
+    def __init__(self, folder: Path, documents: ArchivedCollection, deleted: Sequence[bytes]) -> None:
+        self.folder = folder
+        self.documents = documents
+        self.deleted = deleted
+
+    @property
+    def count(self) -> int:
+        """How many documents have to be written or deleted."""
+        return self.documents.documents + len(self.deleted)
+
+    def read(self) -> Iterator[bytes]:
+        """The documents that are new or different, as BSON."""
+        return read_documents(self.folder, self.documents)
+
+
+def find_differences(transformer: Database[Document], name: str, staged: StagedDocuments, folder: Path) -> Differences:
+    """Compare a collection of the transformer with what is staged of it.
+
+    Args:
+        folder: for the file of documents.
+
+    Raises:
+        FileNotWritten.
+        OSError: the disk is full, for example.
+    """
+
+    def documents() -> Iterator[bytes]:
+        for run in read_raw(transformer[name]):
+            yield from split(run)
+
+    before = staged.count(name)
+    changed = write_documents(folder, name, staged.differing(name, documents()))
+    gone = staged.others(name, map(key_of, documents())) if staged.matched < before else []
+    return Differences(folder, changed, gone)
+
+
+def stage_differences(
+    origin: Database[Document],
+    source: Collection,
+    differences: Differences,
+    staged: StagedDocuments,
+    hash_: str,
+) -> Staged:
+    """Write the differences to the staged collection, which is created if it is missing, and compare what was written.
+
+    Args:
+        source: the migrated collection.
+        staged: what is staged now; it is kept up to date.
+        hash_: `dbHash` of the migrated collection.
+
+    Raises:
+        StagingFailed: the origin refused documents or indexes, or has others than were written.
+        FileNotWritten.
+    """
+    name = STAGED + source.name
+    found = list_collections(origin, [name]).get(name)
+    try:
+        if found is None:
+            _create(origin, source, differences, staged)
+        elif differences.count:
+            _update(origin, source.name, differences, staged)
+    except (PyMongoError, MongoError) as error:
+        if isinstance(error, StagingFailed):
+            raise
+        raise StagingFailed(
+            f"{source.name} could not be staged on the origin: {error}. Its live collections are unchanged. Correct the cause "
+            "and re-execute the run from this step."
+        ) from error
+    created = list_collections(origin, [name]).get(name)
+    if created is None or created.uuid is None:
+        raise StagingFailed(
+            f"{source.name} was staged, but the origin has no collection {name}. Its live collections are unchanged. Re-execute "
+            "the run from `catch_up`."
+        )
+    if wrong := compare_collections(State(source), State(created)):
+        raise StagingFailed(
+            f"The staged collection of {source.name} has another definition than the migrated one ({wrong[0]}). Its live "
+            "collections are unchanged. Re-execute the run from `catch_up`."
+        )
+    return Staged(
+        name=source.name,
+        uuid=created.uuid,
+        documents=staged.count(source.name),
+        indexes=len(created.indexes),
+        hash=hash_,
+    )
+
+
+def drop_staged_one(origin: Database[Document], name: str, staged: StagedDocuments) -> None:
+    """Drop the staged collection of `name`, if there is one.
+
+    Raises:
+        FileNotWritten.
+    """
+    for one in list_collections(origin, [STAGED + name]).values():
+        if one.uuid is not None:
+            drop_collection(origin, one.uuid, STAGED + name)
+    staged.drop(name)
+
+
+def has_definition(origin: Database[Document], source: Collection) -> bool:
+    """Whether the staged collection is there, with the options and indexes of the migrated one."""
+    found = list_collections(origin, [STAGED + source.name]).get(STAGED + source.name)
+    return found is not None and not compare_collections(State(source), State(found))
+
+
+def _create(origin: Database[Document], source: Collection, differences: Differences, staged: StagedDocuments) -> None:
+    staged.drop(source.name)
+    create(origin, source, STAGED + source.name)
+    writer = RawWriter(origin, STAGED + source.name)
+    documents = differences.read()
+    while some := list(islice(documents, _AT_ONCE)):
+        staged.forget(source.name, map(key_of, some))
+        for document in some:
+            writer.add(document)
+        writer.flush()
+        staged.note(source.name, some, [])
+    create_indexes(origin, source, STAGED + source.name)
+    verify_staged(origin, source.name, staged)
+
+
+def _update(origin: Database[Document], name: str, differences: Differences, staged: StagedDocuments) -> None:
+    collection = origin.get_collection(STAGED + name, codec_options=RAW)
+    deleted = iter(differences.deleted)
+    # First: an `_id` may have become another one that the server holds for equal.
+    while gone := list(islice(deleted, _AT_ONCE)):
+        staged.forget(name, gone)
+        collection.bulk_write([DeleteOne(_equal_to(key)) for key in gone], ordered=False)
+        staged.note(name, [], gone)
+    documents = differences.read()
+    while some := list(islice(documents, _AT_ONCE)):
+        staged.forget(name, map(key_of, some))
+        odd = RawWriter(origin, STAGED + name)
+        plain: list[Any] = []
+        for document in some:
+            if has_empty_timestamp(document):
+                odd.add(document)
+            else:
+                plain.append(ReplaceOne(_equal_to(key_of(document)), RawBSONDocument(document), upsert=True))
+        try:
+            if plain:
+                collection.bulk_write(plain, ordered=False, bypass_document_validation=True)
+        except BulkWriteError as error:
+            first = (error.details or {}).get("writeErrors", [{}])[0]
+            raise StagingFailed(
+                f"The origin refused documents of {name}: {first.get('errmsg')}. Its live collections are unchanged. Correct the "
+                "cause and re-execute the run from `catch_up`."
+            ) from None
+        staged.note(name, some, [])
+        verify_staged(origin, name, staged, [key_of(document) for document in some])
+
+
+def verify_staged(
+    origin: Database[Document], name: str, staged: StagedDocuments, keys: Sequence[bytes] | None = None
+) -> None:
+    """Read staged documents, and compare each with what was migrated and validated.
+
+    Args:
+        keys: of those to read; None for all, and then their number is compared too.
+
+    Raises:
+        StagingFailed
+    """
+    condition = {} if keys is None else {"_id": RawBSONDocument(_one_of(keys))}
+    collection = origin.get_collection(STAGED + name, codec_options=RAW)
+    number = 0
+
+    def documents() -> Iterator[bytes]:
+        nonlocal number
+        for run in read_raw(collection, filter=condition):
+            for document in split(run):
+                number += 1
+                yield document
+
+    wrong = next(iter(staged.unlike(name, documents())), None)
+    expected = staged.count(name) if keys is None else len(keys)
+    if wrong is not None or number != expected:
+        what = (
+            f"it has {number:,} documents instead of {expected:,}"
+            if wrong is None
+            else f"the document {RawBSONDocument(wrong, RAW)['_id']!r} is another one"
+        )
+        raise StagingFailed(
+            f"The staged collection of {name} is not what was migrated and validated: {what}. Somebody else wrote to "
+            f"{STAGED}{name}. The origin's live collections are unchanged. Re-execute the run from `catch_up`, which stages "
+            "again."
+        )
+
+
+def _equal_to(key: bytes) -> RawBSONDocument:
+    """`{_id: {$eq: value}}`, of a key's own bytes."""
+    return RawBSONDocument(_document(b"\x03_id\0" + _document(element_of(key, b"$eq"))))
+
+
+def _one_of(keys: Iterable[bytes]) -> bytes:
+    """`{$in: [...]}`, of the keys' own bytes."""
+    values = _document(b"".join(element_of(key, b"%d" % number) for number, key in enumerate(keys)))
+    return _document(b"\x04$in\0" + values)
+
+
+def _document(elements: bytes) -> bytes:
+    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"

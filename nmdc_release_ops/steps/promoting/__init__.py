@@ -1,0 +1,1 @@
+"""Bringing what is staged up to what people wrote since the rehearsal"""

@@ -1,0 +1,54 @@
+"""Opening a promotion, in the steps that advance it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from nmdc_release_ops.lineage import read_archive
+from nmdc_release_ops.mongo.state.lease import LeaseHeld, current_lease, describe_holder
+from nmdc_release_ops.records.data_release import Archive, ReleasePlan
+from nmdc_release_ops.resources.origin import OriginConnection
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
+from nmdc_release_ops.steps.promoting.means import Means
+from nmdc_release_ops.steps.promoting.promotion import Promotion
+from nmdc_release_ops.steps.shared.expected_version import require_expected_version
+
+
+@contextmanager
+def open_promotion(
+    context: dg.OpExecutionContext,
+    plan: ReleasePlan,
+    archive: Archive,
+    origin: OriginConnection,
+    home: ReleaseHomeResource,
+    transformer: TransformerResource,
+    schema: SchemaReleasesResource,
+    worker: SchemaWorkerResource,
+) -> Iterator[Promotion]:
+    """Open the promotion while the block lasts. Another run that has it open must be over first.
+
+    Raises:
+        LedgerChanged: there was another release since.
+        ArchiveReplaced, ArchiveDamaged, OplogTooShort, StreamRefused, FileNotWritten.
+        MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused: see `TransformerResource.open`.
+    """
+    require_expected_version(plan, origin)
+    manifest = read_archive(home.archive(plan), archive.manifest_sha256)
+    with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
+        means = Means(context, plan, origin, scratch, home, schema, worker)
+        with Promotion(means, manifest, home.archive(plan)) as promotion:
+            yield promotion
+
+
+def refuse_if_held(origin: OriginConnection, plan: ReleasePlan) -> None:
+    """Make sure that no other release holds the origin: it stages, too.
+
+    Raises:
+        LeaseHeld
+    """
+    lease = current_lease(origin.client)
+    if lease is not None and lease.release_id != plan.release_id:
+        raise LeaseHeld(describe_holder(lease))

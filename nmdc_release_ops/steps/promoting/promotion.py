@@ -1,0 +1,224 @@
+"""A promotion: round by round, what is staged is brought up to the origin, and validated before it is staged.
+
+A round that is interrupted begins again: what is staged was validated, and what was written since the last complete round is
+still in the delta.
+"""
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from nmdc_release_ops.mongo.archive.manifest import Manifest
+from nmdc_release_ops.mongo.delta.delta import Delta
+from nmdc_release_ops.mongo.delta.follow import Follower
+from nmdc_release_ops.mongo.delta.moment import present_moment
+from nmdc_release_ops.mongo.delta.read import MomentGone
+from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.mongo.promoting.identities import Identities
+from nmdc_release_ops.mongo.promoting.stage_changes import verify_staged
+from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
+from nmdc_release_ops.mongo.server.collections import collection_size
+from nmdc_release_ops.mongo.server.writes import touched_since
+from nmdc_release_ops.mongo.state.generations import STAGED
+from nmdc_release_ops.mongo.swapping.displaced import drop_staged
+from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
+from nmdc_release_ops.mongo.transfer.stage import StagingFailed
+from nmdc_release_ops.records.data_release import Reconciled, Round
+from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch, Stores
+from nmdc_release_ops.steps.promoting.round import RoundWork
+from nmdc_release_ops.steps.promoting.state import STATE, PromotionState
+from nmdc_release_ops.steps.promoting.validating import DeltaValidation
+
+SWAP_SECONDS = 0.5
+"""What freezing, swapping and thawing take besides a round, approximately."""
+ATTEMPTS = 3
+"""How often a round is begun again because the server does not show its moment any more."""
+
+
+class CollectionsRedefined(MongoError):
+    """Collections of the origin were created, dropped, renamed or got other options or indexes since the rehearsal."""
+
+
+class RehearsalNeeded(MongoError):
+    """A promotion cannot go on with what it has."""
+
+
+class Promotion:
+    """Use it as a context manager.
+
+    Attributes:
+        state: after the last complete round; None before the first.
+    """
+
+    def __init__(self, means: Means, manifest: Manifest, archive: Path) -> None:
+        """Args:
+        manifest: of the archive that was rehearsed.
+        archive: its folder.
+        """
+        self._means = means
+        self._database = means.origin.database
+        self._manifest = manifest
+        self._archive = archive
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the files, and the change stream where it was left.
+
+        Raises:
+            OplogTooShort, StreamRefused, FileNotWritten.
+        """
+        folder = self._means.folder
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.state = PromotionState.read(folder)
+        with ExitStack() as stack:
+            if self.state is None:
+                self._forget()
+            pending = stack.enter_context(Delta(folder / "pending.sqlite"))
+            self._follower = stack.enter_context(
+                Follower(self._database, self._means.plan.managed, pending, self._manifest.cluster_time)
+            )
+            self.stores = Stores(
+                pending,
+                stack.enter_context(Delta(folder / "since-rehearsal.sqlite")),
+                stack.enter_context(StagedDocuments(folder / "staged.sqlite")),
+                stack.enter_context(Identities(folder / "identities.sqlite")),
+                DeltaValidation(
+                    self._means.context,
+                    self._means.plan,
+                    self._means.scratch,
+                    self._means.home,
+                    self._means.schema,
+                    self._means.worker,
+                ),
+            )
+            self._closing = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def start_over(self) -> None:
+        """Make the next execution of `catch_up` begin with the first round."""
+        (self._means.folder / STATE).unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        """Remove what an interrupted first round left."""
+        shutil.rmtree(self._means.folder)
+        self._means.folder.mkdir(mode=0o700)
+        drop_staged(self._database)
+
+    def advance(self, rehearsed: Rehearsed | None = None, limit: Limit = lambda _seconds: None) -> Round:
+        """Bring what is staged up to the present moment of the origin.
+
+        Args:
+            rehearsed: needed for the first round.
+            limit: raises when the round, or what is left of it, would take too long. Then nothing was staged.
+
+        Raises:
+            CollectionsRedefined, RehearsalNeeded, MomentGone, StagingFailed, OplogTooShort, FileNotWritten, DocumentsInvalid,
+            and those of `run_migrators`.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._advance(rehearsed, limit)
+            except MomentGone as error:
+                if error.redefined or attempt == ATTEMPTS - 1:
+                    raise
+                self._means.context.log.info(f"{error} The round begins again.")
+        raise AssertionError("the last attempt returns or raises")
+
+    def _advance(self, rehearsed: Rehearsed | None, limit: Limit) -> Round:
+        watch = Stopwatch()
+        moment = present_moment(self._means.origin.client)
+        self._follower.read_until(moment)
+        self._refuse_redefined()
+        watch.note("follow")
+        if self.state is None and rehearsed is None:
+            raise RehearsalNeeded(
+                "Nothing is staged yet, or what is staged was found to be wrong. The origin's live collections are unchanged. "
+                "Re-execute the run from `catch_up`."
+            )
+        work = RoundWork(self._means, self.stores, self._manifest, self._archive, self.state, rehearsed, moment)
+        self.state = work.carry_out(limit, watch)
+        self.state.write(self._means.folder)
+        self.stores.pending.move_into(self.stores.rehearsed)
+        work.remove_what_is_over(self.state)
+        return self.state.rounds[-1]
+
+    def verify_staged(self) -> None:
+        """Read every staged document, and compare it with what was migrated and validated.
+
+        Raises:
+            StagingFailed: the next execution of `catch_up` stages from the beginning.
+        """
+        try:
+            for one in self.state.staged if self.state else ():
+                verify_staged(self._database, one.name, self.stores.staged)
+        except StagingFailed:
+            self.start_over()
+            raise
+
+    def refuse_staged_by_others(self) -> None:
+        """Make sure that nobody wrote to staged collections since they were staged; in milliseconds where nobody did.
+
+        Raises:
+            StagingFailed: see `verify_staged`.
+        """
+        if self.state is None:
+            return
+        names = {STAGED + one.name for one in self.state.staged}
+        if touched_since(self._database, self.state.staged_at, names) != set():
+            self.verify_staged()
+
+    def predict_seconds(self) -> float:
+        """How long a last round and the swap will block writes, if people write as they did before the last round."""
+        rounds = self.state.rounds if self.state else []
+        return (rounds[-1].seconds if rounds else 0) + SWAP_SECONDS
+
+    def describe(self) -> str:
+        """One line for people."""
+        if self.state is None:
+            return "Nothing is staged."
+        documents = sum(one.documents for one in self.state.staged)
+        return f"{len(self.state.staged)} collections with {documents:,} documents are staged."
+
+    def describe_result(self, rounds: list[Round], freezes: int) -> Reconciled:
+        """What is staged, for the swap.
+
+        Args:
+            rounds: those of the step.
+            freezes: how often the origin was frozen.
+        """
+        state = self.state
+        if state is None:
+            raise AssertionError("a round was completed")
+        staged = {one.name: one.documents for one in state.staged}
+        sizes = {
+            name: staged[name] if name in staged else collection_size(self._database, name).documents
+            for name in state.changes.names_after
+        }
+        return Reconciled(
+            rounds=rounds,
+            until=state.until,
+            staged_at=state.staged_at,
+            changes=state.changes,
+            staged=state.staged,
+            hashes_before=state.hashes_before,
+            documents=sizes,
+            freezes=freezes,
+        )
+
+    def _refuse_redefined(self) -> None:
+        archived = {one.name for one in self._manifest.collections}
+        changed = {name: sorted(how) for name, how in self.stores.pending.redefined.items()}
+        # A server before 6.0 reports less in its change stream.
+        changed |= {name: ["it is new"] for name in self.stores.pending.counts if name not in archived}
+        changed |= find_redefined(self._database, self._manifest.collections, self._means.plan.managed)
+        if changed:
+            details = "; ".join(f"{name}: {', '.join(found)}" for name, found in sorted(changed.items()))
+            raise CollectionsRedefined(
+                f"Collections of the origin were created, dropped, renamed, or got other options or indexes since the rehearsal "
+                f"({details}). A promotion takes only documents into account. The origin's live collections are unchanged. "
+                "Launch a new rehearsal, or an online_release."
+            )

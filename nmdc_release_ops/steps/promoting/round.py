@@ -1,0 +1,324 @@
+"""One round of a promotion: read what was written, migrate, compare, validate, stage."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.archive.blocks import read_documents
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest
+from nmdc_release_ops.mongo.difference.changes import ChangeSet
+from nmdc_release_ops.mongo.promoting.document_file import write_documents
+from nmdc_release_ops.mongo.promoting.identities import group_by_collection, id_of
+from nmdc_release_ops.mongo.promoting.stage_changes import (
+    Differences,
+    drop_staged_one,
+    find_differences,
+    has_definition,
+    stage_differences,
+)
+from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.raw import read_raw, split
+from nmdc_release_ops.mongo.transfer.stage import Staged
+from nmdc_release_ops.records.data_release import Round
+from nmdc_release_ops.resources.transformer import TransformerConnection, transformer_database
+from nmdc_release_ops.steps.promoting.concerned import Concerned, add_unplaced
+from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch, Stores
+from nmdc_release_ops.steps.promoting.migrating import Migrated, Migrating
+from nmdc_release_ops.steps.promoting.state import PromotionState
+from nmdc_release_ops.steps.promoting.validating import Documents
+from nmdc_release_ops.steps.promoting.written import WrittenDocuments
+
+FILES = "files"
+ROUND = "round"
+_AGAIN_SECONDS = 0.1
+"""What a round takes without a migration, at least."""
+
+
+class RoundWork:
+    """The work of one round.
+
+    Each part may be interrupted. What is staged was validated before; what was validated and not staged is validated again.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        stores: Stores,
+        manifest: Manifest,
+        archive: Path,
+        state: PromotionState | None,
+        rehearsed: Rehearsed | None,
+        moment: ClusterTime,
+    ) -> None:
+        """Args:
+        manifest: of the archive that was rehearsed.
+        archive: its folder.
+        state: after the round before; None in the first.
+        rehearsed: what the first round begins with; None in a later one.
+        moment: up to which the round goes.
+        """
+        self._means = means
+        self._stores = stores
+        self._manifest = manifest
+        self._archive = archive
+        self._state = state
+        self._rehearsed = rehearsed
+        self._moment = moment
+        self._number = len(state.rounds) + 1 if state else 1
+        self._folder = means.folder / ROUND
+        self._files = f"{FILES}-{self._number}-{means.context.run_id[:8]}"
+        database = transformer_database(means.plan.release_id, f"{means.context.run_id} {self._number}")
+        self._scratch = TransformerConnection(means.scratch.uri, means.scratch.database.client[database])
+
+    def carry_out(self, limit: Limit, watch: Stopwatch) -> PromotionState:
+        """Do it; return the state after it.
+
+        Args:
+            limit: called before each part.
+        """
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(mode=0o700)
+        pending, rehearsed = self._stores.pending, self._stores.rehearsed
+        with WrittenDocuments(
+            self._means.origin.database, pending, rehearsed, self._moment, self._folder / "written"
+        ) as written:
+            watch.note("read")
+            return self._carry_out(written, limit, watch)
+
+    def _carry_out(self, written: WrittenDocuments, limit: Limit, watch: Stopwatch) -> PromotionState:
+        state = self._state
+        migrates = state is None or any(name in state.touched for name in written.counts)
+        began = watch.seconds
+        limit(state.migrating_seconds if state is not None and migrates else _AGAIN_SECONDS)
+        migrated = self._migrate(written) if migrates else None
+        watch.note("migrate")
+        differences = self._compare(migrated) if migrated else {}
+        watch.note("compare")
+        migrating_seconds = watch.seconds - began if migrates or state is None else state.migrating_seconds
+        limit(_AGAIN_SECONDS)
+        result = self._describe_result(migrated)
+        changed = [*self._changed(result, differences, written)]
+        self._note_identities(result, changed, differences, written)
+        watch.note("ids")
+        self._validate(result, changed, written, watch)
+        limit(_AGAIN_SECONDS)
+        self._stores.identities.commit()
+        staged = self._stage(migrated, differences) if migrated else list(state.staged if state else [])
+        watch.note("stage")
+        done = Round(
+            until=self._moment,
+            written=written.counts,
+            migrated=migrates,
+            validated=sum(one.file.documents for one in changed),
+            staged=sum(one.count for one in differences.values()),
+            seconds=watch.seconds,
+            parts=watch.parts,
+        )
+        rounds = [*(state.rounds if state else []), done]
+        if migrated is None:
+            if state is None:
+                raise AssertionError("the first round migrates")
+            return state.model_copy(update={"until": self._moment, "rounds": rounds})
+        return PromotionState(
+            until=self._moment,
+            folder=self._files,
+            collections=migrated.collections,
+            touched=sorted(migrated.touched),
+            database=self._scratch.database.name,
+            changes=migrated.changes,
+            hashes=dict(migrated.hashes),
+            hashes_before=dict(migrated.hashes_before),
+            staged=staged,
+            staged_at=cluster_time(self._means.origin.client),
+            migrating_seconds=migrating_seconds,
+            rounds=rounds,
+        )
+
+    def _describe_result(self, migrated: Migrated | None) -> "_Result":
+        if migrated is not None:
+            return _Result(
+                migrated.changes, migrated.touched, migrated.collections, self._files, self._scratch.database
+            )
+        if self._state is None:
+            raise AssertionError("the first round migrates")
+        state = self._state
+        database = self._scratch.database.client[state.database]
+        return _Result(state.changes, frozenset(state.touched), state.collections, state.folder, database)
+
+    def _migrate(self, written: WrittenDocuments) -> Migrated:
+        means, state = self._means, self._state
+        migrating = Migrating(means.context, means.plan, self._scratch, means.home, means.schema, means.worker)
+        if state is None:
+            source, manifest, brought_up = self._archive, self._manifest, frozenset[str]()
+            unloaded = self._rehearsed.migrated.unloaded if self._rehearsed else []
+            touched = frozenset(one.name for one in manifest.collections) - set(unloaded)
+        else:
+            source = means.folder / state.folder
+            manifest = self._manifest.model_copy(update={"collections": state.collections})
+            touched = brought_up = frozenset(state.touched)
+        return migrating.migrate(
+            source,
+            manifest,
+            touched,
+            lambda name: written.since(name, is_brought_up=name in brought_up),
+            means.folder / self._files,
+        )
+
+    def _compare(self, migrated: Migrated) -> dict[str, Differences]:
+        """What is to be staged of each collection."""
+        origin, staged = self._means.origin.database, self._stores.staged
+        found = {}
+        for name in migrated.changes.staged:
+            if not has_definition(origin, migrated.present[name]):
+                drop_staged_one(origin, name, staged)
+            found[name] = find_differences(self._scratch.database, name, staged, self._folder / "staged")
+        return found
+
+    def _changed(
+        self, result: "_Result", differences: dict[str, Differences], written: WrittenDocuments
+    ) -> Iterator[Documents]:
+        """The documents of the result that are not those that were validated before."""
+        yield from (Documents(one.folder, one.documents) for one in differences.values())
+        whole = self._no_longer_staged(result.changes)
+        for name in whole:
+            documents = (one for run in read_raw(result.database[name]) for one in split(run))
+            yield Documents(self._folder / "whole", write_documents(self._folder / "whole", name, documents))
+        for name, file in written.files.items():
+            now = result.name_of(name)
+            if now is not None and now not in result.changes.staged and now not in whole:
+                yield Documents(written.folder, file.model_copy(update={"name": now}))
+
+    def _no_longer_staged(self, changes: ChangeSet) -> set[str]:
+        """Collections that the migrators changed before, and leave as they are now."""
+        if self._state is not None:
+            before = {one.name for one in self._state.staged}
+        else:
+            before = set(self._rehearsed.migrated.changes.staged) if self._rehearsed else set()
+        return (before - set(changes.staged)) & set(changes.names_after)
+
+    def _note_identities(
+        self,
+        result: "_Result",
+        changed: Iterable[Documents],
+        differences: dict[str, Differences],
+        written: WrittenDocuments,
+    ) -> None:
+        """Note the ids of the documents that changed, or are gone."""
+        identities, has_ids = self._stores.identities, self._stores.validation.has_ids
+        whole = self._no_longer_staged(result.changes)
+        if self._state is None:
+            self._fill_identities(result)
+        for name in filter(has_ids, whole):
+            identities.empty(name)
+        for name, deleted in ((name, one.deleted) for name, one in differences.items() if has_ids(name)):
+            identities.remove(name, deleted)
+        for name in written.files:
+            now = result.name_of(name)
+            if now is not None and has_ids(now) and now not in result.changes.staged and now not in whole:
+                identities.remove(now, written.deleted(name))
+        for one in changed:
+            if has_ids(one.file.name):
+                identities.put(one.file.name, one.read())
+        gone_collections = set(self._state.changes.names_after) if self._state else set()
+        for name in filter(has_ids, gone_collections - set(result.changes.names_after)):
+            identities.empty(name)
+
+    def _fill_identities(self, result: "_Result") -> None:
+        """Note the ids of everything that is not staged, as it was rehearsed."""
+        identities = self._stores.identities
+        for one in self._manifest.collections:
+            now = result.name_of(one.name)
+            if now is not None and now not in result.changes.staged and self._stores.validation.has_ids(now):
+                identities.fill(now, read_documents(self._archive, one))
+        identities.finish_filling()
+
+    def _validate(
+        self, result: "_Result", changed: list[Documents], written: WrittenDocuments, watch: Stopwatch
+    ) -> None:
+        validation, identities = self._stores.validation, self._stores.identities
+        touched = result.touched
+        concerned = Concerned(
+            self._means.origin.database,
+            result.database,
+            touched.union(result.changes.staged),
+            result.changes.names_after,
+            self._moment,
+            validation,
+            self._folder,
+        )
+        archived = [
+            Documents(self._means.folder / result.folder, one) for one in result.collections if one.name in touched
+        ]
+        referring: list[Documents] = []
+
+        def find_before(ids: Iterable[str | None]) -> list[Documents]:
+            return concerned.before(ids, archived, written, referring, identities)
+
+        gone = {name: set(ids) for name, ids in group_by_collection(identities.gone()).items()}
+        if self._state is None and self._rehearsed and (earlier := self._rehearsed.validation.identifiers_path):
+            before = {*self._rehearsed.migrated.changes.staged, *result.changes.staged}
+            for name, ids in group_by_collection(identities.missing(earlier, sorted(before))).items():
+                gone.setdefault(name, set()).update(ids)
+        unmigrated = (
+            one
+            for name in written.files.keys() & touched
+            for one in map(id_of, written.read(name))
+            if isinstance(one, str)
+        )
+        if absent := set(identities.absent(unmigrated)):
+            add_unplaced(gone, absent)
+        duplicates = identities.duplicates()
+        validation.validate(changed, identities, duplicates, find_before, self._folder)
+        watch.note("validate")
+        if gone:
+            count = sum(map(len, gone.values()))
+            self._means.context.log.info(f"Looking for documents that refer to {count:,} ids that are gone.")
+            referring.extend(concerned.referring(gone))
+            validation.validate(referring, identities, {}, find_before, self._folder)
+            watch.note("references to what is gone")
+
+    def _stage(self, migrated: Migrated, differences: dict[str, Differences]) -> list[Staged]:
+        origin, store = self._means.origin.database, self._stores.staged
+        staged = [
+            stage_differences(origin, migrated.present[name], one, store, migrated.hashes[name])
+            for name, one in differences.items()
+        ]
+        for name in {one.name for one in self._state.staged} - differences.keys() if self._state else ():
+            drop_staged_one(origin, name, store)
+        return staged
+
+    def remove_what_is_over(self, state: PromotionState) -> None:
+        """Remove the files and databases of earlier rounds, and of those that were interrupted."""
+        for path in self._means.folder.glob(f"{FILES}-*"):
+            if path.name != state.folder:
+                shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._state is not None and self._state.database != state.database:
+            self._scratch.database.client.drop_database(self._state.database)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What the migrators made, in this round or an earlier one.
+
+    Attributes:
+        touched: the archive's collections that they used.
+        collections: describes the archive's files that they began with.
+        folder: of these files, relative to the promotion's.
+        database: on the transformer.
+    """
+
+    changes: ChangeSet
+    touched: frozenset[str]
+    collections: Sequence[ArchivedCollection]
+    folder: str
+    database: Database[Document]
+
+    def name_of(self, archived: str) -> str | None:
+        """What a collection of the archive is called in the result; None if it is not there any more."""
+        renamed = {rename.old: rename.new for rename in self.changes.renamed}
+        return None if archived in self.changes.deleted else renamed.get(archived, archived)

@@ -1,0 +1,69 @@
+"""How far a promotion has come, kept on disk: each round begins where the one before it ended, on another day if need be."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nmdc_release_ops.files import write_whole
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
+from nmdc_release_ops.mongo.difference.changes import ChangeSet
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.transfer.stage import Staged
+from nmdc_release_ops.records.data_release import Round
+
+STATE = "state.json"
+
+
+class PromotionState(BaseModel):
+    """What a promotion has after a round.
+
+    Attributes:
+        until: what is staged is what the release would have made of the origin at this moment.
+        folder: of the archive's files, brought up to that moment for the collections that migrators touch; relative to the
+            promotion's folder.
+        collections: describes these files.
+        touched: the archive's collections that migrators touch.
+        database: where the migrators worked last, on the transformer.
+        changes: what they did.
+        definitions: digests of the collections that they left, by name.
+        hashes_before: `dbHash` of the collections before they were migrated, as far as they are known.
+        staged_at: a moment after the last write to a staged collection.
+        migrating_seconds: that migrating and comparing took the last time.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    until: ClusterTime
+    folder: str
+    collections: list[ArchivedCollection]
+    touched: list[str]
+    database: str
+    changes: ChangeSet
+    hashes: dict[str, str]
+    hashes_before: dict[str, str]
+    staged: list[Staged]
+    staged_at: ClusterTime
+    migrating_seconds: float
+    rounds: list[Round]
+
+    @property
+    def by_name(self) -> Mapping[str, ArchivedCollection]:
+        return {one.name: one for one in self.collections}
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """The state in the promotion's folder; None if no round was completed, or another version of the project wrote it."""
+        try:
+            return cls.model_validate_json((folder / STATE).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def write(self, folder: Path) -> None:
+        """Keep it.
+
+        Raises:
+            FileNotWritten
+        """
+        write_whole(folder / STATE, self.model_dump_json(indent=1), private=True)

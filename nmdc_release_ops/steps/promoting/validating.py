@@ -1,0 +1,180 @@
+"""Validating what changed since everything was validated: these documents, their ids, and references to what is gone."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from nmdc_release_ops.mongo.archive.blocks import read_documents
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
+from nmdc_release_ops.mongo.promoting.identities import Identities
+from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.resources.transformer import TransformerConnection
+from nmdc_release_ops.schema.packages.candidate import release_named
+from nmdc_release_ops.schema.report import write_page
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
+from nmdc_release_ops.steps.shared.validating import (
+    PAGE,
+    SUMMARY,
+    VIOLATIONS,
+    describe_file,
+    require_summary,
+    run_validation,
+)
+from nmdc_release_ops.steps.shared.verdict import (
+    count_intolerable,
+    describe_summary,
+    describe_verdict,
+    explain_verdict,
+    tabulate_violations,
+)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Some documents of a collection, in a file.
+
+    Attributes:
+        folder: that `file` is in.
+    """
+
+    folder: Path
+    file: ArchivedCollection
+
+    def read(self) -> Iterator[bytes]:
+        """Each of them, as BSON."""
+        return read_documents(self.folder, self.file)
+
+    def describe(self) -> dict[str, Any]:
+        """As a parameter of the worker."""
+        return {"collection": self.file.name, **describe_file(self.folder, self.file)}
+
+
+FindBefore = Callable[[Iterable[str | None]], list[Documents]]
+"""Gives the origin's documents that were validated in their migrated form, and those that have the given ids."""
+
+
+class DeltaValidation:
+    """Validates documents of a release's result."""
+
+    def __init__(
+        self,
+        context: dg.OpExecutionContext,
+        plan: ReleasePlan,
+        scratch: TransformerConnection,
+        home: ReleaseHomeResource,
+        schema: SchemaReleasesResource,
+        worker: SchemaWorkerResource,
+    ) -> None:
+        self._context = context
+        self._plan = plan
+        self._scratch = scratch
+        self._home = home
+        self._worker = worker
+        self._environment = schema.environments.prepare(release_named(plan.target))
+        self._compiled = schema.compiled.prepare(self._environment)
+        self._references: Path | None = None
+        if plan.integrity is Integrity.FAIL_ON_NEW:
+            described_by = schema.packages.fetch(SchemaVersion.parse(plan.described_by))
+            self._references = schema.compiled.prepare_references(self._environment, described_by)
+        self._rules: Mapping[str, Any] = json.loads(self._compiled.read_text("utf-8"))["references"]
+
+    def has_ids(self, collection: str) -> bool:
+        """Whether the documents of a collection have ids that others may refer to."""
+        return bool(self._rules.get(collection, {}).get("has_ids"))
+
+    def slots(self, collection: str, targets: AbstractSet[str]) -> set[str]:
+        """The fields of a collection's documents that may refer to documents of the collections `targets`."""
+        rules = self._rules.get(collection)
+        if rules is None:
+            return set()
+        by_type = [*rules["types"].values(), rules["otherwise"] or {}]
+        return {slot for fields in by_type for slot, allowed in fields.items() if not targets.isdisjoint(allowed)}
+
+    def validate(
+        self,
+        changed: Iterable[Documents],
+        identities: Identities,
+        duplicates: Mapping[str, Mapping[str, int]],
+        find_before: FindBefore,
+        folder: Path,
+    ) -> int:
+        """Validate documents, and their references to those in `identities`; return how many violations are tolerated.
+
+        Args:
+            duplicates: ids that several documents have, with the number of these by collection.
+            find_before: only called if there are violations between documents.
+            folder: for what the worker reads.
+
+        Raises:
+            DocumentsInvalid: violations that stop the release.
+            ValidationTimedOut, WorkerDied, FileNotWritten, ArchiveDamaged.
+        """
+        some = [one for one in changed if one.file.documents]
+        if not some and not duplicates:
+            return 0
+        reports = self._home.attempt(self._plan, self._context.run_id)
+        counts = {one.file.name: one.file.documents for one in some}
+        before = folder / "before.json"
+        extras: dict[str, Any] = {
+            "database": self._scratch.database.name,
+            "collections": {**dict.fromkeys(self._names(duplicates), 0), **counts},
+            "archived": {one.file.name: one.describe() for one in some},
+            "compiled": str(self._compiled),
+            "known": {"identifiers": str(identities.path), "duplicates": duplicates},
+            "violations_path": str(reports / VIOLATIONS),
+            "summary_path": str(reports / SUMMARY),
+        }
+        if self._references is not None:
+            extras["before"] = {"files_path": str(before), "references": str(self._references)}
+
+        def answer(violations: str) -> None:
+            found = find_before(_read_targets(Path(violations)))
+            before.write_text(json.dumps([one.describe() for one in found if one.file.documents]), "utf-8")
+
+        code, messages = run_validation(
+            self._context,
+            self._plan,
+            self._worker,
+            self._environment,
+            self._scratch,
+            extras,
+            self._home.worker(self._plan),
+            answer=answer,
+        )
+        summary = require_summary(code, messages, reports, extras["collections"])
+        if count_intolerable(summary, self._plan.integrity):
+            verdict = describe_verdict(summary, self._plan)
+            page, lines = reports / PAGE, reports / VIOLATIONS
+            write_page(
+                page, summary, verdict, f"Promotion {self._plan.release_id}: what was written since the rehearsal"
+            )
+            first = [message for message in messages if message["kind"] == "violation"]
+            explained = explain_verdict(verdict, summary, next(iter(first), None), page, lines)
+            raise DocumentsInvalid(
+                f"What was written since the rehearsal is invalid: {explained}",
+                {"the first of them": tabulate_violations(first), **describe_summary(summary, page, lines)},
+            )
+        return summary.integrity.found
+
+    @staticmethod
+    def _names(duplicates: Mapping[str, Mapping[str, int]]) -> set[str]:
+        return {name for counts in duplicates.values() for name in counts}
+
+
+def _read_targets(violations: Path) -> set[str | None]:
+    """The ids that violations name, from the file of a worker's `ViolationStore`."""
+    connection = sqlite3.connect(f"{violations.as_uri()}?mode=ro", uri=True)
+    try:
+        rows = connection.execute("SELECT DISTINCT target_key FROM violation")
+        return {one for (key,) in rows if (one := json.loads(key)) is None or isinstance(one, str)}
+    finally:
+        connection.close()
