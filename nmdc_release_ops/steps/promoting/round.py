@@ -81,7 +81,7 @@ class RoundWork:
             limit: called before each part.
         """
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700)
+        (self._folder / "written").mkdir(mode=0o700, parents=True)
         pending, rehearsed = self._stores.pending, self._stores.rehearsed
         with WrittenDocuments(
             self._means.origin.database, pending, rehearsed, self._moment, self._folder / "written"
