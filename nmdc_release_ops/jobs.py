@@ -69,8 +69,8 @@ def data_release() -> None:
 def rehearsal() -> None:
     """Find out what a release would do, while everybody works: dump, migrate and validate a copy of the database.
 
-    Nobody is kept from writing, and the origin stays as it is. The step `validate` shows what was found and how long a
-    release would block writes. Launch it with no config at all to rehearse the release of the newest version.
+    Nobody is kept from writing, and the origin stays as it is. The step `validate` shows what was found. Launch it with no
+    config at all to rehearse the release of the newest version, and `promote` afterwards to carry it out.
     """
     release = plan()
     migrated = migrate(release, dump(release))

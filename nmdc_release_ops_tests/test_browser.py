@@ -146,7 +146,7 @@ def test_a_rehearsal_shows_what_a_release_would_do(
     page_shows(browser, "11.23.0 -> 11.24.0 was rehearsed: 3 changed, 16 untouched", LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "run.png"))
     browser.get(f"{dagster.url}/assets/nmdc/rehearsal?view=events")
-    page_shows(browser, "a release would block writes for", LAUNCH_SECONDS)
+    page_shows(browser, "data_release would block writes for", LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "asset.png"))
     with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
         assert reader[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.23.0"}

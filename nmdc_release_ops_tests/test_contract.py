@@ -15,13 +15,17 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from nmdc_release_ops.definitions import defs
+from nmdc_release_ops.jobs import HOOKS
 from nmdc_release_ops.resources.environment import Settings
 
 ROOT = Path(__file__).parent.parent
 
+PROMOTING = ("catch_up", "freeze", "reconcile", "restore", "unfreeze")
 STEPS = {
     "data_release": {"plan", "freeze", "dump", "migrate", "validate", "restore", "unfreeze"},
     "rehearsal": {"plan", "dump", "migrate", "validate"},
+    "promote": {"choose", *PROMOTING},
+    "online_release": {"plan", "dump", "migrate", "validate", *PROMOTING},
     "rollback": {"roll_back"},
     "runtime_release": {"plan", "require_tests", "publish", "follow_workflows", "deploy"},
     "unfreeze": {"unfreeze_by_hand"},
@@ -94,6 +98,25 @@ def test_the_options_of_a_data_release_and_their_defaults() -> None:
         "allow_missing_migrator": False,
     }
     assert not any(field.is_required for field in options.values())
+
+
+def test_the_options_of_a_promotion_and_their_defaults() -> None:
+    config: Any = defs.get_job_def("promote").get_node_named("choose").definition
+    options = config.config_schema.config_type.fields
+    defaults = {name: field.default_value if field.default_provided else None for name, field in options.items()}
+    assert defaults == {
+        "rehearsal": None,
+        "max_frozen_seconds": 30,
+        "strategy": "automatic",
+        "drain_timeout": 60,
+        "keep_archives": 5,
+    }
+    assert not any(field.is_required for field in options.values())
+
+
+@pytest.mark.parametrize("job", ["data_release", "promote", "online_release", "rollback"])
+def test_a_job_that_freezes_never_leaves_the_origin_frozen(job: str) -> None:
+    assert {hook.name for hook in defs.get_job_def(job).hook_defs} == {hook.name for hook in HOOKS}
 
 
 def test_the_make_targets() -> None:

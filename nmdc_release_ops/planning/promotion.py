@@ -1,14 +1,13 @@
 """The plan of a promotion: that of the rehearsal, carried out on the origin as it is now; and what it takes over."""
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.files import lock, replace_file, replace_folder, writing
+from nmdc_release_ops.files import lock, replace_folder, writing
 from nmdc_release_ops.lineage import collect_digests
+from nmdc_release_ops.mongo.archive.links import link_files
 from nmdc_release_ops.mongo.archive.manifest import files_of, sync
 from nmdc_release_ops.mongo.freezing.choose import Choice
 from nmdc_release_ops.mongo.preflight import inspect_collections
@@ -133,12 +132,13 @@ def take_over(rehearsal: Rehearsal, plan: ReleasePlan, folder: Path, database: s
     """
     archive = folder / ARCHIVE
     try:
-        with replace_file(folder / IDENTIFIERS) as aside:
-            _link(rehearsal.folder / IDENTIFIERS, aside)
+        # Before the archive, which is what makes it complete.
+        with writing(folder / IDENTIFIERS):
+            link_files(rehearsal.folder, [IDENTIFIERS], folder)
+            sync(folder / IDENTIFIERS)
         with lock(archive), replace_folder(archive) as aside:
-            _link_folder(rehearsal.folder / ARCHIVE, aside)
-            missing = find_damage(aside, rehearsal.manifest)
-            if missing:
+            _link_archive(rehearsal.folder / ARCHIVE, aside)
+            if missing := find_damage(aside, rehearsal.manifest):
                 raise _removed(rehearsal, missing)
         sync(folder)
     except FileNotFoundError as error:
@@ -174,26 +174,10 @@ def _hand_on(rehearsal: Rehearsal, plan: ReleasePlan, folder: Path, database: st
     return TakenOver(dumped, migrated, validation)
 
 
-def _link_folder(source: Path, target: Path) -> None:
-    folders = {target}
-    for name in files_of(source):
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folders |= {parent for parent in path.parents if parent.is_relative_to(target)}
-        _link(source / name, path)
-    for folder in folders:
-        sync(folder)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        with writing(target):
-            shutil.copyfile(source, target)
-            sync(target)
+def _link_archive(source: Path, target: Path) -> None:
+    link_files(source, files_of(source), target)
+    for path in (target, *target.rglob("*")):
+        sync(path)
 
 
 def _removed(rehearsal: Rehearsal, why: str) -> NothingToPromote:

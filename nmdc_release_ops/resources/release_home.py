@@ -41,7 +41,7 @@ _REHEARSAL = "rehearsal"
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_PART = 40
 # Needed only while a step works. The last is left by a validation that was killed.
-_SCRATCH = ("transformer", "worker", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
+_SCRATCH = ("transformer", "worker", "promotion", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
 
 
 class HomeUnusable(Exception):

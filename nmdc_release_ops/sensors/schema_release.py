@@ -159,7 +159,9 @@ def _check_package_index(schema: SchemaReleasesResource, newest: Announced) -> s
 
 def _notify(cursor: ReleaseCursor, newest: Announced, notices: NoticesResource) -> dg.SensorResult:
     news = f"Schema release {newest.tag} was published ({newest.url}), and the database has not been released to it."
-    problem = notices.send(f"{news} Launch data_release at a convenient time.")
+    problem = notices.send(
+        f"{news} Launch rehearsal, and promote when it has succeeded; or data_release at a convenient time."
+    )
     if problem:
         reason = f"{news} The notice was not sent, and will be retried: {problem}."
         return dg.SensorResult(skip_reason=reason, cursor=cursor.model_dump_json())

@@ -68,7 +68,11 @@ def test_a_secret_is_not_in_the_settings_as_they_are_printed(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("NMDC_ON_NEW_RELEASE", "relase", "NMDC_ON_NEW_RELEASE is 'relase'. It may be release, rehearsal or notify."),
+        (
+            "NMDC_ON_NEW_RELEASE",
+            "relase",
+            "NMDC_ON_NEW_RELEASE is 'relase'. It may be release, rehearsal, online_release or notify.",
+        ),
         ("NMDC_INCLUDE_PRERELEASES", "1", "NMDC_INCLUDE_PRERELEASES is '1'. It may be true or false."),
         ("NMDC_SCHEMA_POLL_SECONDS", "300.0", "NMDC_SCHEMA_POLL_SECONDS is '300.0'. It is a number of seconds"),
         ("NMDC_INCLUDE_PRERELEASES", "perhaps", "NMDC_INCLUDE_PRERELEASES is 'perhaps'. It may be true or false."),

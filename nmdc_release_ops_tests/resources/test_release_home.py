@@ -143,3 +143,30 @@ def test_releases_of_versions_that_recorded_no_origin_are_listed_and_belong_to_n
     (home.path / "releases" / before / "archive").mkdir(parents=True)
     assert home.unassigned() == [before]
     assert home.release_ids(plan(2)) == []
+
+
+def test_what_another_release_has_linked_to_stays_and_frees_no_room(home: ReleaseHomeResource) -> None:
+    rehearsal = plan(1).model_copy(update={"purpose": Purpose.REHEARSAL})
+    attempt(home, rehearsal, dumped=1)
+    home.identifiers(rehearsal).write_bytes(bytes(100_000))
+    alone = plan(2)
+    attempt(home, alone, dumped=2)
+    home.archive(plan(3)).mkdir()
+    linked = home.archive(plan(3)) / "large.bson.gz"
+    linked.hardlink_to(home.archive(rehearsal) / "large.bson.gz")
+    home.identifiers(plan(3)).hardlink_to(home.identifiers(rehearsal))
+    assert home.remove_large_files(plan(3), alone.release_id) > 100_000
+    assert home.remove_large_files(plan(3), rehearsal.release_id) < 100_000
+    assert not home.identifiers(rehearsal).exists()
+    assert (linked.stat().st_size, home.identifiers(plan(3)).stat().st_size) == (100_000, 100_000)
+
+
+def test_rehearsals_are_found_by_their_origin_the_newest_first(home: ReleaseHomeResource) -> None:
+    rehearsals = [plan(day).model_copy(update={"purpose": Purpose.REHEARSAL}) for day in (1, 3, 2)]
+    for one in rehearsals:
+        attempt(home, one, dumped=None)
+    attempt(home, plan(4), dumped=4)
+    attempt(home, plan(5, OTHER).model_copy(update={"purpose": Purpose.REHEARSAL}), dumped=5)
+    first, third, second = (one.release_id for one in rehearsals)
+    assert [folder.name for folder in home.find_rehearsals(ORIGIN, "nmdc")] == [third, second, first]
+    assert home.find_rehearsals(ORIGIN, "another") == []

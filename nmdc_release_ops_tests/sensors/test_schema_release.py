@@ -360,7 +360,7 @@ def test_what_a_person_has_to_mend_fails_the_tick(
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("NMDC_ON_NEW_RELEASE", "relase", "release, rehearsal or notify"),
+        ("NMDC_ON_NEW_RELEASE", "relase", "release, rehearsal, online_release or notify"),
         ("NMDC_INCLUDE_PRERELEASES", "perhaps", "true or false"),
         ("NMDC_SCHEMA_POLL_SECONDS", "soon", "a number of seconds"),
     ],
@@ -374,13 +374,14 @@ def test_a_setting_that_cannot_be_is_refused_and_named(
         watch.tick()
 
 
-def test_a_rehearsal_is_requested_instead_of_a_release(
-    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("job", ["rehearsal", "online_release"])
+def test_another_job_is_requested_instead_of_a_release(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch, job: str
 ) -> None:
-    monkeypatch.setenv("NMDC_ON_NEW_RELEASE", "rehearsal")
+    monkeypatch.setenv("NMDC_ON_NEW_RELEASE", job)
     project.publish("v11.25")
     request = watch.requested()
-    assert request.job_name == "rehearsal"
+    assert request.job_name == job
     assert version_of(request) == "11.25.0"
     assert "It is not requested again" in watch.skipped()
     # Whoever decides for releases afterwards gets this one.

@@ -25,7 +25,7 @@ class Rehearsed:
 
     Attributes:
         verdict: of the validation, for people.
-        blocked_seconds: how long a release would block writes, approximately.
+        blocked_seconds: how long `data_release` would block writes, approximately.
         oplog: how far the origin's oplog reaches back, for people.
     """
 
@@ -39,8 +39,9 @@ class Rehearsed:
         """A few sentences for people."""
         return (
             f"Schema {self.plan.from_version} -> {self.plan.to_version} was rehearsed: {self.migrated.changes.describe()}. "
-            f"{self.verdict} A release would block writes for about {duration(self.blocked_seconds)}: launch the job "
-            f"data_release with target_version: {self.plan.to_version} when it suits."
+            f"{self.verdict} Launch the job promote when it suits: it blocks writes for about a second. Or launch data_release "
+            f"with target_version: {self.plan.to_version}, which starts over and blocks them for about "
+            f"{duration(self.blocked_seconds)}."
         )
 
     def metadata(self) -> dict[str, "dg.RawMetadataValue"]:
@@ -53,7 +54,7 @@ class Rehearsed:
             "changes": changes.describe(),
             "changed": ", ".join(changes.changed) or "none",
             "documents changed": sum(one.changed + one.added + one.removed for one in self.migrated.counts),
-            "a release would block writes for (s)": round(self.blocked_seconds, 1),
+            "data_release would block writes for (s)": round(self.blocked_seconds, 1),
             "the origin's oplog reaches back to": self.oplog,
             "release": self.plan.release_id,
         }
@@ -65,7 +66,7 @@ class Rehearsed:
 def conclude_rehearsal(
     plan: ReleasePlan, migrated: MigratedDatabase, verdict: str, seconds: float, origin: OriginResource
 ) -> Rehearsed:
-    """Find out what a release would take.
+    """Find out what `data_release` would take.
 
     Args:
         verdict: of the validation, for people.
