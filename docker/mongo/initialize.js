@@ -37,6 +37,18 @@ const OPERATOR_ROLE = {
   "roles": []
 };
 
+// What a promotion needs besides.
+const PROMOTER = "nmdc_release_promoter";
+const PROMOTER_ROLE = {
+  "privileges": [
+    {
+      "resource": { "db": "nmdc", "collection": "" },
+      "actions": ["remove", "update"]
+    }
+  ],
+  "roles": []
+};
+
 // The roles of NMDC's users, as the NMDC Runtime defines them.
 const documentsOf = (collection) => ({
   resource: { db: "nmdc", collection },
@@ -108,13 +120,16 @@ function main() {
     }
   }
 
-  if (admin.getRole(OPERATOR)) {
-    admin.updateRole(OPERATOR, OPERATOR_ROLE);
-  } else {
-    admin.createRole({ role: OPERATOR, ...OPERATOR_ROLE });
-    print(`Role ${OPERATOR} is created.`);
+  const ours = { [OPERATOR]: OPERATOR_ROLE, [PROMOTER]: PROMOTER_ROLE };
+  for (const [name, role] of Object.entries(ours)) {
+    if (admin.getRole(name)) {
+      admin.updateRole(name, role);
+    } else {
+      admin.createRole({ role: name, ...role });
+      print(`Role ${name} is created.`);
+    }
   }
-  const roles = [{ role: OPERATOR, db: "admin" }];
+  const roles = Object.keys(ours).map((role) => ({ role, db: "admin" }));
   if (admin.getUser(OPERATOR)) {
     admin.updateUser(OPERATOR, { pwd: password, roles });
   } else {

@@ -17,7 +17,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
 from nmdc_release_ops.files import write_whole
-from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
+from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, PROMOTER_ROLE, operator_role, promoter_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state import ledger, ledger_view
 
@@ -189,9 +189,10 @@ def _batches(documents: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any
 
 def _create_users(client: MongoClient[dict[str, Any]], folder: Path) -> None:
     admin = client.admin
-    for name, role in {**NMDC_ROLES, OPERATOR_ROLE: operator_role(DATABASE)}.items():
+    ours = {OPERATOR_ROLE: operator_role(DATABASE), PROMOTER_ROLE: promoter_role(DATABASE)}
+    for name, role in {**NMDC_ROLES, **ours}.items():
         admin.command("createRole", name, **role)
     passwords = {user: secrets.token_urlsafe(24) for user in (*NMDC_ROLES, OPERATOR)}
     for user, password in passwords.items():
-        admin.command("createUser", user, pwd=password, roles=[OPERATOR_ROLE if user == OPERATOR else user])
+        admin.command("createUser", user, pwd=password, roles=list(ours) if user == OPERATOR else [user])
     write_whole(folder / _USERS_FILE, json.dumps(passwords, indent=2), private=True)

@@ -44,12 +44,25 @@ def release_privileges(database: str) -> tuple[Needed, ...]:
     )
 
 
+def promotion_privileges(database: str) -> tuple[Needed, ...]:
+    """What a promotion needs besides: it does not replace what it staged, but keeps it up to date, document by document."""
+    return (Needed(database, frozenset({"update", "remove"}), "to keep staged collections up to date"),)
+
+
 OPERATOR_ROLE = "nmdc_release_operator"
 
 
 def operator_role(database: str) -> Document:
     """The role of docs/operator-role.md, as `createRole` takes it: what a release needs on the origin and no more."""
     return _role(needed_privileges(database))
+
+
+PROMOTER_ROLE = "nmdc_release_promoter"
+
+
+def promoter_role(database: str) -> Document:
+    """The role of docs/operator-role.md, as `createRole` takes it, that promotions need in addition."""
+    return _role(promotion_privileges(database))
 
 
 KEEPER_ROLE = "nmdc_release_role_keeper"

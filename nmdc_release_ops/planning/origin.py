@@ -6,10 +6,12 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.delta.stream import Stream
 from nmdc_release_ops.mongo.freezing.choose import Choice, NotFreezable, choose_strategy, strategy_of
+from nmdc_release_ops.mongo.operator_role import PROMOTER_ROLE, promotion_privileges
 from nmdc_release_ops.mongo.preflight import find_occupants, inspect_ledger, inspect_server
 from nmdc_release_ops.mongo.server.clock import cluster_time
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.mongo.server.privileges import missing_privileges
 from nmdc_release_ops.mongo.server.topology import Server, describe_server
 from nmdc_release_ops.mongo.state.history import History, read_history
 from nmdc_release_ops.mongo.state.journal import newest_journal
@@ -109,8 +111,9 @@ def require_change_stream(database: Database[Document]) -> None:
     Stream(database, (), cluster_time(database.client), patience=_PATIENCE_SECONDS).close()
 
 
-def require_lockable(freezing: Choice) -> None:
-    """Make sure that a freeze keeps people from writing: a promotion does not look at the whole again under the freeze.
+def require_promotable(database: Database[Document], freezing: Choice) -> None:
+    """Make sure that a freeze keeps people from writing, since a promotion does not look at the whole again under the freeze; and
+    that what is staged can be kept up to date.
 
     Raises:
         PlanRefused.
@@ -121,6 +124,13 @@ def require_lockable(freezing: Choice) -> None:
                 "The origin does not require authentication, so nobody can be kept from writing while the last changes are taken "
                 "into account. Turn authorization on; or launch data_release with allow_without_authorization: true, which "
                 "compares everything before it swaps."
+            ]
+        )
+    if missing := missing_privileges(database.client, promotion_privileges(database.name)):
+        raise PlanRefused(
+            [
+                f"The user in NMDC_ORIGIN_URI lacks privileges: {'; '.join(missing)}. Grant the role {PROMOTER_ROLE} of "
+                "docs/operator-role.md; or launch data_release, which does without."
             ]
         )
 

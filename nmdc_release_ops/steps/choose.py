@@ -7,7 +7,7 @@ from pydantic import Field
 
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.transfer.engine import require_engine
-from nmdc_release_ops.planning.origin import inspect_freezing, require_change_stream, require_lockable
+from nmdc_release_ops.planning.origin import inspect_freezing, require_change_stream, require_promotable
 from nmdc_release_ops.planning.promotion import PresentOrigin, PromotionOptions, plan_promotion, take_over
 from nmdc_release_ops.planning.rehearsals import Rehearsal, choose_rehearsal
 from nmdc_release_ops.planning.release import Attempt, add_runtime_checks, name_release
@@ -131,10 +131,10 @@ def _inspect(config: ChooseConfig, origin: OriginConnection, transformer: Transf
     server, freezing, _ = inspect_freezing(
         origin.database,
         strategy=config.wanted_strategy,
-        # `require_lockable` says what a promotion needs.
+        # `require_promotable` says what a promotion needs.
         allow_without_authorization=True,
     )
-    require_lockable(freezing)
+    require_promotable(origin.database, freezing)
     require_change_stream(origin.database)
     return PresentOrigin(origin.database, server, identity, freezing)
 

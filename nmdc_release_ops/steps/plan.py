@@ -9,7 +9,7 @@ from pydantic import Field
 from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.transfer.engine import require_engine
-from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin, require_change_stream, require_lockable
+from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin, require_change_stream, require_promotable
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
 from nmdc_release_ops.records.data_release import (
     MAX_FROZEN_SECONDS,
@@ -154,7 +154,7 @@ def plan(
             freezes=purpose is not Purpose.REHEARSAL,
         )
         if purpose is Purpose.ONLINE_RELEASE:
-            require_lockable(planned.freezing)
+            require_promotable(connected.database, planned.freezing)
         if purpose is not Purpose.RELEASE:
             require_change_stream(connected.database)
         if (owing := planned.history.owing) is not None:

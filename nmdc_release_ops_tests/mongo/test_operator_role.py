@@ -15,9 +15,11 @@ from nmdc_release_ops.mongo.freezing.demotion import demote, put_back
 from nmdc_release_ops.mongo.operator_role import (
     KEEPER_ROLE,
     OPERATOR_ROLE,
+    PROMOTER_ROLE,
     keeper_role,
     needed_privileges,
     operator_role,
+    promoter_role,
 )
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.server.privileges import missing_privileges
@@ -47,10 +49,10 @@ def role_on_the_page() -> dict[str, Any]:
     return roles_on_the_page()[OPERATOR_ROLE]
 
 
-def role_of_the_stack() -> dict[str, Any]:
+def role_of_the_stack(constant: str) -> dict[str, Any]:
     """What initialize.js creates for the operator: a literal that is JSON too."""
     (literal,) = re.findall(
-        r"^const OPERATOR_ROLE = (\{.*?^\});$", INITIALIZE.read_text(), flags=re.DOTALL | re.MULTILINE
+        rf"^const {constant} = (\{{.*?^\}});$", INITIALIZE.read_text(), flags=re.DOTALL | re.MULTILINE
     )
     role: dict[str, Any] = json.loads(literal)
     return role
@@ -104,16 +106,25 @@ def operator(
 
 
 def test_the_page_documents_the_role_that_a_release_needs() -> None:
-    assert roles_on_the_page() == {OPERATOR_ROLE: operator_role(DATABASE), KEEPER_ROLE: keeper_role()}
+    assert roles_on_the_page() == {
+        OPERATOR_ROLE: operator_role(DATABASE),
+        PROMOTER_ROLE: promoter_role(DATABASE),
+        KEEPER_ROLE: keeper_role(),
+    }
 
 
 def test_the_stack_creates_the_role_that_a_release_needs() -> None:
-    assert role_of_the_stack() == operator_role(DATABASE)
+    assert role_of_the_stack("OPERATOR_ROLE") == operator_role(DATABASE)
+    assert role_of_the_stack("PROMOTER_ROLE") == promoter_role(DATABASE)
 
 
 def test_the_page_says_what_every_action_is_for() -> None:
     explained = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|.*\|$", PAGE.read_text(), flags=re.MULTILINE))))
-    needed = {action for role in (operator_role(DATABASE), keeper_role()) for _, action in single_actions(role)}
+    needed = {
+        action
+        for role in (operator_role(DATABASE), promoter_role(DATABASE), keeper_role())
+        for _, action in single_actions(role)
+    }
     assert needed - explained == set()
 
 

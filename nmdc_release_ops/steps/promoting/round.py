@@ -137,7 +137,7 @@ class RoundWork:
             hashes=dict(migrated.hashes),
             hashes_before=dict(migrated.hashes_before),
             staged=staged,
-            staged_at=cluster_time(self._means.origin.client),
+            staged_at=cluster_time(self._means.origin.client).next(),
             migrating_seconds=migrating_seconds,
             rounds=rounds,
         )
