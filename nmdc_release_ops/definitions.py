@@ -13,6 +13,7 @@ from nmdc_release_ops.jobs import (
 )
 from nmdc_release_ops.resources.environment import OnNewRelease
 from nmdc_release_ops.resources.github import GitHubResource, SchemaWatchResource
+from nmdc_release_ops.resources.kept_open import KeptOpenResource
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.record_store import RecordStore
@@ -65,6 +66,7 @@ defs = dg.Definitions(
         "home": home,
         "schema": SchemaReleasesResource(home=home),
         "worker": SchemaWorkerResource(),
+        "kept_open": KeptOpenResource(),
         "github": github,
         "runtime": RuntimeProjectResource(github=github),
         "deployment": DeploymentResource(github=github),

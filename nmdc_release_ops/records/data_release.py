@@ -319,7 +319,6 @@ class Reconciled(Record):
         changes: what the release does to each collection.
         staged: each verified, document by document, to be what was migrated and validated.
         hashes_before: `dbHash`, at that moment, of the collections that are swapped out, as far as they are known.
-        documents: per collection, after the release.
         freezes: how often the origin was frozen for it; more than 1 if what was left took too long.
     """
 
@@ -329,7 +328,6 @@ class Reconciled(Record):
     changes: ChangeSet
     staged: list[Staged]
     hashes_before: dict[str, str]
-    documents: dict[str, int]
     freezes: int
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.records.data_release import Archive, CaughtUp, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.resources.kept_open import KeptOpenResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
@@ -14,6 +15,7 @@ from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.promoting.catching_up import catch_up_with_writers, describe_rounds
 from nmdc_release_ops.steps.promoting.means import Rehearsed
 from nmdc_release_ops.steps.promoting.opening import open_promotion, refuse_if_held
+from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.units import duration
@@ -31,16 +33,17 @@ def catch_up(
     transformer: TransformerResource,
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
+    kept_open: KeptOpenResource,
 ) -> CaughtUp:
     """Stage what was rehearsed, with everything that people wrote since, again and again until little is left.
 
     Nobody is kept from writing. It can be re-executed at any time: it goes on where it was.
     """
-    with ExitStack() as stack:
-        stack.enter_context(explain_failures(origin_lookup(origin, context.run_id, plan.release_id)))
+    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), ExitStack() as stack:
         connected = stack.enter_context(origin.connect_planned(plan))
         require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
         refuse_if_swapped(connected.client, plan.release_id)
+        require_expected_version(plan, connected)
         refuse_if_held(connected, plan)
         promotion = stack.enter_context(
             open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
@@ -48,6 +51,8 @@ def catch_up(
         rounds = catch_up_with_writers(context, promotion, plan, Rehearsed(migrated, validation))
         promotion.verify_staged()
         predicted = promotion.predict_seconds()
+        # `reconcile` goes on with it.
+        kept_open.keep(plan.release_id, promotion, stack.pop_all())
     context.log.info(
         f"{promotion.describe()} The rest will block writes for about {duration(predicted)}; "
         f"at most {plan.max_frozen_seconds} seconds are allowed."

@@ -44,7 +44,9 @@ def freeze(
         transformer.start(plan)
         worker.wait_until_ready()
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
-    lease = lease.model_copy(update={"made_from": collect_digests(plan=plan)})
+    lease = lease.model_copy(
+        update={"made_from": collect_digests(plan=plan, **({"catch_up": caught_up} if caught_up else {}))}
+    )
     context.add_output_metadata(
         {
             "strategy": lease.strategy.value,

@@ -8,9 +8,11 @@ import dagster as dg
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import server_time
+from nmdc_release_ops.mongo.server.connection import naming_failures
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.records.data_release import Archive, CaughtUp, FreezeLease, Reconciled, ReleasePlan, Round
-from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.resources.kept_open import KeptOpenResource
+from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
@@ -22,6 +24,7 @@ from nmdc_release_ops.steps.promoting.catching_up import (
 )
 from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.promoting.promotion import Promotion
+from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
@@ -48,6 +51,7 @@ def reconcile(
     transformer: TransformerResource,
     schema: SchemaReleasesResource,
     worker: SchemaWorkerResource,
+    kept_open: KeptOpenResource,
 ) -> Reconciled:
     """Take the last delta into account while nobody writes.
 
@@ -55,20 +59,28 @@ def reconcile(
     and the origin frozen again, three times at most.
     """
     rounds: list[Round] = []
-    with ExitStack() as stack:
-        stack.enter_context(explain_failures(origin_lookup(origin, context.run_id, plan.release_id)))
-        connected = stack.enter_context(origin.connect_planned(plan))
-        require_lineage(plan=plan, freeze=frozen)
-        require_lineage(plan=plan, catch_up=caught_up)
+    with (
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        naming_failures("origin"),
+        ExitStack() as stack,
+    ):
+        require_lineage(plan=plan, catch_up=caught_up, freeze=frozen)
+        kept = kept_open.take(plan.release_id)
+        if kept is not None:
+            promotion: Promotion = kept[0]
+            stack.push(kept[1])
+        else:
+            opened = stack.enter_context(origin.connect_planned(plan))
+            promotion = stack.enter_context(
+                open_promotion(context, plan, archive, opened, home, transformer, schema, worker)
+            )
+        connected = promotion.origin
         refuse_if_swapped(connected.client, plan.release_id)
-        promotion = stack.enter_context(
-            open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
-        )
         for attempt in range(1, FREEZES + 1):
             # If only this step is re-executed, the origin was thawed in between.
             lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
             try:
-                rounds.append(_advance_frozen(promotion, connected, plan, lease))
+                rounds.append(_advance_frozen(context, promotion, plan, lease))
                 context.log.info(describe_round(rounds[-1], len(rounds)))
                 break
             except _WouldTakeTooLong as error:
@@ -99,13 +111,15 @@ def reconcile(
     )
 
 
-def _advance_frozen(promotion: Promotion, origin: OriginConnection, plan: ReleasePlan, lease: FreezeLease) -> Round:
+def _advance_frozen(
+    context: dg.OpExecutionContext, promotion: Promotion, plan: ReleasePlan, lease: FreezeLease
+) -> Round:
     """Take the last delta into account.
 
     Raises:
         _WouldTakeTooLong: nothing was staged.
     """
-    blocked = (server_time(origin.client) - lease.frozen_at).total_seconds()
+    blocked = (server_time(promotion.origin.client) - lease.frozen_at).total_seconds()
     ends = time.monotonic() + plan.max_frozen_seconds - blocked
 
     def limit(seconds: float) -> None:
@@ -115,5 +129,6 @@ def _advance_frozen(promotion: Promotion, origin: OriginConnection, plan: Releas
                 f"the next part alone takes about {duration(seconds)}."
             )
 
+    require_expected_version(plan, promotion.origin)
     promotion.refuse_staged_by_others()
-    return promotion.advance(limit=limit)
+    return promotion.advance(context, limit=limit)

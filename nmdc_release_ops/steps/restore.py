@@ -9,9 +9,11 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests, require_lineage, require_same_data
 from nmdc_release_ops.mongo.difference.changes import require_definitions
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.freeze import require_frozen
+from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import cluster_time
-from nmdc_release_ops.mongo.server.collections import collection_hashes
+from nmdc_release_ops.mongo.server.collections import collection_hashes, collection_size
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.journal import (
     AlreadySwapped,
@@ -87,8 +89,6 @@ def restore(
             source.require_one_chain()
             _warn_if_rolled_back(context, connected, plan)
             require_placed(connected.database)
-            # Before staging, which takes long and drops the earlier staged collections; and again after it.
-            source.refuse_if_changed()
             staged = source.stage()
             journal = _prepare_swap(context, plan, source, connected, staged)
         if journal.is_under_way:
@@ -98,6 +98,9 @@ def restore(
             context.log.warning(f"Swapped: the database conforms to schema {plan.to_version}. {journal.owed}")
         else:
             context.log.info(f"Swapped. The ledger says that the database conforms to schema {plan.to_version}.")
+        if plan.catches_up:
+            _thaw_at_once(context, connected, plan)
+        asset = _materialize(plan, source)
     restoration = Restoration(
         made_from=source.digests,
         staged=staged,
@@ -105,9 +108,21 @@ def restore(
         moves=[(move.source, move.target) for move in journal.moves if move.target is not None],
         swapped_at=_require_end(journal),
     )
-    context.log_event(_materialize(plan, source))
+    context.log_event(asset)
     context.add_output_metadata(_describe(restoration))
     return restoration
+
+
+def _thaw_at_once(context: dg.OpExecutionContext, origin: OriginConnection, plan: ReleasePlan) -> None:
+    """Allow writes now: of the second for which a promotion blocks them, what Dagster does between two steps would be a large
+    part. `unfreeze` does it where this fails.
+    """
+    try:
+        thaw(origin.client, plan.release_id, thawed_by=context.run_id)
+    except MongoError as error:
+        context.log.warning(f"{error} The step `unfreeze` tries again.")
+    else:
+        context.log.info("Writes are allowed again.")
 
 
 class _Dumped:
@@ -165,6 +180,8 @@ class _Dumped:
 
     def stage(self) -> list[Staged]:
         """Stage the changed collections; see `_stage`."""
+        # Before staging, which takes long and drops the earlier staged collections; and again after it.
+        self.refuse_if_changed()
         with self._transformer.open(self._plan, self._migrated.database) as scratch:
             return _stage(
                 self._context, self._plan, self._migrated, self._validation, scratch, self._origin, self._home
@@ -182,8 +199,12 @@ class _Promoted:
         self._reconciled = reconciled
         self._origin = origin
         self.changes = reconciled.changes
-        self.documents = reconciled.documents
         self.digests = collect_digests(plan=plan, reconcile=reconciled)
+
+    @property
+    def documents(self) -> Mapping[str, int]:
+        """How many documents each collection has now, approximately."""
+        return {name: collection_size(self._origin.database, name).documents for name in self.changes.names_after}
 
     @property
     def hashes_before(self) -> Mapping[str, str]:

@@ -35,7 +35,7 @@ def catch_up_with_writers(
     rounds: list[Round] = []
     for _ in range(MOST_ROUNDS):
         was_first = promotion.state is None
-        done = promotion.advance(rehearsed)
+        done = promotion.advance(context, rehearsed)
         rounds.append(done)
         context.log.info(describe_round(done, len(rounds)))
         if not was_first and (done.seconds <= ENOUGH_SECONDS or _is_no_shorter(rounds)):

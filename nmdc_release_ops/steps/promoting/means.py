@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
-
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
@@ -26,7 +24,7 @@ class Means:
         scratch: the transformer; each migration has a database of its own there.
     """
 
-    context: dg.OpExecutionContext
+    run_id: str
     plan: ReleasePlan
     origin: OriginConnection
     scratch: TransformerConnection

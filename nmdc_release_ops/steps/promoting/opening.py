@@ -14,7 +14,6 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.steps.promoting.means import Means
 from nmdc_release_ops.steps.promoting.promotion import Promotion
-from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 
 
 @contextmanager
@@ -31,14 +30,12 @@ def open_promotion(
     """Open the promotion while the block lasts. Another run that has it open must be over first.
 
     Raises:
-        LedgerChanged: there was another release since.
         ArchiveReplaced, ArchiveDamaged, OplogTooShort, StreamRefused, FileNotWritten.
         MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused: see `TransformerResource.open`.
     """
-    require_expected_version(plan, origin)
     manifest = read_archive(home.archive(plan), archive.manifest_sha256)
     with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
-        means = Means(context, plan, origin, scratch, home, schema, worker)
+        means = Means(context.run_id, plan, origin, scratch, home, schema, worker)
         with Promotion(means, manifest, home.archive(plan)) as promotion:
             yield promotion
 

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+import dagster as dg
+
 from nmdc_release_ops.mongo.archive.manifest import Manifest
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
@@ -18,13 +20,13 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.promoting.stage_changes import verify_staged
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
-from nmdc_release_ops.mongo.server.collections import collection_size
 from nmdc_release_ops.mongo.server.writes import touched_since
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged
 from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed
 from nmdc_release_ops.records.data_release import Reconciled, Round
+from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch, Stores
 from nmdc_release_ops.steps.promoting.round import RoundWork
 from nmdc_release_ops.steps.promoting.state import STATE, PromotionState
@@ -84,7 +86,6 @@ class Promotion:
                 stack.enter_context(StagedDocuments(folder / "staged.sqlite")),
                 stack.enter_context(Identities(folder / "identities.sqlite")),
                 DeltaValidation(
-                    self._means.context,
                     self._means.plan,
                     self._means.scratch,
                     self._means.home,
@@ -98,6 +99,10 @@ class Promotion:
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
+    @property
+    def origin(self) -> OriginConnection:
+        return self._means.origin
+
     def start_over(self) -> None:
         """Make the next execution of `catch_up` begin with the first round."""
         (self._means.folder / STATE).unlink(missing_ok=True)
@@ -108,10 +113,13 @@ class Promotion:
         self._means.folder.mkdir(mode=0o700)
         drop_staged(self._database)
 
-    def advance(self, rehearsed: Rehearsed | None = None, limit: Limit = lambda _seconds: None) -> Round:
+    def advance(
+        self, context: dg.OpExecutionContext, rehearsed: Rehearsed | None = None, limit: Limit = lambda _seconds: None
+    ) -> Round:
         """Bring what is staged up to the present moment of the origin.
 
         Args:
+            context: of the step, for its log.
             rehearsed: needed for the first round.
             limit: raises when the round, or what is left of it, would take too long. Then nothing was staged.
 
@@ -121,14 +129,14 @@ class Promotion:
         """
         for attempt in range(ATTEMPTS):
             try:
-                return self._advance(rehearsed, limit)
+                return self._advance(context, rehearsed, limit)
             except MomentGone as error:
                 if error.redefined or attempt == ATTEMPTS - 1:
                     raise
-                self._means.context.log.info(f"{error} The round begins again.")
+                context.log.info(f"{error} The round begins again.")
         raise AssertionError("the last attempt returns or raises")
 
-    def _advance(self, rehearsed: Rehearsed | None, limit: Limit) -> Round:
+    def _advance(self, context: dg.OpExecutionContext, rehearsed: Rehearsed | None, limit: Limit) -> Round:
         watch = Stopwatch()
         moment = present_moment(self._means.origin.client)
         self._follower.read_until(moment)
@@ -139,7 +147,9 @@ class Promotion:
                 "Nothing is staged yet, or what is staged was found to be wrong. The origin's live collections are unchanged. "
                 "Re-execute the run from `catch_up`."
             )
-        work = RoundWork(self._means, self.stores, self._manifest, self._archive, self.state, rehearsed, moment)
+        work = RoundWork(
+            context, self._means, self.stores, self._manifest, self._archive, self.state, rehearsed, moment
+        )
         self.state = work.carry_out(limit, watch)
         self.state.write(self._means.folder)
         self.stores.pending.move_into(self.stores.rehearsed)
@@ -193,11 +203,6 @@ class Promotion:
         state = self.state
         if state is None:
             raise AssertionError("a round was completed")
-        staged = {one.name: one.documents for one in state.staged}
-        sizes = {
-            name: staged[name] if name in staged else collection_size(self._database, name).documents
-            for name in state.changes.names_after
-        }
         return Reconciled(
             rounds=rounds,
             until=state.until,
@@ -205,7 +210,6 @@ class Promotion:
             changes=state.changes,
             staged=state.staged,
             hashes_before=state.hashes_before,
-            documents=sizes,
             freezes=freezes,
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.archive.blocks import read_documents
@@ -46,6 +47,7 @@ class RoundWork:
 
     def __init__(
         self,
+        context: dg.OpExecutionContext,
         means: Means,
         stores: Stores,
         manifest: Manifest,
@@ -55,12 +57,14 @@ class RoundWork:
         moment: ClusterTime,
     ) -> None:
         """Args:
+        context: of the step, for its log.
         manifest: of the archive that was rehearsed.
         archive: its folder.
         state: after the round before; None in the first.
         rehearsed: what the first round begins with; None in a later one.
         moment: up to which the round goes.
         """
+        self._context = context
         self._means = means
         self._stores = stores
         self._manifest = manifest
@@ -70,8 +74,8 @@ class RoundWork:
         self._moment = moment
         self._number = len(state.rounds) + 1 if state else 1
         self._folder = means.folder / ROUND
-        self._files = f"{FILES}-{self._number}-{means.context.run_id[:8]}"
-        database = transformer_database(means.plan.release_id, f"{means.context.run_id} {self._number}")
+        self._files = f"{FILES}-{self._number}-{means.run_id[:8]}"
+        database = transformer_database(means.plan.release_id, f"{means.run_id} {self._number}")
         self._scratch = TransformerConnection(means.scratch.uri, means.scratch.database.client[database])
 
     def carry_out(self, limit: Limit, watch: Stopwatch) -> PromotionState:
@@ -151,7 +155,7 @@ class RoundWork:
 
     def _migrate(self, written: WrittenDocuments) -> Migrated:
         means, state = self._means, self._state
-        migrating = Migrating(means.context, means.plan, self._scratch, means.home, means.schema, means.worker)
+        migrating = Migrating(self._context, means.plan, self._scratch, means.home, means.schema, means.worker)
         if state is None:
             source, manifest, brought_up = self._archive, self._manifest, frozenset[str]()
             unloaded = self._rehearsed.migrated.unloaded if self._rehearsed else []
@@ -272,13 +276,13 @@ class RoundWork:
         if absent := set(identities.absent(unmigrated)):
             add_unplaced(gone, absent)
         duplicates = identities.duplicates()
-        validation.validate(changed, identities, duplicates, find_before, self._folder)
+        validation.validate(self._context, changed, identities, duplicates, find_before, self._folder)
         watch.note("validate")
         if gone:
             count = sum(map(len, gone.values()))
-            self._means.context.log.info(f"Looking for documents that refer to {count:,} ids that are gone.")
+            self._context.log.info(f"Looking for documents that refer to {count:,} ids that are gone.")
             referring.extend(concerned.referring(gone))
-            validation.validate(referring, identities, {}, find_before, self._folder)
+            validation.validate(self._context, referring, identities, {}, find_before, self._folder)
             watch.note("references to what is gone")
 
     def _stage(self, migrated: Migrated, differences: dict[str, Differences]) -> list[Staged]:

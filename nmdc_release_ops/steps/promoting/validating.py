@@ -67,14 +67,12 @@ class DeltaValidation:
 
     def __init__(
         self,
-        context: dg.OpExecutionContext,
         plan: ReleasePlan,
         scratch: TransformerConnection,
         home: ReleaseHomeResource,
         schema: SchemaReleasesResource,
         worker: SchemaWorkerResource,
     ) -> None:
-        self._context = context
         self._plan = plan
         self._scratch = scratch
         self._home = home
@@ -101,6 +99,7 @@ class DeltaValidation:
 
     def validate(
         self,
+        context: dg.OpExecutionContext,
         changed: Iterable[Documents],
         identities: Identities,
         duplicates: Mapping[str, Mapping[str, int]],
@@ -110,6 +109,7 @@ class DeltaValidation:
         """Validate documents, and their references to those in `identities`; return how many violations are tolerated.
 
         Args:
+            context: of the step, for its log.
             duplicates: ids that several documents have, with the number of these by collection.
             find_before: only called if there are violations between documents.
             folder: for what the worker reads.
@@ -121,7 +121,7 @@ class DeltaValidation:
         some = [one for one in changed if one.file.documents]
         if not some and not duplicates:
             return 0
-        reports = self._home.attempt(self._plan, self._context.run_id)
+        reports = self._home.attempt(self._plan, context.run_id)
         counts = {one.file.name: one.file.documents for one in some}
         before = folder / "before.json"
         extras: dict[str, Any] = {
@@ -141,7 +141,7 @@ class DeltaValidation:
             before.write_text(json.dumps([one.describe() for one in found if one.file.documents]), "utf-8")
 
         code, messages = run_validation(
-            self._context,
+            context,
             self._plan,
             self._worker,
             self._environment,
