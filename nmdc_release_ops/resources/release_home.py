@@ -199,13 +199,16 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
     def remove_scratch(self, plan: ReleasePlan) -> int:
         """Remove the files of a release's transformer and of its workers; return the bytes freed.
 
+        Only a rehearsal keeps the ids of its documents, for its promotion.
+
         Raises:
             OSError: something could not be removed.
         """
-        return _remove(self.release(plan), _SCRATCH)
+        return _remove(self.release(plan), _SCRATCH if plan.is_rehearsal else (*_SCRATCH, IDENTIFIERS))
 
-    def remove_large_files(self, plan: ReleasePlan, release_id: str) -> int:
-        """Remove the archive and the transformer of a release of the plan's origin; return the bytes freed.
+    def remove_large_files(self, plan: ReleasePlan, release_id: str) -> int | None:
+        """Remove the archive and the transformer of a release of the plan's origin; return the bytes freed, None if there was
+        nothing to remove.
 
         Its manifest and reports are kept. What another release has linked to frees nothing.
 
@@ -217,10 +220,11 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
             if (folder / "archive" / name).is_file():
                 shutil.copy2(folder / "archive" / name, folder / name)
         freed = _remove(folder, ("archive.removed",))
-        if (folder / "archive").is_dir():
+        if is_archived := (folder / "archive").is_dir():
             # Renamed first: a partly removed archive must not look like an archive.
             (folder / "archive").rename(folder / "archive.removed")
-        return freed + _remove(folder, ("archive.removed", "archive.partial", "archive.delta", IDENTIFIERS, *_SCRATCH))
+        freed += _remove(folder, ("archive.removed", "archive.partial", "archive.delta", IDENTIFIERS, *_SCRATCH))
+        return freed if freed or is_archived else None
 
     def unassigned(self) -> list[str]:
         """Releases made by versions that did not record the origin. Their origin is unknown, so nothing removes them."""

@@ -95,19 +95,19 @@ def test_the_folder_of_an_origin_is_readable_and_safe(home: ReleaseHomeResource)
 
 def test_large_files_go_and_reports_and_the_manifest_stay(home: ReleaseHomeResource) -> None:
     old = attempt(home, plan(1), dumped=1)
-    assert home.remove_large_files(plan(2), old) >= 100_000
+    assert (home.remove_large_files(plan(2), old) or 0) >= 100_000
     folder = home.release(plan(1))
     left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert left == ["attempts/001-abcdef01/validation.html", "manifest.json", "manifest.json.sha256"]
     assert read_manifest(folder).release_id == old
-    assert home.remove_large_files(plan(2), old) == 0
+    assert home.remove_large_files(plan(2), old) is None
 
 
 def test_a_removal_that_was_cut_short_is_finished_the_next_time(home: ReleaseHomeResource) -> None:
     old, new = attempt(home, plan(1), dumped=1), attempt(home, plan(2), dumped=2)
     home.archive(plan(1)).rename(home.release(plan(1)) / "archive.removed")
     assert home.superseded(plan(2), swapped(new, at=5), 1) == [old]
-    assert home.remove_large_files(plan(2), old) >= 100_000
+    assert (home.remove_large_files(plan(2), old) or 0) >= 100_000
     assert not list(home.release(plan(1)).glob("archive*"))
 
 
@@ -155,8 +155,11 @@ def test_what_another_release_has_linked_to_stays_and_frees_no_room(home: Releas
     linked = home.archive(plan(3)) / "large.bson.gz"
     linked.hardlink_to(home.archive(rehearsal) / "large.bson.gz")
     home.identifiers(plan(3)).hardlink_to(home.identifiers(rehearsal))
-    assert home.remove_large_files(plan(3), alone.release_id) > 100_000
-    assert home.remove_large_files(plan(3), rehearsal.release_id) < 100_000
+    assert (home.remove_large_files(plan(3), alone.release_id) or 0) > 100_000
+    freed = home.remove_large_files(plan(3), rehearsal.release_id)
+    assert freed is not None
+    assert freed < 100_000
+    assert home.remove_large_files(plan(3), rehearsal.release_id) is None
     assert not home.identifiers(rehearsal).exists()
     assert (linked.stat().st_size, home.identifiers(plan(3)).stat().st_size) == (100_000, 100_000)
 
@@ -170,3 +173,14 @@ def test_rehearsals_are_found_by_their_origin_the_newest_first(home: ReleaseHome
     first, third, second = (one.release_id for one in rehearsals)
     assert [folder.name for folder in home.find_rehearsals(ORIGIN, "nmdc")] == [third, second, first]
     assert home.find_rehearsals(ORIGIN, "another") == []
+
+
+def test_the_ids_of_a_rehearsal_stay_for_its_promotion_and_those_of_a_release_do_not(home: ReleaseHomeResource) -> None:
+    rehearsal = plan(1).model_copy(update={"purpose": Purpose.REHEARSAL})
+    for one in (rehearsal, plan(2)):
+        home.identifiers(one).write_bytes(b"ids")
+        (home.release(one) / "promotion").mkdir()
+        home.remove_scratch(one)
+        assert not (home.release(one) / "promotion").exists()
+    assert home.identifiers(rehearsal).exists()
+    assert not home.identifiers(plan(2)).exists()

@@ -41,6 +41,7 @@ from nmdc_release_ops.records.data_release import (
 from nmdc_release_ops.records.rehearsed import REHEARSED, RehearsalRecords
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.sent_commands import sent_commands
+from nmdc_release_ops_tests.services.webhook_server import loopback_webhook
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 workplace = workplace_fixture(scale=500)
@@ -328,6 +329,17 @@ def test_a_rehearsal_that_cannot_be_promoted_is_named_with_its_reason(
     assert reason in text
     assert "Launch the job `rehearsal`" in text
     assert "The origin was not touched." in text
+
+
+def test_people_are_told_what_is_promoted(
+    workplace: Workplace, rehearsed: ReleasePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with loopback_webhook() as webhook:
+        monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", webhook.address)
+        assert choose(workplace, rehearsal=rehearsed.release_id).success
+    (text,) = webhook.texts
+    assert "NMDC promotion planned: schema 11.23.0 -&gt; 11.24.0" in text
+    assert "Writes are blocked for a moment" in text
 
 
 def test_a_rehearsal_can_be_asked_for(workplace: Workplace, rehearsed: ReleasePlan, folder: Path) -> None:

@@ -61,7 +61,7 @@ def _remove_rehearsals(
             if release_id in databases:
                 transformer.drop_databases(plan, release_id)
                 context.log.info(f"Dropped the transformer's databases of rehearsal {release_id}.")
-            if freed := home.remove_large_files(plan, release_id):
+            if (freed := home.remove_large_files(plan, release_id)) is not None:
                 context.log.info(
                     f"Removed the archive of rehearsal {release_id} (an older one): {size(freed)}. Its reports and its manifest "
                     "stay."
@@ -133,7 +133,7 @@ def _remove_archives_of(
             if release_id in databases:
                 transformer.drop_databases(plan, release_id)
                 context.log.info(f"Dropped the transformer's databases of release {release_id}.")
-            if release_id in superseded and (freed := home.remove_large_files(plan, release_id)):
+            if release_id in superseded and (freed := home.remove_large_files(plan, release_id)) is not None:
                 why = _explain_removal(plan, release_id, is_swapped=release_id in swapped.release_ids)
                 context.log.info(
                     f"Removed the archive of release {release_id} ({why}): {size(freed)}. Its reports and its manifest stay."

@@ -1,5 +1,6 @@
 """What a release removes of earlier ones of its origin, by the journals and the lease on that origin."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo.archive.links import link_files
+from nmdc_release_ops.mongo.archive.manifest import files_of
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
-from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.records.data_release import Purpose, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
@@ -58,12 +61,16 @@ class OriginConnection:
             write_journal(self.client, journal)
         return self.home.archive(planned)
 
-    def remove(self, day: int) -> None:
-        """What the release of that day removes when it is complete, keeping one archive."""
+    def remove(self, day: int, **planned: Any) -> None:
+        """What the release of that day removes when it is complete, keeping one archive.
+
+        planned: of its plan.
+        """
         resource = OriginResource()
         transformer = TransformerResource(home=self.home, origin=resource)
+        plan = self.plan(day).model_copy(update=planned)
         with dg.build_op_context() as context:
-            _remove_archives(context, self.plan(day), resource, self.home, transformer)  # type: ignore[arg-type]
+            _remove_archives(context, plan, resource, self.home, transformer)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -109,6 +116,26 @@ def test_the_archive_of_an_attempt_whose_step_works_stays(origin: OriginConnecti
         assert used.is_dir()
     origin.remove(2)
     assert not used.exists()
+
+
+def test_a_rehearsal_goes_when_it_was_promoted_and_the_release_has_its_archive(
+    origin: OriginConnection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rehearsal = origin.plan(1).model_copy(update={"purpose": Purpose.REHEARSAL})
+    attempt(origin.home, rehearsal, dumped=10)
+    origin.home.identifiers(rehearsal).write_bytes(b"ids")
+    promoted = origin.attempt(2)
+    # Its archive is that of the rehearsal, of before the swap.
+    shutil.rmtree(promoted)
+    promoted.mkdir()
+    link_files(origin.home.archive(rehearsal), files_of(origin.home.archive(rehearsal)), promoted)
+    origin.remove(2, purpose=Purpose.PROMOTION, rehearsal=rehearsal.release_id)
+    assert not origin.home.archive(rehearsal).exists()
+    assert not origin.home.identifiers(rehearsal).exists()
+    assert (promoted / "large.bson.gz").stat().st_size == 100_000
+    assert "this release promoted it, and has its archive" in "".join(capfd.readouterr())
+    origin.remove(2, purpose=Purpose.PROMOTION, rehearsal=rehearsal.release_id)
+    assert "Removed" not in "".join(capfd.readouterr())
 
 
 def test_nothing_is_removed_where_the_address_leads_to_another_origin_than_when_it_was_planned(
