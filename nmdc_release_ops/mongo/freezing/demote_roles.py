@@ -48,7 +48,9 @@ class DemoteRoles(FreezeStrategy):
     def find_obstacles(self, client: MongoClient[Document], server: Server, database: str) -> list[str]:
         if missing := missing_privileges(client, DEMOTING):
             lacking = ", ".join(missing)
-            return [f"the user in NMDC_ORIGIN_URI lacks {lacking}; grant the role nmdc_release_role_keeper of docs/operator-role.md"]
+            return [
+                f"the user in NMDC_ORIGIN_URI lacks {lacking}; grant the role nmdc_release_role_keeper of docs/operator-role.md"
+            ]
         try:
             demotions(read_accounts(client, database), database, "plan")
         except (AccountsHidden, RoleMissing) as error:
