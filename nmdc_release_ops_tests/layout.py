@@ -34,9 +34,20 @@ LAYOUT = [
 
 # The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.
 ROOMS = {
-    "steps": ["shared"],
+    "steps": ["promoting", "shared"],
     "schema": ["environments", "packages"],
-    "mongo": ["swapping", "difference", "transfer", "archive", "delta", "freezing", "state", "programs", "server"],
+    "mongo": [
+        "swapping",
+        "promoting",
+        "difference",
+        "transfer",
+        "archive",
+        "delta",
+        "freezing",
+        "state",
+        "programs",
+        "server",
+    ],
     "schema/worker": ["migrating", "validating", "compiling"],
 }
 # What rooms share lies in the folder itself.
@@ -158,7 +169,7 @@ def offences_between_rooms(path: str, module: str) -> Iterator[str]:
             continue
         if height(folder, there) < height(folder, here):
             yield f"imports {module}: up the rooms of {folder}/"
-        elif folder == "steps" and "shared" not in (here, there):
+        elif folder == "steps" and {here, there}.isdisjoint(ROOMS[folder]):
             yield f"imports {module}: another step"
 
 

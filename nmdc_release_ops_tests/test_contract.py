@@ -34,7 +34,7 @@ SENSORS = {"failure_notice", "frozen_origin_watchdog", "schema_release_sensor"}
 SCHEDULES: set[str] = set()
 RESOURCES = {
     *("origin", "transformer", "home", "schema", "worker", "github", "runtime", "deployment", "schema_watch"),
-    *("notices", "io_manager"),
+    *("notices", "io_manager", "kept_open"),
 }
 ASSETS = {("nmdc", "database"), ("nmdc", "archive"), ("nmdc", "rehearsal")}
 MAKE_TARGETS = {"setup", "demo", "ui", "test", "test-faults", "test-browser", "lint", "bench"}

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -30,7 +31,8 @@ from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.state.lease import Strategy
-from nmdc_release_ops.planning.rehearsals import IDENTIFIERS
+from nmdc_release_ops.planning.promotion import take_over
+from nmdc_release_ops.planning.rehearsals import IDENTIFIERS, NothingToPromote, read_rehearsal
 from nmdc_release_ops.records.data_release import (
     Archive,
     MigratedDatabase,
@@ -208,6 +210,35 @@ def test_a_rehearsal_may_be_removed_when_its_promotion_has_begun(
     assert "No rehearsal can be promoted" in text
     assert f"{rehearsed.release_id}: its archive was removed" in text
     assert "Launch the job `rehearsal`" in text
+
+
+def test_a_rehearsal_that_is_removed_while_it_is_taken_over_leaves_no_archive(
+    workplace: Workplace,
+    folder: Path,
+    tmp_path: Path,
+    promotion: tuple[ReleasePlan, Archive, MigratedDatabase, ValidationReport],
+) -> None:
+    rehearsal = read_rehearsal(folder, workplace.home / "schema")
+    with (
+        _lose_collection(folder),
+        pytest.raises(NothingToPromote, match=r"was removed while it was taken over.*Launch `promote` again"),
+    ):
+        take_over(rehearsal, promotion[0], tmp_path, "transformer")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_where_links_are_impossible_the_archive_is_copied(
+    workplace: Workplace, folder: Path, promotion: tuple[ReleasePlan, Archive, MigratedDatabase, ValidationReport]
+) -> None:
+    others = [path for path in (Path("/tmp"), Path("/dev/shm")) if path.stat().st_dev != folder.stat().st_dev]
+    if not others:
+        pytest.skip("there is no second file system")
+    rehearsal = read_rehearsal(folder, workplace.home / "schema")
+    with tempfile.TemporaryDirectory(dir=others[0]) as other:
+        taken = take_over(rehearsal, promotion[0], Path(other), "transformer")
+        verify(taken.archive.path, read_archive(taken.archive.path, taken.migrated.manifest_sha256))
+        assert taken.validation.identifiers_path is not None
+        assert taken.validation.identifiers_path.read_bytes() == (folder / IDENTIFIERS).read_bytes()
 
 
 def _cut_collection(folder: Path) -> AbstractContextManager[None]:
