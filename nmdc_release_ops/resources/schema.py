@@ -89,7 +89,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
             self._waiting.pop().close()
 
     def start(self, environment: SchemaEnvironment, task: str, folder: Path, *arguments: str) -> None:
-        """Start a worker that waits for `run` with the same environment, task and folder. It ends with the run.
+        """Start a worker that waits for `run` with the same environment, task and folder, unless one does. It ends with the run.
 
         Args:
             arguments: see `WorkerProcess`.
@@ -97,7 +97,8 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
         Raises:
             FileNotWritten, OSError.
         """
-        self._waiting.append(WorkerProcess(environment, task, folder, *arguments))
+        if not any(process.is_for(environment, task, folder) for process in self._waiting):
+            self._waiting.append(WorkerProcess(environment, task, folder, *arguments))
 
     def wait_until_ready(self) -> None:
         """Wait until the workers that were started are ready, or `READY_SECONDS` have passed."""

@@ -28,7 +28,6 @@ from nmdc_release_ops.steps.shared.expected_version import require_expected_vers
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
-from nmdc_release_ops.steps.shared.preparation import start_workers
 from nmdc_release_ops.units import duration
 
 FREEZES = 3
@@ -94,7 +93,7 @@ def reconcile(
                         "`promote` with a larger max_frozen_seconds."
                     ) from None
                 rounds += catch_up_with_writers(context, promotion, plan, None)
-                start_workers(plan, home, schema, worker)
+                promotion.start_workers()
                 worker.wait_until_ready()
         reconciled = promotion.describe_result(rounds, attempt)
     context.add_output_metadata(

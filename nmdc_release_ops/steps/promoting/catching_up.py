@@ -35,6 +35,8 @@ def catch_up_with_writers(
     rounds: list[Round] = []
     for _ in range(MOST_ROUNDS):
         was_first = promotion.state is None
+        # For this round, and after it for the next one, or for the last, under the freeze.
+        promotion.start_workers()
         done = promotion.advance(context, rehearsed)
         rounds.append(done)
         context.log.info(describe_round(done, len(rounds)))

@@ -31,6 +31,7 @@ from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stop
 from nmdc_release_ops.steps.promoting.round import RoundWork
 from nmdc_release_ops.steps.promoting.state import STATE, PromotionState
 from nmdc_release_ops.steps.promoting.validating import DeltaValidation
+from nmdc_release_ops.steps.shared.preparation import start_workers
 
 SWAP_SECONDS = 0.5
 """What freezing, swapping and thawing take besides a round, approximately."""
@@ -102,6 +103,14 @@ class Promotion:
     @property
     def origin(self) -> OriginConnection:
         return self._means.origin
+
+    def start_workers(self) -> None:
+        """Start the processes that a round needs, unless they wait already.
+
+        Raises:
+            As `steps.shared.preparation.start_workers`.
+        """
+        start_workers(self._means.plan, self._means.home, self._means.schema, self._means.worker)
 
     def start_over(self) -> None:
         """Make the next execution of `catch_up` begin with the first round."""
