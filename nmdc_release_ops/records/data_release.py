@@ -285,6 +285,7 @@ class Round(Part):
         written: documents of the origin that were written or deleted since the round before, by collection.
         migrated: whether the migrators ran again.
         validated: documents that were validated.
+        tolerated: violations between these documents, or in references to what is gone, that do not stop the release.
         staged: documents that were written to staged collections, or deleted there.
         seconds: that it took, all in all.
         parts: seconds that its parts took, by name, in order.
@@ -294,6 +295,7 @@ class Round(Part):
     written: dict[str, int]
     migrated: bool
     validated: int
+    tolerated: int
     staged: int
     seconds: float
     parts: dict[str, float]

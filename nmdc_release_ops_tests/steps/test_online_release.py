@@ -11,6 +11,8 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.archive.manifest import read_manifest
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.records.data_release import Purpose, ReleasePlan, ValidationReport
 from nmdc_release_ops.records.rehearsed import REHEARSED
@@ -72,3 +74,48 @@ def test_its_plan_refuses_while_another_release_holds_the_origin(
         thaw(client, "another", thawed_by="a-run")
     assert step == "plan"
     assert "another" in failure.description
+
+
+def reexecute(workplace: Workplace, of: str, *steps: str) -> tuple[str, dg.JobExecutionResult]:
+    """Execute these steps again, with the records of the others."""
+    result = dg.execute_job(
+        dg.reconstructable(online_release),
+        instance=workplace.instance,
+        reexecution_options=dg.ReexecutionOptions(of, step_selection=steps),
+        raise_on_error=False,
+    )
+    return result.run_id, result
+
+
+def online_release() -> dg.JobDefinition:
+    return defs.get_job_def("online_release")
+
+
+def test_what_somebody_else_writes_to_a_staged_collection_is_noticed_and_staged_again(
+    workplace: Workplace, validated: dg.ExecuteInProcessResult, client: MongoClient[Any]
+) -> None:
+    caught_up, first = reexecute(workplace, validated.run_id, "catch_up")
+    assert first.success, failure_of(first)
+    staged = client[DATABASE][f"{STAGED}study_set"]
+    staged.update_one({}, {"$set": {"name": "not validated"}})
+    reconciled, second = reexecute(workplace, caught_up, "freeze", "reconcile", "restore", "unfreeze")
+    step, failure = failure_of(second)
+    assert step == "reconcile"
+    assert "is not what was migrated and validated" in failure.description
+    assert is_write_blocked(client) is False
+    _, third = reexecute(workplace, reconciled, "catch_up")
+    assert third.success, failure_of(third)
+    assert staged.find_one({"name": "not validated"}) is None
+    assert staged.count_documents({}) == client[DATABASE].study_set.count_documents({})
+
+
+def test_collections_that_were_redefined_ask_for_a_new_rehearsal(
+    workplace: Workplace, validated: dg.ExecuteInProcessResult, client: MongoClient[Any]
+) -> None:
+    client[DATABASE].study_set.create_index("a_new_one")
+    try:
+        step, failure = failure_of(reexecute(workplace, validated.run_id, "catch_up")[1])
+        assert step == "catch_up"
+        assert "study_set" in failure.description and "a new rehearsal" in failure.description
+    finally:
+        client[DATABASE].study_set.drop_index("a_new_one_1")

@@ -182,6 +182,13 @@ class Identities:
             ):
                 yield key
 
+    def is_changed(self, collection: str, key: bytes) -> bool:
+        """Whether this round put or removed the document with this key."""
+        found = self._connection.execute(
+            "SELECT 1 FROM before WHERE collection = ? AND key = ?", (self._numbers.get(collection, -1), key)
+        )
+        return found.fetchone() is not None
+
     def absent(self, ids: Iterable[str | None]) -> Iterator[str | None]:
         """Those of the ids that no document has."""
         for one in ids:

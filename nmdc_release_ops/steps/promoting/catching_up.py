@@ -60,6 +60,7 @@ def describe_round(done: Round, number: int) -> str:
     return (
         f"Round {number}: {sum(done.written.values()):,} documents were written or deleted since the one before. {again}"
         f"{done.validated:,} documents were validated, {done.staged:,} staged. It took {duration(done.seconds)}."
+        + (f" {done.tolerated:,} violations between documents do not stop the release." if done.tolerated else "")
     )
 
 
@@ -73,6 +74,7 @@ def describe_rounds(rounds: list[Round]) -> dg.MetadataValue:
             "in": ", ".join(f"{name}: {count:,}" for name, count in done.written.items()) or "nothing",
             "migrated again": "yes" if done.migrated else "no",
             "validated": done.validated,
+            "tolerated violations": done.tolerated,
             "staged": done.staged,
             "seconds": round(done.seconds, 3),
             "of these": ", ".join(f"{part} {seconds * 1000:,.0f} ms" for part, seconds in done.parts.items()),

@@ -53,8 +53,8 @@ class Concerned:
         self._validation = validation
         self._folder = folder
 
-    def referring(self, gone: Mapping[str, AbstractSet[str | None]]) -> list[Documents]:
-        """The documents that have one of these ids in a field that may refer to it.
+    def referring(self, gone: Mapping[str, AbstractSet[str | None]], identities: Identities) -> list[Documents]:
+        """The documents that have one of these ids in a field that may refer to it, and that the round did not change.
 
         Args:
             gone: ids by the collection where they were; under "" those of which that is not known.
@@ -72,15 +72,17 @@ class Concerned:
                     slots |= more
                     ids |= some
             if slots:
-                file = write_documents(self._folder / "referring", name, self._find(name, slots, ids))
+                file = write_documents(self._folder / "referring", name, self._find(name, slots, ids, identities))
                 found.append(Documents(self._folder / "referring", file))
         return found
 
-    def _find(self, name: str, slots: AbstractSet[str], ids: AbstractSet[str | None]) -> Iterator[bytes]:
+    def _find(
+        self, name: str, slots: AbstractSet[str], ids: AbstractSet[str | None], identities: Identities
+    ) -> Iterator[bytes]:
         found: set[bytes] = set()
         for condition in _conditions(slots, ids):
             for document in self._search(name, condition):
-                if (key := key_of(document)) not in found:
+                if (key := key_of(document)) not in found and not identities.is_changed(name, key):
                     found.add(key)
                     yield document
 

@@ -108,7 +108,7 @@ class RoundWork:
         changed = [*self._changed(result, differences, written)]
         self._note_identities(result, changed, differences, written)
         watch.note("ids")
-        self._validate(result, changed, written, watch)
+        tolerated = self._validate(result, changed, written, watch)
         limit(_AGAIN_SECONDS)
         self._stores.identities.commit()
         staged = self._stage(migrated, differences) if migrated else list(state.staged if state else [])
@@ -118,6 +118,7 @@ class RoundWork:
             written=written.counts,
             migrated=migrates,
             validated=sum(one.file.documents for one in changed),
+            tolerated=tolerated,
             staged=sum(one.count for one in differences.values()),
             seconds=watch.seconds,
             parts=watch.parts,
@@ -242,7 +243,8 @@ class RoundWork:
 
     def _validate(
         self, result: "_Result", changed: list[Documents], written: WrittenDocuments, watch: Stopwatch
-    ) -> None:
+    ) -> int:
+        """Validate what changed, and what refers to ids that are gone; return how many violations are tolerated."""
         validation, identities = self._stores.validation, self._stores.identities
         touched = result.touched
         concerned = Concerned(
@@ -276,14 +278,15 @@ class RoundWork:
         if absent := set(identities.absent(unmigrated)):
             add_unplaced(gone, absent)
         duplicates = identities.duplicates()
-        validation.validate(self._context, changed, identities, duplicates, find_before, self._folder)
+        tolerated = validation.validate(self._context, changed, identities, duplicates, find_before, self._folder)
         watch.note("validate")
         if gone:
             count = sum(map(len, gone.values()))
             self._context.log.info(f"Looking for documents that refer to {count:,} ids that are gone.")
-            referring.extend(concerned.referring(gone))
-            validation.validate(self._context, referring, identities, {}, find_before, self._folder)
+            referring.extend(concerned.referring(gone, identities))
+            tolerated += validation.validate(self._context, referring, identities, {}, find_before, self._folder)
             watch.note("references to what is gone")
+        return tolerated
 
     def _stage(self, migrated: Migrated, differences: dict[str, Differences]) -> list[Staged]:
         origin, store = self._means.origin.database, self._stores.staged
