@@ -32,7 +32,7 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.planning.promotion import take_over
-from nmdc_release_ops.planning.rehearsals import IDENTIFIERS, NothingToPromote, read_rehearsal
+from nmdc_release_ops.planning.rehearsals import IDENTIFIERS, NothingToPromote, check_against_origin, read_rehearsal
 from nmdc_release_ops.records.data_release import (
     Archive,
     MigratedDatabase,
@@ -412,6 +412,19 @@ def test_an_oplog_that_no_longer_reaches_back_is_found_before_anything_is_done(
         text = refusal(workplace)
     assert f"{rehearsed.release_id}: the origin's oplog begins at" in text
     assert "after it was dumped (2023-11-14" in text
+
+
+def test_an_oplog_of_unknown_length_is_a_warning(workplace: Workplace, folder: Path, client: MongoClient[Any]) -> None:
+    roles = [{"role": "read", "db": name} for name in (DATABASE, "nmdc_release_ops")]
+    client.admin.command("createUser", "reader", pwd="secret", roles=roles)
+    try:
+        host, port = client.address or ("", 0)
+        with MongoClient[Any](host, port, username="reader", password="secret", directConnection=True) as reader:
+            warnings = check_against_origin(read_rehearsal(folder, workplace.home / "schema"), reader[DATABASE])
+    finally:
+        client.admin.command("dropUser", "reader")
+    (warning,) = warnings
+    assert "not known how far the origin's oplog reaches back" in warning
 
 
 def test_a_database_that_has_left_the_rehearsed_version_is_not_promoted(
