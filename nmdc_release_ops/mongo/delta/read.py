@@ -102,8 +102,8 @@ def read_delta(
 
 def find_at(
     database: Database[Document], collection: str, condition: Mapping[str, Any], moment: ClusterTime
-) -> list[bytes]:
-    """The documents that met a condition at `moment`; meant for few, since they are held in memory.
+) -> Iterator[bytes]:
+    """The documents that met a condition at `moment`. If the server is out of reach meanwhile, one can come twice.
 
     Args:
         database: its read preference says which member is read.
@@ -114,7 +114,8 @@ def find_at(
     patience = _Patience(collection, moment)
     while True:
         with patience:
-            return list(_find(database, collection, condition, KEYS_A_COMMAND, moment))
+            yield from _find(database, collection, condition, KEYS_A_COMMAND, moment)
+            return
 
 
 def count_at(database: Database[Document], collection: str, moment: ClusterTime) -> int:

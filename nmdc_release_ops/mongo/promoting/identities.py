@@ -57,6 +57,17 @@ class Identities:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def clear(self) -> None:
+        """Forget everything.
+
+        Raises:
+            FileNotWritten
+        """
+        with writing_database(self.path), self._connection:
+            self._connection.execute("DROP INDEX IF EXISTS by_id")
+            self._connection.execute("DELETE FROM identifier")
+            self._connection.execute("DELETE FROM before")
+
     def fill(self, collection: str, documents: Iterable[bytes]) -> None:
         """Add documents, as BSON, that were validated before. Call `finish_filling` after the last collection.
 

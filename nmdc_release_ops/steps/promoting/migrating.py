@@ -98,7 +98,9 @@ class Migrating:
             OSError: the disk is full, for example.
         """
         names = frozenset(one.name for one in manifest.collections)
-        link_files(source, (one.file for one in manifest.collections), folder)
+        # What is not loaded is not linked: `oplog.bson` belongs to the archive as it was.
+        manifest = manifest.model_copy(update={"other_files": {}})
+        link_files(source, manifest.digests, folder)
         up_to_date: set[str] = set()
         while True:
             manifest = _bring_up(folder, manifest, touched - up_to_date, written)

@@ -79,7 +79,7 @@ class Promotion:
                 self._forget()
             pending = stack.enter_context(Delta(folder / "pending.sqlite"))
             self._follower = stack.enter_context(
-                Follower(self._database, self._means.plan.managed, pending, self._manifest.cluster_time)
+                Follower(self._database, self._means.plan.managed, pending, self._manifest.cluster_time.next())
             )
             self.stores = Stores(
                 pending,
@@ -159,7 +159,11 @@ class Promotion:
         work = RoundWork(
             context, self._means, self.stores, self._manifest, self._archive, self.state, rehearsed, moment
         )
-        self.state = work.carry_out(limit, watch)
+        try:
+            self.state = work.carry_out(limit, watch)
+        except BaseException:
+            self.stores.identities.roll_back()
+            raise
         self.state.write(self._means.folder)
         self.stores.pending.move_into(self.stores.rehearsed)
         work.remove_what_is_over(self.state)

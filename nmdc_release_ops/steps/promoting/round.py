@@ -1,15 +1,13 @@
 """One round of a promotion: read what was written, migrate, compare, validate, stage."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dagster as dg
-from pymongo.database import Database
 
 from nmdc_release_ops.mongo.archive.blocks import read_documents
-from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest
+from nmdc_release_ops.mongo.archive.manifest import Manifest
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.promoting.document_file import write_documents
 from nmdc_release_ops.mongo.promoting.identities import group_by_collection, id_of
@@ -21,7 +19,6 @@ from nmdc_release_ops.mongo.promoting.stage_changes import (
     stage_differences,
 )
 from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
-from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.raw import read_raw, split
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import Round
@@ -29,6 +26,7 @@ from nmdc_release_ops.resources.transformer import TransformerConnection, transf
 from nmdc_release_ops.steps.promoting.concerned import Concerned, add_unplaced
 from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch, Stores
 from nmdc_release_ops.steps.promoting.migrating import Migrated, Migrating
+from nmdc_release_ops.steps.promoting.result import Result
 from nmdc_release_ops.steps.promoting.state import PromotionState
 from nmdc_release_ops.steps.promoting.validating import Documents
 from nmdc_release_ops.steps.promoting.written import WrittenDocuments
@@ -143,16 +141,14 @@ class RoundWork:
             rounds=rounds,
         )
 
-    def _describe_result(self, migrated: Migrated | None) -> "_Result":
+    def _describe_result(self, migrated: Migrated | None) -> Result:
         if migrated is not None:
-            return _Result(
-                migrated.changes, migrated.touched, migrated.collections, self._files, self._scratch.database
-            )
+            return Result(migrated.changes, migrated.touched, migrated.collections, self._files, self._scratch.database)
         if self._state is None:
             raise AssertionError("the first round migrates")
         state = self._state
         database = self._scratch.database.client[state.database]
-        return _Result(state.changes, frozenset(state.touched), state.collections, state.folder, database)
+        return Result(state.changes, frozenset(state.touched), state.collections, state.folder, database)
 
     def _migrate(self, written: WrittenDocuments) -> Migrated:
         means, state = self._means, self._state
@@ -184,7 +180,7 @@ class RoundWork:
         return found
 
     def _changed(
-        self, result: "_Result", differences: dict[str, Differences], written: WrittenDocuments
+        self, result: Result, differences: dict[str, Differences], written: WrittenDocuments
     ) -> Iterator[Documents]:
         """The documents of the result that are not those that were validated before."""
         yield from (Documents(one.folder, one.documents) for one in differences.values())
@@ -207,7 +203,7 @@ class RoundWork:
 
     def _note_identities(
         self,
-        result: "_Result",
+        result: Result,
         changed: Iterable[Documents],
         differences: dict[str, Differences],
         written: WrittenDocuments,
@@ -232,18 +228,17 @@ class RoundWork:
         for name in filter(has_ids, gone_collections - set(result.changes.names_after)):
             identities.empty(name)
 
-    def _fill_identities(self, result: "_Result") -> None:
+    def _fill_identities(self, result: Result) -> None:
         """Note the ids of everything that is not staged, as it was rehearsed."""
         identities = self._stores.identities
+        identities.clear()
         for one in self._manifest.collections:
             now = result.name_of(one.name)
             if now is not None and now not in result.changes.staged and self._stores.validation.has_ids(now):
                 identities.fill(now, read_documents(self._archive, one))
         identities.finish_filling()
 
-    def _validate(
-        self, result: "_Result", changed: list[Documents], written: WrittenDocuments, watch: Stopwatch
-    ) -> int:
+    def _validate(self, result: Result, changed: list[Documents], written: WrittenDocuments, watch: Stopwatch) -> int:
         """Validate what changed, and what refers to ids that are gone; return how many violations are tolerated."""
         validation, identities = self._stores.validation, self._stores.identities
         touched = result.touched
@@ -306,26 +301,3 @@ class RoundWork:
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._state is not None and self._state.database != state.database:
             self._scratch.database.client.drop_database(self._state.database)
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What the migrators made, in this round or an earlier one.
-
-    Attributes:
-        touched: the archive's collections that they used.
-        collections: describes the archive's files that they began with.
-        folder: of these files, relative to the promotion's.
-        database: on the transformer.
-    """
-
-    changes: ChangeSet
-    touched: frozenset[str]
-    collections: Sequence[ArchivedCollection]
-    folder: str
-    database: Database[Document]
-
-    def name_of(self, archived: str) -> str | None:
-        """What a collection of the archive is called in the result; None if it is not there any more."""
-        renamed = {rename.old: rename.new for rename in self.changes.renamed}
-        return None if archived in self.changes.deleted else renamed.get(archived, archived)

@@ -126,7 +126,7 @@ class DeltaValidation:
         before = folder / "before.json"
         extras: dict[str, Any] = {
             "database": self._scratch.database.name,
-            "collections": {**dict.fromkeys(self._names(duplicates), 0), **counts},
+            "collections": counts,
             "archived": {one.file.name: one.describe() for one in some},
             "compiled": str(self._compiled),
             "known": {"identifiers": str(identities.path), "duplicates": duplicates},
@@ -164,10 +164,6 @@ class DeltaValidation:
                 {"the first of them": tabulate_violations(first), **describe_summary(summary, page, lines)},
             )
         return summary.integrity.found
-
-    @staticmethod
-    def _names(duplicates: Mapping[str, Mapping[str, int]]) -> set[str]:
-        return {name for counts in duplicates.values() for name in counts}
 
 
 def _read_targets(violations: Path) -> set[str | None]:
