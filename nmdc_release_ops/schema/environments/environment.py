@@ -34,12 +34,26 @@ _VERIFIED = "verified"
 _CHECK_SECONDS = 120
 _PARALLEL = 4
 _SECONDS_A_DAY = 24 * 60 * 60
-# Runs inside the environment. The last line that it prints is the version that would be used.
-_CHECK = (
-    "import dagster_pipes, importlib.metadata, jsonschema_rs, linkml.validator, nmdc_schema.nmdc_data, pymongo; "
-    "import refscan.lib.helpers; "
-    "print(importlib.metadata.version('nmdc-schema'))"
+# What workers import besides what the check does. Not every release has all of it.
+_IMPORTED = (
+    "linkml.generators.jsonschemagen",
+    "linkml.validator.plugins",
+    "nmdc_schema.migrators.adapters.mongo_adapter",
+    "nmdc_schema.migrators.migrator_base",
+    "nmdc_schema.nmdc_schema_validation_plugin",
 )
+# Runs inside the environment. The last line that it prints is the version that would be used. Python writes the bytecode of
+# whatever is imported here. No later process may write any: an environment stays as it was verified.
+_CHECK = f"""
+import contextlib, importlib, importlib.metadata
+import dagster_pipes, jsonschema_rs, linkml.validator, nmdc_schema.nmdc_data, pymongo
+import refscan.lib.helpers
+for module in {_IMPORTED}:
+    with contextlib.suppress(Exception):
+        importlib.import_module(module)
+print(importlib.metadata.version("nmdc-schema"))
+"""
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # The schema folder goes to the end of the path, so that no module of ours can shadow what the release needs.
 _BOOTSTRAP = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
@@ -166,7 +180,7 @@ class SchemaEnvironments:
             candidate = self._packages / release.name if isinstance(release, Candidate) else None
             # By default uv links to its cache. Code that writes to a file here would then change that file in every
             # environment on the machine, and creating this one again would not repair it.
-            install = ["pip", "install", "--compile-bytecode", "--link-mode", "copy", "--python", interpreter]
+            install = ["pip", "install", "--no-compile-bytecode", "--link-mode", "copy", "--python", interpreter]
             run_uv(
                 [*install, *_added_packages(), "--requirements", "-"],
                 what=f"nmdc-schema {release}" if candidate is None else f"what {release} needs",
@@ -209,7 +223,7 @@ def worker_environment(transformer_uri: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        _NO_BYTECODE: "1",
     }
 
 
@@ -238,10 +252,9 @@ def _fault(folder: Path, release: SchemaVersion | Candidate) -> str | None:
 
 def _fault_in_use(folder: Path, release: SchemaVersion | Candidate, packages: dict[str, str]) -> str | None:
     """What is wrong with an environment when its Python imports what a worker needs; None if nothing is."""
+    variables = {name: value for name, value in worker_environment("").items() if name != _NO_BYTECODE}
     try:
-        done = run_to_end(
-            [str(folder / "bin" / "python"), "-P", "-c", _CHECK], env=worker_environment(""), seconds=_CHECK_SECONDS
-        )
+        done = run_to_end([str(folder / "bin" / "python"), "-P", "-c", _CHECK], env=variables, seconds=_CHECK_SECONDS)
     except (OSError, TookTooLong) as error:
         return f"its Python does not run: {error}."
     if done.code != 0:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import nmdc_release_ops.schema
 from nmdc_release_ops.schema.environments.environment import (
     SchemaEnvironment,
     SchemaEnvironments,
@@ -108,6 +110,33 @@ def environment(schema_environments: SchemaEnvironments) -> SchemaEnvironment:
     return schema_environments.prepare(V)
 
 
+@pytest.mark.parametrize("release", ["11.25", pytest.param("11.0.0", marks=pytest.mark.faults)])
+def test_whatever_a_worker_imports_was_compiled_when_the_environment_was_made(
+    release: str, schema_environments: SchemaEnvironments
+) -> None:
+    """Or each worker, which may not write bytecode, would compile it again."""
+    environment = schema_environments.prepare(SchemaVersion.parse(release))
+    folder = Path(nmdc_release_ops.schema.__file__).parent
+    imports = (
+        f"import sys; sys.path.append({str(folder)!r});"
+        "import worker.compiling.compile_schema, worker.migrating.migrate, worker.validating.validate;"
+        "import worker.validating.validate_unit, worker.validating.linkml_judge;"
+        "import nmdc_schema.migrators.adapters.mongo_adapter, nmdc_schema.migrators.migrator_base"
+    )
+    done = subprocess.run(
+        [environment.python, "-v", "-P", "-c", imports],
+        env=worker_environment(""),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = re.findall(
+        rf"code object from '?{re.escape(str(environment.path))}/.*/site-packages/(.*\.pyc?)", done.stderr
+    )
+    assert len(loaded) > 300
+    assert [file for file in loaded if file.endswith(".py")] == []
+
+
 def test_a_worker_sees_nothing_of_ours(environment: SchemaEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     for secret in ("NMDC_ORIGIN_URI", "GITHUB_TOKEN", "RANCHER_TOKEN", "PYTHONPATH", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(secret, "hunter2")
@@ -124,6 +153,7 @@ def test_a_worker_sees_nothing_of_ours(environment: SchemaEnvironment, monkeypat
     assert "hunter2" not in str(seen)
     assert seen["NMDC_TRANSFORMER_URI"] == "mongodb://scratch"
     assert (ours, dagster) == (False, False)
+    assert seen["PYTHONDONTWRITEBYTECODE"], "nothing is written to an environment after it was verified"
     assert home != os.path.expanduser("~")  # noqa: PTH111 - our HOME, as the environment has it
 
 

@@ -6,9 +6,12 @@ Arguments: `schema` and the output file, or `references`, a schema's YAML file a
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from linkml.validator import validation_context
 from linkml.validator.plugins import JsonschemaValidationPlugin
 from linkml.validator.validation_context import ValidationContext
 from linkml_runtime import SchemaView
@@ -49,7 +52,8 @@ def compile_schema(schema: SchemaDefinition) -> dict[str, Any]:
     if not index.type_required:
         # Documents without a class are validated by these, abstract or not.
         classes |= {name for name in index.range_of.values() if name in view.all_classes()}
-    linkml_schemas = {name: _json_schema(schema, name) for name in sorted(classes)}
+    with _one_view():
+        linkml_schemas = {name: _json_schema(schema, name) for name in sorted(classes)}
     roots = {name: compiler.root(json_schema) for name, json_schema in linkml_schemas.items()}
     definitions = next(iter(linkml_schemas.values()))["$defs"]
     return {
@@ -79,6 +83,32 @@ def _types(index: SchemaIndex, collection: str) -> dict[str, Any]:
         "types": {type_: name for type_, name in index.class_of_type.items() if name in allowed},
         "otherwise": index.range_of[collection] if not index.type_required and allowed else None,
     }
+
+
+@contextmanager
+def _one_view() -> Iterator[None]:
+    """Let LinkML's generators of JSON Schema share one view of the schema, which remembers the slots of each class.
+
+    LinkML before 1.12 makes a generator for each class, and each takes seconds to find all slots anew. Later versions make one.
+    """
+    if hasattr(validation_context, "_json_schema_cache"):
+        yield
+        return
+    generator, views = validation_context.JsonSchemaGenerator, []
+
+    class SharingGenerator(generator):  # type: ignore[misc, valid-type]
+        schemaview: Any
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            views.append(self.schemaview)
+            self.schemaview = views[0]
+
+    validation_context.JsonSchemaGenerator = SharingGenerator
+    try:
+        yield
+    finally:
+        validation_context.JsonSchemaGenerator = generator
 
 
 class _RecordingContext(ValidationContext):  # type: ignore[misc]

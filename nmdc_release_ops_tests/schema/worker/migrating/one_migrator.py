@@ -1,13 +1,15 @@
-"""Runs in a schema release's environment: one migrator, on a release's own adapter, or on ours and a database whose documents
+"""Runs in a schema release's environment: one migrator, on a release's own adapter, and on ours and a database whose documents
 are loaded when they are used.
 
-Arguments: database, module of the migrator, "theirs" or "ours".
+Arguments: database for theirs, database for ours, module of the migrator.
 """
 
 import importlib
 import inspect
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,13 @@ def upgrade(adapter: Any, module: str) -> None:
     run(**({"commit_changes": True} if "commit_changes" in inspect.signature(run).parameters else {}))
 
 
-def main() -> None:
-    name, module, whose = sys.argv[1:]
-    client: MongoClient[dict[str, Any]] = MongoClient(
-        os.environ["NMDC_TRANSFORMER_URI"], datetime_conversion=DatetimeConversion.DATETIME_AUTO
-    )
-    database = client[name]
-    if whose == "theirs":
-        upgrade(MongoAdapter(database), module)
-        return
-    raw = client.get_database(name, codec_options=CodecOptions(document_class=RawBSONDocument))
+def theirs(name: str, module: str) -> None:
+    upgrade(MongoAdapter(connect()[name]), module)
+
+
+def ours(name: str, module: str) -> None:
+    database = connect()[name]
+    raw = database.client.get_database(name, codec_options=CodecOptions(document_class=RawBSONDocument))
     documents = {one: list(raw[one].find()) for one in database.list_collection_names()}
     for one in documents:
         database[one].delete_many({})
@@ -44,6 +43,35 @@ def main() -> None:
         upgrade(make_adapter(database, MongoAdapter, outcome), module)
         assert set(loaded) <= set(outcome.uses.used)
         loader.load_all()
+
+
+def connect() -> MongoClient[dict[str, Any]]:
+    return MongoClient(os.environ["NMDC_TRANSFORMER_URI"], datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+
+def run_apart(run: Callable[[str, str], None], name: str, module: str) -> None:
+    """In a process of its own, forked from this one: importing what they need takes longer than most migrators."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            run(name, module)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    if os.waitpid(child, 0)[1] != 0:
+        sys.exit(f"{module} failed on {name}")
+
+
+def main() -> None:
+    of_theirs, of_ours, module = sys.argv[1:]
+    importlib.import_module(f"nmdc_schema.migrators.{module}")
+    run_apart(theirs, of_theirs, module)
+    run_apart(ours, of_ours, module)
 
 
 main()

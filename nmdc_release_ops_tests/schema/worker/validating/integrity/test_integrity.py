@@ -57,9 +57,12 @@ def validate_database(
     return validate(environment, compiled, uri, folder, database.name, sorted(database.list_collection_names()), before)
 
 
-def fields_of(compiled: Path, collection: str, document: dict[str, Any]) -> dict[str, list[str]]:
-    """The reference fields that a document has, and the collections they may lead to."""
-    rules = json.loads(compiled.read_text())["references"][collection]["types"].get(document.get("type"), {})
+def fields_of(references: dict[str, Any], collection: str, document: dict[str, Any]) -> dict[str, list[str]]:
+    """The reference fields that a document has, and the collections they may lead to.
+
+    references: of the compiled schema.
+    """
+    rules = references[collection]["types"].get(document.get("type"), {})
     return {field: allowed for field, allowed in rules.items() if field in document}
 
 
@@ -102,11 +105,12 @@ def test_the_same_references_are_broken_as_refscan_finds(
     tmp_path: Path,
 ) -> None:
     chance = random.Random(5)
+    references = json.loads(compiled.read_text())["references"]
     ids = {name: [one["id"] for one in documents if "id" in one] for name, documents in demo.items()}
     seen: dict[tuple[str, bool, bool], int] = {}
-    sources = [(name, one) for name, documents in demo.items() for one in documents if fields_of(compiled, name, one)]
+    sources = [(name, one) for name, documents in demo.items() for one in documents if fields_of(references, name, one)]
     for name, document in chance.sample(sources, 260):
-        fields = fields_of(compiled, name, document)
+        fields = fields_of(references, name, document)
         field = chance.choice(list(fields))
         allowed = fields[field]
         elsewhere = [one for collection in ids if collection not in allowed for one in ids[collection]]
