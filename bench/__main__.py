@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.data import Data, demo_data
 from bench.machine import Neighbours, describe_machine, describe_versions
-from bench.parts import archive, floors, migrate, refscan, release, today, validate
+from bench.parts import archive, floors, migrate, promotion, refscan, release, today, validate
 from bench.report.growth import tabulate_growth
 from bench.report.pages import publish
 from bench.report.results import Measured, describe_origin, merge, read_results, write_results
@@ -28,7 +28,7 @@ from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, 
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 
-PARTS = ("floors", "migrate", "archive", "validate", "refscan", "release", "today")
+PARTS = ("floors", "migrate", "archive", "validate", "refscan", "promotion", "release", "today")
 SIZES = (20_000, 200_000, 1_000_000)
 BASELINE_DOCUMENTS = 200_000
 KEPT = Path(__file__).parent / "results.json"
@@ -153,6 +153,8 @@ def _measure(
     if "refscan" in chosen:
         yield from refscan.measure(data, migrating, target, compiled, home.path, arguments.skip_aggregates)
     # These change the data themselves, and come last.
+    if "promotion" in chosen:
+        yield from promotion.measure(data, home)
     if "release" in chosen:
         yield from release.measure(data, target, compiled, home)
     if "today" in chosen:

@@ -24,7 +24,7 @@ from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import read_summary
-from nmdc_release_ops.steps.validate import describe_file
+from nmdc_release_ops.steps.shared.validating import describe_file
 
 # The first changes three collections. The migrators of the second do nothing, or only look.
 RELEASES = ("11.24.0", "11.25.0")
@@ -68,7 +68,7 @@ def measure(data: Data, target: SchemaEnvironment, compiled: Path, home: Release
         ResultsDiffer: the second changed something, or wrote to NMDC's collections.
     """
     with data.scratch("release") as folder:
-        _make_home(folder, home)
+        make_home(folder, home)
         changing = _release(data, folder, RELEASES[0])
         yield from _rows(KINDS[0], RELEASES[0], changing)
         unchanged = _release(data, folder, RELEASES[1])
@@ -77,7 +77,7 @@ def measure(data: Data, target: SchemaEnvironment, compiled: Path, home: Release
         yield from _alone(data, target, compiled, folder, unchanged.blocked)
 
 
-def _make_home(folder: Path, home: ReleaseHomeResource) -> None:
+def make_home(folder: Path, home: ReleaseHomeResource) -> None:
     """Create a home and a Dagster instance for the release, with the existing schema releases."""
     home.schema_folder.mkdir(parents=True, exist_ok=True)
     (folder / "home").mkdir()
