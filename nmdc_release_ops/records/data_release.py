@@ -317,7 +317,8 @@ class Reconciled(Record):
 
     Attributes:
         until: the moment of the origin that was taken into account; it was frozen then.
-        staged_at: a moment after the last write to a staged collection.
+        verified_at: a moment at which all staged collections were as they should be.
+        wrote: how many documents of each the promotion wrote or deleted since; whatever else is written there is somebody else's.
         changes: what the release does to each collection.
         staged: each verified, document by document, to be what was migrated and validated.
         hashes_before: `dbHash`, at that moment, of the collections that are swapped out, as far as they are known.
@@ -326,7 +327,8 @@ class Reconciled(Record):
 
     rounds: list[Round]
     until: ClusterTime
-    staged_at: ClusterTime
+    verified_at: ClusterTime
+    wrote: dict[str, int]
     changes: ChangeSet
     staged: list[Staged]
     hashes_before: dict[str, str]

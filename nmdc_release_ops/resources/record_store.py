@@ -49,11 +49,24 @@ class RecordStore(dg.ConfigurableIOManager):
         (record,) = [kind for kind in get_args(wanted) if kind is not NoneType] or [wanted]
         step = context.upstream_output.step_key
         try:
-            return read_record(self._path(context.upstream_output), cast("type[Record]", record), step)
+            return read_record(self._path_of(context.upstream_output), cast("type[Record]", record), step)
         except (RecordMissing, RecordChanged) as error:
             raise dg.Failure(
                 f"{error}\n\nThis step did nothing to the origin.\n\nMore: docs/runbook.md, {type(error).__name__}.",
                 allow_retries=False,
+            ) from None
+
+    def _path_of(self, written: dg.OutputContext) -> Path:
+        """Raises:
+        RecordMissing: the step was not executed.
+        """
+        try:
+            return self._path(written)
+        except dg.DagsterInvariantViolationError:
+            # Dagster does not know of which run the output is.
+            raise RecordMissing(
+                f"Neither this run nor one that it re-executes has completed the step `{written.step_key}`. Re-execute the run "
+                f"from `{written.step_key}`, with all the steps after it."
             ) from None
 
     def _path(self, context: dg.OutputContext) -> Path:

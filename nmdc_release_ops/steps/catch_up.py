@@ -14,7 +14,7 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.promoting.catching_up import catch_up_with_writers, describe_rounds
 from nmdc_release_ops.steps.promoting.means import Rehearsed
-from nmdc_release_ops.steps.promoting.opening import open_promotion, refuse_if_held
+from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
@@ -44,7 +44,6 @@ def catch_up(
         require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
         refuse_if_swapped(connected.client, plan.release_id)
         require_expected_version(plan, connected)
-        refuse_if_held(connected, plan)
         promotion = stack.enter_context(
             open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
         )

@@ -10,6 +10,7 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.mongo.server.connection import naming_failures
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import Archive, CaughtUp, FreezeLease, Reconciled, ReleasePlan, Round
 from nmdc_release_ops.resources.kept_open import KeptOpenResource
 from nmdc_release_ops.resources.origin import OriginResource
@@ -70,11 +71,18 @@ def reconcile(
             stack.push(kept[1])
         else:
             opened = stack.enter_context(origin.connect_planned(plan))
+            refuse_if_swapped(opened.client, plan.release_id)
             promotion = stack.enter_context(
                 open_promotion(context, plan, archive, opened, home, transformer, schema, worker)
             )
         connected = promotion.origin
         refuse_if_swapped(connected.client, plan.release_id)
+        if current_lease(connected.client) is None:
+            # Only this step is re-executed, perhaps on another day: most of what was written since needs no freeze.
+            require_expected_version(plan, connected)
+            rounds += catch_up_with_writers(context, promotion, plan, None)
+            promotion.start_workers()
+            worker.wait_until_ready()
         for attempt in range(1, FREEZES + 1):
             # If only this step is re-executed, the origin was thawed in between.
             lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)

@@ -107,7 +107,7 @@ def _thaw_at_once(context: dg.OpExecutionContext, origin: OriginConnection, plan
     part. `unfreeze` does it where this fails.
     """
     try:
-        thaw(origin.client, plan.release_id, thawed_by=context.run_id)
+        thaw(origin.client, plan.release_id, thawed_by=context.run_id, held_by=context.run_id)
     except MongoError as error:
         context.log.warning(f"{error} The step `unfreeze` tries again.")
     else:

@@ -27,6 +27,17 @@ def rehearsal() -> dg.JobDefinition:
     return defs.get_job_def("rehearsal")
 
 
+def promote() -> dg.JobDefinition:
+    return defs.get_job_def("promote")
+
+
+def online_release() -> dg.JobDefinition:
+    return defs.get_job_def("online_release")
+
+
+JOBS = {job.__name__: job for job in (data_release, rehearsal, promote, online_release)}
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -75,9 +86,9 @@ def main() -> None:
         die_at_rename(int(where), made=when == "made")
     with dg.DagsterInstance.get() as instance:
         dg.execute_job(
-            dg.reconstructable(rehearsal if job == "rehearsal" else data_release),
+            dg.reconstructable(JOBS[job]),
             instance=instance,
-            run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}},
+            run_config=None if job == "promote" else {"ops": {"plan": {"config": {"target_version": "11.25"}}}},
             tags={"crash": point},
             reexecution_options=reexecution(instance, *reexecuted),
         )

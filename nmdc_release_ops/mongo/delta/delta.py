@@ -182,9 +182,19 @@ class Delta:
             keys = self.keys(name)
             while some := set(islice(keys, _KEYS_AT_ONCE)):
                 other.add(name, some)
+        other.sync()
         with writing_database(self.path), self._connection:
             self._connection.execute("DELETE FROM keys")
             self._connection.execute("UPDATE collections SET keys = 0")
+
+    def sync(self) -> None:
+        """Make what was added outlive a loss of power.
+
+        Raises:
+            FileNotWritten
+        """
+        with writing_database(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
 
     def keys(self, collection: str) -> Iterator[bytes]:
         """Each key of a collection once, in the order of their bytes."""

@@ -1,6 +1,6 @@
 """Staging what came out different: the staged collections become what the migrators made, without being written as a whole."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.raw import RAW, RawWriter, has_empty_timestamp, read_raw, split
 from nmdc_release_ops.mongo.server.renaming import drop_collection
 from nmdc_release_ops.mongo.state.generations import STAGED
+from nmdc_release_ops.mongo.state.lease import LeaseHeld
 from nmdc_release_ops.mongo.transfer.load import create, create_indexes
 from nmdc_release_ops.mongo.transfer.stage import Staged, StagingFailed
 
@@ -78,6 +79,8 @@ def stage_differences(
     differences: Differences,
     staged: StagedDocuments,
     hash_: str,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> Staged:
     """Write the differences to the staged collection, which is created if it is missing, and compare what was written.
 
@@ -85,6 +88,7 @@ def stage_differences(
         source: the migrated collection.
         staged: what is staged now; it is kept up to date.
         hash_: `dbHash` of the migrated collection.
+        check: called before each write, and may raise to stop there.
 
     Raises:
         StagingFailed: the origin refused documents or indexes, or has others than were written.
@@ -94,11 +98,11 @@ def stage_differences(
     found = list_collections(origin, [name]).get(name)
     try:
         if found is None:
-            _create(origin, source, differences, staged)
+            _create(origin, source, differences, staged, check)
         elif differences.count:
-            _update(origin, source.name, differences, staged)
+            _update(origin, source.name, differences, staged, check)
     except (PyMongoError, MongoError) as error:
-        if isinstance(error, StagingFailed):
+        if isinstance(error, StagingFailed | LeaseHeld):
             raise
         raise StagingFailed(
             f"{source.name} could not be staged on the origin: {error}. Its live collections are unchanged. Correct the cause "
@@ -124,6 +128,22 @@ def stage_differences(
     )
 
 
+def require_same(origin: Database[Document], staged: Sequence[Staged]) -> None:
+    """Make sure that the staged collections are those that were staged, with as many indexes.
+
+    Raises:
+        StagingFailed
+    """
+    found = list_collections(origin, [STAGED + one.name for one in staged])
+    for one in staged:
+        present = found.get(STAGED + one.name)
+        if present is None or not one.is_same(present):
+            raise StagingFailed(
+                f"Somebody else dropped or replaced {STAGED}{one.name}, or changed its indexes, since it was staged. The "
+                "origin's live collections are unchanged. Re-execute the run from `catch_up`, which stages again."
+            )
+
+
 def drop_staged_one(origin: Database[Document], name: str, staged: StagedDocuments) -> None:
     """Drop the staged collection of `name`, if there is one.
 
@@ -142,12 +162,20 @@ def has_definition(origin: Database[Document], source: Collection) -> bool:
     return found is not None and not compare_collections(State(source), State(found))
 
 
-def _create(origin: Database[Document], source: Collection, differences: Differences, staged: StagedDocuments) -> None:
+def _create(
+    origin: Database[Document],
+    source: Collection,
+    differences: Differences,
+    staged: StagedDocuments,
+    check: Callable[[], None],
+) -> None:
+    check()
     staged.drop(source.name)
     create(origin, source, STAGED + source.name)
     writer = RawWriter(origin, STAGED + source.name)
     documents = differences.read()
     while some := list(islice(documents, _AT_ONCE)):
+        check()
         staged.forget(source.name, map(key_of, some))
         for document in some:
             writer.add(document)
@@ -157,16 +185,24 @@ def _create(origin: Database[Document], source: Collection, differences: Differe
     verify_staged(origin, source.name, staged)
 
 
-def _update(origin: Database[Document], name: str, differences: Differences, staged: StagedDocuments) -> None:
+def _update(
+    origin: Database[Document],
+    name: str,
+    differences: Differences,
+    staged: StagedDocuments,
+    check: Callable[[], None],
+) -> None:
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
     deleted = iter(differences.deleted)
     # First: an `_id` may have become another one that the server holds for equal.
     while gone := list(islice(deleted, _AT_ONCE)):
+        check()
         staged.forget(name, gone)
         collection.bulk_write([DeleteOne(_equal_to(key)) for key in gone], ordered=False)
         staged.note(name, [], gone)
     documents = differences.read()
     while some := list(islice(documents, _AT_ONCE)):
+        check()
         staged.forget(name, map(key_of, some))
         odd = RawWriter(origin, STAGED + name)
         plain: list[Any] = []
@@ -189,12 +225,18 @@ def _update(origin: Database[Document], name: str, differences: Differences, sta
 
 
 def verify_staged(
-    origin: Database[Document], name: str, staged: StagedDocuments, keys: Sequence[bytes] | None = None
+    origin: Database[Document],
+    name: str,
+    staged: StagedDocuments,
+    keys: Sequence[bytes] | None = None,
+    *,
+    is_interrupted: bool = False,
 ) -> None:
     """Read staged documents, and compare each with what was migrated and validated.
 
     Args:
         keys: of those to read; None for all, and then their number is compared too.
+        is_interrupted: whether to pass over those that were about to be written when the process died.
 
     Raises:
         StagingFailed
@@ -202,16 +244,18 @@ def verify_staged(
     condition = {} if keys is None else {"_id": RawBSONDocument(_one_of(keys))}
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
     number = 0
+    unfinished = staged.unfinished(name) if is_interrupted else frozenset()
 
     def documents() -> Iterator[bytes]:
         nonlocal number
         for run in read_raw(collection, filter=condition):
             for document in split(run):
-                number += 1
-                yield document
+                if not unfinished or key_of(document) not in unfinished:
+                    number += 1
+                    yield document
 
     wrong = next(iter(staged.unlike(name, documents())), None)
-    expected = staged.count(name) if keys is None else len(keys)
+    expected = staged.count(name) - len(unfinished) if keys is None else len(keys)
     if wrong is not None or number != expected:
         what = (
             f"it has {number:,} documents instead of {expected:,}"

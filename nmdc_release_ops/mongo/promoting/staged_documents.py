@@ -50,6 +50,11 @@ class StagedDocuments:
         found = self._connection.execute("SELECT count(*) FROM staged WHERE collection = ?", (collection,)).fetchone()
         return int(found[0])
 
+    def unfinished(self, collection: str) -> frozenset[bytes]:
+        """The keys of the documents that were being written when a process died; a thousand at most for each time."""
+        rows = self._connection.execute("SELECT key FROM staged WHERE collection = ? AND digest IS NULL", (collection,))
+        return frozenset(key for (key,) in rows)
+
     def differing(self, collection: str, documents: Iterable[bytes]) -> Iterator[bytes]:
         """Those of the documents, as BSON, that are not staged as they are.
 

@@ -107,6 +107,18 @@ def touched_since(database: Database[Document], cluster_time: ClusterTime, names
     return set(account.writes) if account is not None and account.is_complete else None
 
 
+def is_written_as_expected(
+    database: Database[Document], cluster_time: ClusterTime, expected: Mapping[str, int]
+) -> bool | None:
+    """Whether exactly so many documents of each of these collections were written or deleted since; None where that cannot be
+    determined.
+    """
+    account = count_writes(database, cluster_time, expected.keys(), MANY_EVENTS) if expected else Account({}, True)
+    if account is None or not account.is_complete:
+        return None
+    return all(account.writes.get(name, Writes()).documents == number for name, number in expected.items())
+
+
 def _events(
     database: Database[Document], cluster_time: ClusterTime, names: Set[str], marker: ObjectId
 ) -> Iterator[Document]:

@@ -219,12 +219,13 @@ def _refuse_if_replaced(collections: Mapping[str, Collection], verified: Mapping
     replaced = [
         name
         for name, one in verified.items()
-        if STAGED + name not in collections or collections[STAGED + name].uuid != one.uuid
+        if STAGED + name not in collections or not one.is_same(collections[STAGED + name])
     ]
     if replaced:
         raise SwapBlocked(
             f"The staged collection of {', '.join(replaced)} is not the one that was verified: somebody else staged or dropped "
-            "collections at the same time. Nothing was swapped. Re-execute the run from `restore`."
+            "collections or indexes at the same time. Nothing was swapped. Re-execute the run from `restore`; that of a "
+            "promotion from `catch_up`."
         )
 
 

@@ -10,7 +10,7 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.writes import touched_since
+from nmdc_release_ops.mongo.server.writes import is_written_as_expected, touched_since
 
 
 class OriginChanged(MongoError):
@@ -50,30 +50,31 @@ def refuse_if_written_since(
     database: Database[Document],
     reconciled_at: ClusterTime,
     names: Set[str],
-    staged_at: ClusterTime,
-    staged: Set[str],
+    verified_at: ClusterTime,
+    staged: Mapping[str, int],
 ) -> None:
     """Make sure that nobody wrote to a database since a promotion took everything into account.
 
     Args:
         reconciled_at: the first moment that was not taken into account.
         names: of the collections of the release.
-        staged_at: a moment after the last write to the collections `staged`.
-        staged: names of the staged collections.
+        verified_at: a moment at which the staged collections were as they should be.
+        staged: their names, each with the number of documents that the promotion wrote there since.
 
     Raises:
         OriginChanged: naming the collections.
     """
     since_reconciled = touched_since(database, reconciled_at, names)
-    since_staged = touched_since(database, staged_at, staged) if staged else set()
-    if since_reconciled is None or since_staged is None:
+    is_staged = is_written_as_expected(database, verified_at, staged)
+    if since_reconciled is None or is_staged is None:
         raise OriginChanged(
             "It cannot be told whether somebody wrote since the last delta was taken into account: the oplog does not reach back "
             "so far, or too much was written. Nothing was swapped. Re-execute this run from `reconcile`."
         )
-    if touched := since_reconciled | since_staged:
+    if since_reconciled or not is_staged:
+        touched = sorted(since_reconciled) or ["staged collections"]
         raise OriginChanged(
-            f"Somebody wrote to {', '.join(sorted(touched))} since the last delta was taken into account, so swapping would lose "
+            f"Somebody wrote to {', '.join(touched)} since the last delta was taken into account, so swapping would lose "
             "it. Nothing was swapped. Re-execute this run from `reconcile`."
         )
 

@@ -44,6 +44,10 @@ class Staged(BaseModel):
     indexes: int
     hash: str
 
+    def is_same(self, found: Collection) -> bool:
+        """Whether a collection is this one, with as many indexes."""
+        return found.uuid == self.uuid and len(found.indexes) == self.indexes
+
 
 class Copy(Protocol):
     """Copies the documents and indexes of a collection of the transformer to a name that is free in the origin."""

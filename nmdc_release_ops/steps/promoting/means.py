@@ -8,6 +8,7 @@ from pathlib import Path
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
+from nmdc_release_ops.mongo.state.lease import LeaseHeld, current_lease, describe_holder
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -31,6 +32,16 @@ class Means:
     home: ReleaseHomeResource
     schema: SchemaReleasesResource
     worker: SchemaWorkerResource
+
+    def refuse_if_held(self) -> None:
+        """Make sure that no other release holds the origin: it stages, too.
+
+        Raises:
+            LeaseHeld
+        """
+        lease = current_lease(self.origin.client)
+        if lease is not None and lease.release_id != self.plan.release_id:
+            raise LeaseHeld(describe_holder(lease))
 
     @property
     def folder(self) -> Path:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import dagster as dg
 
 from nmdc_release_ops.lineage import read_archive
-from nmdc_release_ops.mongo.state.lease import LeaseHeld, current_lease, describe_holder
 from nmdc_release_ops.records.data_release import Archive, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -30,22 +29,12 @@ def open_promotion(
     """Open the promotion while the block lasts. Another run that has it open must be over first.
 
     Raises:
-        ArchiveReplaced, ArchiveDamaged, OplogTooShort, StreamRefused, FileNotWritten.
+        LeaseHeld, PromotionInUse, ArchiveReplaced, ArchiveDamaged, OplogTooShort, StreamRefused, FileNotWritten.
         MongodNotFound, MongodFailedToStart, FolderInUse, ServerUnreachable, LoginRefused: see `TransformerResource.open`.
     """
     manifest = read_archive(home.archive(plan), archive.manifest_sha256)
     with transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch:
         means = Means(context.run_id, plan, origin, scratch, home, schema, worker)
+        means.refuse_if_held()
         with Promotion(means, manifest, home.archive(plan)) as promotion:
             yield promotion
-
-
-def refuse_if_held(origin: OriginConnection, plan: ReleasePlan) -> None:
-    """Make sure that no other release holds the origin: it stages, too.
-
-    Raises:
-        LeaseHeld
-    """
-    lease = current_lease(origin.client)
-    if lease is not None and lease.release_id != plan.release_id:
-        raise LeaseHeld(describe_holder(lease))

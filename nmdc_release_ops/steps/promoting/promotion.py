@@ -11,6 +11,7 @@ from typing import Self
 
 import dagster as dg
 
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.archive.manifest import Manifest
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
@@ -18,9 +19,10 @@ from nmdc_release_ops.mongo.delta.moment import present_moment
 from nmdc_release_ops.mongo.delta.read import MomentGone
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.promoting.identities import Identities
-from nmdc_release_ops.mongo.promoting.stage_changes import verify_staged
+from nmdc_release_ops.mongo.promoting.stage_changes import require_same, verify_staged
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
-from nmdc_release_ops.mongo.server.writes import touched_since
+from nmdc_release_ops.mongo.server.clock import cluster_time
+from nmdc_release_ops.mongo.server.writes import is_written_as_expected
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged
 from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
@@ -47,6 +49,10 @@ class RehearsalNeeded(MongoError):
     """A promotion cannot go on with what it has."""
 
 
+class PromotionInUse(MongoError):
+    """Another process works on the same promotion."""
+
+
 class Promotion:
     """Use it as a context manager.
 
@@ -69,12 +75,22 @@ class Promotion:
         """Open the files, and the change stream where it was left.
 
         Raises:
-            OplogTooShort, StreamRefused, FileNotWritten.
+            PromotionInUse, LeaseHeld, OplogTooShort, StreamRefused, FileNotWritten.
         """
         folder = self._means.folder
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self.state = PromotionState.read(folder)
         with ExitStack() as stack:
+            try:
+                stack.enter_context(lock(folder, wait=False))
+            except BlockingIOError:
+                raise PromotionInUse(
+                    f"Another run of release {self._means.plan.release_id} is still working: its process has not ended. This "
+                    "run did nothing. Re-execute it when the other one is over."
+                ) from None
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.state = PromotionState.read(folder)
+            if self.state is not None and not self._has_result(self.state):
+                # Without it, documents that refer to what is gone would not be found.
+                self.state = None
             if self.state is None:
                 self._forget()
             pending = stack.enter_context(Delta(folder / "pending.sqlite"))
@@ -116,8 +132,18 @@ class Promotion:
         """Make the next execution of `catch_up` begin with the first round."""
         (self._means.folder / STATE).unlink(missing_ok=True)
 
+    def _has_result(self, state: PromotionState) -> bool:
+        """Whether the transformer still has what the migrators made: its files may be gone, or it may be another server."""
+        there = self._means.scratch.database.client[state.database].list_collection_names()
+        return set(state.changes.names_after) <= set(there)
+
     def _forget(self) -> None:
-        """Remove what an interrupted first round left."""
+        """Remove what an interrupted first round left.
+
+        Raises:
+            LeaseHeld: another release holds the origin, and stages.
+        """
+        self._means.refuse_if_held()
         shutil.rmtree(self._means.folder)
         self._means.folder.mkdir(mode=0o700)
         drop_staged(self._database)
@@ -169,18 +195,27 @@ class Promotion:
         work.remove_what_is_over(self.state)
         return self.state.rounds[-1]
 
-    def verify_staged(self) -> None:
+    def verify_staged(self, *, is_interrupted: bool = False) -> None:
         """Read every staged document, and compare it with what was migrated and validated.
+
+        Args:
+            is_interrupted: whether a round may have been interrupted while it staged; the next one stages the same documents.
 
         Raises:
             StagingFailed: the next execution of `catch_up` stages from the beginning.
         """
+        if self.state is None:
+            return
+        moment = cluster_time(self._means.origin.client).next()
         try:
-            for one in self.state.staged if self.state else ():
-                verify_staged(self._database, one.name, self.stores.staged)
+            require_same(self._database, self.state.staged)
+            for one in self.state.staged:
+                verify_staged(self._database, one.name, self.stores.staged, is_interrupted=is_interrupted)
         except StagingFailed:
             self.start_over()
             raise
+        self.state = self.state.model_copy(update={"verified_at": moment, "wrote": {}})
+        self.state.write(self._means.folder)
 
     def refuse_staged_by_others(self) -> None:
         """Make sure that nobody wrote to staged collections since they were staged; in milliseconds where nobody did.
@@ -190,9 +225,9 @@ class Promotion:
         """
         if self.state is None:
             return
-        names = {STAGED + one.name for one in self.state.staged}
-        if touched_since(self._database, self.state.staged_at, names) != set():
-            self.verify_staged()
+        expected = {STAGED + one.name: self.state.wrote.get(one.name, 0) for one in self.state.staged}
+        if not is_written_as_expected(self._database, self.state.verified_at, expected):
+            self.verify_staged(is_interrupted=True)
 
     def predict_seconds(self) -> float:
         """How long a last round and the swap will block writes, if people write as they did before the last round."""
@@ -219,7 +254,8 @@ class Promotion:
         return Reconciled(
             rounds=rounds,
             until=state.until,
-            staged_at=state.staged_at,
+            verified_at=state.verified_at,
+            wrote=state.wrote,
             changes=state.changes,
             staged=state.staged,
             hashes_before=state.hashes_before,

@@ -136,7 +136,9 @@ class RoundWork:
             hashes=dict(migrated.hashes),
             hashes_before=dict(migrated.hashes_before),
             staged=staged,
-            staged_at=cluster_time(self._means.origin.client).next(),
+            # `catch_up` verifies all of what the first round staged.
+            verified_at=state.verified_at if state else cluster_time(self._means.origin.client).next(),
+            wrote={name: (state.wrote.get(name, 0) if state else 0) + one.count for name, one in differences.items()},
             migrating_seconds=migrating_seconds,
             rounds=rounds,
         )
@@ -286,7 +288,9 @@ class RoundWork:
     def _stage(self, migrated: Migrated, differences: dict[str, Differences]) -> list[Staged]:
         origin, store = self._means.origin.database, self._stores.staged
         staged = [
-            stage_differences(origin, migrated.present[name], one, store, migrated.hashes[name])
+            stage_differences(
+                origin, migrated.present[name], one, store, migrated.hashes[name], check=self._means.refuse_if_held
+            )
             for name, one in differences.items()
         ]
         for name in {one.name for one in self._state.staged} - differences.keys() if self._state else ():

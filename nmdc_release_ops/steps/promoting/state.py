@@ -29,7 +29,8 @@ class PromotionState(BaseModel):
         changes: what they did.
         definitions: digests of the collections that they left, by name.
         hashes_before: `dbHash` of the collections before they were migrated, as far as they are known.
-        staged_at: a moment after the last write to a staged collection.
+        verified_at: a moment at which all staged collections were as they should be.
+        wrote: how many documents of each the promotion wrote or deleted since; whatever else is written there is somebody else's.
         migrating_seconds: that migrating and comparing took the last time.
     """
 
@@ -44,7 +45,8 @@ class PromotionState(BaseModel):
     hashes: dict[str, str]
     hashes_before: dict[str, str]
     staged: list[Staged]
-    staged_at: ClusterTime
+    verified_at: ClusterTime
+    wrote: dict[str, int]
     migrating_seconds: float
     rounds: list[Round]
 

@@ -134,8 +134,8 @@ class PromotedSource:
             self._origin.database,
             self._reconciled.until.next(),
             {*self._plan.managed, *self.changes.names_after},
-            self._reconciled.staged_at,
-            {STAGED + one.name for one in self._reconciled.staged},
+            self._reconciled.verified_at,
+            {STAGED + one.name: self._reconciled.wrote.get(one.name, 0) for one in self._reconciled.staged},
         )
 
     def stage(self) -> list[Staged]:
