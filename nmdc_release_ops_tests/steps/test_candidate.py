@@ -70,7 +70,7 @@ def checkout(workplace: Workplace, candidate: Shared, tmp_path: Path) -> Path:
     """A checkout to edit; what is built from it goes with the test."""
     schema = workplace.home / "schema"
     schema.unlink()
-    for name in ("packages", "environments"):
+    for name in ("packages", "environments", "compiled"):
         (schema / name).mkdir(parents=True)
         for there in (candidate.schema / name).glob("[!.]*"):
             (schema / name / there.name).symlink_to(there)
