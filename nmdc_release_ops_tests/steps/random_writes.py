@@ -170,8 +170,7 @@ class RandomWriter:
         if not found:
             self._update(name, document)
             return
-        orcid = found[0]["applies_to_person"].get("orcid", "0000-0002-1825-0097")
-        other = orcid.removeprefix("orcid:") if orcid.startswith("orcid:") else f"orcid:{orcid}"
+        other = self._rng.choice(["0000-0002-1825-0097", "orcid:0000-0002-1825-0097", "0000-0002-1694-233x", ""])
         self._set(name, document["_id"], {"has_credit_associations.0.applies_to_person.orcid": other})
 
     def retire(self) -> Undo:
