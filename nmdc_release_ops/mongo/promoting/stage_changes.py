@@ -51,10 +51,13 @@ class Differences:
         return read_documents(self.folder, self.documents)
 
 
-def find_differences(transformer: Database[Document], name: str, staged: StagedDocuments, folder: Path) -> Differences:
+def find_differences(
+    transformer: Database[Document], name: str, staged: StagedDocuments | None, folder: Path
+) -> Differences:
     """Compare a collection of the transformer with what is staged of it.
 
     Args:
+        staged: None if everything is to be staged anew.
         folder: for the file of documents.
 
     Raises:
@@ -66,6 +69,8 @@ def find_differences(transformer: Database[Document], name: str, staged: StagedD
         for run in read_raw(transformer[name]):
             yield from split(run)
 
+    if staged is None:
+        return Differences(folder, write_documents(folder, name, documents()), [])
     before = staged.count(name)
     changed = write_documents(folder, name, staged.differing(name, documents()))
     gone = staged.others(name, map(key_of, documents())) if staged.matched < before else []
@@ -201,20 +206,12 @@ def verify_staged(
     """
     condition = {} if keys is None else {"_id": RawBSONDocument(_one_of(keys))}
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
-    number = 0
-
-    def documents() -> Iterator[bytes]:
-        nonlocal number
-        for run in read_raw(collection, filter=condition):
-            for document in split(run):
-                number += 1
-                yield document
-
-    wrong = next(iter(staged.unlike(name, documents())), None)
-    expected = staged.count(name) if keys is None else len(keys)
-    if wrong is not None or number != expected:
+    documents = (document for run in read_raw(collection, filter=condition) for document in split(run))
+    wrong = next(staged.unlike(name, documents), None)
+    expected = staged.count_noted(name) if keys is None else len(keys)
+    if wrong is not None or staged.matched != expected:
         what = (
-            f"it has {number:,} documents instead of {expected:,}"
+            f"it has {staged.matched:,} documents instead of {expected:,}"
             if wrong is None
             else f"the document {RawBSONDocument(wrong, RAW)['_id']!r} is another one"
         )

@@ -74,6 +74,8 @@ class Promotion:
         folder = self._means.folder
         folder.mkdir(mode=0o700, exist_ok=True)
         self.state = PromotionState.read(folder)
+        if self.state is not None and not self._is_held_by_transformer(self.state):
+            self.state = None
         with ExitStack() as stack:
             if self.state is None:
                 self._forget()
@@ -94,6 +96,7 @@ class Promotion:
                     self._means.worker,
                 ),
             )
+            self.stores.settle(self.state.until if self.state else None)
             self._closing = stack.pop_all()
         return self
 
@@ -103,6 +106,10 @@ class Promotion:
     @property
     def origin(self) -> OriginConnection:
         return self._means.origin
+
+    def _is_held_by_transformer(self, state: PromotionState) -> bool:
+        """Whether the transformer still has what was migrated last: later rounds look into it."""
+        return state.database in self._means.scratch.database.client.list_database_names()
 
     def start_workers(self) -> None:
         """Start the processes that a round needs, unless they wait already.
@@ -160,14 +167,16 @@ class Promotion:
             context, self._means, self.stores, self._manifest, self._archive, self.state, rehearsed, moment
         )
         try:
-            self.state = work.carry_out(limit, watch)
+            state = work.carry_out(limit, watch)
         except BaseException:
-            self.stores.identities.roll_back()
+            self.stores.settle(None)
             raise
-        self.state.write(self._means.folder)
+        state.write(self._means.folder)
+        self.state = state
+        self.stores.settle(state.until)
         self.stores.pending.move_into(self.stores.rehearsed)
-        work.remove_what_is_over(self.state)
-        return self.state.rounds[-1]
+        work.remove_what_is_over(state)
+        return state.rounds[-1]
 
     def verify_staged(self) -> None:
         """Read every staged document, and compare it with what was migrated and validated.

@@ -26,8 +26,9 @@ class PromotionState(BaseModel):
         collections: describes these files.
         touched: the archive's collections that migrators touch.
         database: where the migrators worked last, on the transformer.
+        unloaded: the collections whose documents this database does not hold, because they did not use them.
         changes: what they did.
-        definitions: digests of the collections that they left, by name.
+        hashes: `dbHash` of the collections that they left.
         hashes_before: `dbHash` of the collections before they were migrated, as far as they are known.
         staged_at: a moment after the last write to a staged collection.
         migrating_seconds: that migrating and comparing took the last time.
@@ -40,6 +41,7 @@ class PromotionState(BaseModel):
     collections: list[ArchivedCollection]
     touched: list[str]
     database: str
+    unloaded: list[str]
     changes: ChangeSet
     hashes: dict[str, str]
     hashes_before: dict[str, str]
