@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.jobs import data_release, list_steps
+from nmdc_release_ops.jobs import data_release, list_steps, promote
 from nmdc_release_ops_tests.dagster_server import LOCATION, DagsterServer, dagster_server
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
@@ -138,7 +138,7 @@ def test_a_release_is_launched_from_the_launchpad_and_succeeds(
     browser.save_screenshot(str(tmp_path / "asset.png"))
 
 
-def test_a_rehearsal_shows_what_a_release_would_do(
+def test_a_rehearsal_shows_what_a_release_would_do_and_is_promoted(
     browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
 ) -> None:
     launch(browser, dagster, "rehearsal", "ops:\n  plan:\n    config:\n      target_version: '11.24.0'\n")
@@ -149,7 +149,24 @@ def test_a_rehearsal_shows_what_a_release_would_do(
     page_shows(browser, "data_release would block writes for", LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "asset.png"))
     with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
-        assert reader[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.23.0"}
+        view = reader[DATABASE]["_migration_latest_schema_version"]
+        assert view.find_one() == {"schema_version": "11.23.0"}
+        # With no config at all: the newest rehearsal.
+        launch(browser, dagster, "promote", "")
+        page_shows(browser, "Success", RELEASE_SECONDS)
+        body = browser.find_element(By.TAG_NAME, "body").text
+        for step in list_steps(promote):
+            assert step in body
+        browser.save_screenshot(str(tmp_path / "promotion.png"))
+        assert view.find_one() == {"schema_version": "11.24.0"}
+    run_page = browser.current_url.partition("?")[0]
+    browser.get(f"{run_page}?logs=step:reconcile")
+    button(browser, "View full message", LAUNCH_SECONDS).click()
+    page_shows(browser, "written by people", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "reconcile.png"))
+    browser.get(f"{dagster.url}/assets/nmdc/database?view=events")
+    page_shows(browser, "11.24.0", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "database.png"))
 
 
 def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(

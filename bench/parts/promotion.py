@@ -18,7 +18,7 @@ import dagster as dg
 from bench.data import DATABASE, Data
 from bench.parts.release import make_home
 from bench.report.table import Row
-from nmdc_release_ops.records.data_release import FreezeWindow, Reconciled
+from nmdc_release_ops.records.data_release import FreezeWindow, Reconciled, ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 
 VERSION = "11.24.0"
@@ -89,12 +89,9 @@ def _promote(data: Data, folder: Path, writing: Writing) -> Iterator[Row]:
         notes=f"at most {max(during):.3f} s; before it {_percentile(before):.4f} s and at most {max(before):.3f} s",
     )
     # What was written since the swap goes with it.
-    _execute(
-        data,
-        folder,
-        "rollback",
-        {"roll_back": {"config": {"allow_writes_set_aside": True, "allow_writes_left_in_place": True}}},
-    )
+    release_id = ReleasePlan.from_json((records / "choose.plan.json").read_bytes()).release_id
+    allowed = {"release_id": release_id, "allow_writes_set_aside": True, "allow_writes_left_in_place": True}
+    _execute(data, folder, "rollback", {"roll_back": {"config": allowed}})
 
 
 def _refused(writes: Sequence[tuple[float, float]]) -> float:
@@ -133,7 +130,7 @@ def _execute(data: Data, folder: Path, job: str, ops: dict[str, object] | None =
     config = folder / "run.json"
     config.write_text(json.dumps({"ops": ops or {}}))
     environment = {name: value for name, value in os.environ.items() if name != "NMDC_TRANSFORMER_URI"}
-    subprocess.run(
+    done = subprocess.run(
         [
             *(sys.executable, "-m", "dagster", "job", "execute"),
             *("-m", "nmdc_release_ops.definitions", "-j", job, "-c", str(config)),
@@ -147,9 +144,12 @@ def _execute(data: Data, folder: Path, job: str, ops: dict[str, object] | None =
             "DAGSTER_HOME": str(folder / "dagster"),
             "PYTHONWARNINGS": "ignore",
         },
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
     )
+    if done.returncode:
+        raise RuntimeError(f"{job} failed:\n{done.stderr[-3000:]}")
     with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         (run_id,) = (found.run_id for found in instance.get_runs(limit=1))
     return run_id

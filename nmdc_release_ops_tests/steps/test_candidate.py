@@ -70,7 +70,7 @@ def checkout(workplace: Workplace, candidate: Shared, tmp_path: Path) -> Path:
     """A checkout to edit; what is built from it goes with the test."""
     schema = workplace.home / "schema"
     schema.unlink()
-    for name in ("packages", "environments"):
+    for name in ("packages", "environments", "compiled"):
         (schema / name).mkdir(parents=True)
         for there in (candidate.schema / name).glob("[!.]*"):
             (schema / name / there.name).symlink_to(there)
@@ -125,12 +125,11 @@ def test_a_migrator_that_changes_a_collection_past_the_adapter_is_noticed_and_ge
 
 
 @pytest.fixture
-def official(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackIndex]:
+def official(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackIndex]:
     """An index, beside the real one, on which the checkout can be published as 11.26.0."""
     with loopback_index() as index:
         monkeypatch.setenv("UV_INDEX", index.simple)
         monkeypatch.setenv("UV_INDEX_STRATEGY", "unsafe-best-match")
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
         yield index
 
 

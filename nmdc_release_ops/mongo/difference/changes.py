@@ -47,6 +47,12 @@ class ChangeSet(BaseModel):
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed if rename.changed)])
 
     @property
+    def kept(self) -> dict[str, str]:
+        """Names before, by names after, of the collections that do not have to be written to the origin."""
+        unchanged = {rename.new: rename.old for rename in self.renamed if not rename.changed}
+        return {**{name: name for name in self.untouched}, **unchanged}
+
+    @property
     def names_after(self) -> list[str]:
         """Names of all collections after the migration."""
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed), *self.untouched])

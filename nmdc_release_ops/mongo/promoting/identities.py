@@ -10,6 +10,7 @@ from bson.raw_bson import RawBSONDocument
 
 from nmdc_release_ops.files import writing_database
 from nmdc_release_ops.mongo.delta.keys import key_of
+from nmdc_release_ops.mongo.promoting.round_mark import RoundMark
 from nmdc_release_ops.mongo.server.raw import RAW
 
 _AT_ONCE = 10_000
@@ -31,8 +32,10 @@ class Identities:
 
     A document without an `id` has the id None. One whose `id` is no text is not in it.
 
-    What a round changes can be taken back until `commit`, also by another process after a crash: opening the file takes back
-    what was not committed.
+    What a round changes can be taken back until `commit`, also by another process after a crash.
+
+    Attributes:
+        round: see `RoundMark`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,10 +49,10 @@ class Identities:
             self._connection = sqlite3.connect(path, check_same_thread=False)
             self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._connection.executescript(_TABLES)
+            self.round = RoundMark(path, self._connection)
         self._numbers: dict[str, int] = {
             name: number for number, name in self._connection.execute("SELECT number, name FROM collection")
         }
-        self.roll_back()
 
     def __enter__(self) -> Self:
         return self
@@ -214,6 +217,7 @@ class Identities:
         """
         with writing_database(self.path), self._connection:
             self._connection.execute("DELETE FROM before")
+            self.round.end()
 
     def roll_back(self) -> None:
         """Take back what the round changed.
@@ -227,6 +231,7 @@ class Identities:
             )
             self._connection.execute("INSERT INTO identifier SELECT id, collection, key FROM before WHERE had")
             self._connection.execute("DELETE FROM before")
+            self.round.end()
 
     def _number(self, collection: str) -> int:
         if collection not in self._numbers:

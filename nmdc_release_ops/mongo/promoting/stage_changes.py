@@ -35,12 +35,14 @@ class Differences:
     Attributes:
         documents: those that are new or different, in a file of `folder`.
         deleted: the keys of those that are gone.
+        written: how many documents of the staged collection were written or deleted; not those that were as they should be.
     """
 
     def __init__(self, folder: Path, documents: ArchivedCollection, deleted: Sequence[bytes]) -> None:
         self.folder = folder
         self.documents = documents
         self.deleted = deleted
+        self.written = 0
 
     @property
     def count(self) -> int:
@@ -52,10 +54,13 @@ class Differences:
         return read_documents(self.folder, self.documents)
 
 
-def find_differences(transformer: Database[Document], name: str, staged: StagedDocuments, folder: Path) -> Differences:
+def find_differences(
+    transformer: Database[Document], name: str, staged: StagedDocuments | None, folder: Path
+) -> Differences:
     """Compare a collection of the transformer with what is staged of it.
 
     Args:
+        staged: None if everything is to be staged anew.
         folder: for the file of documents.
 
     Raises:
@@ -67,6 +72,8 @@ def find_differences(transformer: Database[Document], name: str, staged: StagedD
         for run in read_raw(transformer[name]):
             yield from split(run)
 
+    if staged is None:
+        return Differences(folder, write_documents(folder, name, documents()), [])
     before = staged.count(name)
     changed = write_documents(folder, name, staged.differing(name, documents()))
     gone = staged.others(name, map(key_of, documents())) if staged.matched < before else []
@@ -180,6 +187,7 @@ def _create(
         for document in some:
             writer.add(document)
         writer.flush()
+        differences.written += len(some)
         staged.note(source.name, some, [])
     create_indexes(origin, source, STAGED + source.name)
     verify_staged(origin, source.name, staged)
@@ -198,7 +206,9 @@ def _update(
     while gone := list(islice(deleted, _AT_ONCE)):
         check()
         staged.forget(name, gone)
-        collection.bulk_write([DeleteOne(_equal_to(key)) for key in gone], ordered=False)
+        differences.written += collection.bulk_write(
+            [DeleteOne(_equal_to(key)) for key in gone], ordered=False
+        ).deleted_count
         staged.note(name, [], gone)
     documents = differences.read()
     while some := list(islice(documents, _AT_ONCE)):
@@ -209,11 +219,13 @@ def _update(
         for document in some:
             if has_empty_timestamp(document):
                 odd.add(document)
+                differences.written += 1
             else:
                 plain.append(ReplaceOne(_equal_to(key_of(document)), RawBSONDocument(document), upsert=True))
         try:
             if plain:
-                collection.bulk_write(plain, ordered=False, bypass_document_validation=True)
+                result = collection.bulk_write(plain, ordered=False, bypass_document_validation=True)
+                differences.written += result.modified_count + result.upserted_count
         except BulkWriteError as error:
             first = (error.details or {}).get("writeErrors", [{}])[0]
             raise StagingFailed(
@@ -229,36 +241,23 @@ def verify_staged(
     name: str,
     staged: StagedDocuments,
     keys: Sequence[bytes] | None = None,
-    *,
-    is_interrupted: bool = False,
 ) -> None:
     """Read staged documents, and compare each with what was migrated and validated.
 
     Args:
         keys: of those to read; None for all, and then their number is compared too.
-        is_interrupted: whether to pass over those that were about to be written when the process died.
 
     Raises:
         StagingFailed
     """
     condition = {} if keys is None else {"_id": RawBSONDocument(_one_of(keys))}
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
-    number = 0
-    unfinished = staged.unfinished(name) if is_interrupted else frozenset()
-
-    def documents() -> Iterator[bytes]:
-        nonlocal number
-        for run in read_raw(collection, filter=condition):
-            for document in split(run):
-                if not unfinished or key_of(document) not in unfinished:
-                    number += 1
-                    yield document
-
-    wrong = next(iter(staged.unlike(name, documents())), None)
-    expected = staged.count(name) - len(unfinished) if keys is None else len(keys)
-    if wrong is not None or number != expected:
+    documents = (document for run in read_raw(collection, filter=condition) for document in split(run))
+    wrong = next(staged.unlike(name, documents), None)
+    expected = staged.count_noted(name) if keys is None else len(keys)
+    if wrong is not None or staged.matched != expected:
         what = (
-            f"it has {number:,} documents instead of {expected:,}"
+            f"it has {staged.matched:,} documents instead of {expected:,}"
             if wrong is None
             else f"the document {RawBSONDocument(wrong, RAW)['_id']!r} is another one"
         )

@@ -9,12 +9,16 @@ from typing import Self
 
 from nmdc_release_ops.files import writing_database
 from nmdc_release_ops.mongo.delta.keys import key_of
+from nmdc_release_ops.mongo.promoting.round_mark import RoundMark
 
 _AT_ONCE = 500
 _CACHE_KIB = 32_768
 _TABLES = """
 CREATE TABLE IF NOT EXISTS staged (
     collection TEXT NOT NULL, key BLOB NOT NULL, digest BLOB, PRIMARY KEY (collection, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS changed (
+    collection TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (collection, key)
 ) WITHOUT ROWID;
 """
 
@@ -23,7 +27,12 @@ class StagedDocuments:
     """The digest of each staged document by collection and key, in one file.
 
     Before a staged document is written its digest is forgotten, and noted again after it: after a crash in between it counts as
-    different from anything.
+    different from anything. So does, after `roll_back`, whatever a round wrote or deleted that did not come to its end: what was
+    noted about these documents elsewhere was taken back too.
+
+    Attributes:
+        matched: see `differing` and `unlike`.
+        round: see `RoundMark`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +46,7 @@ class StagedDocuments:
             self._connection = sqlite3.connect(path, check_same_thread=False)
             self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._connection.executescript(_TABLES)
+            self.round = RoundMark(path, self._connection)
         self.matched = 0
 
     def __enter__(self) -> Self:
@@ -49,11 +59,6 @@ class StagedDocuments:
         """How many documents are staged, or being written."""
         found = self._connection.execute("SELECT count(*) FROM staged WHERE collection = ?", (collection,)).fetchone()
         return int(found[0])
-
-    def unfinished(self, collection: str) -> frozenset[bytes]:
-        """The keys of the documents that were being written when a process died; a thousand at most for each time."""
-        rows = self._connection.execute("SELECT key FROM staged WHERE collection = ? AND digest IS NULL", (collection,))
-        return frozenset(key for (key,) in rows)
 
     def differing(self, collection: str, documents: Iterable[bytes]) -> Iterator[bytes]:
         """Those of the documents, as BSON, that are not staged as they are.
@@ -99,10 +104,10 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
+        rows = [(collection, key) for key in keys]
         with writing_database(self.path), self._connection:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO staged VALUES (?, ?, NULL)", ((collection, key) for key in keys)
-            )
+            self._connection.executemany("INSERT OR IGNORE INTO changed VALUES (?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO staged VALUES (?, ?, NULL)", rows)
 
     def note(self, collection: str, documents: Iterable[bytes], deleted: Iterable[bytes]) -> None:
         """These documents, as BSON, were written, and those with the keys `deleted` deleted.
@@ -119,15 +124,6 @@ class StagedDocuments:
                 ((collection, key_of(document), digest(document)) for document in documents),
             )
 
-    def drop_all(self) -> None:
-        """Nothing is staged.
-
-        Raises:
-            FileNotWritten
-        """
-        with writing_database(self.path), self._connection:
-            self._connection.execute("DELETE FROM staged")
-
     def drop(self, collection: str) -> None:
         """Nothing of the collection is staged.
 
@@ -135,12 +131,56 @@ class StagedDocuments:
             FileNotWritten
         """
         with writing_database(self.path), self._connection:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO changed SELECT collection, key FROM staged WHERE collection = ?", (collection,)
+            )
             self._connection.execute("DELETE FROM staged WHERE collection = ?", (collection,))
 
+    def commit(self) -> None:
+        """Keep what the round noted.
+
+        Raises:
+            FileNotWritten
+        """
+        with writing_database(self.path), self._connection:
+            self._connection.execute("DELETE FROM changed")
+            self.round.end()
+
+    def roll_back(self) -> None:
+        """Hold what the round changed for different from anything.
+
+        Raises:
+            FileNotWritten
+        """
+        with writing_database(self.path), self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO staged SELECT collection, key, NULL FROM changed")
+            self._connection.execute("DELETE FROM changed")
+            self.round.end()
+
     def unlike(self, collection: str, documents: Iterable[bytes]) -> Iterator[bytes]:
-        """The keys of documents, as BSON, that are not as they were noted."""
-        for document in self.differing(collection, documents):
-            yield key_of(document)
+        """The keys of documents, as BSON, that are not as they were noted.
+
+        Those that were being written when a round was interrupted are passed over: the next round writes them again. Afterwards
+        `matched` is how many are as they were noted.
+        """
+        self.matched = 0
+        left = iter(documents)
+        while some := list(islice(left, _AT_ONCE)):
+            keys = [key_of(document) for document in some]
+            known = self._digests(collection, keys)
+            for key, document in zip(keys, some, strict=True):
+                noted = known.get(key, b"")
+                if noted == digest(document):
+                    self.matched += 1
+                elif noted is not None:
+                    yield key
+
+    def count_noted(self, collection: str) -> int:
+        """How many documents are staged, without those that were being written."""
+        found = self._connection.execute(
+            "SELECT count(*) FROM staged WHERE collection = ? AND digest IS NOT NULL", (collection,)
+        ).fetchone()
+        return int(found[0])
 
 
 def digest(document: bytes) -> bytes:

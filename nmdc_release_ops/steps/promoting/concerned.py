@@ -27,27 +27,27 @@ _ANYWHERE = ""
 class Concerned:
     """Finds documents in the release's result, at one moment.
 
-    A collection that migrators touch is read in the transformer; any other one in the origin, where it stays as it is.
+    A collection that the migrators used is read in the transformer; any other one in the origin, where it stays as it is.
     """
 
     def __init__(
         self,
         origin: Database[Document],
         scratch: Database[Document],
-        touched: AbstractSet[str],
+        held: AbstractSet[str],
         present: Iterable[str],
         moment: ClusterTime,
         validation: DeltaValidation,
         folder: Path,
     ) -> None:
         """Args:
-        touched: the collections whose documents the transformer holds.
+        held: the collections whose documents the transformer holds.
         present: names of all collections of the result.
         folder: for files of documents.
         """
         self._origin = origin.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
         self._scratch = scratch
-        self._touched = touched
+        self._held = held
         self._present = sorted(present)
         self._moment = moment
         self._validation = validation
@@ -87,7 +87,7 @@ class Concerned:
                     yield document
 
     def _search(self, name: str, condition: Mapping[str, Any]) -> Iterator[bytes]:
-        if name not in self._touched:
+        if name not in self._held:
             yield from find_at(self._origin, name, condition, self._moment)
             return
         for run in read_raw(self._scratch[name], filter=condition):
@@ -117,7 +117,7 @@ class Concerned:
         wanted = list(ids)
         live = {one.file.name: one for one in referring if one.file.name not in theirs}
         for name in self._present:
-            if name in theirs or name in self._touched:
+            if name in theirs or name in self._held:
                 continue
             keys = set(identities.keys(wanted, name)) if self._validation.has_ids(name) else set()
             if name in live:

@@ -44,6 +44,7 @@ class Migrated:
         present: the collections that they left.
         hashes: `dbHash` of these.
         hashes_before: `dbHash` of the archive's collections, as far as it is known.
+        unloaded: the collections that they left as they were, and whose documents the transformer does not hold.
     """
 
     collections: list[ArchivedCollection]
@@ -52,6 +53,7 @@ class Migrated:
     present: Mapping[str, Collection]
     hashes: Mapping[str, str]
     hashes_before: Mapping[str, str]
+    unloaded: frozenset[str]
 
 
 class Migrating:
@@ -137,6 +139,7 @@ class Migrating:
             present=after.collections,
             hashes=after.hashes,
             hashes_before={name: one for name, one in before.hashes.items() if one not in identities},
+            unloaded=frozenset(contents.unloaded),
         )
 
 

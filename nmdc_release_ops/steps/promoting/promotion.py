@@ -88,7 +88,7 @@ class Promotion:
                 ) from None
             folder.mkdir(mode=0o700, exist_ok=True)
             self.state = PromotionState.read(folder)
-            if self.state is not None and not self._has_result(self.state):
+            if self.state is not None and not self._is_held_by_transformer(self.state):
                 # Without it, documents that refer to what is gone would not be found.
                 self.state = None
             if self.state is None:
@@ -110,6 +110,7 @@ class Promotion:
                     self._means.worker,
                 ),
             )
+            self.stores.settle(self.state.until if self.state else None)
             self._closing = stack.pop_all()
         return self
 
@@ -119,6 +120,10 @@ class Promotion:
     @property
     def origin(self) -> OriginConnection:
         return self._means.origin
+
+    def _is_held_by_transformer(self, state: PromotionState) -> bool:
+        """Whether the transformer still has what was migrated last: later rounds look into it."""
+        return state.database in self._means.scratch.database.client.list_database_names()
 
     def start_workers(self) -> None:
         """Start the processes that a round needs, unless they wait already.
@@ -131,11 +136,6 @@ class Promotion:
     def start_over(self) -> None:
         """Make the next execution of `catch_up` begin with the first round."""
         (self._means.folder / STATE).unlink(missing_ok=True)
-
-    def _has_result(self, state: PromotionState) -> bool:
-        """Whether the transformer still has what the migrators made: its files may be gone, or it may be another server."""
-        there = self._means.scratch.database.client[state.database].list_collection_names()
-        return set(state.changes.names_after) <= set(there)
 
     def _forget(self) -> None:
         """Remove what an interrupted first round left.
@@ -186,20 +186,19 @@ class Promotion:
             context, self._means, self.stores, self._manifest, self._archive, self.state, rehearsed, moment
         )
         try:
-            self.state = work.carry_out(limit, watch)
+            state = work.carry_out(limit, watch)
         except BaseException:
-            self.stores.identities.roll_back()
+            self.stores.settle(None)
             raise
-        self.state.write(self._means.folder)
+        state.write(self._means.folder)
+        self.state = state
+        self.stores.settle(state.until)
         self.stores.pending.move_into(self.stores.rehearsed)
-        work.remove_what_is_over(self.state)
-        return self.state.rounds[-1]
+        work.remove_what_is_over(state)
+        return state.rounds[-1]
 
-    def verify_staged(self, *, is_interrupted: bool = False) -> None:
+    def verify_staged(self) -> None:
         """Read every staged document, and compare it with what was migrated and validated.
-
-        Args:
-            is_interrupted: whether a round may have been interrupted while it staged; the next one stages the same documents.
 
         Raises:
             StagingFailed: the next execution of `catch_up` stages from the beginning.
@@ -210,7 +209,7 @@ class Promotion:
         try:
             require_same(self._database, self.state.staged)
             for one in self.state.staged:
-                verify_staged(self._database, one.name, self.stores.staged, is_interrupted=is_interrupted)
+                verify_staged(self._database, one.name, self.stores.staged)
         except StagingFailed:
             self.start_over()
             raise
@@ -227,7 +226,7 @@ class Promotion:
             return
         expected = {STAGED + one.name: self.state.wrote.get(one.name, 0) for one in self.state.staged}
         if not is_written_as_expected(self._database, self.state.verified_at, expected):
-            self.verify_staged(is_interrupted=True)
+            self.verify_staged()
 
     def predict_seconds(self) -> float:
         """How long a last round and the swap will block writes, if people write as they did before the last round."""

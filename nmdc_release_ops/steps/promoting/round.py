@@ -19,7 +19,6 @@ from nmdc_release_ops.mongo.promoting.stage_changes import (
     stage_differences,
 )
 from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
-from nmdc_release_ops.mongo.server.raw import read_raw, split
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import Round
 from nmdc_release_ops.resources.transformer import TransformerConnection, transformer_database
@@ -89,6 +88,8 @@ class RoundWork:
             self._means.origin.database, pending, rehearsed, self._moment, self._folder / "written"
         ) as written:
             watch.note("read")
+            if written.counts or self._state is None:
+                self._stores.begin(self._moment, is_first=self._state is None)
             return self._carry_out(written, limit, watch)
 
     def _carry_out(self, written: WrittenDocuments, limit: Limit, watch: Stopwatch) -> PromotionState:
@@ -98,18 +99,18 @@ class RoundWork:
         limit(state.migrating_seconds if state is not None and migrates else _AGAIN_SECONDS)
         migrated = self._migrate(written) if migrates else None
         watch.note("migrate")
-        differences = self._compare(migrated) if migrated else {}
+        anew = self._staged_anew(migrated) if migrated else set()
+        differences = self._compare(migrated, anew) if migrated else {}
         watch.note("compare")
         migrating_seconds = watch.seconds - began if migrates or state is None else state.migrating_seconds
         limit(_AGAIN_SECONDS)
         result = self._describe_result(migrated)
         changed = [*self._changed(result, differences, written)]
-        self._note_identities(result, changed, differences, written)
+        self._note_identities(result, changed, differences, anew, written)
         watch.note("ids")
         tolerated = self._validate(result, changed, written, watch)
         limit(_AGAIN_SECONDS)
-        self._stores.identities.commit()
-        staged = self._stage(migrated, differences) if migrated else list(state.staged if state else [])
+        staged = self._stage(migrated, differences, anew) if migrated else list(state.staged if state else [])
         watch.note("stage")
         done = Round(
             until=self._moment,
@@ -132,25 +133,39 @@ class RoundWork:
             collections=migrated.collections,
             touched=sorted(migrated.touched),
             database=self._scratch.database.name,
+            unloaded=sorted(migrated.unloaded),
             changes=migrated.changes,
             hashes=dict(migrated.hashes),
             hashes_before=dict(migrated.hashes_before),
             staged=staged,
             # `catch_up` verifies all of what the first round staged.
             verified_at=state.verified_at if state else cluster_time(self._means.origin.client).next(),
-            wrote={name: (state.wrote.get(name, 0) if state else 0) + one.count for name, one in differences.items()},
+            wrote={name: (state.wrote.get(name, 0) if state else 0) + one.written for name, one in differences.items()},
             migrating_seconds=migrating_seconds,
             rounds=rounds,
         )
 
     def _describe_result(self, migrated: Migrated | None) -> Result:
         if migrated is not None:
-            return Result(migrated.changes, migrated.touched, migrated.collections, self._files, self._scratch.database)
+            return Result(
+                migrated.changes,
+                migrated.touched,
+                migrated.collections,
+                self._means.folder / self._files,
+                self._scratch.database,
+                migrated.unloaded,
+            )
         if self._state is None:
             raise AssertionError("the first round migrates")
         state = self._state
-        database = self._scratch.database.client[state.database]
-        return Result(state.changes, frozenset(state.touched), state.collections, state.folder, database)
+        return Result(
+            state.changes,
+            frozenset(state.touched),
+            state.collections,
+            self._means.folder / state.folder,
+            self._scratch.database.client[state.database],
+            frozenset(state.unloaded),
+        )
 
     def _migrate(self, written: WrittenDocuments) -> Migrated:
         means, state = self._means, self._state
@@ -171,51 +186,62 @@ class RoundWork:
             means.folder / self._files,
         )
 
-    def _compare(self, migrated: Migrated) -> dict[str, Differences]:
+    def _compare(self, migrated: Migrated, anew: set[str]) -> dict[str, Differences]:
         """What is to be staged of each collection."""
-        origin, staged = self._means.origin.database, self._stores.staged
-        found = {}
-        for name in migrated.changes.staged:
-            if not has_definition(origin, migrated.present[name]):
-                drop_staged_one(origin, name, staged)
-            found[name] = find_differences(self._scratch.database, name, staged, self._folder / "staged")
-        return found
+        return {
+            name: find_differences(
+                self._scratch.database, name, None if name in anew else self._stores.staged, self._folder / "staged"
+            )
+            for name in migrated.changes.staged
+        }
+
+    def _staged_anew(self, migrated: Migrated) -> set[str]:
+        """The collections that are to be staged from the first document on."""
+        origin = self._means.origin.database
+        staged = {one.name for one in self._state.staged} if self._state else set()
+        return {
+            name
+            for name in migrated.changes.staged
+            if name not in staged or not has_definition(origin, migrated.present[name])
+        }
+
+    @property
+    def _before(self) -> ChangeSet:
+        """What the migrators did the last time."""
+        if self._state is not None:
+            return self._state.changes
+        if self._rehearsed is None:
+            raise AssertionError("the first round begins with what was rehearsed")
+        return self._rehearsed.migrated.changes
 
     def _changed(
         self, result: Result, differences: dict[str, Differences], written: WrittenDocuments
     ) -> Iterator[Documents]:
         """The documents of the result that are not those that were validated before."""
         yield from (Documents(one.folder, one.documents) for one in differences.values())
-        whole = self._no_longer_staged(result.changes)
-        for name in whole:
-            documents = (one for run in read_raw(result.database[name]) for one in split(run))
-            yield Documents(self._folder / "whole", write_documents(self._folder / "whole", name, documents))
+        whole = result.placed_anew(self._before)
+        for name in sorted(whole):
+            yield Documents(self._folder / "whole", write_documents(self._folder / "whole", name, result.read(name)))
         for name, file in written.files.items():
             now = result.name_of(name)
             if now is not None and now not in result.changes.staged and now not in whole:
                 yield Documents(written.folder, file.model_copy(update={"name": now}))
-
-    def _no_longer_staged(self, changes: ChangeSet) -> set[str]:
-        """Collections that the migrators changed before, and leave as they are now."""
-        if self._state is not None:
-            before = {one.name for one in self._state.staged}
-        else:
-            before = set(self._rehearsed.migrated.changes.staged) if self._rehearsed else set()
-        return (before - set(changes.staged)) & set(changes.names_after)
 
     def _note_identities(
         self,
         result: Result,
         changed: Iterable[Documents],
         differences: dict[str, Differences],
+        anew: set[str],
         written: WrittenDocuments,
     ) -> None:
         """Note the ids of the documents that changed, or are gone."""
         identities, has_ids = self._stores.identities, self._stores.validation.has_ids
-        whole = self._no_longer_staged(result.changes)
+        whole = result.placed_anew(self._before)
         if self._state is None:
             self._fill_identities(result)
-        for name in filter(has_ids, whole):
+        gone = set(self._before.names_after) - set(result.changes.names_after)
+        for name in filter(has_ids, whole | anew | gone):
             identities.empty(name)
         for name, deleted in ((name, one.deleted) for name, one in differences.items() if has_ids(name)):
             identities.remove(name, deleted)
@@ -226,14 +252,10 @@ class RoundWork:
         for one in changed:
             if has_ids(one.file.name):
                 identities.put(one.file.name, one.read())
-        gone_collections = set(self._state.changes.names_after) if self._state else set()
-        for name in filter(has_ids, gone_collections - set(result.changes.names_after)):
-            identities.empty(name)
 
     def _fill_identities(self, result: Result) -> None:
         """Note the ids of everything that is not staged, as it was rehearsed."""
         identities = self._stores.identities
-        identities.clear()
         for one in self._manifest.collections:
             now = result.name_of(one.name)
             if now is not None and now not in result.changes.staged and self._stores.validation.has_ids(now):
@@ -247,15 +269,13 @@ class RoundWork:
         concerned = Concerned(
             self._means.origin.database,
             result.database,
-            touched.union(result.changes.staged),
+            result.held,
             result.changes.names_after,
             self._moment,
             validation,
             self._folder,
         )
-        archived = [
-            Documents(self._means.folder / result.folder, one) for one in result.collections if one.name in touched
-        ]
+        archived = [Documents(result.folder, one) for one in result.collections if one.name in touched]
         referring: list[Documents] = []
 
         def find_before(ids: Iterable[str | None]) -> list[Documents]:
@@ -263,7 +283,9 @@ class RoundWork:
 
         gone = {name: set(ids) for name, ids in group_by_collection(identities.gone()).items()}
         if self._state is None and self._rehearsed and (earlier := self._rehearsed.validation.identifiers_path):
-            before = {*self._rehearsed.migrated.changes.staged, *result.changes.staged}
+            # The others were noted as they were rehearsed, before what changed was.
+            same = dict(self._before.kept.items() & result.changes.kept.items())
+            before = {*self._before.names_after, *result.changes.names_after} - same.keys()
             for name, ids in group_by_collection(identities.missing(earlier, sorted(before))).items():
                 gone.setdefault(name, set()).update(ids)
         unmigrated = (
@@ -285,8 +307,10 @@ class RoundWork:
             watch.note("references to what is gone")
         return tolerated
 
-    def _stage(self, migrated: Migrated, differences: dict[str, Differences]) -> list[Staged]:
+    def _stage(self, migrated: Migrated, differences: dict[str, Differences], anew: set[str]) -> list[Staged]:
         origin, store = self._means.origin.database, self._stores.staged
+        for name in anew:
+            drop_staged_one(origin, name, store)
         staged = [
             stage_differences(
                 origin, migrated.present[name], one, store, migrated.hashes[name], check=self._means.refuse_if_held

@@ -26,8 +26,9 @@ class PromotionState(BaseModel):
         collections: describes these files.
         touched: the archive's collections that migrators touch.
         database: where the migrators worked last, on the transformer.
+        unloaded: the collections whose documents this database does not hold, because they did not use them.
         changes: what they did.
-        definitions: digests of the collections that they left, by name.
+        hashes: `dbHash` of the collections that they left.
         hashes_before: `dbHash` of the collections before they were migrated, as far as they are known.
         verified_at: a moment at which all staged collections were as they should be.
         wrote: how many documents of each the promotion wrote or deleted since; whatever else is written there is somebody else's.
@@ -41,6 +42,7 @@ class PromotionState(BaseModel):
     collections: list[ArchivedCollection]
     touched: list[str]
     database: str
+    unloaded: list[str]
     changes: ChangeSet
     hashes: dict[str, str]
     hashes_before: dict[str, str]

@@ -129,3 +129,20 @@ def test_a_full_disk_is_named_and_keeps_what_was_recorded(tmp_path: Path, full_d
 def resident() -> int:
     """Bytes of memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_keys_move_into_another_delta_and_the_position_stays(tmp_path: Path, delta: Delta) -> None:
+    delta.record(Batch(keys={"a_set": keys(1, 2), "b_set": keys("x")}, redefined={"a_set": {"modify"}}), Position(b"t"))
+    with Delta(tmp_path / "other.sqlite") as other:
+        other.record(Batch(keys={"a_set": keys(2, 3)}), Position(b"theirs"))
+        delta.move_into(other)
+        assert (delta.counts, delta.total, list(delta.keys("a_set"))) == ({}, 0, [])
+        assert delta.position == Position(b"t") and delta.redefined == {"a_set": {"modify"}}
+        assert other.counts == {"a_set": 3, "b_set": 1}
+        assert set(other.keys("a_set")) == keys(1, 2, 3)
+        assert other.position == Position(b"theirs") and other.redefined == {}
+        # What was interrupted is done again.
+        delta.add("a_set", keys(3, 4))
+        delta.move_into(other)
+        delta.move_into(other)
+        assert other.counts == {"a_set": 4, "b_set": 1} and delta.membership("a_set")(key(4)) is False

@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.delta import read
 from nmdc_release_ops.mongo.delta.moment import present_moment
-from nmdc_release_ops.mongo.delta.read import MomentGone, read_at
+from nmdc_release_ops.mongo.delta.read import MomentGone, find_at, read_at
 from nmdc_release_ops_tests.mongo.delta.raw_documents import contents, insert_raw, key, keys
 from nmdc_release_ops_tests.mongo.odd_data import IDENTIFIERS, largest_document, raw_documents
 
@@ -124,6 +124,8 @@ def test_a_collection_that_was_redefined_since_is_named(origin: Database[Any], m
     with pytest.raises(MomentGone, match="a_set was created, renamed or got an index since") as gone:
         list(read_at(origin, "a_set", keys(1), moment))
     assert gone.value.redefined
+    with pytest.raises(MomentGone, match="a_set was created, renamed or got an index since"):
+        list(find_at(origin, "a_set", {"_id": 1}, moment))
 
 
 def test_reading_blocks_nobody_and_is_not_disturbed_by_writes(origin: Database[Any]) -> None:
@@ -144,3 +146,19 @@ def test_documents_are_given_as_bytes(origin: Database[Any]) -> None:
     for one, document in read_at(origin, "a_set", contents(origin, "a_set"), present_moment(origin.client)):
         assert type(one) is bytes and type(document) is bytes
         assert RawBSONDocument(document).raw == document
+
+
+def test_documents_that_met_a_condition_are_found_as_they_were_at_the_moment(origin: Database[Any]) -> None:
+    origin.a_set.insert_many([{"_id": n, "of": [f"id {n % 3}"], "n": n} for n in range(25_000)])
+    origin.a_set.insert_many([{"_id": "null", "of": None}, {"_id": "without"}])
+    then = contents(origin, "a_set")
+    moment = present_moment(origin.client)
+    origin.a_set.delete_many({"of": "id 1"})
+    origin.a_set.insert_one({"_id": "new", "of": ["id 1"]})
+    origin.a_set.update_one({"_id": 0}, {"$set": {"of": ["id 1"]}})
+    condition = {"$or": [{"of": {"$in": ["id 1", "nobody"]}}, {"part_of": {"$in": ["id 1", "nobody"]}}]}
+    assert sorted(find_at(origin, "a_set", condition, moment)) == sorted(
+        then[key(n)] for n in range(25_000) if n % 3 == 1
+    )
+    assert list(find_at(origin, "a_set", {"of": {"$type": "null"}}, moment)) == [then[key("null")]]
+    assert list(find_at(origin, "never_set", {}, moment)) == []

@@ -88,7 +88,7 @@ def describe_staged(origin: Any, name: str) -> Staged:
         name=name,
         uuid=found.uuid,
         documents=0,
-        indexes=0,
+        indexes=len(found.indexes),
         hash=collection_hashes(origin, [found.name])[found.name],
     )
 
