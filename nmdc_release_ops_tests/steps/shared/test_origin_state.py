@@ -48,8 +48,12 @@ def begin_swap(client: MongoClient[Any]) -> None:
     for name in ("study_set", STAGED + "study_set"):
         database[name].insert_one({})
     uuid = next(iter(database.list_collections(filter={"name": STAGED + "study_set"})))["info"]["uuid"]
-    staged = Staged.model_construct(
-        name="study_set", uuid=uuid.as_uuid() if hasattr(uuid, "as_uuid") else uuid, hash=""
+    staged = Staged(
+        name="study_set",
+        uuid=uuid.as_uuid() if hasattr(uuid, "as_uuid") else uuid,
+        documents=1,
+        indexes=1,
+        hash="",
     )
     prepare_swap(
         database,
