@@ -49,7 +49,7 @@ def test_an_error_that_is_not_the_disks_is_left_alone(tmp_path: Path) -> None:
 
 def write_records(store: RecordStore, number: int) -> None:
     for one in range(number):
-        context = dg.build_output_context(step_key=f"unfreeze{one}", run_id="run")
+        context = dg.build_output_context(step_key=f"unfreeze{one}", name="result", run_id="run")
         store.handle_output(context, FreezeWindow(freezes=[]))
 
 
