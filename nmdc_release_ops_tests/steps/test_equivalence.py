@@ -31,12 +31,14 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fi
 
 workplace = workplace_fixture(scale=450, scope="function")
 SEED = "EQUIVALENCE_SEED"
-"""The variable of the seed of a history to repeat."""
+"""The variable of the seed of a history: a number, or `new` for one that nobody has tried."""
+_USUAL_SEED = 20_261_129
 
 
 def make_dice() -> tuple[int, random.Random]:
     """The seed of a history, and what follows from it."""
-    seed = int(os.environ.get(SEED) or random.randrange(2**32))
+    wanted = os.environ.get(SEED) or _USUAL_SEED
+    seed = random.randrange(2**32) if wanted == "new" else int(wanted)
     print(f"{SEED}={seed}")  # noqa: T201
     return seed, random.Random(seed)
 
@@ -163,7 +165,7 @@ def candidate(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("rounds", [8])
+@pytest.mark.parametrize("rounds", [6])
 def test_whatever_disturbs_it_a_promotion_with_migrators_of_every_kind_ends_as_a_release_would(
     workplace: Workplace, candidate: tuple[Path, Path], rounds: int
 ) -> None:
