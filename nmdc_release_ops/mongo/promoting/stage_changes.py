@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne, ReplaceOne
+from pymongo import DeleteOne
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.archive.blocks import read_documents
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
@@ -19,7 +18,7 @@ from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
 from nmdc_release_ops.mongo.server.collections import Collection, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.raw import RAW, RawWriter, has_empty_timestamp, read_raw, split
+from nmdc_release_ops.mongo.server.raw import RAW, RawWriter, read_raw, split
 from nmdc_release_ops.mongo.server.renaming import drop_collection
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.lease import LeaseHeld
@@ -210,28 +209,22 @@ def _update(
             [DeleteOne(_equal_to(key)) for key in gone], ordered=False
         ).deleted_count
         staged.note(name, [], gone)
+    # All of them before the first is written: what a unique index has of one may be another's now.
+    replaced = map(key_of, differences.read())
+    while some_keys := list(islice(replaced, _AT_ONCE)):
+        check()
+        staged.forget(name, some_keys)
+        differences.written += collection.bulk_write(
+            [DeleteOne(_equal_to(key)) for key in some_keys], ordered=False
+        ).deleted_count
+    writer = RawWriter(origin, STAGED + name)
     documents = differences.read()
     while some := list(islice(documents, _AT_ONCE)):
         check()
-        staged.forget(name, map(key_of, some))
-        odd = RawWriter(origin, STAGED + name)
-        plain: list[Any] = []
         for document in some:
-            if has_empty_timestamp(document):
-                odd.add(document)
-                differences.written += 1
-            else:
-                plain.append(ReplaceOne(_equal_to(key_of(document)), RawBSONDocument(document), upsert=True))
-        try:
-            if plain:
-                result = collection.bulk_write(plain, ordered=False, bypass_document_validation=True)
-                differences.written += result.modified_count + result.upserted_count
-        except BulkWriteError as error:
-            first = (error.details or {}).get("writeErrors", [{}])[0]
-            raise StagingFailed(
-                f"The origin refused documents of {name}: {first.get('errmsg')}. Its live collections are unchanged. Correct the "
-                "cause and re-execute the run from `catch_up`."
-            ) from None
+            writer.add(document)
+        writer.flush()
+        differences.written += len(some)
         staged.note(name, some, [])
         verify_staged(origin, name, staged, [key_of(document) for document in some])
 

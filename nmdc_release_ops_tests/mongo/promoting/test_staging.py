@@ -107,6 +107,19 @@ def test_an_identifier_that_becomes_an_equal_one_of_another_type_is_staged_with_
         assert_same(origin, transformer)
 
 
+def test_what_a_unique_index_has_of_one_document_may_become_anothers(
+    origin: Database[Any], transformer: Database[Any], staged: StagedDocuments, tmp_path: Path
+) -> None:
+    put(transformer, NAME, *({"_id": number, "id": f"id {number}"} for number in range(50)))
+    transformer[NAME].create_index("id", unique=True)
+    stage(origin, transformer, staged, tmp_path)
+    transformer[NAME].delete_many({})
+    put(transformer, NAME, *({"_id": number, "id": f"id {(number + 1) % 50}"} for number in range(50)))
+    differences, _ = stage(origin, transformer, staged, tmp_path)
+    assert differences.count == 50
+    assert_same(origin, transformer)
+
+
 def test_a_document_with_an_empty_timestamp_keeps_it_and_gets_it(
     origin: Database[Any], transformer: Database[Any], staged: StagedDocuments, tmp_path: Path
 ) -> None:
