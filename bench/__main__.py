@@ -20,7 +20,14 @@ from bench.parts import archive, floors, migrate, promotion, refscan, release, t
 from bench.report.growth import tabulate_growth
 from bench.report.pages import publish
 from bench.report.results import Measured, describe_origin, merge, read_results, write_results
-from bench.report.summary import summarize, tabulate_floors, tabulate_room, tabulate_steps, tabulate_unchanged
+from bench.report.summary import (
+    summarize,
+    tabulate_floors,
+    tabulate_promotions,
+    tabulate_room,
+    tabulate_steps,
+    tabulate_unchanged,
+)
 from bench.report.table import COLUMNS, Row, line
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
@@ -33,7 +40,15 @@ SIZES = (20_000, 200_000, 1_000_000)
 BASELINE_DOCUMENTS = 200_000
 KEPT = Path(__file__).parent / "results.json"
 DOCS = Path(__file__).parent.parent / "docs"
-_TABLES = (summarize, tabulate_steps, tabulate_unchanged, tabulate_floors, tabulate_growth, tabulate_room)
+_TABLES = (
+    summarize,
+    tabulate_steps,
+    tabulate_unchanged,
+    tabulate_promotions,
+    tabulate_floors,
+    tabulate_growth,
+    tabulate_room,
+)
 
 
 def main() -> None:

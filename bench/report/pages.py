@@ -6,7 +6,14 @@ from pathlib import Path
 from bench.report.growth import tabulate_growth
 from bench.report.plot import plot
 from bench.report.results import Measured, describe_origin
-from bench.report.summary import summarize, tabulate_floors, tabulate_room, tabulate_steps, tabulate_unchanged
+from bench.report.summary import (
+    summarize,
+    tabulate_floors,
+    tabulate_promotions,
+    tabulate_room,
+    tabulate_steps,
+    tabulate_unchanged,
+)
 from bench.report.table import COLUMNS, table
 
 PAGE = "performance.md"
@@ -17,6 +24,7 @@ _TABLES = {
     "summary": summarize,
     "steps": tabulate_steps,
     "unchanged": tabulate_unchanged,
+    "promotions": tabulate_promotions,
     "floors": tabulate_floors,
     "growth": tabulate_growth,
     "room": tabulate_room,

@@ -69,9 +69,26 @@ def write_results(file: Path, results: Iterable[Measured]) -> None:
 
 
 def merge(kept: Sequence[Measured], new: Sequence[Measured]) -> list[Measured]:
-    """All of `new`, and of `kept` the other sizes, from the smallest to the largest."""
-    replaced = {one.scale for one in new}
-    return sorted([*(one for one in kept if one.scale not in replaced), *new], key=lambda one: one.scale)
+    """All of `new`; of `kept` the other sizes, and of the same sizes the other parts if they were measured on the same machine with
+    the same versions. From the smallest to the largest.
+    """
+    before = {one.scale: one for one in kept}
+    merged = [_add_other_parts(one, before.pop(one.scale, None)) for one in new]
+    return sorted([*before.values(), *merged], key=lambda one: one.scale)
+
+
+def _add_other_parts(new: Measured, before: Measured | None) -> Measured:
+    parts = {row.part for row in new.rows}
+    others = [row for row in before.rows if row.part not in parts] if before else []
+    if not before or not others or (before.machine, before.versions) != (new.machine, new.versions):
+        return new
+    return replace(
+        new,
+        rows=[*others, *new.rows],
+        minutes=before.minutes + new.minutes,
+        neighbours=max(before.neighbours, new.neighbours),
+        server=max(before.server, new.server),
+    )
 
 
 def describe_origin(results: Sequence[Measured]) -> str:

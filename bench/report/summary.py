@@ -117,6 +117,34 @@ def tabulate_unchanged(results: Sequence[Measured]) -> list[str]:
     return table(("documents", "writes blocked", "dump alone", "validate alone", "ratio"), rows) if rows else []
 
 
+def tabulate_promotions(results: Sequence[Measured]) -> list[str]:
+    """How long writes are blocked by a promotion, as a writer sees it, beside a release of the same."""
+    measured = [one for one in results if one.find("promotion.nothing")]
+    rows = [
+        (what, *(_seconds(one, f"promotion.{key}.blocked") for one in measured))
+        for key, what in (
+            ("nothing", "`promote`, nothing written since the last round"),
+            ("untouched", "`promote`, 500 writes a second to a collection that no migrator uses"),
+            ("touched", "`promote`, 50 writes a second to one that a migrator changes"),
+        )
+    ]
+    rows.append(("`data_release`", *(_seconds(one, "release.changing.blocked") for one in measured)))
+    rows.append(
+        ("99 of 100 writes during the rehearsal took at most", *(_milliseconds(one) for one in measured)),
+    )
+    return table(("writes blocked", *(f"{one.documents:,}" for one in measured)), rows) if measured else []
+
+
+def _seconds(measured: Measured, key: str) -> str:
+    seconds = measured.seconds(key)
+    return "" if seconds is None else f"{seconds:.2f} s" if seconds < 10 else show_seconds(seconds)
+
+
+def _milliseconds(measured: Measured) -> str:
+    seconds = measured.seconds("promotion.untouched.latency")
+    return "" if seconds is None else f"{1000 * seconds:.1f} ms"
+
+
 def tabulate_floors(results: Sequence[Measured]) -> list[str]:
     """What the machine and its mongod can do, in documents a second, at the largest size."""
     measured = [one for one in results if one.find("floors.read")]
