@@ -18,7 +18,14 @@ from bench.report.growth import NMDC_AGGREGATES, NMDC_OTHERS, fit, predict, tabu
 from bench.report.pages import MarkerMissing, fill_in, publish
 from bench.report.plot import plot
 from bench.report.results import Measured, merge, read_results, write_results
-from bench.report.summary import summarize, tabulate_floors, tabulate_room, tabulate_steps, tabulate_unchanged
+from bench.report.summary import (
+    summarize,
+    tabulate_floors,
+    tabulate_promotions,
+    tabulate_room,
+    tabulate_steps,
+    tabulate_unchanged,
+)
 from bench.report.table import Row, times_as_fast
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -52,6 +59,11 @@ def _whole(scale: int) -> Measured:
         "release.unchanged.alone.dump": 1.0,
         "release.unchanged.alone.validate": 1.0,
         "floors.read": cost / 10,
+        "promotion.nothing": 10.0,
+        "promotion.nothing.blocked": 0.5,
+        "promotion.untouched.blocked": 0.8,
+        "promotion.touched.blocked": 1.5,
+        "promotion.untouched.latency": 0.002,
     }
     return _measured(scale, keys)
 
@@ -106,7 +118,7 @@ def test_a_release_that_changes_nothing_is_compared_with_dumping_and_validating_
 def test_what_was_not_measured_is_left_out() -> None:
     few = [_measured(20_000, {"migrate.theirs": 4.0, "migrate.ours": 1.0})]
     assert len(summarize(few)) == 3
-    for tabulate in (tabulate_steps, tabulate_unchanged, tabulate_floors, tabulate_room):
+    for tabulate in (tabulate_steps, tabulate_unchanged, tabulate_floors, tabulate_room, tabulate_promotions):
         assert tabulate(few) == []
     assert plot(few) is None
 
@@ -123,6 +135,20 @@ def test_a_run_replaces_its_sizes_and_keeps_the_others() -> None:
     merged = merge(WHOLE, [new])
     assert [one.scale for one in merged] == list(SIZES)
     assert merged[1] is new
+
+
+def test_a_run_of_a_part_keeps_the_other_parts_if_it_was_made_on_the_same_machine() -> None:
+    (merged,) = merge(WHOLE[:1], [_measured(20_000, {"promotion.nothing": 9.0})])
+    assert merged.seconds("promotion.nothing") == 9.0
+    assert merged.find("promotion.nothing.blocked") is None
+    assert merged.seconds("floors.read") == WHOLE[0].seconds("floors.read")
+
+
+def test_a_promotion_is_shown_as_its_writer_saw_it_beside_a_release() -> None:
+    lines = tabulate_promotions(WHOLE)
+    assert _cells(lines, "`promote`, nothing written since the last round") == ["0.50 s"] * len(SIZES)
+    assert _cells(lines, "`data_release`")[0] == "4.00 s"
+    assert _cells(lines, "99 of 100 writes during the rehearsal took at most")[0] == "2.0 ms"
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def write_results(file: Path, results: Iterable[Measured]) -> None:
 
 
 def merge(kept: Sequence[Measured], new: Sequence[Measured]) -> list[Measured]:
-    """All of `new`; of `kept` the other sizes, and of the same sizes the other parts if they were measured on the same machine with
-    the same versions. From the smallest to the largest.
+    """All of `new`; of `kept` the other sizes, and of the same sizes the other parts, if they were measured on the same machine
+    with the same versions. From the smallest to the largest.
     """
     before = {one.scale: one for one in kept}
     merged = [_add_other_parts(one, before.pop(one.scale, None)) for one in new]
