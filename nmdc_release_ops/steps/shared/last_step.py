@@ -28,8 +28,9 @@ class Steps:
 
 
 def is_followed(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> bool:
-    """Whether a run executes a step that needs the result of the one that has just succeeded. It takes no time: a run's plan does
-    not change, and is read once. Where this is false, `read_steps` looks what is left.
+    """Whether a run in which no step has failed is going to execute one that needs the result of the one that has just succeeded.
+
+    It takes no time: a run's plan does not change, and is read once. Where this is false, `read_steps` looks what is left.
     """
     selected, dependencies = _read_plan(instance, run_id)
     return any(step in selected and succeeded in needed for step, needed in dependencies.items())
