@@ -97,7 +97,7 @@ def test_a_rehearsal_says_what_a_release_would_do(workplace: Workplace, first: R
     report = ValidationReport.model_validate(first.result.output_for_node("validate"))
     migrated = MigratedDatabase.model_validate(first.result.output_for_node("migrate"))
     assert "Schema 11.23.0 -> 11.24.0 was rehearsed: 3 changed, 16 untouched" in report.conclusion
-    assert "Launch the job promote when it suits: it blocks writes for about a second" in report.conclusion
+    assert "Launch the job promote when it suits: it blocks writes for a few seconds" in report.conclusion
     (asset,) = workplace.instance.fetch_materializations(dg.AssetKey(["nmdc", "rehearsal"]), limit=2).records
     assert asset.asset_materialization is not None
     assert asset.asset_materialization.metadata["changed"].value == ", ".join(migrated.changes.changed)

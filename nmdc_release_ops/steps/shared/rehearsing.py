@@ -39,7 +39,7 @@ class Rehearsed:
         """A few sentences for people."""
         return (
             f"Schema {self.plan.from_version} -> {self.plan.to_version} was rehearsed: {self.migrated.changes.describe()}. "
-            f"{self.verdict} Launch the job promote when it suits: it blocks writes for about a second. Or launch data_release "
+            f"{self.verdict} Launch the job promote when it suits: it blocks writes for a few seconds. Or launch data_release "
             f"with target_version: {self.plan.to_version}, which starts over and blocks them for about "
             f"{duration(self.blocked_seconds)}."
         )
