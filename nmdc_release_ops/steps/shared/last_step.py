@@ -27,18 +27,9 @@ class Steps:
     not_selected: tuple[str, ...]
 
 
-def is_followed(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> bool:
-    """Whether a run in which no step has failed is going to execute one that needs the result of the one that has just succeeded.
-
-    It takes no time: a run's plan does not change, and is read once. Where this is false, `read_steps` looks what is left.
-    """
-    selected, dependencies = _read_plan(instance, run_id)
-    return any(step in selected and succeeded in needed for step, needed in dependencies.items())
-
-
 @lru_cache(4)
 def _read_plan(instance: dg.DagsterInstance, run_id: str) -> tuple[frozenset[str], Mapping[str, Set[str]]]:
-    """The steps that a run executes, and for each of the job which others it needs."""
+    """The steps that a run executes, and for each of the job which others it needs; a run's plan does not change."""
     run = instance.get_run_by_id(run_id)
     if run is None or run.execution_plan_snapshot_id is None:
         raise LookupError(f"Dagster has no execution plan of run {run_id}")

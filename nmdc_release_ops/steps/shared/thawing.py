@@ -11,19 +11,13 @@ from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import runbook_entry
-from nmdc_release_ops.steps.shared.last_step import is_followed, read_steps
+from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_own_lease
-
-_with_failures: set[str] = set()
-"""Runs of this process in which a step has failed: others that follow a step may never be executed. A step that is executed after
-the failure may freeze the origin again.
-"""
 
 
 @dg.failure_hook(required_resource_keys={"origin"})
 def thaw_after_failure(context: dg.HookContext) -> None:
     """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way."""
-    _with_failures.add(context.run_id)
     if not _thaw_own(context):
         context.log.info("The origin is not frozen by this run.")
 
@@ -31,8 +25,6 @@ def thaw_after_failure(context: dg.HookContext) -> None:
 @dg.success_hook(required_resource_keys={"origin"})
 def thaw_after_last_step(context: dg.HookContext) -> None:
     """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them."""
-    if context.run_id not in _with_failures and is_followed(context.instance, context.run_id, context.step_key):
-        return
     steps = read_steps(context.instance, context.run_id, context.step_key)
     if not steps.left:
         _thaw_own(context, f"This run ends without the steps that were not selected: {', '.join(steps.not_selected)}. ")
