@@ -4,7 +4,11 @@ Keys are compared by their bytes. The index on `_id` is coarser: it holds the nu
 in a collection with a collation also texts that the collation holds for equal.
 """
 
-from nmdc_release_ops.mongo.server.raw import BrokenBson
+from collections.abc import Iterable
+
+from bson.raw_bson import RawBSONDocument
+
+from nmdc_release_ops.mongo.server.raw import BrokenBson, document_of
 
 _NAME = b"_id\0"
 _VALUE = 9
@@ -60,6 +64,19 @@ def element_of(key: bytes, name: bytes) -> bytes:
         name: of the element, without its end.
     """
     return b"%c%b\0%b" % (key[4], name, key[_VALUE:-1])
+
+
+def equal_to(key: bytes) -> RawBSONDocument:
+    """The condition that matches what the server holds for equal to a key: of the key's own bytes, whatever they mean as a
+    condition.
+    """
+    return RawBSONDocument(document_of(b"\x03_id\0" + document_of(element_of(key, b"$eq"))))
+
+
+def one_of(keys: Iterable[bytes]) -> RawBSONDocument:
+    """As `equal_to`, for any of some keys."""
+    values = document_of(b"".join(element_of(key, b"%d" % number) for number, key in enumerate(keys)))
+    return RawBSONDocument(document_of(b"\x03_id\0" + document_of(b"\x04$in\0" + values)))
 
 
 def _search(document: bytes) -> bytes:

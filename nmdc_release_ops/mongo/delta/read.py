@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
-from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, CursorNotFound, OperationFailure
 
 from nmdc_release_ops.mongo.delta.delta import Delta
-from nmdc_release_ops.mongo.delta.keys import element_of, key_of
+from nmdc_release_ops.mongo.delta.keys import key_of, one_of
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Document
@@ -185,8 +184,7 @@ def _read(
     patience = _Patience(collection, moment)
     while asked:
         with patience:
-            condition = RawBSONDocument(_filter(asked))
-            for document in _find(database, collection, condition, len(asked), moment):
+            for document in _find(database, collection, one_of(asked), len(asked), moment):
                 key = key_of(document)
                 asked.discard(key)
                 yield key, document
@@ -208,13 +206,3 @@ def _find(
     with raw.cursor_command(command, read_preference=raw.read_preference, codec_options=RAW) as found:
         for document in found:
             yield bytes(document.raw)
-
-
-def _filter(keys: set[bytes]) -> bytes:
-    """`{_id: {$in: [...]}}`, of the keys' own bytes."""
-    values = _document(b"".join(element_of(key, b"%d" % number) for number, key in enumerate(keys)))
-    return _document(b"\x03_id\0" + _document(b"\x04$in\0" + values))
-
-
-def _document(elements: bytes) -> bytes:
-    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"

@@ -16,7 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection as MongoCollection
 
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.raw import RAW, read_raw, split
+from nmdc_release_ops.mongo.server.raw import RAW, document_of, read_raw, split
 
 # The most that is held of either side, plus one document.
 _WINDOW_DOCUMENTS = 1_000
@@ -163,7 +163,7 @@ def key_of(document: bytes) -> Hashable:
         return document[4:_OBJECT_ID_END]
     kind, value = _identifier(document)
     if kind[0] in _NEED_DECODING:
-        return _canonical(RawBSONDocument(_as_document(kind + _NAME + value), RAW)["_id"])
+        return _canonical(RawBSONDocument(document_of(kind + _NAME + value), RAW)["_id"])
     return (_STRING if kind == _SYMBOL else kind) + _NAME + value
 
 
@@ -198,8 +198,4 @@ def _one_of(documents: Iterable[bytes]) -> RawBSONDocument:
     for number, document in enumerate(documents):
         kind, value = _identifier(document)
         elements.append(b"%b%d\0%b" % (kind, number, value))
-    return RawBSONDocument(_as_document(b"\x04$in\0" + _as_document(b"".join(elements))))
-
-
-def _as_document(elements: bytes) -> bytes:
-    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"
+    return RawBSONDocument(document_of(b"\x04$in\0" + document_of(b"".join(elements))))

@@ -1,6 +1,6 @@
 """Staging what came out different: the staged collections become what the migrators made, without being written as a whole."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.archive.blocks import read_documents
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
-from nmdc_release_ops.mongo.delta.keys import element_of, key_of
+from nmdc_release_ops.mongo.delta.keys import equal_to, key_of, one_of
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.promoting.document_file import write_documents
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
@@ -206,7 +206,7 @@ def _update(
         check()
         staged.forget(name, gone)
         differences.written += collection.bulk_write(
-            [DeleteOne(_equal_to(key)) for key in gone], ordered=False
+            [DeleteOne(equal_to(key)) for key in gone], ordered=False
         ).deleted_count
         staged.note(name, [], gone)
     # All of them before the first is written: what a unique index has of one may be another's now.
@@ -215,7 +215,7 @@ def _update(
         check()
         staged.forget(name, some_keys)
         differences.written += collection.bulk_write(
-            [DeleteOne(_equal_to(key)) for key in some_keys], ordered=False
+            [DeleteOne(equal_to(key)) for key in some_keys], ordered=False
         ).deleted_count
     writer = RawWriter(origin, STAGED + name)
     documents = differences.read()
@@ -243,7 +243,7 @@ def verify_staged(
     Raises:
         StagingFailed
     """
-    condition = {} if keys is None else {"_id": RawBSONDocument(_one_of(keys))}
+    condition = {} if keys is None else one_of(keys)
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
     documents = (document for run in read_raw(collection, filter=condition) for document in split(run))
     wrong = next(staged.unlike(name, documents), None)
@@ -259,18 +259,3 @@ def verify_staged(
             f"{STAGED}{name}. The origin's live collections are unchanged. Re-execute the run from `catch_up`, which stages "
             "again."
         )
-
-
-def _equal_to(key: bytes) -> RawBSONDocument:
-    """`{_id: {$eq: value}}`, of a key's own bytes."""
-    return RawBSONDocument(_document(b"\x03_id\0" + _document(element_of(key, b"$eq"))))
-
-
-def _one_of(keys: Iterable[bytes]) -> bytes:
-    """`{$in: [...]}`, of the keys' own bytes."""
-    values = _document(b"".join(element_of(key, b"%d" % number) for number, key in enumerate(keys)))
-    return _document(b"\x04$in\0" + values)
-
-
-def _document(elements: bytes) -> bytes:
-    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"

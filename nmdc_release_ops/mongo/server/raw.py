@@ -138,6 +138,11 @@ def split(run: bytes) -> Iterator[bytes]:
         position = end
 
 
+def document_of(elements: bytes) -> bytes:
+    """The document, or array, of elements that are BSON already."""
+    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"
+
+
 def has_empty_timestamp(document: bytes) -> bool:
     """Whether a field of the document itself, not of one within it, is `Timestamp(0, 0)`.
 
