@@ -1,16 +1,13 @@
 """The `id` of every document that was validated, and what a round of a promotion changes about them."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Self
 
 from bson.raw_bson import RawBSONDocument
 
-from nmdc_release_ops.files import writing_database
 from nmdc_release_ops.mongo.delta.keys import key_of
-from nmdc_release_ops.mongo.promoting.round_mark import RoundMark
+from nmdc_release_ops.mongo.promoting.round_file import RoundFile
 from nmdc_release_ops.mongo.server.raw import RAW
 
 _AT_ONCE = 10_000
@@ -27,15 +24,12 @@ CREATE TABLE IF NOT EXISTS before (
 """
 
 
-class Identities:
+class Identities(RoundFile):
     """The id of each document by collection and key (`mongo.delta.keys`), in one file.
 
     A document without an `id` has the id None. One whose `id` is no text is not in it.
 
     What a round changes can be taken back until `commit`, also by another process after a crash.
-
-    Attributes:
-        round: see `RoundMark`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,21 +38,10 @@ class Identities:
         Raises:
             FileNotWritten
         """
-        self.path = path
-        with writing_database(path):
-            self._connection = sqlite3.connect(path, check_same_thread=False)
-            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            self._connection.executescript(_TABLES)
-            self.round = RoundMark(path, self._connection)
+        super().__init__(path, _TABLES, _CACHE_KIB)
         self._numbers: dict[str, int] = {
             name: number for number, name in self._connection.execute("SELECT number, name FROM collection")
         }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
     def clear(self) -> None:
         """Forget everything.
@@ -66,7 +49,7 @@ class Identities:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute("DROP INDEX IF EXISTS by_id")
             self._connection.execute("DELETE FROM identifier")
             self._connection.execute("DELETE FROM before")
@@ -79,7 +62,7 @@ class Identities:
         """
         number = self._number(collection)
         rows = ((id_of(document), number, key_of(document)) for document in documents)
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.executemany(
                 "INSERT INTO identifier VALUES (?, ?, ?)",
                 ((one, number, key) for one, number, key in rows if one is not ODD),
@@ -91,7 +74,7 @@ class Identities:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute("CREATE INDEX by_id ON identifier (id, collection)")
 
     def put(self, collection: str, documents: Iterable[bytes]) -> None:
@@ -103,7 +86,7 @@ class Identities:
         number = self._number(collection)
         pairs = ((key_of(document), id_of(document)) for document in documents)
         while some := list(islice(pairs, _AT_ONCE)):
-            with writing_database(self.path), self._connection:
+            with self._writing():
                 self._keep_before(number, [key for key, _ in some])
                 self._delete(number, [key for key, one in some if one is ODD])
                 self._connection.executemany(
@@ -120,7 +103,7 @@ class Identities:
         number = self._number(collection)
         left = iter(keys)
         while some := list(islice(left, _AT_ONCE)):
-            with writing_database(self.path), self._connection:
+            with self._writing():
                 self._keep_before(number, some)
                 self._delete(number, some)
 
@@ -131,7 +114,7 @@ class Identities:
             FileNotWritten
         """
         number = self._number(collection)
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute(
                 "INSERT OR IGNORE INTO before SELECT collection, key, 1, id FROM identifier WHERE collection = ?",
                 (number,),
@@ -215,7 +198,7 @@ class Identities:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute("DELETE FROM before")
             self.round.end()
 
@@ -225,7 +208,7 @@ class Identities:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute(
                 "DELETE FROM identifier WHERE (collection, key) IN (SELECT collection, key FROM before)"
             )
@@ -235,7 +218,7 @@ class Identities:
 
     def _number(self, collection: str) -> int:
         if collection not in self._numbers:
-            with writing_database(self.path), self._connection:
+            with self._writing():
                 self._numbers[collection] = len(self._numbers)
                 self._connection.execute("INSERT INTO collection VALUES (?, ?)", (len(self._numbers) - 1, collection))
         return self._numbers[collection]

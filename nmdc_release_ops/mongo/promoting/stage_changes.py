@@ -1,7 +1,7 @@
 """Staging what came out different: the staged collections become what the migrators made, without being written as a whole."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from bson.raw_bson import RawBSONDocument
@@ -178,16 +178,8 @@ def _create(
     check()
     staged.drop(source.name)
     create(origin, source, STAGED + source.name)
-    writer = RawWriter(origin, STAGED + source.name)
-    documents = differences.read()
-    while some := list(islice(documents, _AT_ONCE)):
-        check()
-        staged.forget(source.name, map(key_of, some))
-        for document in some:
-            writer.add(document)
-        writer.flush()
-        differences.written += len(some)
-        staged.note(source.name, some, [])
+    for _ in _insert(origin, source.name, differences, staged, check):
+        pass
     create_indexes(origin, source, STAGED + source.name)
     verify_staged(origin, source.name, staged)
 
@@ -200,33 +192,38 @@ def _update(
     check: Callable[[], None],
 ) -> None:
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
-    deleted = iter(differences.deleted)
-    # First: an `_id` may have become another one that the server holds for equal.
-    while gone := list(islice(deleted, _AT_ONCE)):
-        check()
-        staged.forget(name, gone)
-        differences.written += collection.bulk_write(
-            [DeleteOne(equal_to(key)) for key in gone], ordered=False
-        ).deleted_count
-        staged.note(name, [], gone)
-    # All of them before the first is written: what a unique index has of one may be another's now.
-    replaced = map(key_of, differences.read())
-    while some_keys := list(islice(replaced, _AT_ONCE)):
+    # All of them before the first is written: an `_id` may have become another one that the server holds for equal, and what a
+    # unique index has of one may be another's now.
+    keys = chain(differences.deleted, map(key_of, differences.read()))
+    while some_keys := list(islice(keys, _AT_ONCE)):
         check()
         staged.forget(name, some_keys)
-        differences.written += collection.bulk_write(
-            [DeleteOne(equal_to(key)) for key in some_keys], ordered=False
-        ).deleted_count
+        deletions = [DeleteOne(equal_to(key)) for key in some_keys]
+        differences.written += collection.bulk_write(deletions, ordered=False).deleted_count
+    staged.note(name, [], differences.deleted)
+    for some in _insert(origin, name, differences, staged, check):
+        verify_staged(origin, name, staged, [key_of(document) for document in some])
+
+
+def _insert(
+    origin: Database[Document],
+    name: str,
+    differences: Differences,
+    staged: StagedDocuments,
+    check: Callable[[], None],
+) -> Iterator[list[bytes]]:
+    """Insert the documents, which are not there; give those that were inserted, some at a time."""
     writer = RawWriter(origin, STAGED + name)
     documents = differences.read()
     while some := list(islice(documents, _AT_ONCE)):
         check()
+        staged.forget(name, map(key_of, some))
         for document in some:
             writer.add(document)
         writer.flush()
         differences.written += len(some)
         staged.note(name, some, [])
-        verify_staged(origin, name, staged, [key_of(document) for document in some])
+        yield some
 
 
 def verify_staged(

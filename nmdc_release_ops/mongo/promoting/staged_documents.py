@@ -1,18 +1,16 @@
 """What each staged document is, by a digest, so that only those that come out different are written again."""
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Self
 
-from nmdc_release_ops.files import writing_database
 from nmdc_release_ops.mongo.delta.keys import key_of
-from nmdc_release_ops.mongo.promoting.round_mark import RoundMark
+from nmdc_release_ops.mongo.promoting.round_file import RoundFile
 
 _AT_ONCE = 500
 _CACHE_KIB = 32_768
+_MISSING = b""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS staged (
     collection TEXT NOT NULL, key BLOB NOT NULL, digest BLOB, PRIMARY KEY (collection, key)
@@ -23,7 +21,7 @@ CREATE TABLE IF NOT EXISTS changed (
 """
 
 
-class StagedDocuments:
+class StagedDocuments(RoundFile):
     """The digest of each staged document by collection and key, in one file.
 
     Before a staged document is written its digest is forgotten, and noted again after it: after a crash in between it counts as
@@ -32,7 +30,6 @@ class StagedDocuments:
 
     Attributes:
         matched: see `differing` and `unlike`.
-        round: see `RoundMark`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,19 +38,8 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
-        self.path = path
-        with writing_database(path):
-            self._connection = sqlite3.connect(path, check_same_thread=False)
-            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            self._connection.executescript(_TABLES)
-            self.round = RoundMark(path, self._connection)
+        super().__init__(path, _TABLES, _CACHE_KIB)
         self.matched = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
     def count(self, collection: str) -> int:
         """How many documents are staged, or being written."""
@@ -66,14 +52,10 @@ class StagedDocuments:
         Afterwards `matched` is how many of them are staged at all.
         """
         self.matched = 0
-        left = iter(documents)
-        while some := list(islice(left, _AT_ONCE)):
-            keys = [key_of(document) for document in some]
-            known = self._digests(collection, keys)
-            self.matched += len(known)
-            for key, document in zip(keys, some, strict=True):
-                if known.get(key) != digest(document):
-                    yield document
+        for _key, document, noted in self._with_digests(collection, documents):
+            self.matched += noted != _MISSING
+            if noted != digest(document):
+                yield document
 
     def others(self, collection: str, keys: Iterable[bytes]) -> list[bytes]:
         """The keys of staged documents that are not among `keys`.
@@ -81,7 +63,7 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS present (key BLOB PRIMARY KEY) WITHOUT ROWID")
             self._connection.execute("DELETE FROM present")
             self._connection.executemany("INSERT OR IGNORE INTO present VALUES (?)", ((key,) for key in keys))
@@ -90,13 +72,20 @@ class StagedDocuments:
         )
         return [key for (key,) in rows]
 
-    def _digests(self, collection: str, keys: list[bytes]) -> dict[bytes, bytes | None]:
-        marks = ", ".join("?" * len(keys))
-        rows = self._connection.execute(
-            f"SELECT key, digest FROM staged WHERE collection = ? AND key IN ({marks})",  # noqa: S608
-            (collection, *keys),
-        )
-        return dict(rows)
+    def _with_digests(self, collection: str, documents: Iterable[bytes]) -> Iterator[tuple[bytes, bytes, bytes | None]]:
+        """Each document, as BSON, with its key before it, and after it the digest that was noted: None while it is being written,
+        `_MISSING` if it is not staged.
+        """
+        left = iter(documents)
+        while some := list(islice(left, _AT_ONCE)):
+            keys = [key_of(document) for document in some]
+            marks = ", ".join("?" * len(keys))
+            rows = self._connection.execute(
+                f"SELECT key, digest FROM staged WHERE collection = ? AND key IN ({marks})",  # noqa: S608
+                (collection, *keys),
+            )
+            noted: dict[bytes, bytes | None] = dict(rows)
+            yield from ((key, one, noted.get(key, _MISSING)) for key, one in zip(keys, some, strict=True))
 
     def forget(self, collection: str, keys: Iterable[bytes]) -> None:
         """These documents are about to be written or deleted.
@@ -105,7 +94,7 @@ class StagedDocuments:
             FileNotWritten
         """
         rows = [(collection, key) for key in keys]
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.executemany("INSERT OR IGNORE INTO changed VALUES (?, ?)", rows)
             self._connection.executemany("INSERT OR REPLACE INTO staged VALUES (?, ?, NULL)", rows)
 
@@ -115,7 +104,7 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.executemany(
                 "DELETE FROM staged WHERE collection = ? AND key = ?", ((collection, key) for key in deleted)
             )
@@ -130,7 +119,7 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute(
                 "INSERT OR IGNORE INTO changed SELECT collection, key FROM staged WHERE collection = ?", (collection,)
             )
@@ -142,7 +131,7 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute("DELETE FROM changed")
             self.round.end()
 
@@ -152,7 +141,7 @@ class StagedDocuments:
         Raises:
             FileNotWritten
         """
-        with writing_database(self.path), self._connection:
+        with self._writing():
             self._connection.execute("INSERT OR REPLACE INTO staged SELECT collection, key, NULL FROM changed")
             self._connection.execute("DELETE FROM changed")
             self.round.end()
@@ -164,16 +153,11 @@ class StagedDocuments:
         `matched` is how many are as they were noted.
         """
         self.matched = 0
-        left = iter(documents)
-        while some := list(islice(left, _AT_ONCE)):
-            keys = [key_of(document) for document in some]
-            known = self._digests(collection, keys)
-            for key, document in zip(keys, some, strict=True):
-                noted = known.get(key, b"")
-                if noted == digest(document):
-                    self.matched += 1
-                elif noted is not None:
-                    yield key
+        for key, document, noted in self._with_digests(collection, documents):
+            if noted == digest(document):
+                self.matched += 1
+            elif noted is not None:
+                yield key
 
     def count_noted(self, collection: str) -> int:
         """How many documents are staged, without those that were being written."""
