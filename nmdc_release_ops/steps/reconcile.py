@@ -69,6 +69,7 @@ def reconcile(
         if kept is not None:
             promotion: Promotion = kept[0]
             stack.push(kept[1])
+            refuse_if_swapped(promotion.origin.client, plan.release_id)
         else:
             opened = stack.enter_context(origin.connect_planned(plan))
             refuse_if_swapped(opened.client, plan.release_id)
@@ -76,12 +77,10 @@ def reconcile(
                 open_promotion(context, plan, archive, opened, home, transformer, schema, worker)
             )
         connected = promotion.origin
-        refuse_if_swapped(connected.client, plan.release_id)
         if current_lease(connected.client) is None:
             # Only this step is re-executed, perhaps on another day: most of what was written since needs no freeze.
             require_expected_version(plan, connected)
             rounds += catch_up_with_writers(context, promotion, plan, None)
-            promotion.start_workers()
             worker.wait_until_ready()
         for attempt in range(1, FREEZES + 1):
             # If only this step is re-executed, the origin was thawed in between.
@@ -101,7 +100,6 @@ def reconcile(
                         "`promote` with a larger max_frozen_seconds."
                     ) from None
                 rounds += catch_up_with_writers(context, promotion, plan, None)
-                promotion.start_workers()
                 worker.wait_until_ready()
         reconciled = promotion.describe_result(rounds, attempt)
     context.add_output_metadata(

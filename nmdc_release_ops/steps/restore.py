@@ -61,7 +61,7 @@ def restore(
         refuse_rehearsal(plan)
         source: PromotedSource | DumpedSource
         if reconciled is not None:
-            source = PromotedSource(context, plan, reconciled, connected)
+            source = PromotedSource(plan, reconciled, connected)
         elif archive is not None and migrated is not None and validation is not None:
             source = DumpedSource(context, plan, archive, migrated, validation, connected, home, transformer)
         else:

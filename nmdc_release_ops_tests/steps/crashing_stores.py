@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nmdc_release_ops.steps.promoting.means import Stores
+from nmdc_release_ops.steps.promoting.stores import Stores
 
 
 class PowerCut(BaseException):

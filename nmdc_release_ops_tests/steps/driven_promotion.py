@@ -38,7 +38,7 @@ from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.choose import choose
 from nmdc_release_ops.steps.freeze import freeze
-from nmdc_release_ops.steps.promoting.means import Rehearsed
+from nmdc_release_ops.steps.promoting.means import Means, Rehearsed
 from nmdc_release_ops.steps.promoting.migrating import Migrated, Migrating
 from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.promoting.promotion import Promotion
@@ -112,7 +112,8 @@ class Driven:
                 release_id=self.plan.release_id,
                 cluster_time=moment,
             )
-            migrating = Migrating(self.context, self.plan, scratch, self.home, self.schema, self.worker)
+            means = Means(self.context.run_id, self.plan, self.origin, scratch, self.home, self.schema, self.worker)
+            migrating = Migrating(self.context, means)
             made = migrating.migrate(
                 folder / "archive", manifest, frozenset(), lambda _name: None, folder / "brought-up"
             )

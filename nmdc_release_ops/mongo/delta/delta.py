@@ -179,13 +179,21 @@ class Delta:
             FileNotWritten
         """
         for name in self.counts:
-            keys = self.keys(name)
-            while some := set(islice(keys, _KEYS_AT_ONCE)):
-                other.add(name, some)
+            self.copy_into(other, name)
         other.sync()
         with writing_database(self.path), self._connection:
             self._connection.execute("DELETE FROM keys")
             self._connection.execute("UPDATE collections SET keys = 0")
+
+    def copy_into(self, other: "Delta", collection: str) -> None:
+        """Add every key of a collection to another delta.
+
+        Raises:
+            FileNotWritten
+        """
+        keys = self.keys(collection)
+        while some := set(islice(keys, _KEYS_AT_ONCE)):
+            other.add(collection, some)
 
     def sync(self) -> None:
         """Make what was added outlive a loss of power.

@@ -1,6 +1,6 @@
 """The `id` of every document that was validated, and what a round of a promotion changes about them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -234,7 +234,7 @@ def id_of(document: bytes) -> object:
     return found if found is None or isinstance(found, str) else ODD
 
 
-def group_by_collection(pairs: Iterable[tuple[str | None, str]]) -> Mapping[str, set[str | None]]:
+def group_by_collection(pairs: Iterable[tuple[str | None, str]]) -> dict[str, set[str | None]]:
     """Ids by collection."""
     grouped: dict[str, set[str | None]] = {}
     for one, name in pairs:

@@ -33,11 +33,12 @@ def catch_up_with_writers(
         As `Promotion.advance`.
     """
     rounds: list[Round] = []
+    promotion.start_workers()
     for _ in range(MOST_ROUNDS):
         was_first = promotion.state is None
-        # For this round, and after it for the next one, or for the last, under the freeze.
-        promotion.start_workers()
         done = promotion.advance(context, rehearsed)
+        # For the next round, or the last, under the freeze.
+        promotion.start_workers()
         rounds.append(done)
         context.log.info(describe_round(done, len(rounds)))
         if not was_first and (done.seconds <= ENOUGH_SECONDS or _is_no_shorter(rounds)):

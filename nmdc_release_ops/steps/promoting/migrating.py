@@ -14,10 +14,7 @@ from nmdc_release_ops.mongo.difference.changes import ChangeSet, compare, snapsh
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.transfer.load import load
 from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad, UsedUnloaded
-from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
-from nmdc_release_ops.resources.transformer import TransformerConnection
+from nmdc_release_ops.steps.promoting.means import Means
 from nmdc_release_ops.steps.shared.migrators import run_migrators
 
 
@@ -59,24 +56,13 @@ class Migrated:
 class Migrating:
     """Runs a plan's migrators on an archive whose files are brought up to a later moment."""
 
-    def __init__(
-        self,
-        context: dg.OpExecutionContext,
-        plan: ReleasePlan,
-        scratch: TransformerConnection,
-        home: ReleaseHomeResource,
-        schema: SchemaReleasesResource,
-        worker: SchemaWorkerResource,
-    ) -> None:
+    def __init__(self, context: dg.OpExecutionContext, means: Means) -> None:
         """Args:
-        scratch: the migrators' database, which is emptied first unless `prepare` was called with it.
+        context: of the step, for its log.
+        means: `scratch` is the migrators' database, which is emptied first.
         """
         self._context = context
-        self._plan = plan
-        self._scratch = scratch
-        self._home = home
-        self._schema = schema
-        self._worker = worker
+        self._means = means
 
     def migrate(
         self,
@@ -120,14 +106,15 @@ class Migrating:
                 return made
 
     def _run(self, folder: Path, manifest: Manifest, touched: frozenset[str], *, everything: bool) -> Migrated:
-        database = self._scratch.database
+        means = self._means
+        database = means.scratch.database
         if everything:
             load(folder, manifest, database)
             contents = PartialLoad(folder, manifest, database, loaded=True)
         else:
             contents = PartialLoad.begin(folder, manifest, database)
         before = snapshot(database, contents.hashes)
-        run_migrators(self._context, self._plan, contents, self._scratch, self._home, self._schema, self._worker)
+        run_migrators(self._context, means.plan, contents, means.scratch, means.home, means.schema, means.worker)
         before = before.with_hashes(contents.hashes_when_loaded)
         after = snapshot(database, contents.hashes)
         names = {one.name for one in manifest.collections}

@@ -29,9 +29,10 @@ from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed
 from nmdc_release_ops.records.data_release import Reconciled, Round
 from nmdc_release_ops.resources.origin import OriginConnection
-from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch, Stores
+from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch
 from nmdc_release_ops.steps.promoting.round import RoundWork
 from nmdc_release_ops.steps.promoting.state import STATE, PromotionState
+from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import DeltaValidation
 from nmdc_release_ops.steps.shared.preparation import start_workers
 
@@ -102,13 +103,7 @@ class Promotion:
                 stack.enter_context(Delta(folder / "since-rehearsal.sqlite")),
                 stack.enter_context(StagedDocuments(folder / "staged.sqlite")),
                 stack.enter_context(Identities(folder / "identities.sqlite")),
-                DeltaValidation(
-                    self._means.plan,
-                    self._means.scratch,
-                    self._means.home,
-                    self._means.schema,
-                    self._means.worker,
-                ),
+                DeltaValidation(self._means),
             )
             self.stores.settle(self.state.until if self.state else None)
             self._closing = stack.pop_all()

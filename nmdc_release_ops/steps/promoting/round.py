@@ -1,16 +1,16 @@
 """One round of a promotion: read what was written, migrate, compare, validate, stage."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.archive.blocks import read_documents
 from nmdc_release_ops.mongo.archive.manifest import Manifest
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.promoting.document_file import write_documents
-from nmdc_release_ops.mongo.promoting.identities import group_by_collection, id_of
 from nmdc_release_ops.mongo.promoting.stage_changes import (
     Differences,
     drop_staged_one,
@@ -22,11 +22,13 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import Round
 from nmdc_release_ops.resources.transformer import TransformerConnection, transformer_database
-from nmdc_release_ops.steps.promoting.concerned import Concerned, add_unplaced
-from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch, Stores
+from nmdc_release_ops.steps.promoting.concerned import Concerned
+from nmdc_release_ops.steps.promoting.ids_of_round import IdsOfRound
+from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch
 from nmdc_release_ops.steps.promoting.migrating import Migrated, Migrating
 from nmdc_release_ops.steps.promoting.result import Result
 from nmdc_release_ops.steps.promoting.state import PromotionState
+from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import Documents
 from nmdc_release_ops.steps.promoting.written import WrittenDocuments
 
@@ -106,9 +108,11 @@ class RoundWork:
         limit(_AGAIN_SECONDS)
         result = self._describe_result(migrated)
         changed = [*self._changed(result, differences, written)]
-        self._note_identities(result, changed, differences, anew, written)
+        ids = self._ids()
+        ids.note(result, changed, differences, anew, written)
         watch.note("ids")
-        tolerated = self._validate(result, changed, written, watch)
+        gone = ids.find_gone(result, written)
+        tolerated = self._validate(result, changed, gone, written, watch)
         limit(_AGAIN_SECONDS)
         staged = self._stage(migrated, differences, anew) if migrated else list(state.staged if state else [])
         watch.note("stage")
@@ -169,7 +173,7 @@ class RoundWork:
 
     def _migrate(self, written: WrittenDocuments) -> Migrated:
         means, state = self._means, self._state
-        migrating = Migrating(self._context, means.plan, self._scratch, means.home, means.schema, means.worker)
+        migrating = Migrating(self._context, replace(means, scratch=self._scratch))
         if state is None:
             source, manifest, brought_up = self._archive, self._manifest, frozenset[str]()
             unloaded = self._rehearsed.migrated.unloaded if self._rehearsed else []
@@ -227,42 +231,19 @@ class RoundWork:
             if now is not None and now not in result.changes.staged and now not in whole:
                 yield Documents(written.folder, file.model_copy(update={"name": now}))
 
-    def _note_identities(
+    def _ids(self) -> IdsOfRound:
+        earlier = self._rehearsed.validation.identifiers_path if self._rehearsed else None
+        is_first = self._state is None
+        return IdsOfRound(self._stores, self._manifest, self._archive, self._before, earlier, is_first=is_first)
+
+    def _validate(
         self,
         result: Result,
-        changed: Iterable[Documents],
-        differences: dict[str, Differences],
-        anew: set[str],
+        changed: list[Documents],
+        gone: Mapping[str, AbstractSet[str | None]],
         written: WrittenDocuments,
-    ) -> None:
-        """Note the ids of the documents that changed, or are gone."""
-        identities, has_ids = self._stores.identities, self._stores.validation.has_ids
-        whole = result.placed_anew(self._before)
-        if self._state is None:
-            self._fill_identities(result)
-        gone = set(self._before.names_after) - set(result.changes.names_after)
-        for name in filter(has_ids, whole | anew | gone):
-            identities.empty(name)
-        for name, deleted in ((name, one.deleted) for name, one in differences.items() if has_ids(name)):
-            identities.remove(name, deleted)
-        for name in written.files:
-            now = result.name_of(name)
-            if now is not None and has_ids(now) and now not in result.changes.staged and now not in whole:
-                identities.remove(now, written.deleted(name))
-        for one in changed:
-            if has_ids(one.file.name):
-                identities.put(one.file.name, one.read())
-
-    def _fill_identities(self, result: Result) -> None:
-        """Note the ids of everything that is not staged, as it was rehearsed."""
-        identities = self._stores.identities
-        for one in self._manifest.collections:
-            now = result.name_of(one.name)
-            if now is not None and now not in result.changes.staged and self._stores.validation.has_ids(now):
-                identities.fill(now, read_documents(self._archive, one))
-        identities.finish_filling()
-
-    def _validate(self, result: Result, changed: list[Documents], written: WrittenDocuments, watch: Stopwatch) -> int:
+        watch: Stopwatch,
+    ) -> int:
         """Validate what changed, and what refers to ids that are gone; return how many violations are tolerated."""
         validation, identities = self._stores.validation, self._stores.identities
         touched = result.touched
@@ -281,21 +262,6 @@ class RoundWork:
         def find_before(ids: Iterable[str | None]) -> list[Documents]:
             return concerned.before(ids, archived, written, referring, identities)
 
-        gone = {name: set(ids) for name, ids in group_by_collection(identities.gone()).items()}
-        if self._state is None and self._rehearsed and (earlier := self._rehearsed.validation.identifiers_path):
-            # The others were noted as they were rehearsed, before what changed was.
-            same = dict(self._before.kept.items() & result.changes.kept.items())
-            before = {*self._before.names_after, *result.changes.names_after} - same.keys()
-            for name, ids in group_by_collection(identities.missing(earlier, sorted(before))).items():
-                gone.setdefault(name, set()).update(ids)
-        unmigrated = (
-            one
-            for name in written.files.keys() & touched
-            for one in map(id_of, written.read(name))
-            if isinstance(one, str)
-        )
-        if absent := set(identities.absent(unmigrated)):
-            add_unplaced(gone, absent)
         duplicates = identities.duplicates()
         tolerated = validation.validate(self._context, changed, identities, duplicates, find_before, self._folder)
         watch.note("validate")

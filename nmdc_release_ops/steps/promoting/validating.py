@@ -13,13 +13,11 @@ import dagster as dg
 from nmdc_release_ops.mongo.archive.blocks import read_documents
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
 from nmdc_release_ops.mongo.promoting.identities import Identities
-from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
-from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
-from nmdc_release_ops.resources.transformer import TransformerConnection
+from nmdc_release_ops.records.data_release import Integrity
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import write_page
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.steps.promoting.means import Means
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
 from nmdc_release_ops.steps.shared.validating import (
     PAGE,
@@ -65,18 +63,9 @@ FindBefore = Callable[[Iterable[str | None]], list[Documents]]
 class DeltaValidation:
     """Validates documents of a release's result."""
 
-    def __init__(
-        self,
-        plan: ReleasePlan,
-        scratch: TransformerConnection,
-        home: ReleaseHomeResource,
-        schema: SchemaReleasesResource,
-        worker: SchemaWorkerResource,
-    ) -> None:
-        self._plan = plan
-        self._scratch = scratch
-        self._home = home
-        self._worker = worker
+    def __init__(self, means: Means) -> None:
+        plan, schema = means.plan, means.schema
+        self._means = means
         self._environment = schema.environments.prepare(release_named(plan.target))
         self._compiled = schema.compiled.prepare(self._environment)
         self._references: Path | None = None
@@ -121,11 +110,11 @@ class DeltaValidation:
         some = [one for one in changed if one.file.documents]
         if not some and not duplicates:
             return 0
-        reports = self._home.attempt(self._plan, context.run_id)
+        reports = self._means.home.attempt(self._means.plan, context.run_id)
         counts = {one.file.name: one.file.documents for one in some}
         before = folder / "before.json"
         extras: dict[str, Any] = {
-            "database": self._scratch.database.name,
+            "database": self._means.scratch.database.name,
             "collections": counts,
             "archived": {one.file.name: one.describe() for one in some},
             "compiled": str(self._compiled),
@@ -142,20 +131,20 @@ class DeltaValidation:
 
         code, messages = run_validation(
             context,
-            self._plan,
-            self._worker,
+            self._means.plan,
+            self._means.worker,
             self._environment,
-            self._scratch,
+            self._means.scratch,
             extras,
-            self._home.worker(self._plan),
+            self._means.home.worker(self._means.plan),
             answer=answer,
         )
         summary = require_summary(code, messages, reports, extras["collections"])
-        if count_intolerable(summary, self._plan.integrity):
-            verdict = describe_verdict(summary, self._plan)
+        if count_intolerable(summary, self._means.plan.integrity):
+            verdict = describe_verdict(summary, self._means.plan)
             page, lines = reports / PAGE, reports / VIOLATIONS
             write_page(
-                page, summary, verdict, f"Promotion {self._plan.release_id}: what was written since the rehearsal"
+                page, summary, verdict, f"Promotion {self._means.plan.release_id}: what was written since the rehearsal"
             )
             first = [message for message in messages if message["kind"] == "violation"]
             explained = explain_verdict(verdict, summary, next(iter(first), None), page, lines)

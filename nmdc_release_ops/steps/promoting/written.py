@@ -1,7 +1,6 @@
 """What people wrote since the round before, as it was at one moment."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -96,9 +95,7 @@ class WrittenDocuments:
                 return None
             return Written(self._pending.membership(name), lambda: self.read(name))
         if name in self.files:
-            keys = self._pending.keys(name)
-            while some := set(islice(keys, _AT_ONCE)):
-                self._rehearsed.add(name, some)
+            self._pending.copy_into(self._rehearsed, name)
         if not self._rehearsed.count(name):
             return None
         documents = (

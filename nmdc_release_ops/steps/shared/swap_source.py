@@ -91,10 +91,7 @@ class DumpedSource:
 class PromotedSource:
     """The source of a promotion, which staged while people wrote."""
 
-    def __init__(
-        self, context: dg.OpExecutionContext, plan: ReleasePlan, reconciled: Reconciled, origin: OriginConnection
-    ) -> None:
-        self._context = context
+    def __init__(self, plan: ReleasePlan, reconciled: Reconciled, origin: OriginConnection) -> None:
         self._plan = plan
         self._reconciled = reconciled
         self._origin = origin
