@@ -23,6 +23,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.results import DeleteResult, InsertOneResult, UpdateResult
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops_tests.workplace import PROJECT
@@ -49,6 +50,10 @@ class Entry:
     value: str | None
     outcome: str
 
+    @property
+    def may_be_done(self) -> bool:
+        return self.outcome in ("acknowledged", "in doubt")
+
 
 def read_account(path: Path) -> list[Entry]:
     """Every write that was tried, in order."""
@@ -67,17 +72,23 @@ def read_account(path: Path) -> list[Entry]:
 
 def lost_writes(path: Path, database: Database[Any]) -> list[str]:
     """The acknowledged writes of an account that the database does not have, one line each."""
+    account = read_account(path)
     allowed: dict[tuple[str, str], list[str | None]] = {}
-    for entry in read_account(path):
+    for entry in account:
         place = (entry.collection, entry.id)
         if entry.outcome == "acknowledged":
             allowed[place] = [entry.value]
         elif entry.outcome == "in doubt" and place in allowed:
             allowed[place].append(entry.value)
+    # A document is deleted once, and never written to again.
+    deleted = {(entry.collection, entry.id) for entry in account if entry.value is None and entry.may_be_done}
     lost = [
-        f"{entry.collection} {entry.id}: is gone"
-        for entry in read_account(path)
-        if entry.outcome == "matched nothing" and not database[entry.collection].find_one({"id": entry.id})
+        f"{collection} {identifier}: is gone"
+        for collection, identifier in {
+            (entry.collection, entry.id) for entry in account if entry.outcome == "matched nothing"
+        }
+        - deleted
+        if not database[collection].find_one({"id": identifier})
     ]
     for (collection, identifier), values in allowed.items():
         document = database[collection].find_one({"id": identifier})
@@ -187,7 +198,7 @@ class _Writer:
         self._note(number=self._number, collection=collection, id=identifier, value=value)
         try:
             done = write()
-            outcome = "matched nothing" if getattr(done, "matched_count", 1) == 0 else "acknowledged"
+            outcome = "acknowledged" if _found(done) else "matched nothing"
         except OperationFailure as error:
             outcome = "refused" if error.code == USER_WRITES_BLOCKED else "in doubt"
         except PyMongoError:
@@ -198,6 +209,17 @@ class _Writer:
     def _note(self, **noted: Any) -> None:
         self._account.write(json.dumps(noted) + "\n")
         self._account.flush()
+
+
+def _found(done: InsertOneResult | UpdateResult | DeleteResult) -> bool:
+    """Whether the server had a document to write to."""
+    match done:
+        case UpdateResult():
+            return done.matched_count > 0
+        case DeleteResult():
+            return done.deleted_count > 0
+        case InsertOneResult():
+            return True
 
 
 def main() -> None:

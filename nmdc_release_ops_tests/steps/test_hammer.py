@@ -1,6 +1,7 @@
 """Somebody writes to the origin all the time: every write that was acknowledged is there afterwards, or its release was
 refused."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -100,6 +101,24 @@ def test_the_hammer_notices_every_kind_of_lost_write(hammer: Hammer, client: Mon
     database.jobs.insert_one(inserted)
     database.biosample_set.replace_one({"_id": updated["_id"]}, updated)
     assert lost_writes(hammer.account, database) == []
+
+
+def test_a_document_that_was_not_found_in_a_swap_has_to_be_there_in_the_end_unless_it_was_deleted_later(
+    client: MongoClient[Any], tmp_path: Path
+) -> None:
+    account = tmp_path / "account.jsonl"
+    tried = [
+        ("nmdc:deleted", "new", "matched nothing"),
+        ("nmdc:deleted", None, "acknowledged"),
+        ("nmdc:lost", "new", "matched nothing"),
+        ("nmdc:lost-too", None, "matched nothing"),
+    ]
+    with account.open("w") as lines:
+        for number, (identifier, value, outcome) in enumerate(tried):
+            lines.write(json.dumps({"number": number, "collection": "jobs", "id": identifier, "value": value}) + "\n")
+            lines.write(json.dumps({"number": number, "outcome": outcome}) + "\n")
+    lost = lost_writes(account, client[DATABASE])
+    assert sorted(lost) == ["jobs nmdc:lost-too: is gone", "jobs nmdc:lost: is gone"]
 
 
 def test_every_acknowledged_write_before_during_and_after_a_release_is_there(
