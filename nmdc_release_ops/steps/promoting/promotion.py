@@ -13,6 +13,7 @@ import dagster as dg
 
 from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.archive.manifest import Manifest
+from nmdc_release_ops.mongo.delta.account import MANY_EVENTS, count_writes
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
@@ -22,7 +23,6 @@ from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.promoting.stage_changes import require_same, verify_staged
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
 from nmdc_release_ops.mongo.server.clock import cluster_time
-from nmdc_release_ops.mongo.server.writes import is_written_as_expected
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged
 from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
@@ -220,7 +220,9 @@ class Promotion:
         if self.state is None:
             return
         expected = {STAGED + one.name: self.state.wrote.get(one.name, 0) for one in self.state.staged}
-        if not is_written_as_expected(self._database, self.state.verified_at, expected):
+        since = dict.fromkeys(expected, self.state.verified_at)
+        account = count_writes(self._database, since, MANY_EVENTS)
+        if account is None or not account.is_exactly(expected):
             self.verify_staged()
 
     def predict_seconds(self) -> float:
