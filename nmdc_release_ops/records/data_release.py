@@ -171,12 +171,17 @@ class ReleasePlan(Record):
 
 
 class FreezeLease(Record):
-    """Since when, and how, the origin is frozen for a release."""
+    """Since when, and how, the origin is frozen for a release.
+
+    Attributes:
+        is_over: whether the same step swapped and allowed writes again, as that of a promotion does.
+    """
 
     release_id: str
     strategy: Strategy
     frozen_at: datetime
     cluster_time: ClusterTime
+    is_over: bool = False
 
 
 class Archive(Record):

@@ -84,8 +84,8 @@ def prepare_swap(
         LedgerUnusable: the ledger refuses the swap's first event; nothing was swapped.
     """
     since = unchanged_since or cluster_time(origin.client)
-    collections = list_collections(origin)
     verified = {one.name: one for one in staged}
+    collections = list_collections(origin, indexes_of={STAGED + name for name in verified})
     _refuse_if_replaced(collections, verified)
     require_placed(origin)
     moves = _plan_moves(changes, collections)

@@ -238,25 +238,10 @@ class Promotion:
         return f"{len(self.state.staged)} collections with {documents:,} documents are staged."
 
     def describe_result(self, rounds: list[Round], freezes: int) -> Reconciled:
-        """What is staged, for the swap.
-
-        Args:
-            rounds: those of the step.
-            freezes: how often the origin was frozen.
-        """
-        state = self.state
-        if state is None:
+        """See `PromotionState.describe_result`."""
+        if self.state is None:
             raise AssertionError("a round was completed")
-        return Reconciled(
-            rounds=rounds,
-            until=state.until,
-            verified_at=state.verified_at,
-            wrote=state.wrote,
-            changes=state.changes,
-            staged=state.staged,
-            hashes_before=state.hashes_before,
-            freezes=freezes,
-        )
+        return self.state.describe_result(rounds, freezes)
 
     def _refuse_redefined(self) -> None:
         archived = {one.name for one in self._manifest.collections}

@@ -44,6 +44,8 @@ def _describe_progress(context: dg.HookContext) -> str | None:
         )
     if isinstance(record, ValidationReport) and record.conclusion:
         return record.conclusion
+    if isinstance(record, FreezeLease) and record.is_over:
+        return None
     if isinstance(record, FreezeLease):
         return f"The NMDC database is frozen for release {record.release_id}: users can read it, but not write to it."
     if isinstance(record, FreezeWindow):
