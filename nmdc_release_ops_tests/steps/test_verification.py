@@ -9,19 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bson
 import dagster as dg
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.state.generations import PREVIOUS
-from nmdc_release_ops.mongo.state.journal import Journal, newest_journal
+from nmdc_release_ops.mongo.delta.keys import key_of
+from nmdc_release_ops.mongo.delta.read import MomentGone, find_at
+from nmdc_release_ops.mongo.promoting.staged_documents import digest
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.mongo.server.raw import RAW
+from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
+from nmdc_release_ops.mongo.state.journal import Journal, journals, newest_journal, write_journal
 from nmdc_release_ops.records.data_release import FreezeWindow
 from nmdc_release_ops.records.verification import Verification
 from nmdc_release_ops_tests.hammer import hammering
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, put_back, recorded_version
+from nmdc_release_ops_tests.sent_commands import Command, on_each_command
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
 SWAPPED_IN = "biosample_set"
@@ -63,6 +69,14 @@ class Swapped:
         (found,) = self.workplace.home.glob(f"origins/*/releases/{self.journal.release_id}/promotion")
         return found
 
+    def unwritten(self) -> list[bytes]:
+        """The documents, as BSON, that are still as they were swapped in."""
+        live = self.database.get_collection(SWAPPED_IN, codec_options=RAW)
+        documents = [bytes(one.raw) for one in live.find(sort=[("_id", 1)])]
+        with closing(sqlite3.connect(self.folder / "staged.sqlite")) as staged:
+            noted = dict(staged.execute("SELECT key, digest FROM staged WHERE collection = ?", (SWAPPED_IN,)))
+        return [one for one in documents if noted.get(key_of(one)) == digest(one)]
+
     def unfreeze(self) -> dg.JobExecutionResult:
         return dg.execute_job(
             dg.reconstructable(promote),
@@ -71,18 +85,24 @@ class Swapped:
             raise_on_error=False,
         )
 
-    def verify(self) -> Verification:
-        """By `unfreeze`, which succeeds, and after which the promotion's files are as they were before."""
-        kept = self.workplace.folder / "kept"
+    @contextmanager
+    def keeping_files(self) -> Iterator[Path]:
+        """After the block, the promotion's files are as they were before; gives their folder."""
         folder = self.folder
+        kept = folder.with_name("kept")
         shutil.copytree(folder, kept)
         try:
-            verification = verification_of(self.unfreeze())
-            assert not folder.exists()
-            return verification
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             kept.rename(folder)
+
+    def verify(self) -> Verification:
+        """By `unfreeze`, which has to succeed."""
+        with self.keeping_files() as folder:
+            verification = verification_of(self.unfreeze())
+            assert not folder.exists()
+            return verification
 
     def alarm(self) -> str:
         """What the run page says when `unfreeze` fails."""
@@ -91,13 +111,17 @@ class Swapped:
         assert failure.metadata["error"].value == "VerificationFailed"
         assert "documents that differ" in failure.metadata
         assert "The promotion is complete and writes are allowed" in failure.description
-        assert f"launch `rollback` with release_id: {self.journal.release_id}" in failure.description
+        assert f"`rollback` with release_id: {self.journal.release_id}" in failure.description
         return str(failure.description)
 
 
 def verification_of(result: dg.JobExecutionResult | dg.ExecuteInProcessResult) -> Verification:
     assert result.success, failure_of(result)
-    window = FreezeWindow.model_validate(result.output_for_node("unfreeze"))
+    if isinstance(result, dg.ExecuteInProcessResult):
+        window = FreezeWindow.model_validate(result.output_for_node("unfreeze"))
+    else:
+        with result:
+            window = FreezeWindow.model_validate(result.output_for_node("unfreeze"))
     assert window.verification is not None
     return window.verification
 
@@ -123,6 +147,35 @@ def swapped(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @contextmanager
+def other_digest(swapped: Swapped) -> Iterator[None]:
+    """What was validated of one document that was swapped in, and to which nobody wrote, is another one than the origin has."""
+    key = key_of(swapped.unwritten()[0])
+    with closing(sqlite3.connect(swapped.folder / "staged.sqlite")) as staged:
+        (noted,) = staged.execute(
+            "SELECT digest FROM staged WHERE collection = ? AND key = ?", (SWAPPED_IN, key)
+        ).fetchone()
+
+        def put(value: bytes) -> None:
+            with staged:
+                staged.execute("UPDATE staged SET digest = ? WHERE key = ?", (value, key))
+
+        put(bytes(16))
+        try:
+            yield
+        finally:
+            put(noted)
+
+
+def shows(database: Any, moment: ClusterTime) -> bool:
+    """Whether the server shows what a collection held at a moment."""
+    try:
+        next(find_at(database, SWAPPED_IN, {}, moment))
+    except MomentGone:
+        return False
+    return True
+
+
+@contextmanager
 def without_history(swapped: Swapped) -> Iterator[None]:
     """The server no longer shows what its collections held at the moment of the swap."""
     parameter = "minSnapshotHistoryWindowInSeconds"
@@ -130,16 +183,11 @@ def without_history(swapped: Swapped) -> Iterator[None]:
     swapped.client.admin.command({"setParameter": 1, parameter: 0})
     moment = swapped.journal.swapped_cluster_time
     assert moment is not None
-    concern = {"level": "snapshot", "atClusterTime": moment.timestamp()}
     try:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while shows(swapped.database, moment):
+            assert time.monotonic() < deadline
             swapped.client["a_test"].writes.insert_one({})
-            try:
-                swapped.database.command({"find": SWAPPED_IN, "limit": 1, "readConcern": concern})
-            except OperationFailure as error:
-                assert error.code == 239
-                break
             time.sleep(0.1)
         yield
     finally:
@@ -160,22 +208,9 @@ def test_after_a_promotion_the_result_and_what_went_into_it_are_compared_while_p
 
 
 def test_a_document_of_the_result_that_is_not_what_was_validated_is_noticed_and_named(swapped: Swapped) -> None:
-    with closing(sqlite3.connect(swapped.folder / "staged.sqlite")) as staged:
-        key, digest = staged.execute(
-            "SELECT key, digest FROM staged WHERE collection = ? LIMIT 1", (SWAPPED_IN,)
-        ).fetchone()
-
-        def put(value: bytes) -> None:
-            with staged:
-                staged.execute("UPDATE staged SET digest = ? WHERE key = ?", (value, key))
-
-        put(bytes(16))
-        try:
-            alarm = swapped.alarm()
-        finally:
-            put(digest)
-    assert "but 1 documents are not what was migrated and validated" in alarm
-    assert f"{SWAPPED_IN}: 1, the first ObjectId(" in alarm
+    with other_digest(swapped):
+        alarm = swapped.alarm()
+    assert f"({SWAPPED_IN}: 1, the first ObjectId(" in alarm
 
 
 def test_a_document_from_before_the_swap_that_was_not_migrated_is_noticed_and_named(swapped: Swapped) -> None:
@@ -185,7 +220,7 @@ def test_a_document_from_before_the_swap_that_was_not_migrated_is_noticed_and_na
         alarm = swapped.alarm()
     finally:
         previous.delete_one({"_id": "nobody migrated it"})
-    assert f"{PREVIOUS}{SWAPPED_IN}: 1, the first 'nobody migrated it'" in alarm
+    assert f"({PREVIOUS}{SWAPPED_IN}: 1, the first 'nobody migrated it'" in alarm
 
 
 def test_a_document_that_was_migrated_and_is_missing_from_what_was_swapped_out_is_noticed(swapped: Swapped) -> None:
@@ -196,32 +231,27 @@ def test_a_document_that_was_migrated_and_is_missing_from_what_was_swapped_out_i
         alarm = swapped.alarm()
     finally:
         previous.insert_one(document)
-    assert f"{PREVIOUS}{SWAPPED_IN}: 1, the first {document['_id']!r}" in alarm
+    assert f"({PREVIOUS}{SWAPPED_IN}: 1, the first {document['_id']!r}" in alarm
 
 
-def test_where_the_servers_history_is_gone_what_people_wrote_since_is_left_out_and_nothing_else(swapped: Swapped) -> None:
+def test_where_the_servers_history_is_gone_what_people_wrote_since_is_left_out_and_nothing_else(
+    swapped: Swapped,
+) -> None:
     live = swapped.database[SWAPPED_IN]
     with without_history(swapped):
         before = swapped.verify()
-        first, second, third = live.find(sort=[("_id", -1)], limit=3)
+        first, second, third = (bson.decode(one) for one in swapped.unwritten()[-3:])
         live.update_one({"_id": first["_id"]}, {"$set": {"name": "another one"}})
         live.delete_one({"_id": second["_id"]})
-        live.insert_many([{"_id": "new"}, {"_id": "also new"}])
+        live.insert_many([{"_id": one, "id": one} for one in ("new", "also new")])
         live.update_one({"_id": third["_id"]}, {"$set": {"name": "another one"}})
         live.replace_one({"_id": third["_id"]}, third)
         after = swapped.verify()
-        with closing(sqlite3.connect(swapped.folder / "staged.sqlite")) as staged, staged:
-            where = "collection = ? AND key = (SELECT min(key) FROM staged WHERE collection = ?)"
-            (digest,) = staged.execute(f"SELECT digest FROM staged WHERE {where}", (SWAPPED_IN,) * 2).fetchone()
-            staged.execute(f"UPDATE staged SET digest = ? WHERE {where}", (bytes(16), *(SWAPPED_IN,) * 2))
-            staged.commit()
-            try:
-                alarm = swapped.alarm()
-            finally:
-                staged.execute(f"UPDATE staged SET digest = ? WHERE {where}", (digest, *(SWAPPED_IN,) * 2))
+        with other_digest(swapped):
+            alarm = swapped.alarm()
     assert not any(one.at_the_swap for one in after.compared)
     assert after.left_out - before.left_out == 4
-    assert "but 1 documents are not what was migrated and validated" in alarm
+    assert f"({SWAPPED_IN}: 1, the first ObjectId(" in alarm
 
 
 def test_a_collection_that_somebody_drops_after_the_swap_is_not_compared_and_no_alarm(swapped: Swapped) -> None:
@@ -233,6 +263,20 @@ def test_a_collection_that_somebody_drops_after_the_swap_is_not_compared_and_no_
     finally:
         swapped.database["somewhere_else"].rename(SWAPPED_IN)
     assert [line.partition(":")[0] for line in verification.not_compared] == [f"{SWAPPED_IN} was not compared"]
+
+
+def test_after_a_later_release_nothing_is_compared_and_the_run_says_why(swapped: Swapped) -> None:
+    later = swapped.journal.model_copy(update={"release_id": "later", "number": (swapped.journal.number or 0) + 1})
+    write_journal(swapped.client, later)
+    try:
+        with swapped.keeping_files():
+            verification = verification_of(swapped.unfreeze())
+    finally:
+        journals(swapped.client).delete_one({"_id": "later"})
+    assert verification.compared == []
+    assert verification.not_compared == [
+        "Nothing was compared: release later was swapped in since, and replaced what was to be compared."
+    ]
 
 
 def test_when_all_is_the_same_the_files_are_removed_and_a_later_execution_gives_what_was_found(
@@ -254,3 +298,40 @@ def test_after_a_rollback_nothing_is_compared_and_the_run_says_why(swapped: Swap
     verification = verification_of(swapped.unfreeze())
     assert verification.compared == []
     assert verification.not_compared == [f"Nothing was compared: release {release_id} was rolled back since."]
+
+
+def test_whatever_changes_what_is_staged_right_before_the_swap_is_noticed_and_can_be_rolled_back(
+    workplace: Workplace,
+) -> None:
+    """Nobody is able to, who does not bypass the freeze."""
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        put_back(client)
+        before = data_hashes(client)
+        staged = client[DATABASE][STAGED + SWAPPED_IN]
+        changed: list[Any] = []
+
+        def change_once(command: Command) -> None:
+            if command.name == "renameCollection" and not changed:
+                changed.append(staged.find_one())
+                staged.update_one({"_id": changed[0]["_id"]}, {"$set": {"name": "another one"}})
+
+        with on_each_command(change_once):
+            result = defs.get_job_def("online_release").execute_in_process(
+                run_config={"ops": {"plan": {"config": {"target_version": "11.25"}}}},
+                instance=workplace.instance,
+                raise_on_error=False,
+            )
+        step, failure = failure_of(result)
+        assert step == "unfreeze"
+        assert f"({SWAPPED_IN}: 1, the first {changed[0]['_id']!r})" in failure.description
+        assert "The origin is not frozen" in failure.description
+        journal = newest_journal(client, DATABASE)
+        assert journal is not None
+        options = {"release_id": journal.release_id, "allow_writes_set_aside": True}
+        assert (
+            defs.get_job_def("rollback")
+            .execute_in_process(run_config={"ops": {"roll_back": {"config": options}}}, instance=workplace.instance)
+            .success
+        )
+        assert data_hashes(client) == before
+        assert recorded_version(client) == BEFORE

@@ -72,7 +72,7 @@ def verify_promotion(
             # A rollback may have taken the collections away meanwhile.
             if obstacle := _find_obstacle(origin, plan, read_journal(origin.client, plan.release_id)):
                 return _leave(context, obstacle)
-            raise _alarm(plan, verifying.differing)
+            raise _alarm(journal, verifying.differing)
         write_whole(home.verification(plan), verification.model_dump_json(indent=1), private=True)
     for line in verification.not_compared:
         context.log.warning(line)
@@ -135,8 +135,7 @@ def _read_earlier(context: dg.OpExecutionContext, path: Path, swap: ClusterTime)
     return earlier
 
 
-def _alarm(plan: ReleasePlan, differing: Mapping[str, Compared]) -> VerificationFailed:
-    documents = sum(one.differing for one in differing.values())
+def _alarm(journal: Journal, differing: Mapping[str, Compared]) -> VerificationFailed:
     first = {place: ", ".join(map(_describe_key, one.first)) for place, one in differing.items()}
     described = "; ".join(f"{place}: {one.differing:,}, the first {first[place]}" for place, one in differing.items())
     rows = table(
@@ -148,11 +147,13 @@ def _alarm(plan: ReleasePlan, differing: Mapping[str, Compared]) -> Verification
         }
         for place, one in differing.items()
     )
+    by_others = [place for place in journal.written_in_swap or () if place in differing]
+    cause = f" Somebody who bypasses the freeze wrote to {', '.join(by_others)} just then." if by_others else ""
     return VerificationFailed(
-        f"The promotion is complete and writes are allowed, but {documents:,} documents are not what was migrated and validated "
-        f"({described}). This must never happen. Decide soon whether to put the previous collections back: launch `rollback` "
-        f"with release_id: {plan.release_id}. What people wrote since is in the way of that: `rollback` names it and says which "
-        "option sets it aside. Keep the release's folder, and re-execute the run from `unfreeze` to compare again.",
+        "The promotion is complete and writes are allowed, but documents are not what was migrated and validated "
+        f"({described}).{cause} This must never happen. Decide soon whether to put the previous collections back: launch "
+        f"`rollback` with release_id: {journal.release_id}. If people wrote since, it names what they wrote, and the option that "
+        "sets it aside. Keep the release's folder: the run can be re-executed from `unfreeze` to compare again.",
         {"documents that differ": rows},
     )
 
