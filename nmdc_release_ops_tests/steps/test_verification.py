@@ -25,6 +25,7 @@ from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, journals, newest_journal, write_journal
 from nmdc_release_ops.records.data_release import FreezeWindow
 from nmdc_release_ops.records.verification import Verification
+from nmdc_release_ops.steps.promoting.state import PromotionState
 from nmdc_release_ops_tests.hammer import hammering
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, put_back, recorded_version
 from nmdc_release_ops_tests.sent_commands import Command, on_each_command
@@ -263,6 +264,17 @@ def test_a_collection_that_somebody_drops_after_the_swap_is_not_compared_and_no_
     finally:
         swapped.database["somewhere_else"].rename(SWAPPED_IN)
     assert [line.partition(":")[0] for line in verification.not_compared] == [f"{SWAPPED_IN} was not compared"]
+
+
+def test_a_file_that_is_gone_is_named_and_everything_else_compared(swapped: Swapped) -> None:
+    with swapped.keeping_files() as folder:
+        state = PromotionState.read(folder)
+        assert state is not None
+        (folder / state.folder / state.by_name[SWAPPED_IN].file).unlink()
+        verification = verification_of(swapped.unfreeze())
+    (line,) = verification.not_compared
+    assert line.startswith(f"{PREVIOUS}{SWAPPED_IN} was not compared: the file that the migrators ran on is damaged.")
+    assert SWAPPED_IN in {one.collection for one in verification.result}
 
 
 def test_after_a_later_release_nothing_is_compared_and_the_run_says_why(swapped: Swapped) -> None:

@@ -148,7 +148,7 @@ def _alarm(journal: Journal, differing: Mapping[str, Compared]) -> VerificationF
         for place, one in differing.items()
     )
     by_others = [place for place in journal.written_in_swap or () if place in differing]
-    cause = f" Somebody who bypasses the freeze wrote to {', '.join(by_others)} just then." if by_others else ""
+    cause = f" Somebody wrote to {', '.join(by_others)} while the swap was running." if by_others else ""
     return VerificationFailed(
         "The promotion is complete and writes are allowed, but documents are not what was migrated and validated "
         f"({described}).{cause} This must never happen. Decide soon whether to put the previous collections back: launch "

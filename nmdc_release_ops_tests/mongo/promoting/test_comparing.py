@@ -13,9 +13,12 @@ from nmdc_release_ops.mongo.delta.delta import Contains
 from nmdc_release_ops.mongo.delta.read import MomentGone
 from nmdc_release_ops.mongo.promoting.comparing import FEW_KEYS, Compared, compare_documents, digest_documents
 from nmdc_release_ops.mongo.promoting.since_swap import SinceSwap
-from nmdc_release_ops.mongo.server.clock import cluster_time
+from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
+from nmdc_release_ops.mongo.server.connection import connect
 from nmdc_release_ops_tests.mongo.delta.raw_documents import key
 from nmdc_release_ops_tests.mongo.odd_data import IDENTIFIERS, VALUES
+from nmdc_release_ops_tests.replica_set import replica_set
+from nmdc_release_ops_tests.sent_commands import sent_commands
 
 NAME = "a_set"
 
@@ -87,9 +90,15 @@ def test_what_was_written_since_is_left_out_and_counted(tmp_path: Path) -> None:
     assert set(result.first) == {key(number) for number in (3, 5, 8)}
 
 
+def fill(origin: Database[Any]) -> ClusterTime:
+    """Put the documents that are wanted into the origin; give a moment at which it has them."""
+    origin[NAME].insert_many([{"_id": number, "value": 1} for number in range(50)])
+    return cluster_time(origin.client)
+
+
 @pytest.fixture
 def collection(origin: Database[Any]) -> Any:
-    origin[NAME].insert_many([{"_id": number, "value": 1} for number in range(50)])
+    fill(origin)
     return origin[NAME]
 
 
@@ -142,3 +151,19 @@ def test_a_collection_that_got_an_index_since_is_read_as_it_was_or_the_server_sa
             assert compared_with(since.read_then, tmp_path, lambda: lambda _key: False) == Compared(50)
         except MomentGone:
             assert compared_with(since.read_now, tmp_path, lambda: since.find_written(NAME)).differing == 0
+
+
+@pytest.mark.faults
+def test_a_secondary_is_read_which_has_everything_up_to_the_swap(tmp_path: Path) -> None:
+    with (
+        replica_set(tmp_path / "set") as members,
+        connect(members.uri, whose="origin", variable="a test") as client,
+        SinceSwap(client["origin"], fill(client["origin"]), [NAME], tmp_path / "since.sqlite") as since,
+        sent_commands() as sent,
+    ):
+        assert compared_with(since.read_then, tmp_path, lambda: lambda _key: False) == Compared(50)
+        assert compared_with(since.read_now, tmp_path, lambda: lambda _key: False) == Compared(50)
+        primary = members.primary()
+    read = [command.port for command in sent if command.name == "find" and command.database == "origin"]
+    assert len(read) >= 2
+    assert primary not in read
