@@ -279,12 +279,12 @@ def test_a_file_that_is_gone_is_named_and_everything_else_compared(swapped: Swap
 
 def test_after_a_later_release_nothing_is_compared_and_the_run_says_why(swapped: Swapped) -> None:
     later = swapped.journal.model_copy(update={"release_id": "later", "number": (swapped.journal.number or 0) + 1})
-    write_journal(swapped.client, later)
-    try:
-        with swapped.keeping_files():
+    with swapped.keeping_files():
+        write_journal(swapped.client, later)
+        try:
             verification = verification_of(swapped.unfreeze())
-    finally:
-        journals(swapped.client).delete_one({"_id": "later"})
+        finally:
+            journals(swapped.client).delete_one({"_id": "later"})
     assert verification.compared == []
     assert verification.not_compared == [
         "Nothing was compared: release later was swapped in since, and replaced what was to be compared."
