@@ -21,7 +21,6 @@ from nmdc_release_ops.steps.promoting.catching_up import (
     describe_round,
     describe_rounds,
 )
-from nmdc_release_ops.steps.promoting.means import promotion_folder
 from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.promoting.promotion import Promotion
 from nmdc_release_ops.steps.promoting.state import PromotionState
@@ -98,7 +97,7 @@ def _find_swapped(origin: OriginConnection, plan: ReleasePlan, home: ReleaseHome
     """
     if find_begun_swap(origin, plan) is None:
         return None
-    state = PromotionState.read(promotion_folder(home, plan))
+    state = PromotionState.read(home.promotion(plan))
     if state is None:
         refuse_if_swapped(origin.client, plan.release_id)
         raise AssertionError("a swap that was begun is refused")

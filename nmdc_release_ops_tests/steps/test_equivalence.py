@@ -11,6 +11,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.state.generations import PREVIOUS
+from nmdc_release_ops.records.data_release import FreezeWindow
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.promoting.promotion import Promotion
@@ -25,7 +27,7 @@ from nmdc_release_ops_tests.steps.driven_promotion import (
     staged_of,
     wrong_after_the_swap,
 )
-from nmdc_release_ops_tests.steps.equivalence_migrators import DROP, LOOK, make_hard_checkout
+from nmdc_release_ops_tests.steps.equivalence_migrators import DELETED, DROP, LOOK, RENAMED_TO, make_hard_checkout
 from nmdc_release_ops_tests.steps.random_writes import RandomWriter
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
@@ -185,6 +187,12 @@ def test_whatever_disturbs_it_a_promotion_with_migrators_of_every_kind_ends_as_a
             expected.append(driven.expect())
             assert expected[-1].violations == []
 
-        assert drive(workplace, body).success, seed
+        result = drive(workplace, body)
+        assert result.success, seed
         assert wrong_after_the_swap(expected[-1], database) == [], seed
         assert recorded_version(client) == "11.26.0"
+    verification = FreezeWindow.model_validate(result.output_for_node("unfreeze_after_release")).verification
+    assert verification is not None
+    assert verification.not_compared == [], seed
+    source = {one.collection for one in verification.source}
+    assert source >= {"field_research_site_set", RENAMED_TO, PREVIOUS + DELETED, PREVIOUS + "biosample_set"}, seed

@@ -13,11 +13,6 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerConnection
 
 
-def promotion_folder(home: ReleaseHomeResource, plan: ReleasePlan) -> Path:
-    """Where a promotion keeps its files."""
-    return home.release(plan) / "promotion"
-
-
 @dataclass(frozen=True)
 class Means:
     """The servers and processes that a promotion uses.
@@ -46,7 +41,7 @@ class Means:
 
     @property
     def folder(self) -> Path:
-        return promotion_folder(self.home, self.plan)
+        return self.home.promotion(self.plan)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from nmdc_release_ops.records.data_release import Reconciled, Round
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch
 from nmdc_release_ops.steps.promoting.round import RoundWork
-from nmdc_release_ops.steps.promoting.state import STATE, PromotionState
+from nmdc_release_ops.steps.promoting.state import STAGED_FILE, STATE, PromotionState
 from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import DeltaValidation
 from nmdc_release_ops.steps.shared.preparation import start_workers
@@ -101,7 +101,7 @@ class Promotion:
             self.stores = Stores(
                 pending,
                 stack.enter_context(Delta(folder / "since-rehearsal.sqlite")),
-                stack.enter_context(StagedDocuments(folder / "staged.sqlite")),
+                stack.enter_context(StagedDocuments(folder / STAGED_FILE)),
                 stack.enter_context(Identities(folder / "identities.sqlite")),
                 DeltaValidation(self._means),
             )

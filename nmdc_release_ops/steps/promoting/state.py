@@ -14,6 +14,8 @@ from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import Reconciled, Round
 
 STATE = "state.json"
+STAGED_FILE = "staged.sqlite"
+"""The digest of each staged document (`mongo.promoting.staged_documents`)."""
 
 
 class PromotionState(BaseModel):
