@@ -273,7 +273,8 @@ def test_a_file_that_is_gone_is_named_and_everything_else_compared(swapped: Swap
         (folder / state.folder / state.by_name[SWAPPED_IN].file).unlink()
         verification = verification_of(swapped.unfreeze())
     (line,) = verification.not_compared
-    assert line.startswith(f"{PREVIOUS}{SWAPPED_IN} was not compared: the file that the migrators ran on is damaged.")
+    assert line.startswith(f"{PREVIOUS}{SWAPPED_IN} was not compared: the file that the migrators ran on, in {folder}/")
+    assert line.endswith(", is missing or damaged.")
     assert SWAPPED_IN in {one.collection for one in verification.result}
 
 

@@ -92,14 +92,17 @@ class ComparingAgain:
             is_replaced = compared.differing and (
                 self._find_uuid(pair) != uuid or (pair.is_in_use and not at_the_swap and since.is_redefined(place))
             )
-        except OplogTooShort as error:
+        except OplogTooShort:
             self._leave_out(
                 f"{place} does not hold what it held at the swap, and whether people wrote all of that since cannot be told any "
-                f"more. {error}"
+                "more: the oplog does not reach back to the swap."
             )
             return None
-        except ArchiveDamaged as error:
-            self._leave_out(f"{place} was not compared: the file that the migrators ran on is damaged. {error}")
+        except ArchiveDamaged:
+            self._leave_out(
+                f"{place} was not compared: the file that the migrators ran on, in {self._folder / self._state.folder}, is "
+                "missing or damaged."
+            )
             return None
         if is_replaced:
             self._leave_out(f"{place} was not compared: somebody dropped, renamed or replaced it since the swap.")
