@@ -175,7 +175,7 @@ class FreezeLease(Record):
     """Since when, and how, the origin is frozen for a release.
 
     Attributes:
-        is_over: whether the same step swapped and allowed writes again, as that of a promotion does.
+        is_over: whether the same step allowed writes again: that of a promotion goes on to the swap, or stops on the way there.
     """
 
     release_id: str

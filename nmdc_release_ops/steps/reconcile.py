@@ -1,14 +1,16 @@
 """`reconcile`: under the freeze, take into account what was written since the last round of `catch_up`."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests, require_lineage
+from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.connection import naming_failures
-from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
-from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.mongo.state.journal import AlreadySwapped, Journal, SwapUnderWay
+from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
 from nmdc_release_ops.records.data_release import Archive, CaughtUp, FreezeLease, Reconciled, ReleasePlan, Round
 from nmdc_release_ops.resources.kept_open import KeptOpenResource
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
@@ -66,6 +68,8 @@ def reconcile(
         connected = kept[0].origin if kept else stack.enter_context(origin.connect_planned(plan))
         reconciled = _find_swapped(connected, plan, home)
         if reconciled is None:
+            if kept is None:
+                _thaw_to_catch_up(context, connected, plan)
             promotion = (
                 kept[0]
                 if kept
@@ -89,19 +93,43 @@ def reconcile(
     )
 
 
+def _thaw_to_catch_up(context: dg.OpExecutionContext, origin: OriginConnection, plan: ReleasePlan) -> None:
+    """Where `freeze` was executed again without `catch_up`, perhaps on another day, what was written since is read and migrated
+    while people write; nothing was taken into account yet that a thaw could spoil.
+    """
+    lease = current_lease(origin.client)
+    if lease is None or lease.release_id != plan.release_id:
+        return
+    if lease.run_id == context.run_id or lease.is_abandoned:
+        thaw(origin.client, plan.release_id, thawed_by=context.run_id, held_by=lease.run_id)
+        context.log.info("Writes are allowed again until what was written since is caught up with.")
+
+
 def _find_swapped(origin: OriginConnection, plan: ReleasePlan, home: ReleaseHomeResource) -> Reconciled | None:
     """What the step `freeze` took into account before it began the swap; None where it did not.
 
     Raises:
         SwapUnderWay, AlreadySwapped: see `find_begun_swap`.
     """
-    if find_begun_swap(origin, plan) is None:
+    journal = find_begun_swap(origin, plan)
+    if journal is None:
         return None
     state = PromotionState.read(home.promotion(plan))
     if state is None:
-        refuse_if_swapped(origin.client, plan.release_id)
-        raise AssertionError("a swap that was begun is refused")
-    return state.describe_result(state.rounds[-1:], freezes=1)
+        raise _explain_lost_record(journal, home.promotion(plan))
+    return state.describe_result(state.rounds[-1:], freezes=max(1, len(freezes_of(origin.client, plan.release_id))))
+
+
+def _explain_lost_record(journal: Journal, folder: Path) -> MongoError:
+    """What to do where the swap was begun and nobody can say any more what was taken into account before it."""
+    if journal.is_under_way:
+        return SwapUnderWay(journal)
+    return AlreadySwapped(
+        f"Release {journal.release_id} was swapped in at {journal.swapped_at:%Y-%m-%d %H:%M:%S} UTC: the database is at schema "
+        f"{journal.to_version}. What the promotion kept in {folder} is gone, so nothing more can be recorded or compared. If "
+        "writes are still blocked (the job `status` says so), launch the job `unfreeze`. If the Runtime is to be deployed, do it "
+        "by hand. Do not re-execute this run again."
+    )
 
 
 def _reconcile(
@@ -119,10 +147,10 @@ def _reconcile(
     rounds: list[Round] = []
     connected = promotion.origin
     if current_lease(connected.client) is None:
-        # Only this step is re-executed, perhaps on another day: most of what was written since needs no freeze.
+        # This step is re-executed, perhaps on another day, or `freeze` could not go on and thawed: most of what was written
+        # since needs no freeze.
         require_expected_version(plan, connected)
-        rounds += catch_up_with_writers(context, promotion, plan, None)
-        worker.wait_until_ready()
+        rounds += _catch_up(context, promotion, plan, worker)
     for attempt in range(1, FREEZES + 1):
         # If only this step is re-executed, the origin was thawed in between.
         lease = hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
@@ -140,6 +168,15 @@ def _reconcile(
                     "was changed but staged collections. Re-execute the run from `catch_up` when less is written, or launch "
                     "`promote` with a larger max_frozen_seconds."
                 ) from None
-            rounds += catch_up_with_writers(context, promotion, plan, None)
-            worker.wait_until_ready()
+            rounds += _catch_up(context, promotion, plan, worker)
     return promotion.describe_result(rounds, attempt)
+
+
+def _catch_up(
+    context: dg.OpExecutionContext, promotion: Promotion, plan: ReleasePlan, worker: SchemaWorkerResource
+) -> list[Round]:
+    """Rounds while people write, and everything else that the next freeze does not have to wait for."""
+    rounds = catch_up_with_writers(context, promotion, plan, None)
+    promotion.verify_staged()
+    worker.wait_until_ready()
+    return rounds

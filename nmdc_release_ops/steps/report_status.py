@@ -65,17 +65,20 @@ def _describe_run(instance: dg.DagsterInstance, lease: Lease | None) -> str:
 
 def _advise(instance: dg.DagsterInstance, state: OriginState) -> str:
     """The next action."""
+    if state.lease is not None and not _is_over(instance, state.lease):
+        return "Wait until the release is done."
     if state.is_swap_under_way:
         return "Finish or undo the swap, as said above. Read docs/runbook.md first."
-    if state.lease is None:
-        if state.leftovers:
-            return "Launch the job `unfreeze`."
-        return (
-            "Nothing has to be done." if not state.is_write_blocked else "Find out who blocked writes, as said above."
-        )
-    run = instance.get_run_by_id(state.lease.run_id)
-    if state.lease.is_abandoned or (run is not None and run.is_finished):
+    if state.lease is not None:
         return (
             "Its run is over: frozen_origin_watchdog thaws the origin within half a minute. So does the job `unfreeze`."
         )
-    return "Wait until the release is done."
+    if state.leftovers:
+        return "Launch the job `unfreeze`."
+    return "Nothing has to be done." if not state.is_write_blocked else "Find out who blocked writes, as said above."
+
+
+def _is_over(instance: dg.DagsterInstance, lease: Lease) -> bool:
+    """Whether nobody is left who finishes what the lease is for."""
+    run = instance.get_run_by_id(lease.run_id)
+    return lease.is_abandoned or (run is not None and run.is_finished)

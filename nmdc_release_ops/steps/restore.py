@@ -26,7 +26,7 @@ from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
-from nmdc_release_ops.steps.shared.swapping import find_begun_swap, swap_in
+from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for, swap_in
 
 
 @dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."))
@@ -63,8 +63,8 @@ def restore(
         if begun is None:
             source.require_one_chain()
             source.prepare()
-        # What was swapped in at once, under the freeze of this promotion, needs no other one.
-        if begun is None or begun.is_under_way or not plan.catches_up:
+        # What was swapped in at once and thawed, in the step `freeze` of a promotion, needs no other freeze.
+        if begun is None or begun.is_under_way or not plan.catches_up or is_held_for(connected, plan):
             hold_frozen(context, origin, connected, plan.release_id, plan.strategy, plan.drain_timeout)
         swapped = swap_in(context, plan, source, connected, context.log.info)
         if plan.catches_up:
@@ -72,7 +72,7 @@ def restore(
         asset = _materialize(plan, source)
     restoration = Restoration(
         made_from=source.digests,
-        staged=list(swapped.staged or source.staged),
+        staged=[one for one in swapped.staged or source.staged if swapped.journal.hashes.get(one.name) == one.hash],
         changes=source.changes,
         moves=[(move.source, move.target) for move in swapped.journal.moves if move.target is not None],
         swapped_at=_require_end(swapped.journal),
@@ -90,6 +90,11 @@ def _thaw_at_once(context: dg.OpExecutionContext, origin: OriginConnection, plan
         thaw(origin.client, plan.release_id, thawed_by=context.run_id, held_by=context.run_id)
     except MongoError as error:
         context.log.warning(f"{error} The step `unfreeze` tries again.")
+        return
+    if is_held_for(origin, plan):
+        context.log.warning(
+            "Another run of the release holds the origin now. The step `unfreeze` thaws it, or that run does."
+        )
     else:
         context.log.info("Writes are allowed again.")
 

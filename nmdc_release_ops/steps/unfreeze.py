@@ -80,7 +80,7 @@ def unfreeze(
 
 def _log_window(context: dg.OpExecutionContext, window: FreezeWindow) -> None:
     context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
-    tag_run(context, outcome="released", writes_blocked=duration(window.seconds))
+    tag_run(context, writes_blocked=duration(window.seconds))
     if window.put_back:
         context.log.info(f"{window.put_back} users and roles were put back to their state before the freeze.")
     for line in window.left:

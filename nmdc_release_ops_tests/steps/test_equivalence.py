@@ -167,7 +167,7 @@ def candidate(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("rounds", [6])
+@pytest.mark.parametrize("rounds", [4])
 def test_whatever_disturbs_it_a_promotion_with_migrators_of_every_kind_ends_as_a_release_would(
     workplace: Workplace, candidate: tuple[Path, Path], rounds: int
 ) -> None:

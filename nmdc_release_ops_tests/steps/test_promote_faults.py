@@ -254,6 +254,11 @@ def test_what_is_invalid_in_the_last_moment_stops_it_although_freezing_goes_on_t
         step, text = release.fail("catch_up", *SECOND_HALF)
     assert step == "reconcile" and "no_such_slot" in text
     assert recorded_version(client) == BEFORE
+    # Nobody waited for that: `freeze` thawed as soon as it had found it, and `reconcile` did not freeze again.
+    log = [entry.message for entry in release.workplace.instance.all_logs(release.last)]
+    (why,) = [line for line in log if "Not everything could be done at once" in line]
+    assert "Writes are allowed again" in why
+    assert len([line for line in log if "The origin is frozen" in line]) == 1
     biosamples.replace_one({"_id": found["_id"]}, found)
 
 
@@ -292,4 +297,6 @@ def test_killed_when_everything_was_done_and_nothing_of_it_recorded_it_is_record
     before = data_hashes(client)
     step, text = release.fail(*SECOND_HALF)
     assert step == "reconcile" and "was swapped in at" in text
+    log = [entry.message for entry in release.workplace.instance.all_logs(release.last)]
+    assert not [line for line in log if "The origin is frozen" in line]
     assert data_hashes(client) == before

@@ -20,7 +20,7 @@ from nmdc_release_ops.mongo.server.writes import Writes
 MANY_EVENTS = 100_000
 """With more events than this, hashing the collections is faster than reading the events."""
 _COUNTED = {"insert", "update", "replace", "delete", "drop", "rename"}
-_STALLED_SECONDS = 10.0
+_STALLED_SECONDS = 20.0
 """How long the stream may stand still."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.05
 
@@ -48,25 +48,29 @@ def count_writes(database: Database[Document], since: Mapping[str, ClusterTime],
 
     Args:
         since: each collection, and the first moment whose writes count.
-        most: the maximum number of events to read.
+        most: the maximum number of writes to count.
     """
     if not since:
         return Account({}, is_complete=True)
     writes: dict[str, Writes] = {}
+    starts = {name: moment.timestamp() for name, moment in since.items()}
     try:
         until = present_moment(database.client).timestamp()
         start = min(since.values(), key=ClusterTime.timestamp)
         with closing(Stream(database, since, start, patience=_STALLED_SECONDS)) as stream:
-            for number, event in enumerate(_events(stream, until)):
-                if number >= most:
-                    return Account(writes, is_complete=False)
+            counted = 0
+            for event in _events(stream, until):
                 operation = event["operationType"]
                 if operation in OF_THE_DATABASE:
                     return None
-                if operation in _COUNTED:
-                    for name in _names(event) & since.keys():
-                        if event["clusterTime"] >= since[name].timestamp():
-                            writes[name] = writes.get(name, Writes()).with_one(operation)
+                if operation not in _COUNTED:
+                    continue
+                names = {name for name in _names(event) & starts.keys() if event["clusterTime"] >= starts[name]}
+                if names and counted >= most:
+                    return Account(writes, is_complete=False)
+                counted += bool(names)
+                for name in names:
+                    writes[name] = writes.get(name, Writes()).with_one(operation)
     except (OperationFailure, OplogTooShort, StreamRefused, UnknownResumeToken, ClusterTimeUnavailable, _Stalled):
         return None
     return Account(writes, is_complete=True)

@@ -44,7 +44,7 @@ class SwapUnderWay(MongoError):
         else:
             text = (
                 f"The origin stays frozen on purpose: the swap of release {journal.release_id} was begun and is not "
-                "finished. Re-execute its run from `restore` to finish it, or launch the job `rollback` to undo it."
+                "finished. Re-execute its run from failure to finish it, or launch the job `rollback` to undo it."
             )
         super().__init__(text)
 

@@ -182,7 +182,7 @@ def _find_moves(journal: Journal, names: Mapping[UUID, str], log: Log) -> list[M
         raise SwapBlocked(
             f"The swap of release {journal.release_id} cannot continue: {described}. Somebody bypassed the freeze. The origin "
             f"stays frozen; what was swapped out is under {PREVIOUS}NAME. Rename back what was renamed and re-execute the run "
-            "from `restore`. If a collection was dropped, launch `rollback`; if the rollback needs that collection, its error "
+            "from failure. If a collection was dropped, launch `rollback`; if the rollback needs that collection, its error "
             "names the option accept_lost."
         )
     if not moves:

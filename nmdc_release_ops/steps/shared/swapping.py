@@ -16,6 +16,7 @@ from nmdc_release_ops.mongo.state.journal import (
     journals_in_force,
     read_journal,
 )
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.swapping.displaced import require_placed
 from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, prepare_swap
 from nmdc_release_ops.mongo.transfer.stage import Staged
@@ -57,6 +58,12 @@ def find_begun_swap(origin: OriginConnection, plan: ReleasePlan) -> Journal | No
             f"{newest.to_version}. Nothing was done. This run has nothing left to do: do not re-execute it."
         )
     return journal
+
+
+def is_held_for(origin: OriginConnection, plan: ReleasePlan) -> bool:
+    """Whether the release holds the origin, by whichever of its runs."""
+    lease = current_lease(origin.client)
+    return lease is not None and lease.release_id == plan.release_id
 
 
 def swap_in(
