@@ -80,7 +80,7 @@ def rehearsal() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def promote() -> None:
-    """Carry out what was rehearsed: writes are blocked for a few seconds.
+    """Carry out what was rehearsed: writes are blocked for about a second.
 
     What people wrote since the rehearsal is migrated, validated and staged while they work, and the last of it under the
     freeze. Launch it with no config at all to promote the newest rehearsal.
@@ -91,7 +91,7 @@ def promote() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def online_release() -> None:
-    """Rehearse a release and promote it at once, in one run: writes are blocked for a few seconds.
+    """Rehearse a release and promote it at once, in one run: writes are blocked for about a second.
 
     Launch it with no config at all to release the newest version.
     """
