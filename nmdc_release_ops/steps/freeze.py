@@ -83,7 +83,7 @@ def freeze(
             "strategy": lease.strategy.value,
             "frozen at": lease.frozen_at.isoformat(timespec="milliseconds"),
             "cluster time": f"{lease.cluster_time.seconds}:{lease.cluster_time.increment}",
-            **({"writes were blocked for": _timeline(parts)} if parts else {}),
+            **({"parts": _timeline(parts)} if parts else {}),
         }
     )
     return lease

@@ -77,6 +77,7 @@ def finish_at_once(
     try:
         _finish(context, promotion, plan, frozen, lines.append, watch)
     except Exception as error:
+        # Whatever it is, the steps that follow meet it again and explain it.
         said = f"Not everything could be done at once ({type(error).__name__}): {error}"
         context.log.warning(f"{said} {_thaw_unless_begun(context, promotion, plan)}")
     finally:
