@@ -63,18 +63,14 @@ def freeze(
             transformer.start(plan)
             worker.wait_until_ready()
             kept = kept_open.take(plan.release_id)
-            if kept is None:
-                lease = hold(context.log.info)
-            else:
+            if kept is not None:
                 # Closed at the end of the run, or by the step that takes it.
                 kept_open.keep(plan.release_id, *kept)
-                if executes(context.instance, context.run_id, "reconcile", "restore"):
-                    context.log.info(
-                        "Blocking writes until what was written last is staged and everything is swapped in."
-                    )
-                    lease, parts = finish_at_once(context, kept[0], plan, hold)
-                else:
-                    lease = hold(context.log.info)
+            if kept is not None and executes(context.instance, context.run_id, "reconcile", "restore"):
+                context.log.info("Blocking writes until what was written last is staged and everything is swapped in.")
+                lease, parts = finish_at_once(context, kept[0], plan, hold)
+            else:
+                lease = hold(context.log.info)
     lease = lease.model_copy(
         update={"made_from": collect_digests(plan=plan, **({"catch_up": caught_up} if caught_up else {}))}
     )

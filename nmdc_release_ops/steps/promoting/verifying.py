@@ -10,7 +10,6 @@ Collections that migrators leave alone were neither copied nor swapped. There is
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -33,15 +32,7 @@ from nmdc_release_ops.steps.shared.failures import StepError
 
 
 class VerificationFailed(StepError):
-    """After a promotion, documents are not what was migrated and validated.
-
-    Attributes:
-        metadata: what the run page shows with the failure.
-    """
-
-    def __init__(self, text: str, metadata: dict[str, dg.MetadataValue]) -> None:
-        self.metadata = metadata
-        super().__init__(text)
+    """After a promotion, documents are not what was migrated and validated."""
 
 
 def verify_promotion(
@@ -64,7 +55,7 @@ def verify_promotion(
     with home.use(plan):
         state = PromotionState.read(home.promotion(plan))
         if state is None or not (home.promotion(plan) / STAGED_FILE).is_file():
-            return _read_earlier(context, home.verification(plan), moment)
+            return _read_earlier(context, home, plan, moment)
         context.log.info("People can write again. Comparing everything once more with what was migrated and validated.")
         verifying = ComparingAgain(context, origin, home.promotion(plan), state, journal, moment)
         verification = verifying.compare_all()
@@ -117,16 +108,18 @@ def _leave(context: dg.OpExecutionContext, reason: str) -> Verification:
     return Verification(at=now(), not_compared=[reason])
 
 
-def _read_earlier(context: dg.OpExecutionContext, path: Path, swap: ClusterTime) -> Verification:
+def _read_earlier(
+    context: dg.OpExecutionContext, home: ReleaseHomeResource, plan: ReleasePlan, swap: ClusterTime
+) -> Verification:
     """What was compared after this swap, before the promotion's files were removed."""
     try:
-        earlier = Verification.model_validate_json(path.read_bytes())
+        earlier = Verification.model_validate_json(home.verification(plan).read_bytes())
     except (FileNotFoundError, ValidationError):
         earlier = None
     if earlier is None or earlier.swap != swap:
         return _leave(
             context,
-            f"Nothing was compared: the promotion's files, which were in {path.parent / 'promotion'}, are gone.",
+            f"Nothing was compared: the promotion's files, which were in {home.promotion(plan)}, are gone.",
         )
     context.log.info(
         f"Everything was compared at {earlier.at:%Y-%m-%d %H:%M:%S} UTC, and the promotion's files were removed after that: it "
