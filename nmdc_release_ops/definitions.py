@@ -59,7 +59,7 @@ defs = dg.Definitions(
                 OnNewRelease.REHEARSAL: rehearsal,
                 OnNewRelease.ONLINE_RELEASE: online_release,
             },
-            SchemaWatchResource().seconds_between_ticks,
+            SchemaWatchResource(),
         ),
     ],
     resources={

@@ -56,8 +56,8 @@ def _catch_up_and_swap(release: Output, archive: Output, migrated: Output, repor
 def data_release() -> None:
     """Move the NMDC database to a version of the NMDC Schema: freeze, dump, migrate, validate, restore, unfreeze.
 
-    Launch it with no config at all to release the newest version. After a failure, correct the cause and choose
-    "Re-execute from failure": every step finds the results of those before it.
+    Launch it with no config at all to release the newest version. The error of a failed step says whether to re-execute the run
+    from failure (every step finds the results of those before it), or from `dump`, because the data were corrected.
     """
     release = plan()
     archive = dump(release, frozen=freeze(release))

@@ -132,7 +132,16 @@ def dagster_daemon(environment: Mapping[str, str], log_path: str) -> Iterator[su
 
 def turn_on(sensor: str, environment: Mapping[str, str]) -> None:
     """Turn a sensor on, as an operator does on the command line."""
-    command = [sys.executable, "-m", "dagster", "sensor", "start", sensor, "-m", LOCATION]
+    _switch("start", sensor, environment)
+
+
+def turn_off(sensor: str, environment: Mapping[str, str]) -> None:
+    """Turn a sensor off, as one click in the UI does."""
+    _switch("stop", sensor, environment)
+
+
+def _switch(action: str, sensor: str, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "dagster", "sensor", action, sensor, "-m", LOCATION]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -35,7 +35,7 @@ LAYOUT = [
 # The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.
 ROOMS = {
     "steps": ["promoting", "shared"],
-    "schema": ["environments", "packages"],
+    "schema": ["environments", "outlines", "packages"],
     "mongo": [
         "swapping",
         "promoting",

@@ -23,6 +23,7 @@ from nmdc_release_ops.mongo.state.generations import PREVIOUS, STAGED
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, read_journal
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.workplace import Workplace
@@ -68,7 +69,9 @@ def tick(instance: dg.DagsterInstance) -> str | None:
     """One tick of the watchdog; None where it raised its alarm because of half a swap."""
     try:
         reason = frozen_origin_watchdog(
-            dg.build_sensor_context(instance=instance, resources={"origin": OriginResource()})
+            dg.build_sensor_context(
+                instance=instance, resources={"origin": OriginResource(), "notices": NoticesResource()}
+            )
         )
     except SwapUnderWay:
         return None

@@ -32,8 +32,13 @@ def github(github: LoopbackGitHub) -> LoopbackGitHub:
 
 @pytest.fixture
 def environment(workplace: Workplace, github: LoopbackGitHub) -> Environment:
-    watched = {"NMDC_GITHUB_API": github.api, "GITHUB_TOKEN": TOKEN, "NMDC_SCHEMA_POLL_SECONDS": "1"}
-    return {**workplace.environment(), **watched}
+    return {
+        **workplace.environment(),
+        "NMDC_GITHUB_API": github.api,
+        "GITHUB_TOKEN": TOKEN,
+        "NMDC_SCHEMA_POLL_SECONDS": "1",
+        "NMDC_ON_NEW_RELEASE": "release",
+    }
 
 
 def wait_until(is_so: Callable[[], Any], what: str) -> Any:

@@ -49,7 +49,7 @@ VARIABLES = {
     "NMDC_GITHUB_API": "https://api.github.com",
     "GITHUB_TOKEN": None,
     "NMDC_SCHEMA_REPOSITORY": "microbiomedata/nmdc-schema",
-    "NMDC_ON_NEW_RELEASE": "release",
+    "NMDC_ON_NEW_RELEASE": "notify",
     "NMDC_INCLUDE_PRERELEASES": "false",
     "NMDC_SCHEMA_POLL_SECONDS": "300",
     "NMDC_RUNTIME_REPOSITORY": "microbiomedata/nmdc-runtime",
@@ -112,6 +112,7 @@ def test_the_options_of_a_promotion_and_their_defaults() -> None:
         "strategy": "automatic",
         "drain_timeout": 60,
         "keep_archives": 5,
+        "allow_without_watchdog": False,
     }
     assert not any(field.is_required for field in options.values())
 

@@ -39,12 +39,23 @@ const OPERATOR_ROLE = {
 
 // What a promotion needs besides.
 const PROMOTER = "nmdc_release_promoter";
+const VIEWER = "nmdc_release_account_viewer";
 const PROMOTER_ROLE = {
   "privileges": [
     {
       "resource": { "db": "nmdc", "collection": "" },
       "actions": ["remove", "update"]
     }
+  ],
+  "roles": []
+};
+
+const VIEWER_ROLE = {
+  "privileges": [
+    { "resource": { "cluster": true }, "actions": ["viewUser"] },
+    { "resource": { "db": "", "collection": "" }, "actions": ["viewRole"] },
+    { "resource": { "db": "config", "collection": "" }, "actions": ["viewRole"] },
+    { "resource": { "db": "local", "collection": "" }, "actions": ["viewRole"] }
   ],
   "roles": []
 };
@@ -120,7 +131,7 @@ function main() {
     }
   }
 
-  const ours = { [OPERATOR]: OPERATOR_ROLE, [PROMOTER]: PROMOTER_ROLE };
+  const ours = { [OPERATOR]: OPERATOR_ROLE, [PROMOTER]: PROMOTER_ROLE, [VIEWER]: VIEWER_ROLE };
   for (const [name, role] of Object.entries(ours)) {
     if (admin.getRole(name)) {
       admin.updateRole(name, role);

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
 from nmdc_release_ops.jobs import data_release, list_steps
+from nmdc_release_ops.mongo.programs.private_mongod import FolderInUse
 from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
@@ -39,11 +41,58 @@ _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 def main() -> int:
     arguments = _parse()
+    try:
+        if arguments.command == "ui":
+            _require_free(arguments.port)
+            if os.environ.get("NMDC_ORIGIN_URI"):
+                return _ui_of_origin(arguments)
+        home = _demo_home()
+        folder = home.path / "origin"
+        if arguments.command == "release":
+            return _release(home, folder, arguments.scale, arguments.target)
+        return _ui(folder, arguments)
+    except FolderInUse:
+        print(
+            "Another `make demo` or `make ui` is using the demo's database. Stop it first (Ctrl-C in its terminal), or give this "
+            "one a folder of its own: NMDC_RELEASE_HOME=/tmp/another-demo make demo",
+            file=sys.stderr,
+        )
+    except Unusable as error:
+        print(error, file=sys.stderr)
+    return 2
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done; the message says why, and what to do."""
+
+
+def _require_free(port: int) -> None:
+    """Raises:
+    Unusable: another program listens on the port.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Unusable(
+                f"Port {port} of 127.0.0.1 cannot be used ({error.strerror}). If another `make ui` is running, open "
+                f"http://127.0.0.1:{port}. Otherwise choose another port: make ui PORT={port + 1}"
+            ) from None
+
+
+def _demo_home() -> ReleaseHomeResource:
+    """A release home of the demo's own, so that its archives are not among those of real releases; schema environments, which
+    take long to make, are shared.
+    """
+    shared = ReleaseHomeResource()
+    os.environ["NMDC_RELEASE_HOME"] = str(shared.path / "demo")
     home = ReleaseHomeResource()
-    folder = home.path / "demo" / "origin"
-    if arguments.command == "release":
-        return _release(home, folder, arguments.scale, arguments.target)
-    return _ui(folder, arguments)
+    shared.schema_folder.mkdir(parents=True, exist_ok=True)
+    home.path.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        home.schema_folder.symlink_to(shared.schema_folder)
+    return home
 
 
 def _parse() -> argparse.Namespace:
@@ -76,8 +125,10 @@ def _release(home: ReleaseHomeResource, folder: Path, scale: int, target: str) -
 
 
 def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
+    # No daemon runs in a terminal, and nobody else works with this origin.
+    plan = {"target_version": target, "allow_without_watchdog": True}
     config = {
-        "ops": {"plan": {"config": {"target_version": target}}},
+        "ops": {"plan": {"config": plan}},
         "loggers": {"console": {"config": {"log_level": "INFO"}}},
     }
     config_file = folder / "run.json"
@@ -138,10 +189,22 @@ def _step_seconds(stats: Any) -> float:
     return float((stats.end_time or 0) - (stats.start_time or 0))
 
 
+def _ui_of_origin(arguments: argparse.Namespace) -> int:
+    """Open the UI on the origin of `NMDC_ORIGIN_URI`.
+
+    Raises:
+        Unusable: a new demo origin is asked for as well.
+    """
+    if arguments.fresh:
+        raise Unusable(
+            "FRESH=1 makes a new demo origin, but NMDC_ORIGIN_URI is set: this would open the UI on that origin. Unset "
+            "NMDC_ORIGIN_URI for the demo, or leave FRESH=1 away."
+        )
+    print("Using the origin of NMDC_ORIGIN_URI. Each job names it in the first line of its log.", flush=True)
+    return _dagster_dev(arguments.port, {})
+
+
 def _ui(folder: Path, arguments: argparse.Namespace) -> int:
-    if os.environ.get("NMDC_ORIGIN_URI"):
-        print("Using the origin of NMDC_ORIGIN_URI.", flush=True)
-        return _dagster_dev(arguments.port, {})
     if arguments.fresh or not exists(folder):
         print(f"Creating a demo origin with about {arguments.scale:,} documents at schema 11.23.0 ...", flush=True)
         origin = DemoOrigin.create(folder, scale=arguments.scale, log=lambda line: print(line, flush=True))

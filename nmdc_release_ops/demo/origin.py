@@ -1,7 +1,7 @@
 """A private origin for the demo and the tests: a mongod with authentication that holds a synthetic NMDC database.
 
 Its users and roles are NMDC's own, as the migration CLI of the nmdc-runtime repository describes them, and an operator
-whose role holds only what a release needs (docs/operator-role.md).
+whose roles hold only what a release needs (docs/operator-role.md).
 """
 
 import json
@@ -17,7 +17,14 @@ from pymongo.database import Database
 
 from nmdc_release_ops.demo.database import INDEXES, SCHEMA_VERSION, VIEWS, collections, other_collections
 from nmdc_release_ops.files import write_whole
-from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, PROMOTER_ROLE, operator_role, promoter_role
+from nmdc_release_ops.mongo.operator_role import (
+    OPERATOR_ROLE,
+    PROMOTER_ROLE,
+    VIEWER_ROLE,
+    operator_role,
+    promoter_role,
+    viewer_role,
+)
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state import ledger, ledger_view
 
@@ -189,7 +196,11 @@ def _batches(documents: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any
 
 def _create_users(client: MongoClient[dict[str, Any]], folder: Path) -> None:
     admin = client.admin
-    ours = {OPERATOR_ROLE: operator_role(DATABASE), PROMOTER_ROLE: promoter_role(DATABASE)}
+    ours = {
+        OPERATOR_ROLE: operator_role(DATABASE),
+        PROMOTER_ROLE: promoter_role(DATABASE),
+        VIEWER_ROLE: viewer_role(),
+    }
     for name, role in {**NMDC_ROLES, **ours}.items():
         admin.command("createRole", name, **role)
     passwords = {user: secrets.token_urlsafe(24) for user in (*NMDC_ROLES, OPERATOR)}

@@ -1,6 +1,6 @@
 """The roles that a release needs on the origin's server, as docs/operator-role.md documents them."""
 
-from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING
+from nmdc_release_ops.mongo.freezing.demote_roles import DEMOTING, LOOKING
 from nmdc_release_ops.mongo.freezing.write_block import BLOCKING, LOOKING_AHEAD
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.privileges import Needed
@@ -63,6 +63,14 @@ PROMOTER_ROLE = "nmdc_release_promoter"
 def promoter_role(database: str) -> Document:
     """The role of docs/operator-role.md, as `createRole` takes it, that promotions need in addition."""
     return _role(promotion_privileges(database))
+
+
+VIEWER_ROLE = "nmdc_release_account_viewer"
+
+
+def viewer_role() -> Document:
+    """The optional role of docs/operator-role.md, as `createRole` takes it, with which `plan` names who bypasses a freeze."""
+    return _role(LOOKING)
 
 
 KEEPER_ROLE = "nmdc_release_role_keeper"

@@ -193,7 +193,7 @@ def add_runtime_checks(release: ReleasePlan, checks: list[Check], *, required: b
         advice = f"Make the Runtime ready for {release.to_version}, or launch again without require_runtime_ready."
         raise PlanRefused([*problems, advice])
     failed = [f"The Runtime is not ready: {check.describe()}." for check in checks if check.outcome is Outcome.FAILED]
-    return release.model_copy(update={"runtime": checks, "warnings": [*release.warnings, *failed]})
+    return release.warned(failed).model_copy(update={"runtime": checks})
 
 
 def _describe_source(options: Options, target: Target) -> str | None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field
 
@@ -100,6 +101,7 @@ class ReleasePlan(Record):
         runtime: whether the Runtime is ready for the version.
         rehearsal: the rehearsal that is promoted; None in other jobs.
         max_frozen_seconds: how long a promotion may block writes before it thaws and catches up again.
+        blocked_time: how long a release blocks writes, predicted, for people; empty in a promotion.
     """
 
     release_id: str
@@ -107,6 +109,7 @@ class ReleasePlan(Record):
     purpose: Purpose = Purpose.RELEASE
     rehearsal: str | None = None
     max_frozen_seconds: int = MAX_FROZEN_SECONDS
+    blocked_time: str = ""
     database: str
     server: str
     origin: ServerIdentity
@@ -132,6 +135,10 @@ class ReleasePlan(Record):
     left_alone: list[str]
     warnings: list[str]
     runtime: list[Check] = Field(default_factory=list)
+
+    def warned(self, warnings: list[str]) -> Self:
+        """The plan with more warnings."""
+        return self.model_copy(update={"warnings": [*self.warnings, *warnings]})
 
     @property
     def is_rehearsal(self) -> bool:

@@ -161,7 +161,7 @@ class SchemaWatchSettings(Settings):
 
     repository: str = Field("microbiomedata/nmdc-schema", validation_alias="NMDC_SCHEMA_REPOSITORY")
     on_new_release: Annotated[OnNewRelease, BeforeValidator(_lower)] = Field(
-        OnNewRelease.RELEASE,
+        OnNewRelease.NOTIFY,
         validation_alias="NMDC_ON_NEW_RELEASE",
         description="It may be release, rehearsal, online_release or notify.",
     )

@@ -8,6 +8,7 @@ from nmdc_release_ops.resources.environment import (
     POLL_SECONDS,
     ConfigurationInvalid,
     GitHubSettings,
+    OnNewRelease,
     SchemaWatchSettings,
 )
 from nmdc_release_ops.services.github import GitHub
@@ -29,7 +30,7 @@ class GitHubResource(dg.ConfigurableResource[Any]):
 
 class SchemaWatchResource(dg.ConfigurableResource[Any]):
     """What `schema_release_sensor` watches: `NMDC_SCHEMA_REPOSITORY` (microbiomedata/nmdc-schema), `NMDC_ON_NEW_RELEASE`
-    (release), `NMDC_INCLUDE_PRERELEASES` (false), `NMDC_SCHEMA_POLL_SECONDS` (300).
+    (notify), `NMDC_INCLUDE_PRERELEASES` (false), `NMDC_SCHEMA_POLL_SECONDS` (300).
     """
 
     @property
@@ -46,3 +47,11 @@ class SchemaWatchResource(dg.ConfigurableResource[Any]):
             return self.settings.poll_seconds
         except ConfigurationInvalid:
             return POLL_SECONDS
+
+    @property
+    def action(self) -> OnNewRelease | None:
+        """What the sensor does; None if a variable is invalid."""
+        try:
+            return self.settings.on_new_release
+        except ConfigurationInvalid:
+            return None

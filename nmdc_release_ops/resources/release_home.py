@@ -132,12 +132,17 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
             attempt.mkdir(mode=0o700, exist_ok=True)
         return attempt
 
+    @property
+    def records(self) -> Path:
+        """Has a folder for each run, with the record of each of its steps."""
+        return self.path / "records"
+
     def record(self, run_id: str, name: str) -> Path:
-        return self.path / "records" / run_id / f"{name}.json"
+        return self.records / run_id / f"{name}.json"
 
     def runs_with_record(self, name: str) -> list[str]:
         """The runs that have a record of this name."""
-        return [path.parent.name for path in (self.path / "records").glob(f"*/{name}.json")]
+        return [path.parent.name for path in self.records.glob(f"*/{name}.json")]
 
     @contextmanager
     def use(self, plan: ReleasePlan) -> Iterator[None]:

@@ -13,6 +13,7 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.compiled import CompiledSchemas
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, SchemaEnvironments
+from nmdc_release_ops.schema.outlines.outlines import SchemaOutlines
 from nmdc_release_ops.schema.packages.candidate import fetch_candidate, version_of
 from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.processes import wait_for
@@ -55,6 +56,10 @@ class SchemaReleasesResource(dg.ConfigurableResource[Any]):
     @property
     def compiled(self) -> CompiledSchemas:
         return CompiledSchemas(self.home.schema_folder)
+
+    @property
+    def outlines(self) -> SchemaOutlines:
+        return SchemaOutlines(self.home.schema_folder)
 
     def target(self, version: SchemaVersion | None, source: str | None) -> Target:
         """The release of that version on the package index, or what is built from `source`.

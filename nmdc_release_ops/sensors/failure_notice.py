@@ -11,6 +11,7 @@ NOTICE_SECONDS = 30
     minimum_interval_seconds=NOTICE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     monitor_all_code_locations=False,
+    description="Sends a notice to NMDC_NOTICE_WEBHOOK when a run fails, also if it was killed: what happened, and what to do.",
 )
 def failure_notice(context: dg.RunFailureSensorContext, notices: NoticesResource) -> dg.SkipReason | None:
     """Sends a notice when a run fails, also if it was killed: what happened, and what to do."""

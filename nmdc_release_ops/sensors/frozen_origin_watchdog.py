@@ -4,6 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.origin_state import describe_origin
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
@@ -11,8 +12,15 @@ from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unl
 WATCHDOG_SECONDS = 30
 
 
-@dg.sensor(minimum_interval_seconds=WATCHDOG_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
-def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginResource) -> dg.SkipReason:
+@dg.sensor(
+    minimum_interval_seconds=WATCHDOG_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Thaws the origin within half a minute when a run ended and left it frozen. Leave it on: without it, releases "
+    "refuse to freeze.",
+)
+def frozen_origin_watchdog(
+    context: dg.SensorEvaluationContext, origin: OriginResource, notices: NoticesResource
+) -> dg.SkipReason:
     """Thaws an origin whose run ended without doing so: it failed and its hook could not run, was cancelled or killed, or its
     machine was lost.
 
@@ -41,8 +49,19 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
         if run is not None and not run.is_finished:
             return dg.SkipReason(f"{held} Its run is still in progress.")
         outcome = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
+    return dg.SkipReason(_report(context, lease, run, outcome, notices))
+
+
+def _report(
+    context: dg.SensorEvaluationContext, lease: Lease, run: dg.DagsterRun | None, outcome: str, notices: NoticesResource
+) -> str:
+    """Write into the log of the run that it was thawed, and send a notice; return what the tick says."""
     ended = f"ended ({run.status.value.lower()})" if run else "is not known to this Dagster, its process is gone"
-    return dg.SkipReason(f"Run {lease.run_id} {ended} and had left the origin frozen. {outcome}")
+    message = f"Run {lease.run_id} {ended} and had left the origin frozen. {outcome}"
+    if run is not None:
+        context.instance.report_engine_event(f"frozen_origin_watchdog: {outcome}", run)
+    problem = notices.send(message) if notices.are_wanted else None
+    return f"{message} The notice was not sent: {problem}." if problem else message
 
 
 def _describe_end(lease: Lease) -> str:

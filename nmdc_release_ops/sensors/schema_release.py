@@ -26,18 +26,21 @@ _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
 
-def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], seconds: int) -> dg.SensorDefinition:
+def build_schema_release_sensor(
+    jobs: Mapping[OnNewRelease, dg.JobDefinition], watched: SchemaWatchResource
+) -> dg.SensorDefinition:
     """Build the sensor `schema_release_sensor`.
 
     Args:
         jobs: what it requests, for each action but `notify`.
-        seconds: minimum between two ticks.
+        watched: as configured when this process started: how often the sensor ticks, and its description.
     """
 
     @dg.sensor(
         jobs=list(jobs.values()),
-        minimum_interval_seconds=seconds,
+        minimum_interval_seconds=watched.seconds_between_ticks,
         default_status=dg.DefaultSensorStatus.STOPPED,
+        description=_describe(jobs, watched.action),
     )
     def schema_release_sensor(
         context: dg.SensorEvaluationContext,
@@ -80,6 +83,20 @@ def build_schema_release_sensor(jobs: Mapping[OnNewRelease, dg.JobDefinition], s
         return _request(cursor.record(newest, action), newest, jobs[action])
 
     return schema_release_sensor
+
+
+def _describe(jobs: Mapping[OnNewRelease, dg.JobDefinition], action: OnNewRelease | None) -> str:
+    """What people read before they turn it on."""
+    if action is None:
+        will = "NMDC_ON_NEW_RELEASE is invalid: its ticks fail"
+    elif action is OnNewRelease.NOTIFY:
+        will = "When the schema project publishes a release, it sends a notice. It launches nothing"
+    else:
+        will = f"When the schema project publishes a release, it launches the job {jobs[action].name}"
+    return (
+        f"{will} (NMDC_ON_NEW_RELEASE when this code server started). If the newest release is newer than the database, that "
+        "counts as published now. A tick that does nothing says why."
+    )
 
 
 def _look_up_releases(

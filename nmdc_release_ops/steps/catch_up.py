@@ -16,8 +16,7 @@ from nmdc_release_ops.steps.promoting.catching_up import catch_up_with_writers, 
 from nmdc_release_ops.steps.promoting.means import Rehearsed
 from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
 
 
@@ -39,7 +38,7 @@ def catch_up(
 
     Nobody is kept from writing. It can be re-executed at any time: it goes on where it was.
     """
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), ExitStack() as stack:
+    with work_on_origin(context, origin, plan.release_id), ExitStack() as stack:
         connected = stack.enter_context(origin.connect_planned(plan))
         require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
         refuse_if_swapped(connected.client, plan.release_id)

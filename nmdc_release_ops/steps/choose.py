@@ -12,7 +12,6 @@ from nmdc_release_ops.planning.promotion import PresentOrigin, PromotionOptions,
 from nmdc_release_ops.planning.rehearsals import Rehearsal, choose_rehearsal
 from nmdc_release_ops.planning.release import Attempt, add_runtime_checks, name_release
 from nmdc_release_ops.records.data_release import (
-    MAX_FROZEN_SECONDS,
     Archive,
     MigratedDatabase,
     Purpose,
@@ -27,29 +26,20 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.holding import FreezeConfig
+from nmdc_release_ops.steps.shared.holding import ReleaseConfig
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin
 from nmdc_release_ops.steps.shared.planned import NOT_TOUCHED, describe_plan, log_plan
 from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_tools
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
+from nmdc_release_ops.steps.shared.watchdog import require_watchdog
 
 
-class ChooseConfig(FreezeConfig):
+class ChooseConfig(ReleaseConfig):
     """Options of a promotion; all have defaults."""
 
     rehearsal: str | None = Field(
         default=None, description="Id of the rehearsal to promote; by default the newest one that can be promoted."
-    )
-    max_frozen_seconds: int = Field(
-        default=MAX_FROZEN_SECONDS,
-        ge=1,
-        description="How long writes may be blocked. What would take longer is done before.",
-    )
-    keep_archives: int = Field(
-        default=5,
-        ge=1,
-        description="How many archives of swapped-in releases to keep. One that is still needed is never removed.",
     )
 
     @property
@@ -103,7 +93,8 @@ def choose(
         with home.use(rehearsal.plan):
             attempt = _make_attempt(context, rehearsal, home)
             release = plan_promotion(present, rehearsal, config.options, attempt)
-            release = release.model_copy(update={"warnings": [*release.warnings, *warnings]})
+            guarded = require_watchdog(context, allow_without=config.allow_without_watchdog)
+            release = release.warned([*warnings, *guarded])
             context.log.info(
                 f"Promoting rehearsal {rehearsal.plan.release_id}: schema {release.from_version} -> {release.to_version}."
             )

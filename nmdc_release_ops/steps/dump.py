@@ -19,10 +19,9 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_older_rehearsals
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import size
 
 
@@ -42,7 +41,7 @@ def dump(
     """
     started = time.monotonic()
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         home.use(plan),
         origin.connect_planned(plan) as connected,
     ):

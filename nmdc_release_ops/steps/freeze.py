@@ -18,12 +18,11 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.promoting.under_freeze import finish_at_once
 from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.last_step import executes
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.preparation import start_workers
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 
 
 @dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."))
@@ -47,7 +46,7 @@ def freeze(
     """
     parts: dict[str, float] = {}
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         origin.connect_planned(plan) as connected,
     ):
         refuse_rehearsal(plan)

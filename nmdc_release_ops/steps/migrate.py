@@ -21,9 +21,8 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.steps.shared.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.shared.display import log_progress, table
-from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.migrators import run_migrators
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
 
 
@@ -45,7 +44,7 @@ def migrate(
     """
     started = time.monotonic()
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         kept_archive(plan, home.archive(plan)),
         transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch,
     ):

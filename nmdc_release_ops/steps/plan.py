@@ -9,10 +9,10 @@ from pydantic import Field
 from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.transfer.engine import require_engine
+from nmdc_release_ops.planning.blocked_time import predict_blocked_time
 from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin, require_change_stream, require_promotable
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
 from nmdc_release_ops.records.data_release import (
-    MAX_FROZEN_SECONDS,
     VALIDATION_TIMEOUT,
     Integrity,
     Purpose,
@@ -26,18 +26,20 @@ from nmdc_release_ops.resources.transformer import TransformerResource, transfor
 from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.holding import FreezeConfig
+from nmdc_release_ops.steps.shared.holding import ReleaseConfig
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin
 from nmdc_release_ops.steps.shared.planned import NOT_TOUCHED, describe_plan, log_plan
 from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_tools
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
+from nmdc_release_ops.steps.shared.schema_changes import show_schema_changes
+from nmdc_release_ops.steps.shared.watchdog import require_watchdog
 
 PURPOSES = {"rehearsal": Purpose.REHEARSAL, "online_release": Purpose.ONLINE_RELEASE}
 """What the plan is made for, by the name of the job; in all others for a release."""
 
 
-class PlanConfig(FreezeConfig):
+class PlanConfig(ReleaseConfig):
     """Options of a release; all have defaults."""
 
     target_version: str = Field(
@@ -68,11 +70,6 @@ class PlanConfig(FreezeConfig):
     )
     hop_timeout: int = Field(default=24 * 60, ge=1, description="Minutes that each migrator may take.")
     validation_timeout: int = Field(default=VALIDATION_TIMEOUT, ge=1, description="Minutes that validation may take.")
-    keep_archives: int = Field(
-        default=5,
-        ge=1,
-        description="How many archives of swapped-in releases to keep. One that is still needed is never removed.",
-    )
     keep_rehearsals: int = Field(
         default=1,
         ge=1,
@@ -81,11 +78,6 @@ class PlanConfig(FreezeConfig):
     engine: Literal["native", "mongo-tools"] = Field(
         default="native",
         description='What dumps, loads and stages: "native" (the driver), or "mongo-tools" (mongodump and mongorestore).',
-    )
-    max_frozen_seconds: int = Field(
-        default=MAX_FROZEN_SECONDS,
-        ge=1,
-        description="Only of `online_release`: how long it may block writes. What would take longer is done before.",
     )
     require_runtime_ready: bool = Field(
         default=False,
@@ -175,10 +167,16 @@ def plan(
         release = add_runtime_checks(
             release, runtime.check_readiness(to_version), required=config.require_runtime_ready
         )
+        if purpose is not Purpose.ONLINE_RELEASE:
+            prediction = predict_blocked_time(release, home.records)
+            release = release.model_copy(update={"blocked_time": prediction.describe()})
+        if purpose is not Purpose.REHEARSAL:
+            release = release.warned(require_watchdog(context, allow_without=config.allow_without_watchdog))
         log_plan(context, release)
         try_tools(context, release, connected, home, transformer)
         environments = prepare_environments(context, release, home, schema)
-    context.add_output_metadata(describe_plan(release, engine, environments))
+        changes = show_schema_changes(context, release, target.package, connected, home, schema)
+    context.add_output_metadata(describe_plan(release, engine, environments) | changes)
     yield dg.Output(release)
 
 

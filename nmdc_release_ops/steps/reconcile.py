@@ -28,10 +28,9 @@ from nmdc_release_ops.steps.promoting.promotion import Promotion
 from nmdc_release_ops.steps.promoting.state import PromotionState
 from nmdc_release_ops.steps.promoting.under_freeze import WouldTakeTooLong, take_last_round
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 
 FREEZES = 3
 """How often the origin is frozen before the promotion gives up."""
@@ -57,7 +56,7 @@ def reconcile(
     and the origin frozen again, three times at most.
     """
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         naming_failures("origin"),
         ExitStack() as stack,
     ):

@@ -22,11 +22,10 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for, swap_in
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 
 
 @dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."))
@@ -46,7 +45,7 @@ def restore(
     Untouched collections are not written at all. In a promotion everything is staged already.
     """
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         origin.connect_planned(plan) as connected,
     ):
         refuse_rehearsal(plan)

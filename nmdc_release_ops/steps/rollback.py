@@ -29,12 +29,10 @@ from nmdc_release_ops.planning.origin import choose_freezing
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
-from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping
+from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping, work_on_origin
 from nmdc_release_ops.units import duration
 
 
@@ -73,7 +71,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     Finishes a rollback that was interrupted. If the last release was already rolled back, there is nothing to do.
     """
     log_options(context, config)
-    with explain_failures(origin_lookup(origin, context.run_id, config.release_id)), origin.connect() as connected:
+    with work_on_origin(context, origin, config.release_id), origin.connect() as connected:
         name_origin(context, connected)
         _require_release_id(config)
         journal = release_to_roll_back(connected.database, config.release_id)

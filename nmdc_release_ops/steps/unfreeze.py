@@ -14,10 +14,9 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.promoting.verifying import describe_verification, verify_promotion
 from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
 from nmdc_release_ops.steps.shared.run_tags import tag_run
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
 
 
@@ -38,7 +37,7 @@ def unfreeze(
     Also removes the transformer's files, archives that are no longer needed, and unused schema environments.
     """
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         origin.connect_planned(plan) as connected,
     ):
         require_lineage(plan=plan, restore=restoration)

@@ -18,10 +18,11 @@ from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, explain_failures
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
 from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
 from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, materialize
+from nmdc_release_ops.steps.shared.remedy import advise_about_data
+from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.steps.shared.validating import (
     PAGE,
     SUMMARY,
@@ -57,7 +58,7 @@ def validate(
     """
     started = time.monotonic()
     with (
-        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        work_on_origin(context, origin, plan.release_id),
         kept_archive(plan, home.archive(plan)),
         transformer.open(plan, migrated.database) as scratch,
     ):
@@ -78,8 +79,10 @@ def validate(
         metadata = describe_summary(summary, page, folder / VIOLATIONS)
         if count_intolerable(summary, plan.integrity):
             first = [message for message in messages if message["kind"] == "violation"]
+            dumped_at = read_archive(home.archive(plan), migrated.manifest_sha256).cluster_time
+            remedy = advise_about_data(origin, plan, dumped_at)
             raise DocumentsInvalid(
-                explain_verdict(verdict, summary, next(iter(first), None), page, folder / VIOLATIONS),
+                explain_verdict(verdict, summary, next(iter(first), None), page, folder / VIOLATIONS, remedy),
                 {"the first of them": tabulate_violations(first), **metadata},
             )
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
@@ -106,7 +109,7 @@ def validate(
         identifiers_path=home.identifiers(plan) if plan.is_dumped_unfrozen else None,
     )
     if plan.is_rehearsal:
-        with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)):
+        with work_on_origin(context, origin, plan.release_id):
             RehearsalRecords(plan, migrated, report).write(home.release(plan))
         # Not before this one can be promoted.
         remove_what_was_rehearsed(context, plan, home, transformer)

@@ -16,10 +16,12 @@ from nmdc_release_ops.mongo.operator_role import (
     KEEPER_ROLE,
     OPERATOR_ROLE,
     PROMOTER_ROLE,
+    VIEWER_ROLE,
     keeper_role,
     needed_privileges,
     operator_role,
     promoter_role,
+    viewer_role,
 )
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.mongo.server.privileges import missing_privileges
@@ -109,6 +111,7 @@ def test_the_page_documents_the_role_that_a_release_needs() -> None:
     assert roles_on_the_page() == {
         OPERATOR_ROLE: operator_role(DATABASE),
         PROMOTER_ROLE: promoter_role(DATABASE),
+        VIEWER_ROLE: viewer_role(),
         KEEPER_ROLE: keeper_role(),
     }
 
@@ -116,13 +119,14 @@ def test_the_page_documents_the_role_that_a_release_needs() -> None:
 def test_the_stack_creates_the_role_that_a_release_needs() -> None:
     assert role_of_the_stack("OPERATOR_ROLE") == operator_role(DATABASE)
     assert role_of_the_stack("PROMOTER_ROLE") == promoter_role(DATABASE)
+    assert role_of_the_stack("VIEWER_ROLE") == viewer_role()
 
 
 def test_the_page_says_what_every_action_is_for() -> None:
     explained = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|.*\|$", PAGE.read_text(), flags=re.MULTILINE))))
     needed = {
         action
-        for role in (operator_role(DATABASE), promoter_role(DATABASE), keeper_role())
+        for role in (operator_role(DATABASE), promoter_role(DATABASE), viewer_role(), keeper_role())
         for _, action in single_actions(role)
     }
     assert needed - explained == set()

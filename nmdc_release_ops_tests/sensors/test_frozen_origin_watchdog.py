@@ -24,9 +24,11 @@ from nmdc_release_ops.mongo.state.journal import SwapUnderWay, journals
 from nmdc_release_ops.mongo.state.lease import SILENT_SECONDS, LeaseHeld, current_lease
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION
 from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, prepare_swap
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
+from nmdc_release_ops_tests.services.webhook_server import loopback_webhook
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 NO_CHANGES = ChangeSet(changed=[], created=[], renamed=[], deleted=[], untouched=[])
@@ -45,7 +47,9 @@ def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
 
 
 def tick(workplace: Workplace) -> str:
-    context = dg.build_sensor_context(instance=workplace.instance, resources={"origin": OriginResource()})
+    context = dg.build_sensor_context(
+        instance=workplace.instance, resources={"origin": OriginResource(), "notices": NoticesResource()}
+    )
     reason = frozen_origin_watchdog(context)
     assert isinstance(reason, dg.SkipReason)
     return str(reason.skip_message)
@@ -94,6 +98,30 @@ def test_the_origin_of_a_run_that_is_over_is_thawed(
     freeze_by_block(client, "a-release", run_with_status(workplace, status))
     assert "had left the origin frozen" in tick(workplace)
     assert is_write_blocked(client) is False and current_lease(client) is None
+
+
+def test_the_run_whose_origin_was_thawed_says_so_in_its_log_and_a_notice_is_sent(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = run_with_status(workplace, dg.DagsterRunStatus.CANCELED)
+    freeze_by_block(client, "a-release", run_id)
+    with loopback_webhook() as webhook:
+        monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", webhook.address)
+        assert "is not frozen" not in tick(workplace)
+        assert "is not frozen" in tick(workplace)
+    (text,) = webhook.texts
+    assert run_id in text and "had left the origin frozen" in text and "writes are allowed again" in text
+    (line,) = [entry.message for entry in workplace.instance.all_logs(run_id) if "watchdog" in entry.message]
+    assert "frozen_origin_watchdog: The origin is thawed: writes are allowed again" in line
+
+
+def test_a_notice_that_cannot_be_sent_keeps_nobody_from_writing(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze_by_block(client, "a-release", run_with_status(workplace, dg.DagsterRunStatus.CANCELED))
+    monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", "http://127.0.0.1:9/nobody")
+    assert "The notice was not sent" in tick(workplace)
+    assert is_write_blocked(client) is False
 
 
 def test_the_origin_of_a_run_that_goes_on_stays_frozen(workplace: Workplace, client: MongoClient[Any]) -> None:
@@ -208,6 +236,7 @@ def test_unfreezing_by_hand_leaves_half_a_swap_frozen(workplace: Workplace, clie
 _FREEZE_AND_WAIT = """
 import os, sys, time
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
+from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 origin = OriginResource()
 with origin.connect() as connected:

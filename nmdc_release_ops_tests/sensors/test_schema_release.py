@@ -14,9 +14,11 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.journal import Journal, State, journals, write_journal
-from nmdc_release_ops.resources.environment import ConfigurationInvalid
+from nmdc_release_ops.resources.environment import ConfigurationInvalid, OnNewRelease
+from nmdc_release_ops.resources.github import SchemaWatchResource
 from nmdc_release_ops.schema.packages.package import PackageIndexUnusable
 from nmdc_release_ops.sensors import schema_release as schema_watch
+from nmdc_release_ops.sensors.schema_release import build_schema_release_sensor
 from nmdc_release_ops.services.errors import GitHubAccessRefused, GitHubNotFound
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.schema.packages.index_server import loopback_index
@@ -47,6 +49,7 @@ def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
 def github(github: LoopbackGitHub, monkeypatch: pytest.MonkeyPatch) -> LoopbackGitHub:
     monkeypatch.setenv("NMDC_GITHUB_API", github.api)
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setenv("NMDC_ON_NEW_RELEASE", "release")
     return github
 
 
@@ -408,6 +411,40 @@ def test_a_notice_is_sent_once_instead_of_a_run(
     # Whoever decides for releases afterwards gets this one.
     monkeypatch.setenv("NMDC_ON_NEW_RELEASE", "release")
     assert version_of(watch.requested()) == "11.25.0"
+
+
+def test_who_has_not_decided_gets_a_notice_and_no_release(
+    watch: Watch, project: LoopbackRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NMDC_ON_NEW_RELEASE")
+    project.publish("v11.25")
+    assert "Schema release v11.25 was published" in watch.skipped()
+
+
+@pytest.mark.parametrize(
+    ("action", "says"),
+    [
+        (None, "it sends a notice. It launches nothing"),
+        ("release", "it launches the job data_release"),
+        ("rehearsal", "it launches the job rehearsal"),
+        ("nonsense", "NMDC_ON_NEW_RELEASE is invalid: its ticks fail"),
+    ],
+)
+def test_what_the_sensor_will_do_can_be_read_before_it_is_turned_on(
+    monkeypatch: pytest.MonkeyPatch, action: str | None, says: str
+) -> None:
+    monkeypatch.setenv("NMDC_ON_NEW_RELEASE", action or "")
+    jobs = {
+        OnNewRelease.RELEASE: defs.get_job_def("data_release"),
+        OnNewRelease.REHEARSAL: defs.get_job_def("rehearsal"),
+    }
+    description = build_schema_release_sensor(jobs, SchemaWatchResource()).description
+    assert description is not None and says in description
+
+
+def test_every_sensor_has_a_description() -> None:
+    for sensor in defs.get_repository_def().sensor_defs:
+        assert sensor.description, sensor.name
 
 
 def test_the_sensor_is_off_until_it_is_turned_on() -> None:

@@ -5,6 +5,7 @@ the middle of it and not beside it.
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -117,6 +118,11 @@ def until(holds: Any, otherwise: str, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
+def read_log(release: PreparedRelease, run: str) -> str:
+    """Everything that the run's page shows."""
+    return "\n".join(entry.message for entry in release.workplace.instance.all_logs(run))
+
+
 def assert_no_process_left(release: PreparedRelease) -> None:
     """No worker, no mongod and no guard of the release runs any more; the transformer and the origin are not its own."""
     home = str(release.workplace.home)
@@ -132,6 +138,11 @@ def assert_no_process_left(release: PreparedRelease) -> None:
         return found
 
     until(lambda: not left(), f"still running: {left()}", seconds=15)
+
+
+def assert_thawed(release: PreparedRelease) -> None:
+    assert current_lease(release.client) is None
+    assert is_write_blocked(release.client) is False
 
 
 def assert_recovers(release: PreparedRelease, run: str) -> None:
@@ -169,12 +180,25 @@ def test_cancelled_while_an_open_transaction_holds_up_the_freeze_it_is_not_froze
     assert_recovers(release, run)
 
 
-def test_cancelled_in_the_dump_it_is_thawed_by_the_daemon_itself(
+def test_cancelled_in_the_dump_the_run_thaws_it_at_once_and_says_so(
     dagster: DagsterServer, release: PreparedRelease
 ) -> None:
     run = cancel_in(dagster, release, ["dump"], "dbHash")
-    until(lambda: current_lease(release.client) is None, "no watchdog thawed", seconds=2 * WATCHDOG_SECONDS + 15)
+    assert_thawed(release)
+    assert "The run was cancelled. The origin is thawed: writes are allowed again" in read_log(release, run)
+    assert_recovers(release, run)
+
+
+def test_killed_in_the_dump_it_is_thawed_by_the_daemon_itself(dagster: DagsterServer, release: PreparedRelease) -> None:
+    with held_up(release.client, "dbHash"):
+        run = dagster.reexecute_steps(release.run_id, ["dump"], CONFIG)
+        until(lambda: waiting(release.client, "dbHash"), "dbHash was not sent")
+        lease = current_lease(release.client)
+        assert lease is not None and lease.run_id == run
+        os.kill(lease.holder.pid, signal.SIGKILL)
+        until(lambda: current_lease(release.client) is None, "no watchdog thawed", seconds=2 * WATCHDOG_SECONDS + 15)
     assert is_write_blocked(release.client) is False
+    assert "frozen_origin_watchdog: The origin is thawed" in read_log(release, run)
     assert_recovers(release, run)
 
 
@@ -198,11 +222,13 @@ def test_cancelled_while_the_worker_works(dagster: DagsterServer, release: Prepa
     # The transformer is suspended while `migrate` is held: its clients give it up one after the other.
     given_up = 2 * SELECTION_SECONDS if step == "migrate" else 0
     assert time.monotonic() - began < CANCEL_SECONDS + given_up
+    assert_thawed(release)
     assert_recovers(release, run)
 
 
 def test_cancelled_in_the_staging(dagster: DagsterServer, release: PreparedRelease) -> None:
     run = cancel_in(dagster, release, ["restore", "unfreeze"], "createIndexes", skip=1)
+    assert_thawed(release)
     assert_recovers(release, run)
 
 

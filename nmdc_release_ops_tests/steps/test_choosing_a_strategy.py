@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
 from nmdc_release_ops.mongo.freezing.demoted_accounts import read_header
+from nmdc_release_ops.mongo.operator_role import VIEWER_ROLE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
@@ -15,6 +16,15 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fi
 workplace = workplace_fixture()
 
 
+@pytest.fixture
+def hidden_accounts(client: MongoClient[Any]) -> Iterator[None]:
+    """The operator may not look at accounts."""
+    client.admin.command("revokeRolesFromUser", OPERATOR, roles=[VIEWER_ROLE])
+    yield
+    client.admin.command("grantRolesToUser", OPERATOR, roles=[VIEWER_ROLE])
+
+
+@pytest.mark.usefixtures("hidden_accounts")
 def test_the_plan_takes_the_write_block_where_it_can_and_says_whom_it_could_not_look_up(workplace: Workplace) -> None:
     plan = workplace.plan(target_version="11.25").output_for_node("plan")
     assert plan.strategy is Strategy.WRITE_BLOCK and plan.drain_timeout == 60
@@ -53,7 +63,7 @@ def test_the_plan_names_who_bypasses_the_block(workplace: Workplace) -> None:
     assert warning.startswith("administrator@admin, restores@admin: these users may grant roles")
 
 
-@pytest.mark.usefixtures("no_block")
+@pytest.mark.usefixtures("no_block", "hidden_accounts")
 def test_where_neither_is_possible_the_plan_refuses_and_says_what_each_lacks(workplace: Workplace) -> None:
     _, text = failure_of(workplace.plan(target_version="11.25"))
     by_block, by_demotion = [line for line in text.description.splitlines() if "cannot be frozen by" in line]

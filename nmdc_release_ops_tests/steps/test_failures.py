@@ -86,6 +86,12 @@ def test_every_violation_is_collected_and_the_origin_is_thawed(
     assert (twice["id"], twice["new"]) == (study["id"], False)
     assert text.metadata["violations"].value == len(violations) - 1 >= 3
     assert "no such category" in json.dumps(violations)
+    assert "Correct the data in the origin. Nobody wrote to them since the dump. Then re-execute" in text.description
+    # They were corrected by now: to validate the same dump again finds the same, and the error says so.
+    step, text = failure_of(release.execute_from_failure(result.run_id))
+    assert step == "validate"
+    corrected = "Since the dump, somebody wrote to biosample_set, instrument_set, study_set of the origin."
+    assert f"{corrected} If that corrected the data, re-execute this run from `dump`" in text.description
 
 
 def test_a_transformer_that_is_lost_while_a_migrator_waits_for_documents_is_named(

@@ -16,9 +16,7 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
-from nmdc_release_ops_tests.prepared_release import recorded_version
+from nmdc_release_ops_tests.prepared_release import recorded_version, tick
 from nmdc_release_ops_tests.steps.crashed_release import (
     assert_frozen_in_the_swap,
     assert_released,
@@ -93,7 +91,7 @@ def test_killed_in_the_middle_the_watchdog_thaws_within_a_tick_and_killed_after_
 ) -> None:
     run_id = crash(workplace, "after:dump", reported=False)
     assert is_write_blocked(client) is True
-    frozen_origin_watchdog(dg.build_sensor_context(workplace.instance, resources={"origin": OriginResource()}))
+    tick(workplace.instance)
     assert is_write_blocked(client) is False and current_lease(client) is None
 
     run_id = crash(workplace, "after:restore", run_id)

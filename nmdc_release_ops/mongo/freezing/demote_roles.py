@@ -23,12 +23,13 @@ from nmdc_release_ops.mongo.server.privileges import NOT_AMONG_ALL, Needed, miss
 from nmdc_release_ops.mongo.server.topology import Server
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, beat, current_lease
 
-_LOOKING = (
+LOOKING = (
     Needed(None, frozenset({"viewUser"}), "to list users"),
     *(Needed(name, frozenset({"viewRole"}), "to see what roles allow") for name in ("", *NOT_AMONG_ALL)),
 )
+"""Privileges with which `plan` sees whom a freeze does not prevent from writing."""
 DEMOTING = (
-    *_LOOKING,
+    *LOOKING,
     Needed("", frozenset({"revokeRole"}), "to make users and roles read-only"),
     *(Needed(name, frozenset({"grantRole"}), "to put users and roles back") for name in ("", *NOT_AMONG_ALL)),
     Needed("admin", frozenset({"createRole", "dropRole"}), "to make roles that stand in for built-in ones"),

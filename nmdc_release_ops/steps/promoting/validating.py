@@ -60,6 +60,12 @@ FindBefore = Callable[[Iterable[str | None]], list[Documents]]
 """Gives the origin's documents that were validated in their migrated form, and those that have the given ids."""
 
 
+_REMEDY = (
+    "Correct the data in the origin, and re-execute the run from failure: it reads what was written since. If the migrator is "
+    "wrong, have it corrected, and launch a new rehearsal when its release is published."
+)
+
+
 class DeltaValidation:
     """Validates documents of a release's result."""
 
@@ -147,7 +153,7 @@ class DeltaValidation:
                 page, summary, verdict, f"Promotion {self._means.plan.release_id}: what was written since the rehearsal"
             )
             first = [message for message in messages if message["kind"] == "violation"]
-            explained = explain_verdict(verdict, summary, next(iter(first), None), page, lines)
+            explained = explain_verdict(verdict, summary, next(iter(first), None), page, lines, _REMEDY)
             raise DocumentsInvalid(
                 f"What was written since the rehearsal is invalid: {explained}",
                 {"the first of them": tabulate_violations(first), **describe_summary(summary, page, lines)},

@@ -8,7 +8,7 @@ from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
 from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS
 from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
-from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan
+from nmdc_release_ops.records.data_release import MAX_FROZEN_SECONDS, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import StepError
 
@@ -34,6 +34,27 @@ class FreezeConfig(dg.Config):
     def wanted_strategy(self) -> Strategy | None:
         """None for the first strategy that is possible."""
         return None if self.strategy == AUTOMATIC else Strategy(self.strategy)
+
+
+class ReleaseConfig(FreezeConfig):
+    """What a release and a promotion are asked alike; all have defaults."""
+
+    max_frozen_seconds: int = Field(
+        default=MAX_FROZEN_SECONDS,
+        ge=1,
+        description="Only of `promote` and `online_release`: how long writes may be blocked. What would take longer is done "
+        "before.",
+    )
+    keep_archives: int = Field(
+        default=5,
+        ge=1,
+        description="How many archives of swapped-in releases to keep. One that is still needed is never removed.",
+    )
+    allow_without_watchdog: bool = Field(
+        default=False,
+        description="Continue although nobody would thaw the origin if the run is killed: frozen_origin_watchdog is off, or "
+        "Dagster's daemon does not run.",
+    )
 
 
 class OnlyRehearsed(StepError):

@@ -117,7 +117,9 @@ def _raise_if_failed(hop: PlannedMigrator, code: int, messages: Sequence[Mapping
             where = f" at document {document['id']} of {document['collection']}" if document.get("id") else ""
             raise MigratorFailed(
                 f"{message['module']} failed{where}: {message['type']}: {message['message']}\n"
-                "Correct the data in the origin, or have the migrator corrected, and launch a new run.\n\n"
+                "If the data are wrong, correct them in the origin, and re-execute the run from `dump`, with all the steps after "
+                "it, or a promotion from failure. If the migrator is wrong, have it corrected, and launch a new run when its "
+                "release is published.\n\n"
                 f"{message.get('traceback', '')}"
             )
     if code == NOT_WRITTEN:

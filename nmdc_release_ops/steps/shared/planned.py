@@ -22,6 +22,8 @@ def log_plan(context: dg.OpExecutionContext, release: ReleasePlan) -> None:
         f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
         f"{release.documents:,} documents, {size(release.bytes)}."
     )
+    if release.blocked_time:
+        context.log.info(f"Writes {'would' if release.is_rehearsal else 'will'} be blocked for {release.blocked_time}.")
     for warning in release.warnings:
         context.log.warning(warning)
 
@@ -51,6 +53,7 @@ def describe_plan(release: ReleasePlan, engine: str, environments: Mapping[str, 
         "warnings": "\n".join(release.warnings) or "none",
         "origin": release.server,
         "freezing": f"{release.strategy}: {release.strategy_reason}",
+        "writes blocked, predicted": release.blocked_time or f"at most {duration(release.max_frozen_seconds)}",
         "engine": engine,
         "documents": release.documents,
         "size": size(release.bytes),

@@ -1,6 +1,10 @@
 """Thawing the origin when a step fails or a run ends without `unfreeze`, and cleaning up after an earlier release."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
+import pymongo
 from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.mongo.errors import MongoError
@@ -10,15 +14,38 @@ from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
-from nmdc_release_ops.steps.shared.failures import runbook_entry
+from nmdc_release_ops.steps.shared.failures import explain_failures, runbook_entry
 from nmdc_release_ops.steps.shared.last_step import read_steps
-from nmdc_release_ops.steps.shared.origin_state import describe_own_lease
+from nmdc_release_ops.steps.shared.origin_state import describe_own_lease, origin_lookup
+
+CANCELLED_SECONDS = 5.0
+"""How long a cancelled run tries to thaw the origin."""
+
+
+@contextmanager
+def work_on_origin(context: dg.OpExecutionContext, origin: OriginResource, release_id: str | None) -> Iterator[None]:
+    """What all steps have in common that may hold the origin frozen.
+
+    Foreseen errors are explained with the state of the origin. A run that is cancelled in the block thaws the origin at once,
+    unless a swap is under way: Dagster calls no hook then.
+
+    Raises:
+        dagster.Failure: see `explain_failures`.
+    """
+    with explain_failures(origin_lookup(origin, context.run_id, release_id)):
+        try:
+            yield
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            # Whoever cancels waits for it. What takes longer, the watchdog does.
+            with pymongo.timeout(CANCELLED_SECONDS):
+                _thaw_own(origin, context.run_id, context.log, "The run was cancelled. ")
+            raise
 
 
 @dg.failure_hook(required_resource_keys={"origin"})
 def thaw_after_failure(context: dg.HookContext) -> None:
     """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way."""
-    if not _thaw_own(context):
+    if not _thaw_own(context.resources.origin, context.run_id, context.log):
         context.log.info("The origin is not frozen by this run.")
 
 
@@ -27,26 +54,26 @@ def thaw_after_last_step(context: dg.HookContext) -> None:
     """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them."""
     steps = read_steps(context.instance, context.run_id, context.step_key)
     if not steps.left:
-        _thaw_own(context, f"This run ends without the steps that were not selected: {', '.join(steps.not_selected)}. ")
+        why = f"This run ends without the steps that were not selected: {', '.join(steps.not_selected)}. "
+        _thaw_own(context.resources.origin, context.run_id, context.log, why)
 
 
-def _thaw_own(context: dg.HookContext, why: str = "") -> bool:
+def _thaw_own(origin: OriginResource, run_id: str, log: dg.DagsterLogManager, why: str = "") -> bool:
     """Thaw the origin if this run holds it, and log the outcome. False if this run does not hold it.
 
     Args:
         why: text to put before the message.
     """
-    origin: OriginResource = context.resources.origin
     try:
         with origin.connect() as connected:
             lease = current_lease(connected.client)
-            if lease is None or lease.run_id != context.run_id:
+            if lease is None or lease.run_id != run_id:
                 return False
-            context.log.warning(why + thaw_unless_swapping(connected, lease, context.run_id))
+            log.warning(why + thaw_unless_swapping(connected, lease, run_id))
     except SwapUnderWay as refusal:
-        context.log.error(f"{refusal} {runbook_entry(refusal)}")
+        log.error(f"{why}{refusal} {runbook_entry(refusal)}")
     except (MongoError, PyMongoError, ConfigurationMissing) as error:
-        context.log.error(f"{why}The origin could not be thawed: {error} {describe_own_lease(context.run_id)}")
+        log.error(f"{why}The origin could not be thawed: {error} {describe_own_lease(run_id)}")
     return True
 
 

@@ -46,12 +46,13 @@ def describe_verdict(summary: Summary, plan: ReleasePlan) -> str:
 
 
 def explain_verdict(
-    verdict: str, summary: Summary, first: Mapping[str, Any] | None, page: Path, violations: Path
+    verdict: str, summary: Summary, first: Mapping[str, Any] | None, page: Path, violations: Path, remedy: str
 ) -> str:
     """Explain why the release stops, and what to do.
 
     Args:
         first: the first violation that stops it; None if it is not known.
+        remedy: what to do about the data.
     """
     if first is None:
         what = ""
@@ -63,12 +64,10 @@ def explain_verdict(
         if to_report
         else ""
     )
-    pass_on = "" if summary.violations else " Or accept them, with `integrity: warn` in the config of plan."
-    return (
-        f"{verdict}{what}\n"
-        f"All of them are in {violations}, and summarised in {page}. Correct the data in the origin, or have the migrator "
-        f"corrected, and launch a new run.{pass_on}{report}"
+    accept = (
+        "" if summary.violations else " Or accept them: launch a new run with `integrity: warn` in the config of plan."
     )
+    return f"{verdict}{what}\nAll of them are in {violations}, and summarised in {page}.\n{remedy}{accept}{report}"
 
 
 def describe_summary(summary: Summary, page: Path, violations: Path) -> dict[str, "dg.RawMetadataValue"]:

@@ -1,0 +1,117 @@
+"""What the target's schema changes against the origin's: which data it concerns, and what no migrator seems to take care of."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+from pymongo.read_preferences import SecondaryPreferred
+
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.records.data_release import PlannedMigrator, ReleasePlan
+from nmdc_release_ops.schema.outlines.changes import (
+    BECAME_REQUIRED,
+    REQUIRED_ADDED,
+    Effect,
+    SchemaChange,
+    compare_outlines,
+    find_collections,
+)
+from nmdc_release_ops.schema.outlines.outline import Class, Outline
+from nmdc_release_ops.schema.packages.package import SchemaPackage
+
+COUNTED = 1_000_000
+"""In a larger collection, documents are not counted: without an index, the server reads all of them."""
+COUNT_SECONDS = 5.0
+"""Time limit of one count."""
+
+
+@dataclass(frozen=True)
+class Concern:
+    """A change of the schema, and what it is about.
+
+    Attributes:
+        collections: whose documents, or parts of them, are of a class that changes.
+        documents: how many documents of the origin it concerns: those that have the slot or one of the lost values, or lack what
+            is required now. None if they were not counted.
+        migrators: those whose code names the slot, the class or a value: they seem to take care of it.
+    """
+
+    change: SchemaChange
+    collections: list[str]
+    documents: int | None
+    migrators: list[str]
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether data may not conform, and no migrator seems to take care of that."""
+        return self.change.effect is Effect.STRICTER and self.documents != 0 and not self.migrators
+
+
+def find_concerns(
+    plan: ReleasePlan, before: Outline, after: Outline, target: SchemaPackage, database: Database[Document]
+) -> list[Concern]:
+    """Every change of the schema, what needs a look first.
+
+    Args:
+        target: its migrators' code is searched for the names of what changes.
+        database: the origin's; the documents that a change concerns are counted there, on a secondary if it has one.
+    """
+    code = {one.module: "\\n".join(target.code_of(one.module).values()) for one in plan.migrators}
+    sizes = {one.name: one.documents for one in plan.collections}
+    found = [
+        Concern(
+            change=change,
+            collections=find_collections(change, before, after),
+            documents=_count(change, before, sizes, database),
+            migrators=list(_find_migrators(change, plan.migrators, code)),
+        )
+        for change in compare_outlines(before, after)
+    ]
+    return sorted(found, key=lambda one: (not one.needs_a_look, one.change.effect is Effect.LOOSER))
+
+
+def _find_migrators(
+    change: SchemaChange, migrators: Iterable[PlannedMigrator], code: Mapping[str, str]
+) -> Iterator[str]:
+    words = {change.element, *change.values} - {"type"}
+    names = re.compile("|".join(rf"(?<!\\w){re.escape(word)}(?!\\w)" for word in sorted(words))) if words else None
+    for one in migrators:
+        if names is not None and names.search(code[one.module]):
+            yield one.module
+
+
+def _count(change: SchemaChange, before: Outline, sizes: Mapping[str, int], database: Database[Document]) -> int | None:
+    """How many documents of the origin a stricter change concerns; None where that takes long, or only parts of documents are
+    of its classes.
+    """
+    if change.effect is Effect.LOOSER:
+        return None
+    classes = {name: before.classes[name] for name in change.classes if name in before.classes}
+    collections = [name for name, held in before.collections.items() if classes.keys() & set(held)]
+    if not collections or any(sizes.get(name, 0) > COUNTED for name in collections):
+        return None
+    # Before 11.0.0, documents had no type.
+    of_the_classes = {"type": {"$in": [one.type for one in classes.values()] + [None]}}
+    concerned = {"$and": [of_the_classes, _describe_concerned(change, classes)]}
+    try:
+        return sum(
+            database.get_collection(name, read_preference=SecondaryPreferred()).count_documents(
+                concerned, maxTimeMS=round(COUNT_SECONDS * 1000)
+            )
+            for name in collections
+            if sizes.get(name)
+        )
+    except PyMongoError:
+        return None
+
+
+def _describe_concerned(change: SchemaChange, classes: Mapping[str, Class]) -> Document:
+    """A filter for the documents of the classes that may not meet the change."""
+    if change.values:
+        slots = {name for one in classes.values() for name, slot in one.slots.items() if change.element in slot.ranges}
+        return {"$or": [{name: {"$in": list(change.values)}} for name in sorted(slots)]}
+    if change.element in classes:
+        return {}
+    return {change.element: {"$exists": change.what not in (REQUIRED_ADDED, BECAME_REQUIRED)}}

@@ -1,0 +1,1 @@
+"""What a schema release says, in outline, and what differs between two of them."""

@@ -1,0 +1,72 @@
+"""Whether `frozen_origin_watchdog` is on duty: it thaws the origin if a run is killed."""
+
+import time
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRun
+
+from nmdc_release_ops.planning.refusal import PlanRefused
+
+WATCHDOG = "frozen_origin_watchdog"
+SILENCE_SECONDS = 150
+"""Dagster's daemon sends a heartbeat every 30 seconds."""
+START_SECONDS = 60
+"""For a daemon that has just been started: Dagster accepts runs before its first heartbeat."""
+_DAEMON = "SENSOR"
+
+
+def require_watchdog(context: dg.OpExecutionContext, *, allow_without: bool) -> list[str]:
+    """Make sure that the watchdog thaws the origin if this run is killed; return warnings for the plan.
+
+    A run that a command executes in a terminal can have a Dagster without a daemon: it is only warned.
+
+    Raises:
+        PlanRefused: the sensor is turned off, or the daemon that evaluates it is silent.
+    """
+    run = context.instance.get_run_by_id(context.run_id)
+    is_launched = run is not None and run.remote_job_origin is not None
+    problem = _find_silence(context.instance, patience=START_SECONDS if is_launched and not allow_without else 0)
+    if problem is None and run is not None and is_turned_off(context.instance, run):
+        problem = f"The sensor {WATCHDOG} is turned off."
+    if problem is None:
+        return []
+    risk = f"{problem} If this run is killed while the origin is frozen, nobody thaws it until the job `unfreeze` is launched."
+    if not is_launched:
+        if not allow_without:
+            context.log.warning(risk)
+        return []
+    if allow_without:
+        return [risk]
+    raise PlanRefused(
+        [
+            f"{risk} Turn the sensor on under Automation, and see that Dagster's daemon runs (`dagster-daemon run`). Or launch "
+            "again with allow_without_watchdog: true."
+        ]
+    )
+
+
+def _find_silence(instance: DagsterInstance, patience: float) -> str | None:
+    """Why no sensor is evaluated; None if they are.
+
+    Args:
+        patience: seconds to wait for a heartbeat.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        heartbeat = instance.get_daemon_heartbeats().get(_DAEMON)
+        silent = None if heartbeat is None else time.time() - heartbeat.timestamp
+        if silent is not None and silent < SILENCE_SECONDS:
+            return None
+        if time.monotonic() > deadline:
+            since = "has never run here" if silent is None else f"sent no heartbeat for {silent:.0f} s"
+            return f"Dagster's daemon, which evaluates the sensor {WATCHDOG}, {since}."
+        time.sleep(1)
+
+
+def is_turned_off(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether somebody turned the sensor off in the code location of a run; it is on until then."""
+    origin = run.remote_job_origin
+    states = instance.all_instigator_state(
+        repository_selector_id=origin.repository_origin.get_selector_id() if origin else None
+    )
+    return any(state.instigator_name == WATCHDOG and state.status.value == "STOPPED" for state in states)

@@ -1,0 +1,73 @@
+"""Before a release, people read what the target's schema changes, and what of it no migrator seems to take care of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.planning.schema_changes import Concern
+from nmdc_release_ops.planning.schema_changes_page import write_changes_page
+from nmdc_release_ops.schema.outlines.changes import Effect, SchemaChange
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
+
+workplace = workplace_fixture(scale=100)
+
+
+@pytest.fixture
+def client(workplace: Workplace) -> Iterator[MongoClient[Any]]:
+    with MongoClient[Any](workplace.origin.server.uri) as found:
+        yield found
+
+
+def shown(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """What the run page of `plan` shows."""
+    assert result.success
+    (output,) = (event.step_output_data for event in result.all_node_events if event.is_successful_output)
+    return dict(output.metadata)
+
+
+def test_the_plan_shows_what_needs_a_look_first_with_the_documents_concerned(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    metadata = shown(workplace.plan(target_version="11.25"))
+    rows = [record.data for record in metadata["schema changes"].records]
+    by_element = {row["element"]: row for row in rows}
+    objects = client[DATABASE].data_object_set
+    checksum = by_element["md5_checksum"]
+    assert checksum["look"] == "yes" and checksum["migrators"] == "" and checksum["collections"] == "data_object_set"
+    assert checksum["documents"] == objects.count_documents({"md5_checksum": {"$exists": True}}) > 0
+    # A migrator moves the investigators, and says so in its code.
+    investigator = by_element["principal_investigator"]
+    assert investigator["look"] == "" and "migrator_from_11_23_0_to_11_24_0" in investigator["migrators"]
+    assert [row["look"] for row in rows] == sorted((row["look"] for row in rows), reverse=True)
+    page = Path(metadata["all schema changes"].value).read_text()
+    assert "md5_checksum" in page and "Stricter, and no migrator names it" in page
+
+
+def test_a_definition_that_cannot_be_read_is_a_warning_and_stops_nothing(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmdc_release_ops.schema.outlines.outlines.PROGRAM", "nmdc_release_ops.no_such_program")
+    monkeypatch.setattr("nmdc_release_ops.resources.schema.SchemaReleasesResource.outlines", property(_of_nothing))
+    result = workplace.plan(target_version="11.25")
+    assert "schema changes" not in shown(result)
+    messages = [entry.user_message for entry in workplace.instance.all_logs(result.run_id)]
+    assert any("What the schema changes could not be shown" in message for message in messages)
+
+
+def _of_nothing(schema: Any) -> Any:
+    from nmdc_release_ops.schema.outlines.outlines import SchemaOutlines
+
+    return SchemaOutlines(schema.home.path / "empty")
+
+
+def test_the_page_escapes_what_a_schema_says(tmp_path: Path) -> None:
+    hostile = SchemaChange("<script>", "pattern changed from none to <b>", Effect.STRICTER, ("<i>",))
+    write_changes_page(tmp_path / "page.html", [Concern(hostile, ["<u>"], None, [])], "<title>")
+    page = (tmp_path / "page.html").read_text()
+    for tag in ("<script>", "<b>", "<i>", "<u>", "<title><title>"):
+        assert tag not in page

@@ -1,0 +1,1 @@
+"""Outlines of schemas, and what differs between two."""

@@ -1,0 +1,79 @@
+"""Nothing is frozen while nobody is there who would thaw it: `plan` looks for the watchdog."""
+
+import re
+import time
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._daemon.types import DaemonHeartbeat
+
+from nmdc_release_ops.steps.shared.watchdog import SILENCE_SECONDS
+from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server, turn_off, turn_on
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
+
+workplace = workplace_fixture(scale=100)
+WATCHDOG = "frozen_origin_watchdog"
+RISK = "If this run is killed while the origin is frozen, nobody thaws it until the job `unfreeze` is launched."
+
+
+def beat(workplace: Workplace, seconds_ago: float) -> None:
+    """What Dagster's daemon writes every 30 seconds."""
+    moment = time.time() - seconds_ago
+    workplace.instance.add_daemon_heartbeat(DaemonHeartbeat(moment, "SENSOR", daemon_id="a-daemon", errors=[]))
+
+
+def warnings_of(workplace: Workplace, result: dg.ExecuteInProcessResult) -> list[str]:
+    assert result.success
+    entries = workplace.instance.all_logs(result.run_id)
+    return [entry.user_message for entry in entries if RISK in entry.user_message]
+
+
+def test_a_run_in_a_terminal_is_warned_where_no_daemon_runs(workplace: Workplace) -> None:
+    workplace.instance.wipe_daemon_heartbeats()
+    (warning,) = warnings_of(workplace, workplace.plan(target_version="11.25"))
+    assert "has never run here" in warning
+    beat(workplace, seconds_ago=2 * SILENCE_SECONDS)
+    (warning,) = warnings_of(workplace, workplace.plan(target_version="11.25"))
+    assert re.search(r"sent no heartbeat for 3\d\d s", warning)
+    assert not warnings_of(workplace, workplace.plan(target_version="11.25", allow_without_watchdog=True))
+    beat(workplace, seconds_ago=1)
+    assert not warnings_of(workplace, workplace.plan(target_version="11.25"))
+
+
+def test_a_rehearsal_needs_no_watchdog(workplace: Workplace) -> None:
+    workplace.instance.wipe_daemon_heartbeats()
+    assert not warnings_of(workplace, workplace.rehearse(target_version="11.25"))
+
+
+@pytest.mark.faults
+def test_a_run_that_is_launched_is_refused_while_the_watchdog_is_off(
+    workplace: Workplace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log = str(tmp_path_factory.mktemp("dagster") / "log")
+    workplace.instance.wipe_daemon_heartbeats()
+    with dagster_server(workplace.environment(), log) as dagster:
+        # At once, while the daemon has not yet reported.
+        run = check(dagster)
+        assert dagster.wait(run)[0] == "SUCCESS"
+        turn_off(WATCHDOG, workplace.environment())
+        run = check(dagster)
+        assert dagster.wait(run)[0] == "FAILURE"
+        assert f"The sensor {WATCHDOG} is turned off. {RISK}" in read_failure(workplace, run)
+        run = check(dagster, allow_without_watchdog=True)
+        assert dagster.wait(run)[0] == "SUCCESS"
+        turn_on(WATCHDOG, workplace.environment())
+        run = check(dagster)
+        assert dagster.wait(run)[0] == "SUCCESS"
+
+
+def check(dagster: DagsterServer, **config: Any) -> str:
+    return dagster.launch({"ops": {"plan": {"config": {"target_version": "11.25", **config}}}}, "check")
+
+
+def read_failure(workplace: Workplace, run: str) -> str:
+    (failed,) = workplace.instance.all_logs(run, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert failed.dagster_event is not None
+    data = failed.dagster_event.step_failure_data.user_failure_data
+    assert data is not None
+    return str(data.description)
