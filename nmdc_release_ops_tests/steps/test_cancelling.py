@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -19,7 +19,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import CACHE_GIGABYTES, DemoOrigin
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.mongo.server.connection import APPLICATION, SELECTION_SECONDS
+from nmdc_release_ops.mongo.server.connection import SELECTION_SECONDS
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.sensors.frozen_origin_watchdog import WATCHDOG_SECONDS
@@ -31,12 +31,12 @@ from nmdc_release_ops_tests.prepared_release import (
     prepared_release_fixture,
     tick,
 )
+from nmdc_release_ops_tests.steps.held_command import HELD_UP_SECONDS, held_up, until, waiting
 from nmdc_release_ops_tests.steps.held_worker import held
 from nmdc_release_ops_tests.workplace import Workplace, workplace_around
 
 pytestmark = pytest.mark.faults
 
-HELD_UP_SECONDS = 60
 CANCEL_SECONDS = 20
 """Within which a cancelled run has to be over."""
 
@@ -60,30 +60,6 @@ def dagster(made: PreparedRelease, tmp_path_factory: pytest.TempPathFactory) -> 
         yield server
 
 
-@contextmanager
-def held_up(client: MongoClient[Any], command: str, *, skip: int = 0) -> Iterator[None]:
-    """Every such command of a release waits, after the first `skip`, until the end of the block."""
-    client.admin.command(
-        {
-            "configureFailPoint": "failCommand",
-            "mode": {"skip": skip} if skip else "alwaysOn",
-            "data": {
-                "failCommands": [command],
-                "appName": APPLICATION,
-                "blockConnection": True,
-                "blockTimeMS": HELD_UP_SECONDS * 1000,
-            },
-        }
-    )
-    try:
-        yield
-    finally:
-        # It can only be switched off when nothing waits in it any more; what waits has nobody who wants its answer.
-        for number in waiting(client, command):
-            client.admin.command("killOp", op=number)
-        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
-
-
 def cancel_in(
     dagster: DagsterServer, release: PreparedRelease, steps: list[str], command: str, *, skip: int = 0
 ) -> str:
@@ -98,24 +74,6 @@ def cancel_in(
     assert status == "CANCELED"
     assert took < CANCEL_SECONDS, f"the run went on for {took:.0f} s"
     return run
-
-
-def waiting(client: MongoClient[Any], command: str) -> list[int]:
-    """Numbers of the operations that the server is at for a release by this command."""
-    found = client.admin.aggregate(
-        [
-            {"$currentOp": {"allUsers": True}},
-            {"$match": {"appName": APPLICATION, f"command.{command}": {"$exists": True}, "active": True}},
-        ]
-    )
-    return [operation["opid"] for operation in found]
-
-
-def until(holds: Any, otherwise: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
 
 
 def read_log(release: PreparedRelease, run: str) -> str:

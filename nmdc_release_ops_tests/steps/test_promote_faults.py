@@ -6,15 +6,12 @@ All tests but the last share one online release that is validated, and that the 
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.freezing.freeze import freeze
@@ -22,68 +19,22 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
-from nmdc_release_ops.records.data_release import Reconciled
-from nmdc_release_ops.resources.record_store import read_record
 from nmdc_release_ops_tests.fault_point import Point, at
 from nmdc_release_ops_tests.prepared_release import (
     AFTER,
     BEFORE,
-    CONFIG,
     data_hashes,
     put_back,
     recorded_version,
     tick,
 )
 from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash
-from nmdc_release_ops_tests.steps.crashing_run import online_release
-from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
+from nmdc_release_ops_tests.steps.validated_release import SECOND_HALF, Validated, written
+from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
-SECOND_HALF = ("freeze", "reconcile", "restore", "unfreeze")
 workplace = workplace_fixture(scale=200)
-
-
-class Validated:
-    """An online release that is validated, so that only its second half has to be executed again and again.
-
-    Attributes:
-        last: the newest run, whose steps are executed again.
-    """
-
-    def __init__(self, workplace: Workplace) -> None:
-        self.workplace = workplace
-        made = defs.get_job_def("online_release").execute_in_process(
-            run_config=CONFIG, instance=workplace.instance, op_selection=["plan", "dump", "migrate", "validate"]
-        )
-        assert made.success
-        self.last = made.run_id
-        self.folder = max(workplace.home.glob("origins/*/releases/*"))
-
-    def execute(self, *steps: str) -> dg.JobExecutionResult:
-        """Execute these steps, whether they succeed or not."""
-        result = dg.execute_job(
-            dg.reconstructable(online_release),
-            instance=self.workplace.instance,
-            reexecution_options=dg.ReexecutionOptions(self.last, step_selection=steps),
-            raise_on_error=False,
-        )
-        self.last = result.run_id
-        return result
-
-    def succeed(self, *steps: str) -> None:
-        result = self.execute(*steps)
-        assert result.success, failure_of(result)
-
-    def fail(self, *steps: str) -> tuple[str, str]:
-        """The step that fails, and what the run page says of it."""
-        step, failure = failure_of(self.execute(*steps))
-        return step, str(failure.description)
-
-    @property
-    def reconciled(self) -> Reconciled:
-        path = self.workplace.home / "records" / self.last / "reconcile.json"
-        return read_record(path, Reconciled, "reconcile")
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +46,6 @@ def release(workplace: Workplace) -> Validated:
 def _nobody_is_locked_out(client: MongoClient[Any]) -> Iterator[None]:
     yield
     assert current_lease(client) is None and is_write_blocked(client) is False
-
-
-@contextmanager
-def written(client: MongoClient[Any], name: str, text: str) -> Iterator[None]:
-    """A user writes to a document, and puts it back in the end."""
-    before = client[DATABASE][name].find_one()
-    assert before is not None
-    client[DATABASE][name].update_one({"_id": before["_id"]}, {"$set": {"name": text}})
-    yield
-    client[DATABASE][name].replace_one({"_id": before["_id"]}, before)
 
 
 def replace_by_equal(client: MongoClient[Any], name: str) -> None:

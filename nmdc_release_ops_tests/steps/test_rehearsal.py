@@ -26,6 +26,7 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, w
 workplace = workplace_fixture(scale=1_000)
 
 READING = {
+    "rolesInfo",
     *("find", "getMore", "aggregate", "listCollections", "listIndexes", "killCursors", "dbStats", "collStats"),
     "abortTransaction",
 }

@@ -1,0 +1,148 @@
+"""A promotion whose server steps down, forgets its history, or whose disk is full: nothing is lost, nobody stays locked out, and
+what was written meanwhile is released too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from nmdc_release_ops.demo.origin import CACHE_GIGABYTES, DATABASE, DemoOrigin
+from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to, present_moment
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops_tests.fault_point import Point, at
+from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk
+from nmdc_release_ops_tests.prepared_release import AFTER, data_hashes, put_back, recorded_version, tick
+from nmdc_release_ops_tests.replica_set import ReplicaSet
+from nmdc_release_ops_tests.steps.validated_release import SECOND_HALF, Validated
+from nmdc_release_ops_tests.workplace import (
+    Workplace,
+    failure_of,
+    replicated_workplace_fixture,
+    untouched,
+    workplace_around,
+)
+
+pytestmark = pytest.mark.faults
+workplace = replicated_workplace_fixture()
+
+
+@contextmanager
+def meanwhile(client: MongoClient[Any]) -> Iterator[None]:
+    """What people wrote since the rehearsal, to collections that a migrator changes and that none uses; put back in the end."""
+    database = client[DATABASE]
+    study, instrument = database.study_set.find_one(), database.instrument_set.find_one()
+    assert study is not None and instrument is not None
+    database.study_set.update_one({"_id": study["_id"]}, {"$set": {"name": "written meanwhile"}})
+    database.instrument_set.update_one({"_id": instrument["_id"]}, {"$set": {"name": "written meanwhile"}})
+    yield
+    # On the origin as it was before the release.
+    database.study_set.replace_one({"_id": study["_id"]}, study)
+    database.instrument_set.replace_one({"_id": instrument["_id"]}, instrument)
+
+
+def finish(release: Validated, client: MongoClient[Any]) -> None:
+    """Carry out the second half; after a failure, see that nothing is lost, and re-execute from failure."""
+    result = release.execute("catch_up", *SECOND_HALF)
+    if not result.success:
+        failure_of(result)
+        tick(release.workplace.instance)
+        # Where a swap was begun, it stays frozen; otherwise nobody is locked out.
+        assert is_write_blocked(client) is (current_lease(client) is not None)
+        again = release.execute_from_failure()
+        assert again.success, failure_of(again)
+    assert recorded_version(client) == AFTER
+    assert current_lease(client) is None and is_write_blocked(client) is False
+
+
+@pytest.fixture(scope="module")
+def expected(workplace: Workplace) -> dict[str, str]:
+    """The data that a promotion ends with that nothing disturbs."""
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        release = Validated(workplace)
+        with meanwhile(client):
+            finish(release, client)
+            hashes = data_hashes(client)
+            put_back(client)
+    return hashes
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("catch_up", "aggregate", "before", number=2),
+        Point("catch_up", "create", "after"),
+        Point("catch_up", "insert", "before", number=2),
+        Point("freeze", "setUserWriteBlockMode", "before"),
+        Point("freeze", "setUserWriteBlockMode", "after"),
+        Point("freeze", "renameCollection", "before", number=2),
+        Point("freeze", "renameCollection", "after", number=3),
+        Point("unfreeze", "find", "after", number=2),
+    ],
+    ids=str,
+)
+def test_a_step_down_is_survived_and_what_was_written_meanwhile_is_released(
+    workplace: Workplace, members: ReplicaSet, expected: dict[str, str], point: Point
+) -> None:
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        release = Validated(workplace)
+        with meanwhile(client):
+            with at(point, workplace.instance, members.step_down):
+                finish(release, client)
+            # On new connections: one that wrote to a primary of an earlier term fails when it becomes the primary again.
+            client.close()
+            with MongoClient[Any](workplace.origin.server.uri) as later:
+                assert data_hashes(later) == expected
+                put_back(later)
+
+
+@FULL_DISKS
+def test_a_disk_that_fills_up_while_it_catches_up_ends_it_and_with_room_it_goes_on(
+    workplace: Workplace, expected: dict[str, str], full_disk: FullDisk
+) -> None:
+    del expected
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        release = Validated(workplace)
+        promotion = release.folder / "promotion"
+        promotion.mkdir(exist_ok=True)
+        added = [{"id": f"nmdc:dobj-00-full{n}", "type": "nmdc:DataObject", "name": "x" * 20_000} for n in range(500)]
+        client[DATABASE].data_object_set.insert_many(added)
+        try:
+            with untouched(client), full_disk(promotion):
+                step, text = release.fail("catch_up", *SECOND_HALF)
+            assert step == "catch_up"
+            assert "could not be written" in text and "The origin's data are unchanged." in text
+        finally:
+            client[DATABASE].data_object_set.delete_many({"id": {"$regex": "^nmdc:dobj-00-full"}})
+        release.succeed("catch_up", *SECOND_HALF)
+        assert recorded_version(client) == AFTER
+        put_back(client)
+
+
+def test_an_oplog_that_was_overrun_since_the_rehearsal_asks_for_another_one_and_changes_nothing(
+    tmp_path: Path, schema_cache: Path
+) -> None:
+    server = PrivateMongod.start(tmp_path / "origin", cache_gigabytes=CACHE_GIGABYTES, oplog_megabytes=16)
+    origin = DemoOrigin.fill(server, scale=100, log=lambda line: None)
+    for workplace in workplace_around(origin, tmp_path, schema_cache):
+        with MongoClient[Any](origin.server.uri) as client:
+            release = Validated(workplace)
+            overrun(client)
+            with untouched(client):
+                step, text = release.fail("catch_up", *SECOND_HALF)
+            assert step == "catch_up" and "oplog" in text
+            Validated(workplace).succeed("catch_up", *SECOND_HALF)
+            assert recorded_version(client) == AFTER
+
+
+def overrun(client: MongoClient[Any]) -> None:
+    """Write until the oplog no longer reaches back to this moment. Takes a minute: nothing newer than the last checkpoint is
+    removed."""
+    since = present_moment(client)
+    while (begins := oplog_reaches_back_to(client)) is None or begins.timestamp() <= since.timestamp():
+        client.noise.a_set.insert_many({"x": "x" * 1_000_000} for _ in range(8))
+        client.noise.a_set.drop()
