@@ -2,7 +2,10 @@
 
 import dagster as dg
 
+from nmdc_release_ops.catalog import ASSETS
+from nmdc_release_ops.checks import CHECKS
 from nmdc_release_ops.jobs import (
+    audit,
     check,
     data_release,
     online_release,
@@ -25,6 +28,7 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
+from nmdc_release_ops.sensors.nightly_audit import build_nightly_audit
 from nmdc_release_ops.sensors.schema_release import build_schema_release_sensor
 
 home = ReleaseHomeResource()
@@ -32,24 +36,15 @@ origin = OriginResource()
 github = GitHubResource()
 
 defs = dg.Definitions(
-    jobs=[data_release, rehearsal, promote, online_release, rollback, check, status, unfreeze_job, runtime_release],
-    assets=[
-        dg.AssetSpec(
-            ["nmdc", "database"],
-            description="The origin. Each materialization is a release: the database at a version of the schema.",
-            kinds={"mongodb"},
-        ),
-        dg.AssetSpec(
-            ["nmdc", "rehearsal"],
-            description="Rehearsals. Each materialization is what a release would have done to the database.",
-            kinds={"mongodb"},
-        ),
-        dg.AssetSpec(
-            ["nmdc", "archive"],
-            description="Dumps of the origin. Each materialization is the state of the database before a release.",
-            kinds={"file"},
-        ),
+    jobs=[
+        *(data_release, rehearsal, promote, online_release, rollback),
+        *(audit, check, status, unfreeze_job, runtime_release),
     ],
+    schedules=[build_nightly_audit(audit)],
+    assets=ASSETS,
+    asset_checks=CHECKS,
+    # For the checks; every job names its own.
+    executor=dg.in_process_executor,
     sensors=[
         frozen_origin_watchdog,
         failure_notice,

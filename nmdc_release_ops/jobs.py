@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.resources.runtime import deployment_is_configured
+from nmdc_release_ops.steps.audit import audit_origin
 from nmdc_release_ops.steps.catch_up import catch_up
 from nmdc_release_ops.steps.choose import choose
 from nmdc_release_ops.steps.deploy import deploy
@@ -30,6 +31,8 @@ from nmdc_release_ops.steps.validate import validate
 RELEASE_TAG = {"nmdc_release_ops/release": "data"}
 """`dagster.yaml` allows one run with this tag at a time."""
 REHEARSAL_TAG = {"nmdc_release_ops/rehearsal": "data"}
+"""`dagster.yaml` allows one run with this tag at a time, beside a release."""
+AUDIT_TAG = {"nmdc_release_ops/audit": "data"}
 """`dagster.yaml` allows one run with this tag at a time, beside a release."""
 Output = Any
 """What a step hands on within a job: Dagster's own type for it is not public."""
@@ -127,6 +130,17 @@ def status() -> None:
     It only reads: which database this is, at which schema version, and what the last release was.
     """
     report_status()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=AUDIT_TAG)
+def audit() -> None:
+    """Judge the database as it is, while people work: every document by the schema of the database's own version, and every
+    reference.
+
+    It shows what is new since the last audit, by document, and sends a notice when something is. No data are changed, nobody is
+    kept from writing, and it may run beside a release.
+    """
+    audit_origin()
 
 
 @dg.job(name="unfreeze", executor_def=dg.in_process_executor)

@@ -174,6 +174,46 @@ def test_a_rehearsal_shows_what_a_release_would_do_and_is_promoted(
     browser.save_screenshot(str(tmp_path / "database.png"))
 
 
+def test_the_catalog_shows_lineage_plots_and_checks_and_a_check_is_executed_from_there(
+    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
+) -> None:
+    assert workplace.release(target_version="11.24.0").success
+    page = f"{dagster.url}/assets/nmdc/database"
+
+    browser.get(f"{page}?view=lineage")
+    for name in ("schema_release", "archive", "rehearsal"):
+        page_shows(browser, name, LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "lineage.png"))
+
+    browser.get(f"{page}?view=events")
+    page_shows(browser, "documents changed", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "events.png"))
+    browser.get(f"{page}?view=plots")
+    page_shows(browser, "writes blocked (s)", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "plots.png"))
+
+    browser.get(f"{page}?view=checks")
+    for check in ("conforms_to_schema", "references_resolve", "ids_unique", "ledger_agrees", "writes_allowed"):
+        page_shows(browser, check, LAUNCH_SECONDS)
+    page_shows(browser, "Passed", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "checks.png"))
+
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        study = client[DATABASE].study_set.find_one_and_update({}, {"$set": {"study_category": "no such category"}})
+    browser.get(f"{page}?view=checks&checkDetail=conforms_to_schema")
+    button(browser, "Execute", LAUNCH_SECONDS).click()
+    page_shows(browser, "1 violations in", RELEASE_SECONDS)
+    browser.save_screenshot(str(tmp_path / "executed.png"))
+
+    run_id = dagster.launch({}, "audit")
+    assert dagster.wait(run_id)[0] == "SUCCESS"
+    browser.get(f"{dagster.url}/runs/{run_id}?logs=step:audit_origin")
+    page_shows(browser, "none is new since the last audit", LAUNCH_SECONDS)
+    button(browser, "View full message", LAUNCH_SECONDS).click()
+    page_shows(browser, str(study["id"]), LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "audit.png"))
+
+
 def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(
     browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
 ) -> None:

@@ -30,15 +30,17 @@ STEPS = {
     "runtime_release": {"plan", "require_tests", "publish", "follow_workflows", "deploy"},
     "check": {"plan"},
     "status": {"report_status"},
+    "audit": {"audit_origin"},
     "unfreeze": {"unfreeze_by_hand"},
 }
 SENSORS = {"failure_notice", "frozen_origin_watchdog", "schema_release_sensor"}
-SCHEDULES: set[str] = set()
+SCHEDULES = {"nightly_audit"}
 RESOURCES = {
     *("origin", "transformer", "home", "schema", "worker", "github", "runtime", "deployment", "schema_watch"),
     *("notices", "io_manager", "kept_open"),
 }
-ASSETS = {("nmdc", "database"), ("nmdc", "archive"), ("nmdc", "rehearsal")}
+ASSETS = {("nmdc", name) for name in ("schema_release", "archive", "rehearsal", "database")}
+CHECKS = {"conforms_to_schema", "references_resolve", "ids_unique", "ledger_agrees", "writes_allowed"}
 MAKE_TARGETS = {"setup", "demo", "ui", "test", "test-faults", "test-browser", "lint", "bench"}
 # The first ones are DESIGN.md's, and their defaults with them; None where there is none.
 VARIABLES = {
@@ -83,6 +85,17 @@ def test_the_sensors_and_schedules() -> None:
 def test_the_resource_keys_and_assets() -> None:
     assert set(defs.resources or {}) == RESOURCES
     assert {tuple(spec.key.path) for spec in defs.resolve_all_asset_specs()} == ASSETS
+
+
+def test_the_checks_of_the_database() -> None:
+    keys = defs.resolve_asset_graph().asset_check_keys
+    assert {(*key.asset_key.path, key.name) for key in keys} == {("nmdc", "database", name) for name in CHECKS}
+
+
+def test_the_nightly_audit_is_off_until_it_is_turned_on() -> None:
+    (schedule,) = defs.get_repository_def().schedule_defs
+    assert schedule.job_name == "audit"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
 
 
 @pytest.mark.parametrize("job", sorted(STEPS))

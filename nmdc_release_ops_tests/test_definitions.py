@@ -10,7 +10,16 @@ def test_the_whole_repository_loads() -> None:
 
 
 def test_every_job_and_step_is_described_for_the_run_page() -> None:
-    for name in ("data_release", "rehearsal", "promote", "online_release", "rollback", "runtime_release", "unfreeze"):
+    for name in (
+        "data_release",
+        "rehearsal",
+        "promote",
+        "online_release",
+        "rollback",
+        "runtime_release",
+        "unfreeze",
+        "audit",
+    ):
         job = defs.get_job_def(name)
         assert job.description
         assert all(node.definition.description for node in job.graph.nodes)

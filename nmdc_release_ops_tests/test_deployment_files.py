@@ -241,6 +241,7 @@ def test_one_release_and_one_rehearsal_run_at_a_time() -> None:
     assert list(limits.run_queue_config.tag_concurrency_limits) == [
         {"key": "nmdc_release_ops/release", "limit": 1},
         {"key": "nmdc_release_ops/rehearsal", "limit": 1},
+        {"key": "nmdc_release_ops/audit", "limit": 1},
     ]
 
 

@@ -1,5 +1,6 @@
 """What the steps of a data release hand to each other."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -259,6 +260,11 @@ class MigratedDatabase(Record):
     difference: Path | None = None
     seconds: float = 0
 
+    @property
+    def documents_changed(self) -> int:
+        """How many documents migrators changed, added or removed."""
+        return sum(one.changed + one.added + one.removed for one in self.counts)
+
 
 class ValidationReport(Record):
     """The result of validating every document and every reference between them.
@@ -314,6 +320,29 @@ class Round(Part):
     parts: dict[str, float]
 
 
+class Counted(Part):
+    """What was counted on the way to what is swapped in.
+
+    Attributes:
+        documents_changed: by migrators; of a promotion, when it was rehearsed.
+        violations: between documents, that did not stop the release, by kind; of a promotion, when it was rehearsed.
+        violations_since: of a promotion, of any kind, in what was written since the rehearsal.
+    """
+
+    documents_changed: int
+    violations: dict[str, int]
+    violations_since: int = 0
+
+    @classmethod
+    def of(cls, migrated: MigratedDatabase, validation: ValidationReport) -> Self:
+        return cls(documents_changed=migrated.documents_changed, violations=validation.by_kind)
+
+    def with_rounds(self, rounds: Iterable[Round]) -> Self:
+        """With the violations in what was written since, as these rounds found them."""
+        since = self.violations_since + sum(one.tolerated for one in rounds)
+        return self.model_copy(update={"violations_since": since})
+
+
 class CaughtUp(Record):
     """What is staged is what the release would have made of the origin as it was at the end of the last round.
 
@@ -323,6 +352,7 @@ class CaughtUp(Record):
 
     rounds: list[Round]
     predicted_seconds: float
+    counted: Counted | None = None
 
 
 class Reconciled(Record):
@@ -346,6 +376,7 @@ class Reconciled(Record):
     staged: list[Staged]
     hashes_before: dict[str, str]
     freezes: int
+    counted: Counted | None = None
 
 
 class Restoration(Record):
@@ -354,12 +385,15 @@ class Restoration(Record):
     Attributes:
         moves: renames, as (from, to).
         swapped_at: when the swap ended.
+        documents: of all collections of the release, afterwards.
     """
 
     staged: list[Staged]
     changes: ChangeSet
     moves: list[tuple[str, str]]
     swapped_at: datetime
+    documents: int = 0
+    counted: Counted | None = None
 
 
 class FreezeWindow(Record):

@@ -35,6 +35,7 @@ from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.planning.rehearsals import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops.resources.audit_folder import AuditFolder
 from nmdc_release_ops.resources.environment import HomeSettings
 
 _RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
@@ -79,6 +80,10 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def _releases_of(self, origin: ServerIdentity, database: str) -> Path:
         return self.path / "origins" / origin_name(origin, database) / "releases"
+
+    def audits(self, origin: ServerIdentity, database: str) -> AuditFolder:
+        """Where audits of an origin and a database work."""
+        return AuditFolder(self.path / "origins" / origin_name(origin, database) / "audits")
 
     def release(self, plan: ReleasePlan) -> Path:
         """The folder of one release, readable by its owner only.

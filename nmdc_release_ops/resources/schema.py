@@ -125,7 +125,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
         environment: SchemaEnvironment,
         task: str,
         *,
-        transformer: TransformerConnection,
+        transformer: TransformerConnection | None,
         extras: dict[str, Any],
         folder: Path,
         seconds: float,
@@ -136,6 +136,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
 
         Args:
             task: module of `schema.worker`.
+            transformer: None if the task needs none.
             extras: its parameters, plain JSON.
             folder: its working directory, with no files of ours.
             seconds: time limit.
@@ -157,7 +158,9 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
                     extras={"schema_version": environment.schema_version, **extras},
                 )
             )
-            worker.begin({"NMDC_TRANSFORMER_URI": transformer.uri, **session.get_bootstrap_env_vars()})
+            worker.begin(
+                {"NMDC_TRANSFORMER_URI": transformer.uri if transformer else "", **session.get_bootstrap_env_vars()}
+            )
             code = wait_for(worker.process, seconds, silence.check, requests.serve if requests else None)
         return code, cast("Sequence[Mapping[str, Any]]", session.get_custom_messages())
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from nmdc_release_ops.catalog import observe_schema_release
 from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import current_lease, describe_holder
 from nmdc_release_ops.resources.environment import OnNewRelease
@@ -23,6 +24,7 @@ _RUN_KEY_TAG = "dagster/run_key"
 # Dagster gives a tick 60 seconds.
 _INDEX_SECONDS = 20.0
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+AssetEvent = dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
 
@@ -62,11 +64,13 @@ def build_schema_release_sensor(
             f"{repository.github.api} {repository.name}",
             include_prereleases=watch.include_prereleases,
         )
+        known = cursor.announcements.newest
         try:
             cursor = _look_up_releases(context, cursor, repository)
         except (GitHubRateLimited, GitHubUnreachable) as error:
             return dg.SensorResult(skip_reason=str(error), cursor=cursor.model_dump_json())
         newest = cursor.announcements.newest
+        found = _observe(newest) if newest and newest != known else []
         reason = (
             f"{repository.name} has no release that the sensor accepts."
             if newest is None
@@ -76,11 +80,11 @@ def build_schema_release_sensor(
             or _check_package_index(schema, newest)
         )
         if newest is None or reason:
-            return dg.SensorResult(skip_reason=reason, cursor=cursor.model_dump_json())
+            return dg.SensorResult(skip_reason=reason, cursor=cursor.model_dump_json(), asset_events=found)
         if action is OnNewRelease.NOTIFY:
-            return _notify(cursor, newest, notices)
+            return _notify(cursor, newest, notices)._replace(asset_events=found)
         context.log.info(f"Schema release {newest.tag} is new: requesting {jobs[action].name}.")
-        return _request(cursor.record(newest, action), newest, jobs[action])
+        return _request(cursor.record(newest, action), newest, jobs[action])._replace(asset_events=found)
 
     return schema_release_sensor
 
@@ -97,6 +101,12 @@ def _describe(jobs: Mapping[OnNewRelease, dg.JobDefinition], action: OnNewReleas
         f"{will} (NMDC_ON_NEW_RELEASE when this code server started). If the newest release is newer than the database, that "
         "counts as published now. A tick that does nothing says why."
     )
+
+
+def _observe(newest: Announced) -> list[AssetEvent]:
+    """For the catalog: what the schema project has published."""
+    shown = {"tag": newest.tag, "page": dg.MetadataValue.url(newest.url)}
+    return [observe_schema_release(newest.version, shown)]
 
 
 def _look_up_releases(

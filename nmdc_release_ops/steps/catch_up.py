@@ -6,7 +6,14 @@ import dagster as dg
 
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
-from nmdc_release_ops.records.data_release import Archive, CaughtUp, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.records.data_release import (
+    Archive,
+    CaughtUp,
+    Counted,
+    MigratedDatabase,
+    ReleasePlan,
+    ValidationReport,
+)
 from nmdc_release_ops.resources.kept_open import KeptOpenResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -66,4 +73,5 @@ def catch_up(
         made_from=collect_digests(plan=plan, dump=archive, migrate=migrated, validate=validation),
         rounds=rounds,
         predicted_seconds=predicted,
+        counted=Counted.of(migrated, validation).with_rounds(rounds),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from nmdc_release_ops.catalog import ARCHIVE, Numbers, materialize
 from nmdc_release_ops.files import lock
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.archive.making import DumpFailed
@@ -21,6 +22,7 @@ from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.pruning import remove_older_rehearsals
+from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import size
 
@@ -58,13 +60,15 @@ def dump(
     )
     summary = _summarize(plan, folder, manifest)
     context.log_event(
-        dg.AssetMaterialization(
-            ["nmdc", "archive"],
-            description=f"The database at schema {plan.from_version}, before {plan.release_id}",
-            metadata=summary,
+        materialize(
+            ARCHIVE,
+            plan.from_version,
+            f"The database at schema {plan.from_version}, before {plan.release_id}",
+            Numbers(manifest.documents, manifest.bytes, seconds_of=measure_steps(context)),
+            {**summary, "bytes on disk": manifest.file_bytes},
         )
     )
-    context.add_output_metadata({**summary, "collections": _tabulate(manifest)})
+    context.add_output_metadata({"schema version": plan.from_version, **summary, "collections": _tabulate(manifest)})
     return Archive(
         made_from=collect_digests(plan=plan),
         path=folder,
@@ -132,7 +136,6 @@ def _dump_unfrozen(
 def _summarize(plan: ReleasePlan, folder: Path, manifest: Manifest) -> dict[str, "dg.RawMetadataValue"]:
     return {
         "path": dg.MetadataValue.path(str(folder)),
-        "schema version": plan.from_version,
         "documents": manifest.documents,
         "size": size(manifest.bytes),
         "size on disk": size(manifest.file_bytes),

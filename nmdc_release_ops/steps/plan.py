@@ -6,6 +6,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
+from nmdc_release_ops.catalog import observe_schema_release
 from nmdc_release_ops.mongo.archive.manifest import Engine
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.transfer.engine import require_engine
@@ -158,6 +159,9 @@ def plan(
         target = schema.target(config.wanted_version, config.schema_source)
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
+        if config.wanted_version is None and config.schema_source is None:
+            # Any other target says nothing of what is the newest.
+            context.log_event(observe_schema_release(str(to_version), {"the database is at": str(planned.version)}))
         tag_run(context, schema=f"{planned.version} -> {to_version}")
         release = plan_release(planned, target, config.options, _make_attempt(context, purpose, planned, target, home))
         if release is None:

@@ -88,7 +88,10 @@ def reconcile(
         }
     )
     return reconciled.model_copy(
-        update={"made_from": collect_digests(plan=plan, dump=archive, catch_up=caught_up, freeze=frozen)}
+        update={
+            "made_from": collect_digests(plan=plan, dump=archive, catch_up=caught_up, freeze=frozen),
+            "counted": caught_up.counted and caught_up.counted.with_rounds(rounds),
+        }
     )
 
 

@@ -7,9 +7,8 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.thaw import thaw
-from nmdc_release_ops.mongo.state.journal import (
-    Journal,
-)
+from nmdc_release_ops.mongo.state.journal import Journal
+from nmdc_release_ops.mongo.state.lease import freezes_of
 from nmdc_release_ops.records.data_release import (
     Archive,
     MigratedDatabase,
@@ -23,6 +22,8 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
+from nmdc_release_ops.steps.shared.last_step import executes
+from nmdc_release_ops.steps.shared.recording import record_release
 from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for, swap_in
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
@@ -68,15 +69,18 @@ def restore(
         swapped = swap_in(context, plan, source, connected, context.log.info)
         if plan.catches_up:
             _thaw_at_once(context, connected, plan)
-        asset = _materialize(plan, source)
-    restoration = Restoration(
-        made_from=source.digests,
-        staged=[one for one in swapped.staged or source.staged if swapped.journal.hashes.get(one.name) == one.hash],
-        changes=source.changes,
-        moves=[(move.source, move.target) for move in swapped.journal.moves if move.target is not None],
-        swapped_at=_require_end(swapped.journal),
-    )
-    context.log_event(asset)
+        restoration = Restoration(
+            made_from=source.digests,
+            staged=[one for one in swapped.staged or source.staged if swapped.journal.hashes.get(one.name) == one.hash],
+            changes=source.changes,
+            moves=[(move.source, move.target) for move in swapped.journal.moves if move.target is not None],
+            swapped_at=_require_end(swapped.journal),
+            documents=sum(source.documents.values()),
+            counted=source.counted,
+        )
+        if not executes(context.instance, context.run_id, "unfreeze"):
+            # `unfreeze` records it otherwise, when it is known how long writes were blocked.
+            record_release(context, plan, restoration, freezes_of(connected.client, plan.release_id), connected)
     context.add_output_metadata(_describe(restoration))
     return restoration
 
@@ -96,23 +100,6 @@ def _thaw_at_once(context: dg.OpExecutionContext, origin: OriginConnection, plan
         )
     else:
         context.log.info("Writes are allowed again.")
-
-
-def _materialize(plan: ReleasePlan, source: DumpedSource | PromotedSource) -> dg.AssetMaterialization:
-    return dg.AssetMaterialization(
-        ["nmdc", "database"],
-        description=f"The origin, at schema {plan.to_version}",
-        metadata={
-            "schema version": plan.to_version,
-            "before": plan.from_version,
-            "documents": sum(source.documents.values()),
-            "changes": source.changes.describe(),
-            "changed": ", ".join(source.changes.changed) or "none",
-            "release": plan.release_id,
-            "schema source": plan.schema_source or "the package index",
-        },
-        tags={"schema_version": plan.to_version},
-    )
 
 
 def _describe(restoration: Restoration) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from nmdc_release_ops.catalog import DATABASE, Numbers, materialize
 from nmdc_release_ops.mongo.freezing.freeze import require_frozen
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.preflight import find_occupants, inspect_server
@@ -31,7 +32,9 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
+from nmdc_release_ops.steps.shared.recording import judge_ledger, judge_writes, record_findings
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
+from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping, work_on_origin
 from nmdc_release_ops.units import duration
 
@@ -107,6 +110,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         for line in thawed.left if thawed else ():
             context.log.warning(line)
         window = freezes_of(connected.client, journal.release_id)[-1]
+        findings = [judge_ledger(connected), judge_writes(connected)]
     context.log.info(
         f"Rolled back: the database conforms to schema {journal.from_version}. Writes are allowed again; they were blocked for "
         f"{duration(window.seconds)}."
@@ -114,7 +118,11 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     tag_run(context, writes_blocked=duration(window.seconds))
     if journal.owed:
         context.log.warning(str(journal.owed))
-    _describe(context, journal, window.seconds)
+    shown = _describe(context, journal, window.seconds)
+    what = f"The origin, rolled back to schema {journal.from_version}"
+    numbers = Numbers(seconds_blocked=window.seconds, seconds_of=measure_steps(context))
+    context.log_event(materialize(DATABASE, journal.from_version, what, numbers, shown))
+    record_findings(context, findings)
 
 
 def _require_release_id(config: RollbackConfig) -> None:
@@ -178,7 +186,8 @@ def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: OriginConnectio
         context.log.info(thaw_unless_swapping(origin, lease, context.run_id))
 
 
-def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:
+def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> dict[str, "dg.RawMetadataValue"]:
+    """The rollback as the run page and the asset's history show it."""
     undone = [
         move
         for move in reversed(journal.moves)
@@ -186,7 +195,6 @@ def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) 
     ]
     set_aside = [STAGED + str(move.target) for move in undone if move.brings_in and move.target in journal.hashes]
     metadata: dict[str, dg.RawMetadataValue] = {
-        "schema version": journal.from_version,
         "before": journal.to_version,
         "release": journal.release_id,
         "writes blocked for": duration(seconds),
@@ -205,12 +213,5 @@ def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) 
         "went back without": ", ".join(journal.accepted_lost) or "nothing",
         "moved aside": table({"collection": one.name, "kept as": one.kept_as} for one in journal.intruders),
     }
-    context.add_output_metadata(metadata)
-    context.log_event(
-        dg.AssetMaterialization(
-            ["nmdc", "database"],
-            description=f"The origin, rolled back to schema {journal.from_version}",
-            metadata=metadata,
-            tags={"schema_version": journal.from_version},
-        )
-    )
+    context.add_output_metadata({"schema version": journal.from_version, **metadata})
+    return metadata

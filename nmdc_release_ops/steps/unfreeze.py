@@ -15,6 +15,7 @@ from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.steps.promoting.verifying import describe_verification, verify_promotion
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.steps.shared.recording import record_checks_of_release, record_release
 from nmdc_release_ops.steps.shared.run_tags import tag_run
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
@@ -52,9 +53,11 @@ def unfreeze(
             freezes=freezes_of(connected.client, plan.release_id),
         )
         _log_window(context, window)
+        record_release(context, plan, restoration, window.freezes, connected)
         if plan.catches_up:
             verification = verify_promotion(context, plan, connected, home)
             window = window.model_copy(update={"verification": verification})
+        record_checks_of_release(context, plan, restoration, connected)
     remove_what_is_superseded(context, plan, origin, home, transformer, schema)
     context.add_output_metadata(
         {

@@ -20,7 +20,7 @@ from nmdc_release_ops.schema.report import write_page
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
 from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
-from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, materialize
+from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, record_rehearsal
 from nmdc_release_ops.steps.shared.remedy import advise_about_data
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.steps.shared.validating import (
@@ -68,7 +68,9 @@ def validate(
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         environment = schema.environments.prepare(release_named(plan.target))
         extras = _make_extras(plan, migrated, home, folder, schema, scratch, environment)
-        code, messages = run_validation(context, plan, worker, environment, scratch, extras, home.worker(plan))
+        code, messages = run_validation(
+            context, plan.validation_timeout, worker, environment, scratch, extras, home.worker(plan)
+        )
         # Again: the transformer must not have changed while it was validated.
         require_snapshot(scratch.database, migrated.hashes, migrated.definitions, migrated.unloaded)
         summary = require_summary(code, messages, folder, migrated.documents)
@@ -91,7 +93,7 @@ def validate(
         rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, origin)
         conclusion = rehearsed.describe()
         context.log.info(conclusion)
-        context.log_event(materialize(rehearsed))
+        record_rehearsal(context, rehearsed, summary.integrity.found)
         metadata = {**rehearsed.metadata(), **metadata}
     context.add_output_metadata(metadata)
     report = ValidationReport(

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.catalog import SCHEMA_RELEASE
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.thaw import thaw
@@ -116,6 +117,21 @@ def test_a_new_release_is_requested_once_however_often_the_daemon_ticks(
     assert (request.job_name, version_of(request)) == ("data_release", "11.25.0")
     for _ in range(3):
         assert "It is not requested again" in watch.skipped()
+
+
+def test_a_release_is_observed_for_the_catalog_when_it_is_new_and_not_again(
+    watch: Watch, project: LoopbackRepository
+) -> None:
+    def observed() -> list[object]:
+        events = [one for one in watch.tick().asset_events if isinstance(one, dg.AssetObservation)]
+        assert {one.asset_key for one in events} <= {SCHEMA_RELEASE}
+        return [one.metadata["schema version"].value for one in events]
+
+    assert observed() == ["11.23.0"]
+    assert observed() == []
+    project.publish("v11.25")
+    assert observed() == ["11.25.0"], "with the request"
+    assert observed() == []
 
 
 def test_the_list_of_releases_is_asked_for_without_cost_while_it_does_not_change(

@@ -15,6 +15,7 @@ from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.records.data_release import CaughtUp, FreezeLease, FreezeWindow, Reconciled
 from nmdc_release_ops_tests.hammer import hammering, lost_writes
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, put_back, recorded_version
+from nmdc_release_ops_tests.steps.checks import evaluations
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
 workplace = workplace_fixture(scale=1_000)
@@ -127,6 +128,13 @@ def test_where_nobody_writes_the_last_round_does_nothing_and_the_release_can_be_
     (last,) = reconciled(result).rounds
     assert (last.written, last.migrated, last.validated, last.staged) == ({}, False, 0, 0)
     assert recorded_version(client) == AFTER
+    found = evaluations(workplace, result.run_id)
+    assert (len(found), {one.passed for one in found.values()}) == (5, {True})
+    record = workplace.instance.get_latest_materialization_event(dg.AssetKey(["nmdc", "database"]))
+    assert record is not None and record.asset_materialization is not None
+    numbers = record.asset_materialization.metadata
+    assert numbers["documents changed"].value == result.output_for_node("migrate").documents_changed
+    assert "writes blocked (s)" in numbers and "catch_up (s)" in numbers
     assert data_hashes(client) != before
     assert defs.get_job_def("rollback").execute_in_process(instance=workplace.instance).success
     assert data_hashes(client) == before

@@ -36,20 +36,23 @@ class BrokenBson(ValueError):
     """Bytes are not a series of whole documents; the message says why, without its subject."""
 
 
-def read_raw(collection: MongoCollection[Document], **find: Any) -> Iterator[bytes]:
+def read_raw(collection: MongoCollection[Document], batch: int = READ_BATCH, **find: Any) -> Iterator[bytes]:
     """The documents of a collection, in its natural order by default, as runs of concatenated BSON.
 
     Args:
+        batch: documents per request.
         find: what `find` takes: a filter, a sort, a limit.
     """
-    yield from collection.find_raw_batches(batch_size=READ_BATCH, **find)
+    yield from collection.find_raw_batches(batch_size=batch, **find)
 
 
-def read_raw_since(collection: MongoCollection[Document], moment: ClusterTime) -> Iterator[bytes]:
+def read_raw_since(
+    collection: MongoCollection[Document], moment: ClusterTime, batch: int = READ_BATCH
+) -> Iterator[bytes]:
     """As `read_raw`; what is read contains everything that was written up to `moment`, also where a secondary is read."""
     with collection.database.client.start_session(causal_consistency=True) as session:
         session.advance_operation_time(moment.timestamp())
-        yield from read_raw(collection, session=session)
+        yield from read_raw(collection, batch, session=session)
 
 
 def count_documents(run: bytes) -> int:

@@ -63,17 +63,18 @@ def ensure_view_shows(database: Database[Document], version: str | None) -> None
         LedgerUnusable: something else has the view's name, or the server refuses.
     """
     ensure_view(database)
-    if _view_shows(database, version):
+    if view_shows(database, version):
         return
     with naming_refusals(database):
         database.command("collMod", LATEST_VERSION, viewOn=EVENTS, pipeline=VIEW_PIPELINE)
-    if not _view_shows(database, version):
+    if not view_shows(database, version):
         raise LedgerUnusable(
             f"The view {LATEST_VERSION} of {database.name} does not show {version or 'null'}, although it was replaced."
         )
 
 
-def _view_shows(database: Database[Document], version: str | None) -> bool:
+def view_shows(database: Database[Document], version: str | None) -> bool:
+    """Whether the view has one document, with this version."""
     with suppress(OperationFailure):
         return bool(decodable(database, LATEST_VERSION).find_one() == {"schema_version": version})
     return False

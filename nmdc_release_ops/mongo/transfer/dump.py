@@ -32,8 +32,9 @@ from nmdc_release_ops.mongo.server.collections import (
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Report, silent
 from nmdc_release_ops.mongo.server.ranges import find_ranges, has_ranges, read_range
-from nmdc_release_ops.mongo.server.raw import read_raw, read_raw_since
+from nmdc_release_ops.mongo.server.raw import READ_BATCH, read_raw, read_raw_since
 from nmdc_release_ops.mongo.transfer.side_by_side import THREADS, Tally, stopping_pool
+from nmdc_release_ops.mongo.transfer.throttle import Throttle
 from nmdc_release_ops.mongo.transfer.watch import Watch, refuse_if_changed
 
 # A smaller collection is not worth several connections. Measured with the server on the same two cores, 300,000 documents:
@@ -122,25 +123,28 @@ def write_files(
     folder: Path,
     *,
     since: ClusterTime | None = None,
+    throttle: Throttle | None = None,
 ) -> list[ArchivedCollection]:
     """Write the documents and the metadata of collections into a folder.
 
     Args:
         since: what is read contains everything that was written up to then, also where a secondary is read. None for a frozen
             database. Otherwise each collection is read by one connection.
+        throttle: of a database that is not frozen: how fast it is read; None for as fast as possible.
     """
     # The largest first, so that at the end no single thread is still busy with it.
     sizes = {name: collection_size(database, name) for name in described}
     order = sorted(described, key=lambda name: -sizes[name].bytes)
     stopped = Event()
+    batch = throttle.batch if throttle else READ_BATCH
     with stopping_pool(stopped, "dump") as pool, stopping_pool(stopped, "read") as readers:
         dumps = []
         for name in order:
-            tally = Tally(name, sizes[name].documents, report, stopped)
+            tally = Tally(name, sizes[name].documents, report, stopped, throttle)
             blocks = (
                 _make_blocks(database, described[name], sizes[name], block_bytes, tally, readers)
                 if since is None
-                else compress_blocks(read_raw_since(database[name], since), block_bytes, tally.add)
+                else compress_blocks(read_raw_since(database[name], since, batch), block_bytes, tally.add)
             )
             dumps.append(pool.submit(_write_collection, database.name, described[name], blocks, folder))
         for ended in wait(dumps, return_when=FIRST_EXCEPTION).done:

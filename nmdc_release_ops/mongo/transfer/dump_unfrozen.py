@@ -28,6 +28,7 @@ from nmdc_release_ops.mongo.server.comparison import digest_definition
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log, Report, silent
 from nmdc_release_ops.mongo.transfer.dump import write_files
+from nmdc_release_ops.mongo.transfer.throttle import Throttle
 
 ATTEMPTS = 5
 """How often a collection is dumped whose options, indexes or name somebody changes meanwhile, and its delta read."""
@@ -50,10 +51,16 @@ def dump_unfrozen(
     report: Report = silent,
     log: Log,
     block_bytes: int = BLOCK_BYTES,
+    throttle: Throttle | None = None,
 ) -> Manifest:
     """Write the collections `names` of a database to the new folder `folder`, with the driver, while people write to it.
 
-    Documents are read from a secondary where there is one. Arguments and errors as `write_unfrozen_archive`.
+    Documents are read from a secondary where there is one.
+
+    Args:
+        throttle: how fast they are read; None for as fast as possible.
+
+    Other arguments and errors as `write_unfrozen_archive`.
     """
     # Majority: a write that is rolled back after a failover never comes in the change stream, so it must not be read either.
     reading = database.with_options(
@@ -61,7 +68,7 @@ def dump_unfrozen(
     )
 
     def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> list[ArchivedCollection]:
-        return write_files(reading, report, block_bytes, described, aside, since=since)
+        return write_files(reading, report, block_bytes, described, aside, since=since, throttle=throttle)
 
     return write_unfrozen_archive(
         database, names, folder, write, release_id=release_id, log=log, block_bytes=block_bytes

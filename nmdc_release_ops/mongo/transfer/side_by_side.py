@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from threading import Event, Lock
 
 from nmdc_release_ops.mongo.server.progress import Progress, Report
+from nmdc_release_ops.mongo.transfer.throttle import Throttle
 
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -34,13 +35,17 @@ class Tally:
 
     Args:
         expected: documents, approximately.
+        throttle: makes the threads wait; None if they go as fast as they can.
     """
 
-    def __init__(self, name: str, expected: int, report: Report, stopped: Event) -> None:
+    def __init__(
+        self, name: str, expected: int, report: Report, stopped: Event, throttle: Throttle | None = None
+    ) -> None:
         self._name = name
         self._expected = expected
         self._report = report
         self._stopped = stopped
+        self._throttle = throttle
         self._lock = Lock()
         self.documents = 0
 
@@ -56,3 +61,5 @@ class Tally:
             self.documents += documents
             done = self.documents
         self._report(Progress(self._name, done, max(self._expected, done)))
+        if self._throttle is not None:
+            self._throttle.wait(documents, self._stopped)

@@ -137,7 +137,7 @@ class DeltaValidation:
 
         code, messages = run_validation(
             context,
-            self._means.plan,
+            self._means.plan.validation_timeout,
             self._means.worker,
             self._environment,
             self._means.scratch,

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 import dagster as dg
 from pymongo.errors import PyMongoError
 
+from nmdc_release_ops.catalog import REHEARSAL, Numbers, materialize
 from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginElsewhere, OriginResource
+from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.units import duration
 
 # Beside the documents, which are staged at about this rate; freezing, swapping and thawing take about a second.
@@ -53,7 +55,7 @@ class Rehearsed:
             "before": self.plan.from_version,
             "changes": changes.describe(),
             "changed": ", ".join(changes.changed) or "none",
-            "documents changed": sum(one.changed + one.added + one.removed for one in self.migrated.counts),
+            "documents changed": self.migrated.documents_changed,
             "data_release would block writes for (s)": round(self.blocked_seconds, 1),
             "the origin's oplog reaches back to": self.oplog,
             "release": self.plan.release_id,
@@ -96,12 +98,19 @@ def _describe_oplog(plan: ReleasePlan, origin: OriginResource) -> str:
     return f"{since:%Y-%m-%d %H:%M:%S} UTC: {duration((present - since).total_seconds())}"
 
 
-def materialize(rehearsed: Rehearsed) -> dg.AssetMaterialization:
-    """The rehearsal, for the asset's history."""
-    plan = rehearsed.plan
-    return dg.AssetMaterialization(
-        ["nmdc", "rehearsal"],
-        description=f"What the release of schema {plan.to_version} would do to the database at {plan.from_version}",
-        metadata=rehearsed.metadata(),
-        tags={"schema_version": plan.to_version},
+def record_rehearsal(context: dg.OpExecutionContext, rehearsed: Rehearsed, violations: int) -> None:
+    """Add the rehearsal to the asset's history.
+
+    Args:
+        violations: that were found and do not stop the release.
+    """
+    plan, migrated = rehearsed.plan, rehearsed.migrated
+    numbers = Numbers(
+        documents=sum(migrated.documents.values()),
+        bytes=plan.bytes,
+        documents_changed=migrated.documents_changed,
+        violations=violations,
+        seconds_of=measure_steps(context),
     )
+    what = f"What the release of schema {plan.to_version} would do to the database at {plan.from_version}"
+    context.log_event(materialize(REHEARSAL, plan.to_version, what, numbers, rehearsed.metadata()))

@@ -15,7 +15,14 @@ from nmdc_release_ops.mongo.swapping.displaced import drop_staged
 from nmdc_release_ops.mongo.swapping.unchanged import refuse_if_written_since, require_unchanged
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.stage import Staged
-from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, Reconciled, ReleasePlan, ValidationReport
+from nmdc_release_ops.records.data_release import (
+    Archive,
+    Counted,
+    MigratedDatabase,
+    Reconciled,
+    ReleasePlan,
+    ValidationReport,
+)
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
@@ -49,6 +56,7 @@ class DumpedSource:
         self._transformer = transformer
         self.changes = migrated.changes
         self.documents = migrated.documents
+        self.counted: Counted | None = Counted.of(migrated, validation)
         self.hashes_before: Mapping[str, str] | None = archive.hashes
         self.staged: list[Staged] = []
         self.digests = collect_digests(plan=plan, dump=archive, migrate=migrated, validate=validation)
@@ -98,6 +106,7 @@ class PromotedSource:
         self._origin = origin
         self.changes = reconciled.changes
         self.staged = reconciled.staged
+        self.counted = reconciled.counted
         self.digests = collect_digests(plan=plan, reconcile=reconciled)
 
     @property

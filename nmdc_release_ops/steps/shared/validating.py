@@ -8,7 +8,6 @@ import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchivedCollection
-from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.schema import VALIDATE, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
@@ -24,10 +23,10 @@ PAGE = "validation.html"
 
 def run_validation(
     context: dg.OpExecutionContext,
-    plan: ReleasePlan,
+    minutes: int,
     worker: SchemaWorkerResource,
     environment: SchemaEnvironment,
-    scratch: TransformerConnection,
+    scratch: TransformerConnection | None,
     extras: dict[str, Any],
     folder: Path,
     answer: Callable[[str], None] | None = None,
@@ -35,6 +34,8 @@ def run_validation(
     """Run the worker that validates; return its exit code and its messages.
 
     Args:
+        minutes: that it may take.
+        scratch: None if everything is read from an archive.
         extras: its parameters.
         folder: its working directory.
         answer: does what it asks for.
@@ -42,7 +43,7 @@ def run_validation(
     Raises:
         ValidationTimedOut: it was ended.
     """
-    seconds = plan.validation_timeout * 60
+    seconds = minutes * 60
     try:
         return worker.run(
             context,

@@ -1,9 +1,10 @@
 """Validates every document of the migrated database by the release's own schema, and every reference between them.
 
 Argument: the file that `compile_schema` wrote, which is then read before the task begins; may be left out.
-Parameters: `database` on the transformer, `schema_version`, `collections` (number of documents by name), `compiled` (file
-that `compile_schema` wrote), `violations_path` (output file, JSON lines), `summary_path` (output file, JSON). `archived` are
-the collections to be read from the archive instead of the transformer: by name, each with its `path` and `blocks` (`offset`,
+Parameters: `database` on the transformer, or null if everything is read from the archive; `schema_version`, `collections`
+(number of documents by name), `compiled` (file that `compile_schema` wrote), `violations_path` (output file, JSON lines),
+`summary_path` (output file, JSON). `archived` are the collections to be read from the archive instead of the transformer: by
+name, each with its `path` and `blocks` (`offset`,
 `size`, `documents`, `bytes` and `sha256` each). `before` is only given if new violations between documents are to be
 distinguished from old ones: `files` of the archive by collection in the same form, and `references`, which `compile_schema`
 wrote of the schema that the database had. `known` is only given if what is validated are documents that were written since
@@ -79,17 +80,21 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool,
         shutil.rmtree(abandoned, ignore_errors=True)
     with (
         writing(violations),
-        transformer(extras["database"]) as database,
+        ExitStack() as stack,
         tempfile.TemporaryDirectory(prefix=SCRATCH, dir=violations.parent) as folder,
         violations.open("wb") as file,
     ):
         scratch = Path(folder)
-        sources = _Sources(database, _archived_files(extras.get("archived") or {}))
+        name = extras["database"]
+        sources = _Sources(
+            None if name is None else stack.enter_context(transformer(name)),
+            _archived_files(extras.get("archived") or {}),
+        )
         tally = Tally(dict(extras["collections"]))
         known = extras.get("known")
         inputs = ValidationInputs(
             os.environ["NMDC_TRANSFORMER_URI"],
-            database.name,
+            name,
             Path(extras["compiled"]),
             Path(known["identifiers"]) if known else scratch / "identifiers",
             scratch,
@@ -116,7 +121,7 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool,
 class _Sources:
     """Where the documents are: in the archive, or else in the transformer."""
 
-    database: Database[Document]
+    database: Database[Document] | None
     archived: Mapping[str, ArchivedFile]
 
     def split(self, collections: Iterable[str]) -> Iterator[Unit]:
@@ -132,7 +137,7 @@ class _Sources:
         for name in collections:
             if name in self.archived:
                 yield from self.archived[name].blocks()
-            else:
+            elif self.database is not None:
                 yield from split_into_chunks(self.database, [name])
 
 

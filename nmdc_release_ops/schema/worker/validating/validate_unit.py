@@ -59,14 +59,14 @@ class ValidationInputs:
 
     Attributes:
         transformer: its connection string.
-        database: on the transformer.
+        database: on the transformer; None if everything is read from the archive.
         schema: file that `compile_schema` wrote.
         identifiers: file of all ids, complete before the first unit is validated.
         scratch: folder for the violations of each unit.
     """
 
     transformer: str = field(repr=False)
-    database: str
+    database: str | None
     schema: Path
     identifiers: Path
     scratch: Path
@@ -116,14 +116,20 @@ class UnitValidator:
     def __init__(self, inputs: ValidationInputs) -> None:
         self._inputs = inputs
         self._schema = _read_schema(inputs.schema)
-        self._transformer = transformer(inputs.database, inputs.transformer)
-        self._database: Database[Document] = self._transformer.__enter__()
         self._fast_passes: dict[str, FastPass] = {}
         self._judge_by_layout: JudgeByLayout | None = None
         # What exists now is never freed, and a unit leaves no reference cycles: collecting garbage would only cost time, as
         # much as reading does.
         gc.freeze()
         gc.disable()
+
+    @cached_property
+    def _database(self) -> Database[Document]:
+        # Not needed where everything is read from the archive.
+        if self._inputs.database is None:
+            raise AssertionError("chunks are of a database")
+        self._transformer = transformer(self._inputs.database, self._inputs.transformer)
+        return self._transformer.__enter__()
 
     @cached_property
     def _judge(self) -> "Judge":

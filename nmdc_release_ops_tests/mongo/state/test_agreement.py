@@ -1,0 +1,92 @@
+"""The ledger, its view and the journals are compared without changing any of them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state.agreement import compare_ledger
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION, Event
+from nmdc_release_ops.mongo.state.ledger_view import ensure_view
+
+
+@pytest.fixture
+def database(scratch_mongod: PrivateMongod) -> Iterator[Database[Any]]:
+    with MongoClient[Any](scratch_mongod.uri) as client:
+        for name in ("agreement", STATE_DATABASE):
+            client.drop_database(name)
+        yield client["agreement"]
+        for name in ("agreement", STATE_DATABASE):
+            client.drop_database(name)
+
+
+def record(database: Database[Any], event: Event, release_id: str = "a-release") -> None:
+    ledger.record(
+        database, event, from_version="11.23.0", to_version="11.24.0", migrator_module="", release_id=release_id
+    )
+
+
+def swap(database: Database[Any], state: State) -> None:
+    now = datetime.now(UTC)
+    journal = Journal(
+        release_id="a-release",
+        number=1,
+        database=database.name,
+        from_version="11.23.0",
+        to_version="11.24.0",
+        migrator_module="",
+        state=state,
+        started_at=now,
+        swapped_at=now if state is State.SWAPPED else None,
+        moves=[],
+        hashes={},
+    )
+    write_journal(database.client, journal)
+
+
+def test_a_complete_release_agrees(database: Database[Any]) -> None:
+    swap(database, State.SWAPPED)
+    record(database, Event.STARTED)
+    record(database, Event.COMPLETED)
+    ensure_view(database)
+    found = compare_ledger(database)
+    assert (found.version, found.problem) == ("11.24.0", "")
+
+
+def test_another_tools_later_migration_agrees(database: Database[Any]) -> None:
+    swap(database, State.SWAPPED)
+    record(database, Event.COMPLETED)
+    record(database, Event.COMPLETED, "another-tool")
+    ensure_view(database)
+    assert compare_ledger(database).problem == ""
+
+
+def test_an_empty_ledger_an_unfinished_migration_and_half_a_swap_are_named(database: Database[Any]) -> None:
+    assert compare_ledger(database).problem == "The ledger of agreement is empty."
+    record(database, Event.STARTED)
+    assert "does not say which version" in compare_ledger(database).problem
+    swap(database, State.SWAPPING)
+    assert "was begun and is neither finished nor undone" in compare_ledger(database).problem
+
+
+def test_an_event_that_somebody_removed_or_changed_is_missed(database: Database[Any]) -> None:
+    swap(database, State.SWAPPED)
+    record(database, Event.COMPLETED, "an-earlier-one")
+    assert "has no event of release a-release" in compare_ledger(database).problem
+    record(database, Event.ROLLED_BACK)
+    assert "its newest event in the ledger says 11.23.0" in compare_ledger(database).problem
+
+
+def test_a_view_that_shows_something_else_is_named(database: Database[Any]) -> None:
+    record(database, Event.COMPLETED)
+    assert f"The view {LATEST_VERSION} does not show 11.24.0" in compare_ledger(database).problem
+    pipeline = [{"$project": {"_id": 0, "schema_version": "11.99.0"}}]
+    database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=pipeline)
+    assert f"The view {LATEST_VERSION} does not show 11.24.0" in compare_ledger(database).problem
