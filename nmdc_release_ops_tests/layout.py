@@ -19,6 +19,7 @@ LAYOUT = [
     "steps",
     "resources",
     "planning",
+    "pages",
     "lineage",
     "records",
     "runtime",
@@ -70,6 +71,7 @@ WORKER_MAY_IMPORT = {
 
 UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
+    "pages": ("dagster",),
     "planning": ("dagster",),
     "schema": ("dagster",),
     "runtime": ("dagster", "pymongo"),

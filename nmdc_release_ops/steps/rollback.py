@@ -1,5 +1,7 @@
 """`rollback`: put back what the last release swapped out."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 from pydantic import Field
 
@@ -28,11 +30,14 @@ from nmdc_release_ops.mongo.swapping.undoing import describe_accepted
 from nmdc_release_ops.planning.origin import choose_freezing
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.release_pages import summarize_end
+from nmdc_release_ops.steps.shared.run_summary import state_of
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping
 from nmdc_release_ops.units import duration
@@ -98,7 +103,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         for warning in choice.warnings:
             context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
-        tag_run(context, schema=f"{journal.to_version} -> {journal.from_version}")
+        tag_run(context, schema=f"{journal.to_version} -> {journal.from_version}", rolled_back=journal.release_id)
         hold_frozen(context, origin, connected, journal.release_id, choice.strategy, config.drain_timeout)
         journal = release_to_roll_back(connected.database, journal.release_id)
         if journal.state is State.ROLLED_BACK:
@@ -116,7 +121,8 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     tag_run(context, writes_blocked=duration(window.seconds))
     if journal.owed:
         context.log.warning(str(journal.owed))
-    _describe(context, journal, window.seconds)
+    found = state_of(journal, [window], None, journal.release_id)
+    _describe(context, journal, window.seconds, summarize_end(context, ReleaseHomeResource(), found=found))
 
 
 def _require_release_id(config: RollbackConfig) -> None:
@@ -180,7 +186,9 @@ def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: OriginConnectio
         context.log.info(thaw_unless_swapping(origin, lease, context.run_id))
 
 
-def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> None:
+def _describe(
+    context: dg.OpExecutionContext, journal: Journal, seconds: float, summary: Mapping[str, dg.MetadataValue]
+) -> None:
     undone = [
         move
         for move in reversed(journal.moves)
@@ -207,7 +215,7 @@ def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) 
         "went back without": ", ".join(journal.accepted_lost) or "nothing",
         "moved aside": table({"collection": one.name, "kept as": one.kept_as} for one in journal.intruders),
     }
-    context.add_output_metadata(metadata)
+    context.add_output_metadata({**summary, **metadata})
     context.log_event(
         dg.AssetMaterialization(
             ["nmdc", "database"],

@@ -17,6 +17,7 @@ from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.steps.shared.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.run_tags import tag_run
 from nmdc_release_ops.units import duration
 
@@ -59,6 +60,7 @@ def unfreeze(
     remove_what_is_superseded(context, plan, origin, home, transformer, schema)
     context.add_output_metadata(
         {
+            **summarize_end(context, home, unfreeze=window),
             "writes blocked for": duration(window.seconds),
             "seconds blocked": round(window.seconds, 3),
             "users and roles put back": window.put_back,

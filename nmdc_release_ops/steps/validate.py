@@ -16,16 +16,14 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
-from nmdc_release_ops.schema.report import write_page
+from nmdc_release_ops.schema.report import PAGE, SUMMARY, VIOLATIONS, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
 from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, materialize
+from nmdc_release_ops.steps.shared.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.validating import (
-    PAGE,
-    SUMMARY,
-    VIOLATIONS,
     describe_file,
     require_summary,
     run_validation,
@@ -75,7 +73,7 @@ def validate(
         write_page(
             page, summary, verdict, f"Release {plan.release_id}, schema {plan.from_version} to {plan.to_version}"
         )
-        metadata = describe_summary(summary, page, folder / VIOLATIONS)
+        metadata = describe_summary(summary, page, folder / VIOLATIONS, home)
         if count_intolerable(summary, plan.integrity):
             first = [message for message in messages if message["kind"] == "violation"]
             raise DocumentsInvalid(
@@ -85,12 +83,11 @@ def validate(
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
     conclusion = ""
     if plan.is_rehearsal:
-        rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, origin)
+        rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, origin, home)
         conclusion = rehearsed.describe()
         context.log.info(conclusion)
         context.log_event(materialize(rehearsed))
         metadata = {**rehearsed.metadata(), **metadata}
-    context.add_output_metadata(metadata)
     report = ValidationReport(
         made_from=collect_digests(plan=plan, migrate=migrated),
         documents=summary.documents,
@@ -110,6 +107,8 @@ def validate(
             RehearsalRecords(plan, migrated, report).write(home.release(plan))
         # Not before this one can be promoted.
         remove_what_was_rehearsed(context, plan, home, transformer)
+        metadata = {**summarize_end(context, home, validate=report), **metadata}
+    context.add_output_metadata(metadata)
     return report
 
 
