@@ -33,11 +33,8 @@ def draw_timeline(steps: Sequence[StepRun], blocked: Sequence[Blocked], started:
         blocked: those outside of the run are left out.
     """
     whole = max((ended - started).total_seconds(), 0.001)
-    spans = [
-        (max(one.since, started), min(one.until or ended, ended))
-        for one in blocked
-        if one.since < ended and (one.until or ended) > started
-    ]
+    shown = [one for one in blocked if one.since < ended and (one.until or ended) > started]
+    spans = [(one.since, one.until or ended) for one in shown]
 
     def place(moment: datetime) -> float:
         return min(max(100 * (moment - started).total_seconds() / whole, 0), 100)

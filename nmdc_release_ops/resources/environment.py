@@ -237,7 +237,7 @@ class NoticeSettings(Settings):
 
 
 def mask_secrets(text: str) -> str:
-    """Mask every secret of the environment, every login, and every address of a MongoDB in a text that people read."""
+    """Mask every secret of the environment, every login, and the addresses of MongoDB servers in a text that people read."""
     return mask(_MONGODB_ADDRESS.sub(MASK, mask_logins(text)), _list_secrets())
 
 
@@ -250,6 +250,8 @@ def _list_secrets() -> set[str]:
             continue
         secrets.update(values)
         for value in values:
-            login = value.partition("://")[2].rpartition("@")[0]
+            login, _, address = value.partition("://")[2].rpartition("@")
             secrets.add(login.partition(":")[2])
+            if value.startswith("mongodb"):
+                secrets.update(node.partition(":")[0] for node in re.split("[/?]", address)[0].split(","))
     return {secret for secret in secrets if len(secret) >= _SHORTEST_PASSWORD}

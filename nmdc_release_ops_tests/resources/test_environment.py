@@ -139,9 +139,9 @@ def test_secrets_are_masked_in_a_text_however_they_are_spelled(monkeypatch: pyte
     monkeypatch.setenv("NMDC_SCHEMA_POLL_SECONDS", "soon")
     text = mask_secrets(
         "mongodb://operator:hunter%3A2@db.example.org:27017/?authSource=admin refused hunter:2 and a-token; "
-        "https://user:pass@github.com/a; mongodb+srv://db.example.org/nmdc"
+        "https://user:pass@github.com/a; mongodb+srv://db.example.org/nmdc; the origin at db.example.org:27017 stopped"
     )
-    assert text == "*** refused *** and ***; https://***@github.com/a; ***"
+    assert text == "*** refused *** and ***; https://***@github.com/a; ***; the origin at ***:27017 stopped"
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def summarize_end(
         in_hand: the step's own record.
     """
     try:
-        gathered = gather(context.instance, home, context.run_id, Outcome.SUCCEEDED, found=found, in_hand=in_hand)
+        gathered = gather(
+            context.instance, home, context.run_id, Outcome.SUCCEEDED, found=found, in_hand=in_hand, brief=True
+        )
         return {} if gathered is None else {"summary": _shorten(home, gathered)}
     except Exception as error:  # As above.
         context.log.warning(f"The release's summary was not made: {type(error).__name__}: {error}")
@@ -118,7 +120,7 @@ def summarize_failure(state: str) -> dict[str, dg.MetadataValue]:
     try:
         context = dg.OpExecutionContext.get()
         home = ReleaseHomeResource()
-        gathered = gather(context.instance, home, context.run_id, Outcome.FAILED)
+        gathered = gather(context.instance, home, context.run_id, Outcome.FAILED, brief=True)
         return {} if gathered is None else {"summary": _shorten(home, gathered, state)}
     except Exception:  # It must not hide the error of the step.
         return {}

@@ -75,6 +75,7 @@ def gather(
     origin: OriginResource | None = None,
     found: Found | None = None,
     in_hand: Mapping[str, Record] | None = None,
+    brief: bool = False,
 ) -> Gathered | None:
     """Gather what a run did; None if no release was planned, or rolled back.
 
@@ -83,11 +84,15 @@ def gather(
         origin: is asked how far the swap is and how long writes were blocked. None where the records say so.
         found: what it would say; then it is not asked.
         in_hand: records that are not written yet, by step.
+        brief: leave out what needs all of the run's log: its warnings, and why it failed.
     """
     run = instance.get_run_by_id(run_id)
     if run is None or run.job_name not in WORDS:
         return None
     of_run = _describe_run(instance, run, outcome)
+    if not brief:
+        of_run["failure"] = describe_failure(instance, run_id)
+        of_run["warnings"] = list(list_warnings(instance, run_id))
     if run.job_name == ROLLBACK:
         return _gather_rollback(run, home, of_run, found or ask_origin(origin, run.tags.get(ROLLED_BACK, "")))
     records = RunRecords(instance, home, run, in_hand or {})
@@ -126,8 +131,7 @@ def _describe_run(instance: dg.DagsterInstance, run: dg.DagsterRun, outcome: Out
         "outcome": outcome,
         "steps": steps,
         "stopped_in": next(iter(stopped), ""),
-        "failure": describe_failure(instance, run.run_id),
-        "warnings": list(list_warnings(instance, run.run_id)),
+        "warnings": [],
     }
 
 
