@@ -122,7 +122,9 @@ def test_the_page_of_a_failed_release_says_why_it_stopped_and_what_to_do(runs: R
 
 
 def test_the_page_of_a_run_that_was_killed_is_corrected_when_the_next_page_is_written(runs: Runs) -> None:
-    assert runs.summary(runs.failed) == runs.failed_at_first
+    corrected, first = runs.summary(runs.failed), runs.failed_at_first
+    for name in ("outcome", "stopped_in", "failure", "swap", "blocked", "ended"):
+        assert getattr(corrected, name) == getattr(first, name), name
 
 
 def test_the_page_of_a_rehearsal_says_that_nobody_was_kept_from_writing(runs: Runs) -> None:
@@ -171,12 +173,27 @@ def test_the_last_step_shows_it_in_short_with_links_where_the_pages_are_served(r
 
 def test_no_page_holds_a_secret_or_the_address_of_the_origin(runs: Runs) -> None:
     files = [
-        *runs.workplace.home.glob("origins/*/releases/*/*.html"),
-        *runs.workplace.home.glob("origins/*/releases/*/*.json"),
+        path
+        for pattern in ("**/*.html", "release.json", "rollback.json")
+        for path in runs.workplace.home.glob(f"origins/*/releases/*/{pattern}")
     ]
-    assert len(files) >= 8
+    assert len(files) >= 12
     address = runs.workplace.origin.uri().rpartition("@")[2].partition("/")[0]
     for path in [*files, index_of(runs.workplace.home)]:
         text = path.read_text()
         for secret in (runs.password, SECRET, address, "mongodb://nmdc"):
             assert secret not in text, path
+
+
+def test_a_page_that_cannot_be_written_is_a_warning_and_no_failure(runs: Runs) -> None:
+    index = index_of(runs.workplace.home)
+    index.rename(index.with_name("kept"))
+    index.mkdir()
+    try:
+        planned = runs.workplace.plan(**CONFIG)
+    finally:
+        index.rmdir()
+        index.with_name("kept").rename(index)
+    assert planned.success
+    log = [str(entry.user_message) for entry in runs.workplace.instance.all_logs(planned.run_id)]
+    assert any("The release's page was not written: FileNotWritten" in line for line in log)

@@ -44,7 +44,7 @@ def show_progress(context: dg.HookContext, origin: OriginResource | None = None)
     if not steps.left:
         show_end(context, Outcome.SUCCEEDED, origin)
     elif context.step_key in BEGINNINGS:
-        show_end(context, Outcome.UNDER_WAY)
+        show_end(context, Outcome.UNDER_WAY, origin)
 
 
 def show_end(context: dg.HookContext, outcome: Outcome, origin: OriginResource | None = None) -> None:
