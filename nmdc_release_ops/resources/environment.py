@@ -21,7 +21,7 @@ from nmdc_release_ops.runtime.deployment import DeployingWorkflow
 POLL_SECONDS = 300
 _LONGEST_SHOWN = 40
 _DIGITS = re.compile("[1-9][0-9]*", re.ASCII)
-_MONGODB_ADDRESS = re.compile(r"mongodb(?:\+srv)?://[^\s'\"`]+")
+_MONGODB_ADDRESS = re.compile(r"mongodb(?:\+srv)?://[^\s'\"`;]+")
 # A shorter one would mask parts of ordinary words.
 _SHORTEST_PASSWORD = 4
 

@@ -16,6 +16,7 @@ from nmdc_release_ops.pages.summary import (
     Swap,
     Validated,
 )
+from nmdc_release_ops_tests.pages.seen import HOSTILE
 
 STARTED = datetime(2026, 11, 29, 22, 0, 0, tzinfo=UTC)
 RELEASE_ID = "20261129T220000Z-11.23.0-to-11.25.0-b5eecdd0"
@@ -148,6 +149,32 @@ def rolled_back(**fields: Any) -> ReleaseSummary:
         "warnings": [],
     }
     return released(**{**whole, **fields})
+
+
+def hostile() -> ReleaseSummary:
+    """Everything that comes from a database, a schema release or an error is hostile, and long."""
+    many = [f"{HOSTILE}{number}" for number in range(500)]
+    return failed(
+        launched_by=HOSTILE,
+        server=HOSTILE,
+        failure=HOSTILE * 50,
+        warnings=[HOSTILE, "x" * 5_000],
+        schema_source=HOSTILE,
+        migrators=[
+            MigratorRun(
+                module="m" * 300,
+                from_version=HOSTILE,
+                to_version=HOSTILE,
+                does_nothing=False,
+                seconds=1,
+                written=dict.fromkeys(many, 1),
+            )
+        ],
+        changes=ChangeSet(changed=many, created=[], renamed=[], deleted=[], untouched=many),
+        counts=[counts(name) for name in many],
+        validated=Validated(documents=1, references=1, violations=1, tolerated=0, by_kind={HOSTILE: 1}),
+        installed={HOSTILE: {HOSTILE: HOSTILE}},
+    )
 
 
 def folder_of(home: Path, release_id: str = RELEASE_ID, origin: str = "nmdc-rs0-0123456789ab") -> Path:

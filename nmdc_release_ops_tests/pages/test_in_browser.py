@@ -8,13 +8,13 @@ from selenium import webdriver
 
 from nmdc_release_ops.mongo.difference.page import write_difference
 from nmdc_release_ops.pages.shelf import index_of, write_pages
-from nmdc_release_ops_tests.mongo.difference.test_page import hostile as hostile_difference
-from nmdc_release_ops_tests.pages.summaries import failed, folder_of, rehearsed, released, rolled_back
-from nmdc_release_ops_tests.pages.test_release_page import hostile
-from nmdc_release_ops_tests.test_browser import browser
+from nmdc_release_ops_tests.chromium import browser_fixture
+from nmdc_release_ops_tests.mongo.difference.differences import hostile as hostile_difference
+from nmdc_release_ops_tests.pages.summaries import failed, folder_of, hostile, rehearsed, released, rolled_back
 
-__all__ = ["browser"]
 pytestmark = pytest.mark.browser
+
+browser = browser_fixture()
 
 WIDTHS = (390, 1200)
 LIGHT, DARK = "light", "dark"

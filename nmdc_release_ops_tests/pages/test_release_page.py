@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.pages.markdown import summarize
 from nmdc_release_ops.pages.release_page import release_page
 from nmdc_release_ops.pages.restoring import list_commands
 from nmdc_release_ops.pages.sentences import describe_outcome, describe_undoing
-from nmdc_release_ops.pages.summary import Blocked, MigratorRun, Outcome, ReleaseSummary, Standing, Swap, Validated
+from nmdc_release_ops.pages.summary import Blocked, Outcome, ReleaseSummary, Standing, Swap
 from nmdc_release_ops.pages.timeline import draw_timeline
 from nmdc_release_ops_tests.pages.seen import HOSTILE, Seen, assert_loads_nothing, look_at
 from nmdc_release_ops_tests.pages.summaries import (
@@ -22,6 +21,7 @@ from nmdc_release_ops_tests.pages.summaries import (
     counts,
     failed,
     folder_of,
+    hostile,
     rehearsed,
     released,
     rolled_back,
@@ -32,32 +32,6 @@ from nmdc_release_ops_tests.pages.summaries import (
 def page(summary: ReleaseSummary, home: Path, **standing: Any) -> str:
     folder = folder_of(home)
     return release_page(summary, Standing(folder=folder, **standing), home / "releases" / "index.html")
-
-
-def hostile() -> ReleaseSummary:
-    """Everything that comes from a database, a schema release or an error is hostile, and long."""
-    many = [f"{HOSTILE}{number}" for number in range(500)]
-    return failed(
-        launched_by=HOSTILE,
-        server=HOSTILE,
-        failure=HOSTILE * 50,
-        warnings=[HOSTILE, "x" * 5_000],
-        schema_source=HOSTILE,
-        migrators=[
-            MigratorRun(
-                module="m" * 300,
-                from_version=HOSTILE,
-                to_version=HOSTILE,
-                does_nothing=False,
-                seconds=1,
-                written=dict.fromkeys(many, 1),
-            )
-        ],
-        changes=ChangeSet(changed=many, created=[], renamed=[], deleted=[], untouched=many),
-        counts=[counts(name) for name in many],
-        validated=Validated(documents=1, references=1, violations=1, tolerated=0, by_kind={HOSTILE: 1}),
-        installed={HOSTILE: {HOSTILE: HOSTILE}},
-    )
 
 
 def test_hostile_data_are_shown_and_not_obeyed(tmp_path: Path) -> None:
