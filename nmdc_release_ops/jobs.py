@@ -35,7 +35,7 @@ REHEARSAL_TAG = {"nmdc_release_ops/rehearsal": "data"}
 Output = Any
 """What a step hands on within a job: Dagster's own type for it is not public."""
 HOOKS = {thaw_after_failure, thaw_after_last_step, send_notice}
-"""For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident."""
+"""For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident, and it has a page."""
 
 
 def _conclude(release: Output, restoration: Output) -> None:

@@ -71,6 +71,8 @@ def _parts(summary: ReleaseSummary, standing: Standing, index: Path) -> Iterator
         yield f'<pre class="failure">{escape(summary.failure)}</pre>\n'
     yield "<h2>How to undo it</h2>\n" if summary.is_released else "<h2>What to do next</h2>\n"
     yield "".join(f"<p>{escape(one)}</p>\n" for one in describe_undoing(summary, standing))
+    if summary.conclusion and standing.has_archive and not standing.followed_by:
+        yield f'<p class="quiet">{escape(summary.conclusion)}</p>\n'
     if summary.is_released and not standing.followed_by and not standing.rolled_back:
         yield (
             "<p>In Dagster's UI: <i>Jobs</i>, <i>rollback</i>, <i>Launchpad</i>, with this config, so that no other release is "

@@ -119,6 +119,7 @@ def failed(**fields: Any) -> ReleaseSummary:
 def rehearsed(**fields: Any) -> ReleaseSummary:
     whole: dict[str, Any] = {
         "job": "rehearsal",
+        "conclusion": "Schema 11.23.0 -> 11.25.0 was rehearsed.",
         "swap": Swap.NOT_BEGUN,
         "blocked": [],
         "steps": steps("plan", "dump", "migrate", "validate"),

@@ -52,6 +52,11 @@ def test_an_archive_that_was_removed_has_no_commands(tmp_path: Path) -> None:
     assert "mongorestore" not in removed and "It was removed" in removed
 
 
+def test_the_conclusion_of_a_rehearsal_is_shown_while_it_can_be_promoted(tmp_path: Path) -> None:
+    assert "was rehearsed" in page(rehearsed(), tmp_path, has_archive=True)
+    assert "was rehearsed" not in page(rehearsed(), tmp_path, has_archive=True, followed_by="R9")
+
+
 def test_the_commands_name_the_archive_and_hold_no_password() -> None:
     archive = Path("/srv/a folder/archive")
     plain = list_commands(archive, "nmdc", [counts("study_set")], has_oplog=False)

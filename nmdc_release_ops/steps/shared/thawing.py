@@ -27,7 +27,9 @@ def thaw_after_failure(context: dg.HookContext) -> None:
 
 @dg.success_hook(required_resource_keys={"origin", "home"})
 def thaw_after_last_step(context: dg.HookContext) -> None:
-    """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them."""
+    """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them; then write
+    the release's page.
+    """
     steps = read_steps(context.instance, context.run_id, context.step_key)
     if not steps.left:
         _thaw_own(context, f"This run ends without the steps that were not selected: {', '.join(steps.not_selected)}. ")
