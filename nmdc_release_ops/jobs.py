@@ -23,6 +23,7 @@ from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
 from nmdc_release_ops.steps.shared.notices import send_notice
+from nmdc_release_ops.steps.shared.release_pages import show_failed_rehearsal, show_rehearsal
 from nmdc_release_ops.steps.shared.thawing import thaw_after_failure, thaw_after_last_step
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops.steps.unfreeze_by_hand import unfreeze_by_hand
@@ -37,7 +38,7 @@ AUDIT_TAG = {"nmdc_release_ops/audit": "data"}
 Output = Any
 """What a step hands on within a job: Dagster's own type for it is not public."""
 HOOKS = {thaw_after_failure, thaw_after_last_step, send_notice}
-"""For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident."""
+"""For the jobs that freeze the origin: however a run ends, it does not leave the origin frozen by accident, and it has a page."""
 
 
 def _conclude(release: Output, restoration: Output) -> None:
@@ -69,7 +70,9 @@ def data_release() -> None:
     _conclude(release, restore(release, archive=archive, migrated=migrated, validation=report))
 
 
-@dg.job(executor_def=dg.in_process_executor, hooks={send_notice}, tags=REHEARSAL_TAG)
+@dg.job(
+    executor_def=dg.in_process_executor, hooks={send_notice, show_rehearsal, show_failed_rehearsal}, tags=REHEARSAL_TAG
+)
 def rehearsal() -> None:
     """Find out what a release would do, while everybody works: dump, migrate and validate a copy of the database.
 

@@ -21,6 +21,7 @@ LAYOUT = [
     "resources",
     "catalog",
     "planning",
+    "pages",
     "lineage",
     "records",
     "runtime",
@@ -72,6 +73,7 @@ WORKER_MAY_IMPORT = {
 
 UNKNOWN_TO = {
     "mongo": ("dagster", "linkml", "nmdc_schema"),
+    "pages": ("dagster",),
     "planning": ("dagster",),
     "schema": ("dagster",),
     "runtime": ("dagster", "pymongo"),

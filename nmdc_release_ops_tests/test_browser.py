@@ -1,6 +1,5 @@
 """An engineer launches a release from Dagster's Launchpad in a real browser, and sees it succeed."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.jobs import data_release, list_steps, promote
+from nmdc_release_ops_tests.chromium import browser_fixture
 from nmdc_release_ops_tests.dagster_server import LOCATION, DagsterServer, dagster_server
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
@@ -24,14 +24,10 @@ pytestmark = pytest.mark.browser
 LAUNCH_SECONDS = 60
 RELEASE_SECONDS = 150
 GONE_SECONDS = 20
-# Without these, a browser in a closed network spends its time on services of its maker.
-_QUIET = [
-    *("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--disable-gpu", "--disable-dev-shm-usage"),
-]
 
 
 workplace = workplace_fixture(scale=1_500, scope="function")
+browser = browser_fixture()
 
 
 @pytest.fixture
@@ -56,26 +52,6 @@ def processes_of(workplace: Workplace) -> list[str]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium. Its absence is a failure, not a reason to skip: this target is for machines that have it."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.fail("chromium and chromedriver are not on PATH (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--window-size=1600,1200", *_QUIET):
-        options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        yield found
-    finally:
-        # What a failed test saw last.
-        found.save_screenshot(str(tmp_path / "last.png"))
-        found.quit()
 
 
 def page_shows(browser: webdriver.Chrome, text: str, seconds: float) -> None:

@@ -66,6 +66,7 @@ VARIABLES = {
     "NMDC_RANCHER_TOKEN": None,
     "NMDC_RANCHER_DEPLOYMENTS": "runtime-api,dagster-dagit,dagster-daemon",
     "NMDC_NOTICE_WEBHOOK": None,
+    "NMDC_REPORTS_URL": None,
 }
 # Read where a mongod is started, and by Dagster; see `resources.environment`.
 READ_ELSEWHERE = {"MONGOD", "DAGSTER_HOME"}

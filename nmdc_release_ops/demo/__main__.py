@@ -21,13 +21,15 @@ import dagster as dg
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
-from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.mongo.programs.private_mongod import FolderInUse
 from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
-from nmdc_release_ops.records.data_release import Archive, FreezeWindow, MigratedDatabase, ReleasePlan, ValidationReport
+from nmdc_release_ops.pages.sentences import list_facts
+from nmdc_release_ops.pages.shelf import standing_of
+from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.units import duration, size
+from nmdc_release_ops.steps.shared.run_summary import gather
+from nmdc_release_ops.units import duration
 
 DEFINITIONS = "nmdc_release_ops.definitions"
 # A line of Dagster's console: moment - dagster - level - job - run - step - message.
@@ -159,34 +161,22 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
 
 
 def _summarize(home: ReleaseHomeResource, origin: DemoOrigin, run_id: str) -> None:
-    plan = ReleasePlan.from_json(home.record(run_id, "plan").read_bytes())
-    archive = Archive.from_json(home.record(run_id, "dump").read_bytes())
-    migrated = MigratedDatabase.from_json(home.record(run_id, "migrate").read_bytes())
-    report = ValidationReport.from_json(home.record(run_id, "validate").read_bytes())
-    window = FreezeWindow.from_json(home.record(run_id, "unfreeze").read_bytes())
     with dg.DagsterInstance.get() as instance:
-        seconds = {stats.step_key: _step_seconds(stats) for stats in instance.get_run_step_stats(run_id)}
+        gathered = gather(instance, home, run_id, Outcome.SUCCEEDED)
+    if gathered is None:
+        return
+    summary = gathered.summary
     with MongoClient[dict[str, Any]](origin.uri()) as client:
-        view = client[DATABASE][ledger.LATEST_VERSION].find_one()
-    archived = sum(collection.file_bytes for collection in archive.collections)
-    changed = sum(sum(outcome.written.values()) for outcome in migrated.migrators)
+        recorded = ledger.recorded_version(client[DATABASE])
+    steps = ((step.name, step.ended, step.started) for step in summary.steps)
     rows = [
-        ("schema", f"{plan.from_version} -> {plan.to_version} (in the ledger: {(view or {}).get('schema_version')})"),
-        ("documents", f"{archive.documents:,}; {report.documents:,} validated, {report.violations} violations"),
-        ("references", f"{report.references:,} checked, {report.tolerated:,} dangling or misplaced"),
-        ("changes", f"{migrated.changes.describe()}; migrators wrote {changed:,} documents"),
-        ("changed", ", ".join(migrated.changes.changed) or "nothing"),
-        ("steps", ", ".join(f"{step} {duration(seconds.get(step, 0.0))}" for step in list_steps(data_release))),
-        ("frozen", f"writes were blocked for {duration(window.seconds)}"),
-        ("archive", f"{archive.path} ({size(archived)})"),
-        ("difference", str(migrated.difference)),
+        *list_facts(summary, standing_of(home.path, gathered.folder, summary)),
+        ("ledger", f"the database is at schema {recorded}"),
+        ("steps", ", ".join(f"{name} {duration((end - start).total_seconds())}" for name, end, start in steps if end)),
+        ("page", str(gathered.folder / "release.html")),
         ("run", f"{run_id}; `make ui` shows it at http://127.0.0.1:3000/runs/{run_id}"),
     ]
-    print("\nReleased.\n" + "\n".join(f"  {name:<10} {text}" for name, text in rows))
-
-
-def _step_seconds(stats: Any) -> float:
-    return float((stats.end_time or 0) - (stats.start_time or 0))
+    print("\nReleased.\n" + "\n".join(f"  {name:<14} {text}" for name, text in rows))
 
 
 def _ui_of_origin(arguments: argparse.Namespace) -> int:

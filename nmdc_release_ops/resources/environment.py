@@ -15,11 +15,15 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, Json, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from nmdc_release_ops.masking import MASK, mask, mask_logins
 from nmdc_release_ops.runtime.deployment import DeployingWorkflow
 
 POLL_SECONDS = 300
 _LONGEST_SHOWN = 40
 _DIGITS = re.compile("[1-9][0-9]*", re.ASCII)
+_MONGODB_ADDRESS = re.compile(r"mongodb(?:\+srv)?://[^\s'\"`;]+")
+# A shorter one would mask parts of ordinary words.
+_SHORTEST_PASSWORD = 4
 
 
 class ConfigurationMissing(Exception):
@@ -129,9 +133,16 @@ class TransformerSettings(Settings):
 
 
 class HomeSettings(Settings):
-    """The folder for archives, schema environments and the transformer's files."""
+    """The folder for archives, schema environments and the transformer's files, and where its pages are served."""
 
     path: Path = Field(Path("~/.local/state/nmdc-release-ops"), validation_alias="NMDC_RELEASE_HOME")
+    reports_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        validation_alias="NMDC_REPORTS_URL",
+        description="It is the address at which NMDC_RELEASE_HOME is served, such as https://reports.example.org/nmdc, without "
+        "a login.",
+    )
 
 
 class GitHubSettings(Settings):
@@ -223,3 +234,24 @@ class NoticeSettings(Settings):
     """A chat's incoming webhook. Without one, no notices are sent."""
 
     webhook: SecretStr | None = Field(None, validation_alias="NMDC_NOTICE_WEBHOOK")
+
+
+def mask_secrets(text: str) -> str:
+    """Mask every secret of the environment, every login, and the addresses of MongoDB servers in a text that people read."""
+    return mask(_MONGODB_ADDRESS.sub(MASK, mask_logins(text)), _list_secrets())
+
+
+def _list_secrets() -> set[str]:
+    secrets: set[str] = set()
+    for kind in Settings.__subclasses__():
+        try:
+            values = [value.get_secret_value() for _, value in kind.read() if isinstance(value, SecretStr)]
+        except ConfigurationInvalid:
+            continue
+        secrets.update(values)
+        for value in values:
+            login, _, address = value.partition("://")[2].rpartition("@")
+            secrets.add(login.partition(":")[2])
+            if value.startswith("mongodb"):
+                secrets.update(node.partition(":")[0] for node in re.split("[/?]", address)[0].split(","))
+    return {secret for secret in secrets if len(secret) >= _SHORTEST_PASSWORD}

@@ -4,12 +4,14 @@
     origins/ORIGIN/releases/RELEASE/transformer     files of the private mongod
     origins/ORIGIN/releases/RELEASE/promotion       what a promotion works with, until it is verified
     origins/ORIGIN/releases/RELEASE/verification.json  what was compared after a promotion
+    origins/ORIGIN/releases/RELEASE/release.html    its page, and rollback.html; .json what they show
     origins/ORIGIN/releases/RELEASE/rehearsal       empty; there if it is one
     origins/ORIGIN/releases/RELEASE/rehearsed.json  its records, when it is complete
     origins/ORIGIN/releases/RELEASE/identifiers.sqlite  the ids of all documents, of what can be promoted
     origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  reports of one run of the release; the last one is the newest
     records/RUN/STEP.json                           records that steps pass on; STEP.OUTPUT.json of a step with several
     schema/                                         packages, environments, compiled schemas; shared by all origins
+    releases/index.html                             lists the pages of all origins
     releases/RELEASE                                releases of versions that had no `origins`
 
 ORIGIN names a replica set and one database of it, so that releases of several origins can share the folder.
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -64,11 +67,26 @@ class Swapped:
 
 
 class ReleaseHomeResource(dg.ConfigurableResource[Any]):
-    """The folder `NMDC_RELEASE_HOME`: archives, transformers, records, schema packages and environments."""
+    """The folder `NMDC_RELEASE_HOME`: archives, transformers, records, schema packages and environments.
+
+    `NMDC_REPORTS_URL` is the address at which it is served: then pages are links in the UI.
+    """
 
     @property
     def path(self) -> Path:
         return HomeSettings.read().path.expanduser().resolve()
+
+    def address(self, path: Path) -> str | None:
+        """Where a page of this folder is served; None if the pages are not served, or it is not one of them."""
+        base = HomeSettings.read().reports_url
+        if base is None or path.suffix != ".html" or not path.is_relative_to(self.path):
+            return None
+        return f"{base.rstrip('/')}/{quote(str(path.relative_to(self.path)))}"
+
+    def show(self, path: Path) -> dg.MetadataValue:
+        """A file as the UI shows it: a link where it is served, and a path elsewhere."""
+        address = self.address(path)
+        return dg.MetadataValue.path(str(path)) if address is None else dg.MetadataValue.url(address)
 
     @property
     def schema_folder(self) -> Path:
@@ -84,6 +102,10 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
     def audits(self, origin: ServerIdentity, database: str) -> AuditFolder:
         """Where audits of an origin and a database work."""
         return AuditFolder(self.path / "origins" / origin_name(origin, database) / "audits")
+
+    def find_release(self, release_id: str) -> Path | None:
+        """The folder of a release of any origin; None if there is none."""
+        return next((path for path in self.path.glob("origins/*/releases/*") if path.name == release_id), None)
 
     def release(self, plan: ReleasePlan) -> Path:
         """The folder of one release, readable by its owner only.

@@ -7,8 +7,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from nmdc_release_ops.files import write_whole
-from nmdc_release_ops.page import whole_page
+from nmdc_release_ops.page import rows_of, whole_page
 
+VIOLATIONS = "violations.jsonl"
+SUMMARY = "validation.json"
+PAGE = "validation.html"
+"""The files of a validation, in the folder of the run's reports."""
 SHOWN_GROUPS = 500
 
 
@@ -103,7 +107,7 @@ def write_page(path: Path, summary: Summary, verdict: str, subtitle: str) -> Non
     Raises:
         FileNotWritten
     """
-    write_whole(path, whole_page(verdict, _parts(summary, subtitle), _STYLE))
+    write_whole(path, whole_page(verdict, _parts(summary, subtitle)))
 
 
 def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
@@ -119,32 +123,19 @@ def _parts(summary: Summary, subtitle: str) -> Iterator[str]:
     shown = summary.groups[:SHOWN_GROUPS]
     if shown:
         yield "<h2>Violations</h2>\n"
-        heads = "".join(f"<th>{name}</th>" for name in ("where", "violation", "for example", "documents"))
-        yield f'<table class="kinds"><tr><th class="n">how many</th>{heads}</tr>\n{"".join(map(_row, shown))}</table>\n'
+        yield rows_of(("where", "how many", "violation", "for example", "documents"), map(_row, shown), numbers={1})
     rest = sum(group.count for group in summary.groups[SHOWN_GROUPS:]) + summary.beyond
     if rest:
         yield f"<p>{rest:,} more violations, of further kinds, are only in the file of all violations.</p>\n"
     yield "<h2>Collections</h2>\n"
-    yield '<table><tr><th>collection</th><th class="n">documents</th><th class="n">violations</th></tr>\n'
-    for one in summary.collections:
-        yield (
-            f'<tr><td>{escape(one.collection)}</td><td class="n">{one.documents:,}</td>'
-            f'<td class="n">{one.violations:,}</td></tr>\n'
-        )
-    yield "</table>\n"
+    rows = ((escape(one.collection), f"{one.documents:,}", f"{one.violations:,}") for one in summary.collections)
+    yield rows_of(("collection", "documents", "violations"), rows, numbers={1, 2})
 
 
-def _row(group: Group) -> str:
+def _row(group: Group) -> tuple[str, ...]:
     novelty = {None: "", True: "new with this release", False: "the data had it before"}[group.new]
     where = f'{escape(group.collection)}<br><span class="path">{escape(group.path or "/")}</span>'
     about = "<br>".join(text for text in (escape(group.class_name), novelty) if text)
     what = f'{escape(group.kind)}<br><span class="quiet">{about}</span>'
     more = ", ..." if group.count > len(group.examples) else ""
-    cells = where, what, escape(group.message), escape(", ".join(group.examples) + more)
-    return f'<tr><td class="n">{group.count:,}</td>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
-
-
-_STYLE = """
-.kinds td:nth-child(2) { min-width: 15rem; }
-.kinds td:nth-child(3) { min-width: 10rem; }
-"""
+    return where, f"{group.count:,}", what, escape(group.message), escape(", ".join(group.examples) + more)

@@ -97,7 +97,7 @@ def migrate(
         seconds=archive.seconds + time.monotonic() - started,
     )
     context.add_output_metadata(
-        _describe(archive, migrated) | {"loaded": contents.describe()} | describe_difference(difference, page)
+        _describe(archive, migrated) | {"loaded": contents.describe()} | describe_difference(difference, page, home)
     )
     return migrated
 

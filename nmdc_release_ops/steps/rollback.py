@@ -29,10 +29,13 @@ from nmdc_release_ops.mongo.swapping.undoing import describe_accepted
 from nmdc_release_ops.planning.origin import choose_freezing
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.recording import judge_ledger, judge_writes, record_findings
+from nmdc_release_ops.steps.shared.release_pages import summarize_end
+from nmdc_release_ops.steps.shared.run_summary import state_of
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping, work_on_origin
@@ -99,7 +102,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         for warning in choice.warnings:
             context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
-        tag_run(context, schema=f"{journal.to_version} -> {journal.from_version}")
+        tag_run(context, schema=f"{journal.to_version} -> {journal.from_version}", rolled_back=journal.release_id)
         hold_frozen(context, origin, connected, journal.release_id, choice.strategy, config.drain_timeout)
         journal = release_to_roll_back(connected.database, journal.release_id)
         if journal.state is State.ROLLED_BACK:
@@ -118,11 +121,14 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     tag_run(context, writes_blocked=duration(window.seconds))
     if journal.owed:
         context.log.warning(str(journal.owed))
-    shown = _describe(context, journal, window.seconds)
+    shown = _describe(journal, window.seconds)
     what = f"The origin, rolled back to schema {journal.from_version}"
     numbers = Numbers(seconds_blocked=window.seconds, seconds_of=measure_steps(context))
     context.log_event(materialize(DATABASE, journal.from_version, what, numbers, shown))
     record_findings(context, findings)
+    found = state_of(journal, [window], None, journal.release_id)
+    summary = summarize_end(context, ReleaseHomeResource(), found=found)
+    context.add_output_metadata({"schema version": journal.from_version, **summary, **shown})
 
 
 def _require_release_id(config: RollbackConfig) -> None:
@@ -186,7 +192,7 @@ def _thaw_if_left_frozen(context: dg.OpExecutionContext, origin: OriginConnectio
         context.log.info(thaw_unless_swapping(origin, lease, context.run_id))
 
 
-def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) -> dict[str, "dg.RawMetadataValue"]:
+def _describe(journal: Journal, seconds: float) -> dict[str, "dg.RawMetadataValue"]:
     """The rollback as the run page and the asset's history show it."""
     undone = [
         move
@@ -213,5 +219,4 @@ def _describe(context: dg.OpExecutionContext, journal: Journal, seconds: float) 
         "went back without": ", ".join(journal.accepted_lost) or "nothing",
         "moved aside": table({"collection": one.name, "kept as": one.kept_as} for one in journal.intruders),
     }
-    context.add_output_metadata({"schema version": journal.from_version, **metadata})
     return metadata

@@ -16,6 +16,7 @@ from nmdc_release_ops.steps.promoting.verifying import describe_verification, ve
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
 from nmdc_release_ops.steps.shared.recording import record_checks_of_release, record_release
+from nmdc_release_ops.steps.shared.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.run_tags import tag_run
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
@@ -61,6 +62,7 @@ def unfreeze(
     remove_what_is_superseded(context, plan, origin, home, transformer, schema)
     context.add_output_metadata(
         {
+            **summarize_end(context, home, unfreeze=window),
             "writes blocked for": duration(window.seconds),
             "seconds blocked": round(window.seconds, 3),
             "users and roles put back": window.put_back,

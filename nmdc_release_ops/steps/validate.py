@@ -16,17 +16,15 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
-from nmdc_release_ops.schema.report import write_page
+from nmdc_release_ops.schema.report import PAGE, SUMMARY, VIOLATIONS, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
 from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
 from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, record_rehearsal
+from nmdc_release_ops.steps.shared.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.remedy import advise_about_data
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.steps.shared.validating import (
-    PAGE,
-    SUMMARY,
-    VIOLATIONS,
     describe_file,
     require_summary,
     run_validation,
@@ -78,7 +76,7 @@ def validate(
         write_page(
             page, summary, verdict, f"Release {plan.release_id}, schema {plan.from_version} to {plan.to_version}"
         )
-        metadata = describe_summary(summary, page, folder / VIOLATIONS)
+        metadata = describe_summary(summary, page, folder / VIOLATIONS, home)
         if count_intolerable(summary, plan.integrity):
             first = [message for message in messages if message["kind"] == "violation"]
             dumped_at = read_archive(home.archive(plan), migrated.manifest_sha256).cluster_time
@@ -90,12 +88,11 @@ def validate(
     (context.log.warning if summary.integrity.found else context.log.info)(verdict)
     conclusion = ""
     if plan.is_rehearsal:
-        rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, origin)
+        rehearsed = conclude_rehearsal(plan, migrated, verdict, time.monotonic() - started, origin, home)
         conclusion = rehearsed.describe()
         context.log.info(conclusion)
         record_rehearsal(context, rehearsed, summary.integrity.found)
         metadata = {**rehearsed.metadata(), **metadata}
-    context.add_output_metadata(metadata)
     report = ValidationReport(
         made_from=collect_digests(plan=plan, migrate=migrated),
         documents=summary.documents,
@@ -115,6 +112,8 @@ def validate(
             RehearsalRecords(plan, migrated, report).write(home.release(plan))
         # Not before this one can be promoted.
         remove_what_was_rehearsed(context, plan, home, transformer)
+        metadata = {**summarize_end(context, home, validate=report), **metadata}
+    context.add_output_metadata(metadata)
     return report
 
 

@@ -9,10 +9,12 @@ from nmdc_release_ops.resources.environment import (
     ConfigurationInvalid,
     DeploymentSettings,
     GitHubSettings,
+    HomeSettings,
     OriginSettings,
     RuntimeSettings,
     SchemaWatchSettings,
     Settings,
+    mask_secrets,
 )
 from nmdc_release_ops.resources.github import SchemaWatchResource
 from nmdc_release_ops.resources.runtime import deployment_is_configured
@@ -128,3 +130,27 @@ def test_the_jobs_and_sensors_load_with_invalid_variables(monkeypatch: pytest.Mo
     assert SchemaWatchResource().seconds_between_ticks == 300
     # The graph has the step, which reports what is invalid.
     assert deployment_is_configured()
+
+
+def test_secrets_are_masked_in_a_text_however_they_are_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://operator:hunter%3A2@db.example.org:27017/?authSource=admin")
+    monkeypatch.setenv("GITHUB_TOKEN", "a-token")
+    # Another system's invalid variable must not keep the others from being masked.
+    monkeypatch.setenv("NMDC_SCHEMA_POLL_SECONDS", "soon")
+    text = mask_secrets(
+        "mongodb://operator:hunter%3A2@db.example.org:27017/?authSource=admin refused hunter:2 and a-token; "
+        "https://user:pass@github.com/a; mongodb+srv://db.example.org/nmdc; the origin at db.example.org:27017 stopped"
+    )
+    assert text == "*** refused *** and ***; https://***@github.com/a; ***; the origin at ***:27017 stopped"
+
+
+@pytest.mark.parametrize(
+    "value", ["reports.example.org", "ftp://x.org/", "https://user:pass@x.org/", "https://x.org/?a=b"]
+)
+def test_where_pages_are_served_is_an_address_without_a_login(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("NMDC_REPORTS_URL", "https://reports.example.org/nmdc/")
+    assert HomeSettings.read().reports_url == "https://reports.example.org/nmdc/"
+    monkeypatch.setenv("NMDC_REPORTS_URL", value)
+    with pytest.raises(ConfigurationInvalid, match=r"NMDC_REPORTS_URL cannot be read .* It is the address") as refused:
+        HomeSettings.read()
+    assert "pass" not in str(refused.value)

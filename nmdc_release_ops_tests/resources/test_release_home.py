@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from nmdc_release_ops.mongo.archive.manifest import read_manifest
@@ -184,3 +185,15 @@ def test_the_ids_of_a_rehearsal_stay_for_its_promotion_and_those_of_a_release_do
         assert not (home.release(one) / "promotion").exists()
     assert home.identifiers(rehearsal).exists()
     assert not home.identifiers(plan(2)).exists()
+
+
+def test_a_page_is_a_link_where_it_is_served_and_a_path_elsewhere(
+    home: ReleaseHomeResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = home.path / "origins" / "a b" / "release.html"
+    assert home.show(page) == dg.MetadataValue.path(str(page))
+    monkeypatch.setenv("NMDC_REPORTS_URL", "https://reports.example.org/nmdc/")
+    assert home.show(page) == dg.MetadataValue.url("https://reports.example.org/nmdc/origins/a%20b/release.html")
+    # Only pages are to be served: archives are not.
+    for other in (page.with_name("archive"), page.with_name("violations.jsonl"), home.path.parent / "release.html"):
+        assert home.show(other) == dg.MetadataValue.path(str(other))

@@ -35,6 +35,7 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource, transformer_database
 from nmdc_release_ops.schema.packages.candidate import release_named
+from nmdc_release_ops.schema.report import SUMMARY, VIOLATIONS
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.choose import choose
 from nmdc_release_ops.steps.freeze import freeze
@@ -45,7 +46,7 @@ from nmdc_release_ops.steps.promoting.promotion import Promotion
 from nmdc_release_ops.steps.reconcile import reconcile
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
-from nmdc_release_ops.steps.shared.validating import SUMMARY, VIOLATIONS, describe_file, require_summary, run_validation
+from nmdc_release_ops.steps.shared.validating import describe_file, require_summary, run_validation
 from nmdc_release_ops.steps.shared.verdict import count_intolerable
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops_tests.steps.random_writes import RandomWriter

@@ -12,6 +12,7 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
 from nmdc_release_ops.records.data_release import CaughtUp, FreezeLease, FreezeWindow, Reconciled
 from nmdc_release_ops_tests.hammer import hammering, lost_writes
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, put_back, recorded_version
@@ -51,6 +52,14 @@ def reconciled(result: dg.ExecuteInProcessResult) -> Reconciled:
     return Reconciled.model_validate(result.output_for_node("reconcile"))
 
 
+def summary_of(workplace: Workplace, result: dg.ExecuteInProcessResult) -> ReleaseSummary:
+    """What the promotion's page shows."""
+    (path,) = workplace.home.glob(f"origins/*/releases/*-{result.run_id[:8]}/release.json")
+    found = ReleaseSummary.read(path)
+    assert found is not None and path.with_suffix(".html").is_file()
+    return found
+
+
 def test_a_document_that_violates_the_schema_stops_it_before_the_freeze(
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:
@@ -59,8 +68,12 @@ def test_a_document_that_violates_the_schema_stops_it_before_the_freeze(
     client[DATABASE].study_set.update_one({"_id": study["_id"]}, {"$set": {"no_such_slot": 1}})
     try:
         with untouched(client):
-            step, failure = failure_of(promote(workplace))
+            result = promote(workplace)
+            step, failure = failure_of(result)
         assert step == "catch_up"
+        summary = summary_of(workplace, result)
+        assert (summary.outcome, summary.stopped_in, summary.swap) == (Outcome.FAILED, "catch_up", Swap.NOT_BEGUN)
+        assert summary.validated is not None and summary.validated.violations == 1
         assert "What was written since the rehearsal is invalid" in failure.description
         assert "no_such_slot" in failure.description
     finally:
@@ -110,7 +123,12 @@ def test_whoever_writes_all_the_time_loses_nothing_and_waits_a_moment(
     assert sum(caught_up(result).rounds[0].written.values()) > 0
     last = reconciled(result).rounds[-1]
     assert last.migrated and last.written["biosample_set"] > 0
-    assert FreezeWindow.model_validate(result.output_for_node("unfreeze")).seconds > 0
+    window = FreezeWindow.model_validate(result.output_for_node("unfreeze"))
+    assert window.seconds > 0
+    summary = summary_of(workplace, result)
+    assert summary.is_released and summary.rehearsal is not None and summary.archive is not None
+    assert summary.blocked_seconds == pytest.approx(window.seconds, abs=0.01)
+    assert window.verification is not None and summary.verification == window.verification.describe()
     # The step `freeze` went on to the end by itself.
     assert FreezeLease.model_validate(result.output_for_node("freeze")).is_over
 

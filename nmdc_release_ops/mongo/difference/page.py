@@ -12,7 +12,7 @@ from pathlib import Path
 from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.difference.difference import CollectionDifference, Difference
 from nmdc_release_ops.mongo.difference.samples import Sample
-from nmdc_release_ops.page import whole_page
+from nmdc_release_ops.page import rows_of, whole_page
 
 PAGE = "difference.html"
 DATA = "difference.json"
@@ -56,14 +56,18 @@ def _parts(difference: Difference, subtitle: str) -> Iterator[str]:
 
 
 def _summary(collections: Sequence[CollectionDifference]) -> str:
-    rows = "".join(
-        f'<tr><td><a href="#c{number}">{escape(collection.counts.name)}</a></td><td>{_unusual(collection)}</td>'
-        + "".join(f'<td class="n">{count:,}</td>' for count in _counts(collection))
-        + "</tr>\n"
-        for number, collection in enumerate(collections)
+    return rows_of(
+        ("collection", "", "changed", "added", "removed", "unchanged"),
+        (
+            (
+                f'<a href="#c{number}">{escape(collection.counts.name)}</a>',
+                _unusual(collection),
+                *(f"{count:,}" for count in _counts(collection)),
+            )
+            for number, collection in enumerate(collections)
+        ),
+        numbers={2, 3, 4, 5},
     )
-    heads = "".join(f'<th class="n">{word}</th>' for word in ("changed", "added", "removed", "unchanged"))
-    return f"<table><tr><th>collection</th><th></th>{heads}</tr>\n{rows}</table>\n"
 
 
 def _unusual(collection: CollectionDifference) -> str:
@@ -90,23 +94,28 @@ def _collection(number: int, collection: CollectionDifference) -> Iterator[str]:
         ("Removed", collection.removed),
     ):
         for position, sample in enumerate(samples, start=1):
-            yield from _sample(f"{heading} document {position} of {len(samples)} shown", sample, position == 1)
+            name = f"{heading} document {position} of {len(samples)} shown"
+            yield from _sample(f"{name}: {escape(sample.document)}", sample, position == 1)
     if counts.added and not collection.added:
         yield "<p>No added document was found to show here.</p>\n"
 
 
 def _paths(collection: CollectionDifference) -> str:
-    rows = "".join(
-        f'<tr><td class="path">{escape(path.change.place)}</td><td>{escape(path.change.what)}</td>'
-        f'<td class="n">{path.documents:,}</td></tr>\n'
+    rows = [
+        (
+            f'<span class="path">{escape(path.change.place)}</span>',
+            escape(path.change.what),
+            f"{path.documents:,}",
+        )
         for path in collection.paths
-    )
+    ]
     if collection.elsewhere:
-        rows += f'<tr><td><i>other paths</i></td><td></td><td class="n">{collection.elsewhere:,}</td></tr>\n'
-    return f'<table><tr><th>path</th><th>change</th><th class="n">documents</th></tr>\n{rows}</table>\n'
+        rows.append(("<i>other paths</i>", "", f"{collection.elsewhere:,}"))
+    return rows_of(("path", "change", "documents"), rows, numbers={2})
 
 
 def _sample(heading: str, sample: Sample, is_open: bool) -> Iterator[str]:
+    """heading: HTML."""
     yield f"<details{' open' if is_open else ''}><summary>{heading}</summary>\n"
     if sample.changes:
         yield f'<p class="path">{"<br>".join(map(escape, sample.changes))}</p>\n'
@@ -153,13 +162,18 @@ def _cell(line: str | None, mark: str) -> str:
 
 _STYLE = """
 .sides td { font: 13px/1.45 ui-monospace, monospace; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; border-radius: 4px; padding: .6rem; }
-details { margin: .6rem 0; }
-summary { cursor: pointer; font-weight: 600; }
-.sides { width: 100%; table-layout: fixed; border: 1px solid #8886; }
-.sides th, .sides td { padding: 0 .6rem; border-right: 1px solid #8886; }
+.sides { width: 100%; table-layout: fixed; border: 1px solid var(--line); }
+.sides th, .sides td { padding: 0 .6rem; border-right: 1px solid var(--line); }
 .sides td { white-space: pre-wrap; min-height: 1em; }
 .sides .quiet { font-family: inherit; text-align: center; background: #8881; }
 .was { background: #e5534b33; }
 .now { background: #46954a33; }
+@media (max-width: 640px) {
+  /* One below the other: a line that is the same is shown once. */
+  .sides, .sides tbody, .sides tr, .sides td { display: block; }
+  .sides th, .sides td:empty, .sides td:not([class]) + td:not([class]) { display: none; }
+  .sides td { border: 0; font-size: 12px; tab-size: 1; }
+  .was::before { content: "- "; }
+  .now::before { content: "+ "; }
+}
 """

@@ -16,6 +16,7 @@ LONGEST_TEXT = 20_000
 # Samples that show nothing new: a second one shows whether they are all alike.
 _MOST_ALIKE = 2
 _MOST_CHANGES = 30
+_LONGEST_NAME = 200
 _CODEC: CodecOptions[Document] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
@@ -27,6 +28,7 @@ class Sample(BaseModel):
     """One document, as indented Extended JSON, which is truncated if it is too long.
 
     Attributes:
+        document: its `id`, or `_id` where it has none, for people.
         changes: for people; of many, the first ones.
         before: None where it was added.
         after: None where it was removed.
@@ -35,6 +37,7 @@ class Sample(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    document: str = ""
     changes: list[str] = []
     before: str | None = None
     after: str | None = None
@@ -76,15 +79,22 @@ def changed_sample(was: bytes, now: bytes, changes: Set[Change]) -> Sample:
     listed = [str(change) for change in sorted(changes)]
     if len(listed) > _MOST_CHANGES:
         listed = [*listed[:_MOST_CHANGES], f"and {len(listed) - _MOST_CHANGES:,} more"]
-    return Sample(changes=listed, before=_cut(texts[0]), after=_cut(texts[1]), excerpt=excerpt)
+    return Sample(document=_name(before), changes=listed, before=_cut(texts[0]), after=_cut(texts[1]), excerpt=excerpt)
 
 
 def removed_sample(was: bytes) -> Sample:
-    return Sample(before=_cut(_text(bson.decode(was, _CODEC), _RELAXED)))
+    document = bson.decode(was, _CODEC)
+    return Sample(document=_name(document), before=_cut(_text(document, _RELAXED)))
 
 
 def added_sample(now: bytes) -> Sample:
-    return Sample(after=_cut(_text(bson.decode(now, _CODEC), _RELAXED)))
+    document = bson.decode(now, _CODEC)
+    return Sample(document=_name(document), after=_cut(_text(document, _RELAXED)))
+
+
+def _name(document: Document) -> str:
+    name = str(document.get("id", document.get("_id", "")))
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
 
 
 def _differing(before: Document, after: Document) -> tuple[Document, Document]:

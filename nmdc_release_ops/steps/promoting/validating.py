@@ -15,14 +15,11 @@ from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
 from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.records.data_release import Integrity
 from nmdc_release_ops.schema.packages.candidate import release_named
-from nmdc_release_ops.schema.report import write_page
+from nmdc_release_ops.schema.report import PAGE, SUMMARY, VIOLATIONS, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.promoting.means import Means
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
 from nmdc_release_ops.steps.shared.validating import (
-    PAGE,
-    SUMMARY,
-    VIOLATIONS,
     describe_file,
     require_summary,
     run_validation,
@@ -156,7 +153,10 @@ class DeltaValidation:
             explained = explain_verdict(verdict, summary, next(iter(first), None), page, lines, _REMEDY)
             raise DocumentsInvalid(
                 f"What was written since the rehearsal is invalid: {explained}",
-                {"the first of them": tabulate_violations(first), **describe_summary(summary, page, lines)},
+                {
+                    "the first of them": tabulate_violations(first),
+                    **describe_summary(summary, page, lines, self._means.home),
+                },
             )
         return summary.integrity.found
 

@@ -24,14 +24,12 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.schema.new_violations import NewViolations, find_new_violations
 from nmdc_release_ops.schema.packages.candidate import release_named
-from nmdc_release_ops.schema.report import Summary, write_page
+from nmdc_release_ops.schema.report import PAGE, SUMMARY, Summary, write_page
 from nmdc_release_ops.steps.shared.display import log_progress
 from nmdc_release_ops.steps.shared.failures import StepError
 from nmdc_release_ops.steps.shared.recording import KINDS_BETWEEN
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 from nmdc_release_ops.steps.shared.validating import (
-    PAGE,
-    SUMMARY,
     describe_file,
     require_summary,
     run_validation,
@@ -103,7 +101,7 @@ class Audited:
             f"All new ones are in {self.folder / NEW}."
         )
 
-    def metadata(self) -> dict[str, "dg.RawMetadataValue"]:
+    def metadata(self, home: ReleaseHomeResource) -> dict[str, "dg.RawMetadataValue"]:
         """The result as the run page shows it."""
         return {
             "audit": self.describe(),
@@ -113,8 +111,8 @@ class Audited:
             "documents with new violations": self.compared.documents,
             "gone since the last audit": self.compared.gone,
             "the first new ones": tabulate_violations(self.compared.first),
-            "all new ones": dg.MetadataValue.path(str(self.folder / NEW)),
-            **describe_summary(self.summary, self.folder / PAGE, self.folder / VIOLATIONS),
+            "all new ones": home.show(self.folder / NEW),
+            **describe_summary(self.summary, self.folder / PAGE, self.folder / VIOLATIONS, home),
             "size": size(self.manifest.bytes),
             "took": duration(self.seconds),
         }

@@ -51,7 +51,7 @@ def show_difference(
     return difference, page
 
 
-def describe_difference(difference: Difference, page: Path) -> dict[str, Any]:
+def describe_difference(difference: Difference, page: Path, home: ReleaseHomeResource) -> dict[str, Any]:
     """The difference as the run page shows it."""
     paths = [(collection.counts.name, path) for collection in difference.collections for path in collection.paths]
     most = sorted(paths, key=lambda pair: -pair[1].documents)[:MOST_PATHS]
@@ -70,5 +70,5 @@ def describe_difference(difference: Difference, page: Path) -> dict[str, Any]:
             {"collection": name, "path": path.change.place, "change": path.change.what, "documents": path.documents}
             for name, path in most
         ),
-        "difference": dg.MetadataValue.path(str(page)),
+        "difference": home.show(page),
     }

@@ -15,6 +15,7 @@ from nmdc_release_ops.resources.record_store import RecordChanged, RecordMissing
 from nmdc_release_ops.resources.release_home import HomeUnusable
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.services.errors import ServiceError
+from nmdc_release_ops.steps.shared.release_pages import summarize_failure
 
 
 class StepError(Exception):
@@ -96,7 +97,7 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
         shown = error.metadata if isinstance(error, StepError) else {}
         raise dg.Failure(
             description=f"{error}\n\n{state}\n\n{runbook_entry(error)}",
-            metadata={"error": type(error).__name__, "origin": state, **shown},
+            metadata={**summarize_failure(state), "error": type(error).__name__, "origin": state, **shown},
             allow_retries=False,
         ) from error
 

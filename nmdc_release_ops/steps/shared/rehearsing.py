@@ -13,6 +13,7 @@ from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginElsewhere, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.units import duration
 
@@ -36,6 +37,7 @@ class Rehearsed:
     verdict: str
     blocked_seconds: float
     oplog: str
+    home: ReleaseHomeResource
 
     def describe(self) -> str:
         """A few sentences for people."""
@@ -61,12 +63,17 @@ class Rehearsed:
             "release": self.plan.release_id,
         }
         if self.migrated.difference is not None:
-            shown["difference"] = dg.MetadataValue.path(str(self.migrated.difference))
+            shown["difference"] = self.home.show(self.migrated.difference)
         return shown
 
 
 def conclude_rehearsal(
-    plan: ReleasePlan, migrated: MigratedDatabase, verdict: str, seconds: float, origin: OriginResource
+    plan: ReleasePlan,
+    migrated: MigratedDatabase,
+    verdict: str,
+    seconds: float,
+    origin: OriginResource,
+    home: ReleaseHomeResource,
 ) -> Rehearsed:
     """Find out what `data_release` would take.
 
@@ -81,6 +88,7 @@ def conclude_rehearsal(
         verdict=verdict,
         blocked_seconds=migrated.seconds + seconds + staged / _STAGED_A_SECOND + _FIXED_SECONDS,
         oplog=_describe_oplog(plan, origin),
+        home=home,
     )
 
 

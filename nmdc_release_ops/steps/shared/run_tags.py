@@ -6,6 +6,8 @@ from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.resources.origin import OriginConnection
 
 PREFIX = "nmdc_release_ops"
+ROLLED_BACK = f"{PREFIX}/rolled_back"
+"""The tag of a rollback that names the release."""
 
 
 def name_origin(context: dg.OpExecutionContext, origin: OriginConnection) -> str:

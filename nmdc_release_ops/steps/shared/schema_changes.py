@@ -43,7 +43,7 @@ def show_schema_changes(
     context.log.info(_describe(concerns))
     return {
         "schema changes": table(map(_row, concerns[:SHOWN])),
-        "all schema changes": dg.MetadataValue.path(str(page)),
+        "all schema changes": home.show(page),
     }
 
 

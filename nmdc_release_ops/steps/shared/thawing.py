@@ -12,11 +12,13 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw, undo_leftover
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
 from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
+from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import explain_failures, runbook_entry
 from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_own_lease, origin_lookup
+from nmdc_release_ops.steps.shared.release_pages import show_end, show_progress
 
 CANCELLED_SECONDS = 5.0
 """How long a cancelled run tries to thaw the origin."""
@@ -42,20 +44,24 @@ def work_on_origin(context: dg.OpExecutionContext, origin: OriginResource, relea
             raise
 
 
-@dg.failure_hook(required_resource_keys={"origin"})
+@dg.failure_hook(required_resource_keys={"origin", "home"})
 def thaw_after_failure(context: dg.HookContext) -> None:
-    """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way."""
+    """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way; then write its page."""
     if not _thaw_own(context.resources.origin, context.run_id, context.log):
         context.log.info("The origin is not frozen by this run.")
+    show_end(context, Outcome.FAILED, context.resources.origin)
 
 
-@dg.success_hook(required_resource_keys={"origin"})
+@dg.success_hook(required_resource_keys={"origin", "home"})
 def thaw_after_last_step(context: dg.HookContext) -> None:
-    """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them."""
+    """Thaw the origin when the last of the steps that a run executes has succeeded and `unfreeze` is not among them; then write
+    the release's page.
+    """
     steps = read_steps(context.instance, context.run_id, context.step_key)
     if not steps.left:
         why = f"This run ends without the steps that were not selected: {', '.join(steps.not_selected)}. "
         _thaw_own(context.resources.origin, context.run_id, context.log, why)
+    show_progress(context, context.resources.origin)
 
 
 def _thaw_own(origin: OriginResource, run_id: str, log: dg.DagsterLogManager, why: str = "") -> bool:

@@ -12,13 +12,9 @@ from nmdc_release_ops.resources.schema import VALIDATE, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.processes import TookTooLong
-from nmdc_release_ops.schema.report import Summary, read_summary
+from nmdc_release_ops.schema.report import SUMMARY, Summary, read_summary
 from nmdc_release_ops.steps.shared.failures import ValidationTimedOut, WorkerDied
 from nmdc_release_ops.units import duration
-
-VIOLATIONS = "violations.jsonl"
-SUMMARY = "validation.json"
-PAGE = "validation.html"
 
 
 def run_validation(

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.report import Summary
 from nmdc_release_ops.steps.shared.display import table
 
@@ -70,7 +71,9 @@ def explain_verdict(
     return f"{verdict}{what}\nAll of them are in {violations}, and summarised in {page}.\n{remedy}{accept}{report}"
 
 
-def describe_summary(summary: Summary, page: Path, violations: Path) -> dict[str, "dg.RawMetadataValue"]:
+def describe_summary(
+    summary: Summary, page: Path, violations: Path, home: ReleaseHomeResource
+) -> dict[str, "dg.RawMetadataValue"]:
     """The summary as the run page shows it."""
     return {
         "documents": summary.documents,
@@ -93,7 +96,7 @@ def describe_summary(summary: Summary, page: Path, violations: Path) -> dict[str
         ),
         "collections": table(one.model_dump() for one in summary.collections),
         "all of them": dg.MetadataValue.path(str(violations)),
-        "page": dg.MetadataValue.path(str(page)),
+        "page": home.show(page),
     }
 
 

@@ -1,113 +1,29 @@
 """The page that shows what changed needs nothing else, shows everything, and does nothing that the data say."""
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import bson
 import pytest
 
 from nmdc_release_ops.files import FileNotWritten
-from nmdc_release_ops.mongo.difference.difference import (
-    ChangedPath,
-    CollectionCounts,
-    CollectionDifference,
-    Difference,
-)
+from nmdc_release_ops.mongo.difference.difference import ChangedPath, Difference
 from nmdc_release_ops.mongo.difference.page import DATA, PAGE, page, write_difference
-from nmdc_release_ops.mongo.difference.paths import Kind, changes
-from nmdc_release_ops.mongo.difference.samples import LONGEST_TEXT, Sample, added_sample, changed_sample, removed_sample
+from nmdc_release_ops.mongo.difference.paths import Kind
+from nmdc_release_ops.mongo.difference.samples import LONGEST_TEXT, Sample, added_sample, removed_sample
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk
-
-HOSTILE = "</pre></td><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;"
-
-
-class Seen(HTMLParser):
-    """The elements of a page, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def sample(was: dict[str, Any], now: dict[str, Any]) -> Sample:
-    before, after = bson.encode(was), bson.encode(now)
-    return changed_sample(before, after, changes(before, after))
-
-
-def collection(name: str = "a_set", **fields: Any) -> CollectionDifference:
-    counts = CollectionCounts(before=name, after=name, added=1, removed=2, changed=3_000, unchanged=4)
-    empty: dict[str, Any] = {"paths": [], "elsewhere": 0, "changed": [], "added": [], "removed": []}
-    return CollectionDifference(**{"counts": counts, **empty, **fields})
-
-
-def difference(*collections: CollectionDifference, **fields: Any) -> Difference:
-    return Difference(**{"collections": list(collections), "renamed": [], "untouched": [], **fields})
-
-
-def hostile() -> Difference:
-    document = {"_id": HOSTILE, HOSTILE: {HOSTILE: [HOSTILE]}}
-    return difference(
-        collection(
-            HOSTILE,
-            paths=[
-                ChangedPath(path=HOSTILE, kind=kind, detail=HOSTILE, documents=1)
-                for kind in (Kind.RENAMED, Kind.TYPE, Kind.ADDED)
-            ],
-            changed=[sample(document, {**document, HOSTILE: {HOSTILE: HOSTILE}})],
-            added=[added_sample(bson.encode(document))],
-            removed=[removed_sample(bson.encode(document))],
-        ),
-        renamed=[(HOSTILE, HOSTILE)],
-        untouched=[HOSTILE],
-    )
+from nmdc_release_ops_tests.mongo.difference.differences import collection, difference, hostile, sample
+from nmdc_release_ops_tests.pages.seen import HOSTILE, Seen, assert_loads_nothing, look_at
 
 
 def test_hostile_data_are_shown_and_not_obeyed() -> None:
-    html = page(hostile(), HOSTILE, HOSTILE)
-    seen = Seen(html)
-    assert seen.open == []
-    assert {tag for tag, _ in seen.elements} <= {
-        *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "b", "i", "br", "small", "a"),
-        *("table", "tr", "th", "td", "details", "summary", "pre"),
-    }
-    for _, attributes in seen.elements:
-        assert attributes.keys() <= {
-            "lang",
-            "charset",
-            "name",
-            "content",
-            "http-equiv",
-            "class",
-            "id",
-            "href",
-            "open",
-            "colspan",
-        }
-        assert str(attributes.get("href") or "#").startswith("#")
+    seen = look_at(page(hostile(), HOSTILE, HOSTILE))
+    assert all(str(attributes.get("href") or "#").startswith("#") for _, attributes in seen.elements)
     assert seen.text.count(HOSTILE) >= 8
-    assert "<script" not in html and "<img" not in html
 
 
 def test_the_page_loads_nothing() -> None:
-    html = page(hostile(), "title")
-    assert "default-src 'none'" in html
-    assert "http://" not in html and "https://" not in html and "url(" not in html
+    assert_loads_nothing(page(hostile(), "title"))
 
 
 def test_changed_lines_are_marked_and_others_are_not() -> None:
@@ -131,6 +47,15 @@ def test_counts_and_paths_are_in_the_tables() -> None:
     assert "3,000 changed, 1 added, 2 removed, 4 unchanged" in seen.text
     assert "No added document was found to show here." in seen.text
     assert "x → y" in seen.text
+
+
+def test_a_sample_is_named_by_its_document() -> None:
+    changed = sample({"_id": 1, "id": "nmdc:sty-11-abc", "name": "x"}, {"_id": 1, "id": "nmdc:sty-11-abc", "name": "y"})
+    added = added_sample(bson.encode({"_id": "the key", "name": "z" * 10}))
+    seen = Seen(page(difference(collection(changed=[changed], added=[added])), "title"))
+    assert "Changed document 1 of 1 shown: nmdc:sty-11-abc" in seen.text
+    assert "Added document 1 of 1 shown: the key" in seen.text
+    assert len(removed_sample(bson.encode({"_id": "x" * 5_000})).document) < 300
 
 
 def test_a_migration_that_changed_no_document_says_so() -> None:

@@ -1,0 +1,1 @@
+"""The page of each release, and the list of all: what was done, how long writes were blocked, how to undo it."""

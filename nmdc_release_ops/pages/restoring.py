@@ -1,0 +1,63 @@
+"""The exact commands that restore an archive with MongoDB's own `mongorestore`. None holds an address or a password."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmdc_release_ops.mongo.difference.difference import CollectionCounts
+
+CONFIG = "config.yaml"
+# The first loses no document that is older than its collection's validator; the second keeps the order and stops at an error.
+_ALWAYS = ("--gzip", "--bypassDocumentValidation", "--maintainInsertionOrder")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, and what it is for."""
+
+    purpose: str
+    line: str
+
+
+def list_commands(
+    archive: Path, database: str, counts: Sequence[CollectionCounts], *, has_oplog: bool
+) -> list[Command]:
+    """The commands that restore an archive: beside the live database, one collection of it, and all of it.
+
+    Args:
+        counts: the collections that the release changed, of which one is the example.
+        has_oplog: whether the archive holds what was written during the dump as `oplog.bson`.
+    """
+    example = next((one.before for one in counts if one.before), "NAME")
+    commands = [
+        Command(
+            f"First put the connection string into a file {CONFIG} that only you can read (chmod 600):",
+            'uri: "mongodb://USER:PASSWORD@HOST:27017/?authSource=admin&replicaSet=NAME"',
+        ),
+        Command(
+            f"All of it beside the live database, as {database}_copy, to look at it:",
+            _mongorestore(archive, f"--nsFrom={database}.*", f"--nsTo={database}_copy.*"),
+        ),
+        Command(
+            f"One collection in place of the live one, such as {example}. What was written there since the dump is lost:",
+            _mongorestore(archive, f"--nsInclude={database}.{example}", "--drop"),
+        ),
+        Command(
+            "All of them in place of the live ones. What was written since is lost:",
+            _mongorestore(archive, "--drop"),
+        ),
+    ]
+    if has_oplog:
+        commands.append(
+            Command(
+                "The same, with what was written during the dump replayed once more. It is in the collections already, so the "
+                "result is the same; the user needs the privilege to replay (anyAction on anyResource):",
+                _mongorestore(archive, "--drop", "--oplogReplay"),
+            )
+        )
+    return commands
+
+
+def _mongorestore(archive: Path, *options: str) -> str:
+    return shlex.join(["mongorestore", f"--config={CONFIG}", *_ALWAYS, *options, str(archive)])
