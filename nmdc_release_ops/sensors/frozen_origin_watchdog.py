@@ -5,7 +5,7 @@ import dagster as dg
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.steps.shared.origin_state import describe_origin
+from nmdc_release_ops.status.sentences import describe_origin
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
 
 WATCHDOG_SECONDS = 30

@@ -3,6 +3,7 @@
 import dagster as dg
 from pymongo.errors import PyMongoError
 
+from nmdc_release_ops.foreseen import runbook_entry
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.thaw import thaw, undo_leftover
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
@@ -10,7 +11,6 @@ from nmdc_release_ops.mongo.state.journal import SwapUnderWay, newest_journal
 from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
-from nmdc_release_ops.steps.shared.failures import runbook_entry
 from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_own_lease
 
