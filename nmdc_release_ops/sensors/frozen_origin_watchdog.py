@@ -2,9 +2,13 @@
 
 import dagster as dg
 
+from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
-from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.resources.environment import ConfigurationInvalid
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.status.metrics import write_metrics
 from nmdc_release_ops.status.sentences import describe_origin
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
 
@@ -24,6 +28,7 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     run that this Dagster does not know may be running in another one: while its heartbeat is current, it is only reported.
     """
     with origin.connect() as connected:
+        _write_metrics(context, connected)
         state = read_origin_state(connected.client, connected.database.name)
         held = describe_origin(state, run_id="")
         lease = state.lease
@@ -43,6 +48,14 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
         outcome = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
     ended = f"ended ({run.status.value.lower()})" if run else "is not known to this Dagster, its process is gone"
     return dg.SkipReason(f"Run {lease.run_id} {ended} and had left the origin frozen. {outcome}")
+
+
+def _write_metrics(context: dg.SensorEvaluationContext, origin: OriginConnection) -> None:
+    """Monitoring sees with each tick that somebody watches. Thawing does not wait for a full disk."""
+    try:
+        write_metrics(origin.database, ReleaseHomeResource().path)
+    except (FileNotWritten, OSError, ConfigurationInvalid) as error:
+        context.log.warning(f"The metrics were not written: {error}")
 
 
 def _describe_end(lease: Lease) -> str:

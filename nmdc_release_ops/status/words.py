@@ -12,7 +12,7 @@ def describe_step(report: StepReport) -> str:
     """What a run is doing, or what became of it, in one line."""
     what = f"{report.job} {report.release_id}: `{report.step}` is {_STAGES[report.stage]}"
     if report.stage is Stage.WORKING and report.done is not None:
-        what += f", {Pace(report.done, report.total, report.rate).describe(report.unit)}"
+        what += f", {report.verb} {Pace(report.done, report.total, report.rate).describe(report.unit)}"
     if report.predicted_seconds is not None and report.blocked_seconds is None:
         what += f"; writes will be blocked for about {duration(report.predicted_seconds)}"
     if report.oplog_seconds_left is not None:

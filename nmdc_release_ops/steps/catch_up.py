@@ -18,6 +18,7 @@ from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.reporting import note, reporting
 from nmdc_release_ops.units import duration
 
 
@@ -39,7 +40,11 @@ def catch_up(
 
     Nobody is kept from writing. It can be re-executed at any time: it goes on where it was.
     """
-    with explain_failures(origin_lookup(origin, context.run_id, plan.release_id)), ExitStack() as stack:
+    with (
+        reporting(context, plan, origin, home, followed_since=archive.cluster_time.seconds),
+        explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
+        ExitStack() as stack,
+    ):
         connected = stack.enter_context(origin.connect_planned(plan))
         require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
         refuse_if_swapped(connected.client, plan.release_id)
@@ -50,6 +55,7 @@ def catch_up(
         rounds = catch_up_with_writers(context, promotion, plan, Rehearsed(migrated, validation))
         promotion.verify_staged()
         predicted = promotion.predict_seconds()
+        note(context.run_id, predicted_seconds=predicted)
         # `reconcile` goes on with it.
         kept_open.keep(plan.release_id, promotion, stack.pop_all())
     context.log.info(

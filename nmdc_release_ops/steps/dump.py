@@ -23,6 +23,7 @@ from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_older_rehearsals
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.units import size
 
 
@@ -42,6 +43,7 @@ def dump(
     """
     started = time.monotonic()
     with (
+        reporting(context, plan, origin, home),
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         home.use(plan),
         origin.connect_planned(plan) as connected,

@@ -24,6 +24,7 @@ from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.migrators import run_migrators
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.units import duration
 
 
@@ -45,6 +46,7 @@ def migrate(
     """
     started = time.monotonic()
     with (
+        reporting(context, plan, origin, home),
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         kept_archive(plan, home.archive(plan)),
         transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch,
@@ -63,7 +65,7 @@ def migrate(
                 manifest,
                 scratch,
                 everything=everything,
-                report=log_progress(context, "loaded", manifest.documents),
+                report=log_progress(context, "loaded", manifest.documents if everything else None),
                 log=context.log.info,
             )
             before = snapshot(scratch.database, contents.hashes)

@@ -25,6 +25,7 @@ from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for, swap_in
 
@@ -46,6 +47,7 @@ def restore(
     Untouched collections are not written at all. In a promotion everything is staged already.
     """
     with (
+        reporting(context, plan, origin, home),
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):

@@ -17,6 +17,7 @@ from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.steps.shared.reporting import note, reporting
 from nmdc_release_ops.steps.shared.run_tags import tag_run
 from nmdc_release_ops.units import duration
 
@@ -38,6 +39,7 @@ def unfreeze(
     Also removes the transformer's files, archives that are no longer needed, and unused schema environments.
     """
     with (
+        reporting(context, plan, origin, home),
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         origin.connect_planned(plan) as connected,
     ):
@@ -53,6 +55,7 @@ def unfreeze(
             freezes=freezes_of(connected.client, plan.release_id),
         )
         _log_window(context, window)
+        note(context.run_id, blocked_seconds=window.seconds)
         if plan.catches_up:
             verification = verify_promotion(context, plan, connected, home)
             window = window.model_copy(update={"verification": verification})

@@ -22,6 +22,7 @@ from nmdc_release_ops.steps.shared.failures import DocumentsInvalid, explain_fai
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
 from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, materialize
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.steps.shared.validating import (
     PAGE,
     SUMMARY,
@@ -57,6 +58,7 @@ def validate(
     """
     started = time.monotonic()
     with (
+        reporting(context, plan, origin, home),
         explain_failures(origin_lookup(origin, context.run_id, plan.release_id)),
         kept_archive(plan, home.archive(plan)),
         transformer.open(plan, migrated.database) as scratch,

@@ -32,7 +32,8 @@ REPORT = StepReport(
     step="dump",
     done=250,
     total=1_000,
-    unit="documents dumped",
+    verb="dumped",
+    unit="documents",
     rate=50.0,
     seconds_left=15.0,
 )
@@ -83,7 +84,7 @@ def test_it_says_who_blocks_writes_and_how_far_the_work_is(client: MongoClient[A
     text = flat(found.output)
     assert "frozen by release a-release (run a-run" in text
     assert "heartbeat " in text
-    assert "250 of 1,000 documents dumped, 50 a second, 15.0 s left" in text
+    assert "`dump` is at work, dumped 250 of 1,000 documents, 50 a second, 15.0 s left" in text
     assert "Wait until the release is done." in text
     assert told["writes_blocked"] is True
     assert told["hold"]["run_id"] == "a-run" and not told["hold"]["is_abandoned"]

@@ -32,7 +32,8 @@ class StepReport(BaseModel):
         database: the origin's.
         is_rehearsal: there is one document for rehearsals of a database and one for everything else.
         done: units of work so far, with `total` of all; None where the step does not count.
-        unit: "documents dumped".
+        verb: what is done to the units, "dumped".
+        unit: "documents".
         rate: units a second.
         seconds_left: of this work, not of the whole step.
         oplog_seconds_left: how far the oplog reaches back beyond the moment from which writes have to be followed; None where
@@ -54,6 +55,7 @@ class StepReport(BaseModel):
     stage: Stage = Stage.WORKING
     done: int | None = None
     total: int | None = None
+    verb: str = ""
     unit: str = ""
     rate: float | None = None
     seconds_left: float | None = None
