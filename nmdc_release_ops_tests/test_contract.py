@@ -20,6 +20,7 @@ from nmdc_release_ops.command.main import app
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.jobs import HOOKS
 from nmdc_release_ops.resources.environment import Settings
+from nmdc_release_ops.status.metrics import HELP, METRICS, PREFIX
 
 ROOT = Path(__file__).parent.parent
 
@@ -131,6 +132,18 @@ def test_the_command_and_its_subcommands() -> None:
     assert set(archives.commands) == {"list", "verify", "commands"}
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="nmdc-release")
     assert entry.value == "nmdc_release_ops.command.main:main"
+
+
+def test_the_file_of_metrics_and_its_names() -> None:
+    assert METRICS == "metrics.prom"
+    assert {f"{PREFIX}{name}" for name in HELP} >= {
+        "nmdc_release_writes_blocked",
+        "nmdc_release_frozen_since_timestamp_seconds",
+        "nmdc_release_heartbeat_timestamp_seconds",
+        "nmdc_release_step_failed",
+        "nmdc_release_home_free_bytes",
+        "nmdc_release_oplog_left_seconds",
+    }
 
 
 def test_the_make_targets() -> None:

@@ -88,7 +88,7 @@ def list_archives(home: Path) -> Iterator[ListedArchive]:
 def show_archives(*, json: bool) -> None:
     """Print them."""
     with explaining(1):
-        home = release_home()
+        home = _readable_home()
         found = list(list_archives(home))
     if json:
         typer.echo(f"[{','.join(one.model_dump_json() for one in found)}]")
@@ -150,9 +150,19 @@ def print_restoring(release: str, collection: str | None) -> None:
 
 def _find(release: str) -> Path:
     """The archive of the release with this id, or with the only id that begins so."""
-    archives = {one.name: one / ARCHIVE for one in find_releases(release_home()) if (one / ARCHIVE).is_dir()}
+    archives = {one.name: one / ARCHIVE for one in find_releases(_readable_home()) if (one / ARCHIVE).is_dir()}
     found = [release] if release in archives else [name for name in archives if name.startswith(release)]
     if len(found) != 1:
         known = "".join(f"\n  {name}" for name in found or archives) or " none"
         fail(f"{'Several archives begin' if found else 'No archive begins'} with {release!r}. There are:{known}", 2)
     return archives[found[0]]
+
+
+def _readable_home() -> Path:
+    """Raises:
+    OSError: this user may not read it, and would see no archives where there are some.
+    """
+    home = release_home()
+    if home.exists():
+        next(home.iterdir(), None)
+    return home

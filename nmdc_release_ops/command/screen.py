@@ -42,6 +42,11 @@ def explaining(code: int, errors: tuple[type[Exception], ...] = FORESEEN_ANYWHER
         yield
     except errors as error:
         fail(f"{error}\n{runbook_entry(error)}", code)
+    except OSError as error:
+        fail(
+            f"{error.filename or 'A file'}: {error.strerror or error}. Run this command as the user that runs releases.",
+            code,
+        )
     except PyMongoError as error:
         fail(
             f"The origin answered with an error, or stopped answering: {_shorten(error)}. Nothing was changed. Run this "

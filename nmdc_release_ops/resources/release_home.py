@@ -10,6 +10,7 @@
     origins/ORIGIN/releases/RELEASE/attempts/NNN-RUN  reports of one run of the release; the last one is the newest
     records/RUN/STEP.json                           records that steps pass on; STEP.OUTPUT.json of a step with several
     schema/                                         packages, environments, compiled schemas; shared by all origins
+    metrics.prom                                    the state of the origin, for monitoring
     releases/RELEASE                                releases of versions that had no `origins`
 
 ORIGIN names a replica set and one database of it, so that releases of several origins can share the folder.

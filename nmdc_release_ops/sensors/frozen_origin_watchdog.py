@@ -1,11 +1,11 @@
 """Thaws an origin that a run left frozen."""
 
+from contextlib import ExitStack
+
 import dagster as dg
 
-from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
-from nmdc_release_ops.resources.environment import ConfigurationInvalid
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.status.metrics import write_metrics
@@ -27,8 +27,9 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
     It never thaws while a swap is under way: then the tick fails, as an alarm, until the run is re-executed or rolled back. A
     run that this Dagster does not know may be running in another one: while its heartbeat is current, it is only reported.
     """
-    with origin.connect() as connected:
-        _write_metrics(context, connected)
+    with origin.connect() as connected, ExitStack() as stack:
+        # At the end of the tick, however it ends.
+        stack.callback(_write_metrics, context, connected)
         state = read_origin_state(connected.client, connected.database.name)
         held = describe_origin(state, run_id="")
         lease = state.lease
@@ -51,11 +52,11 @@ def frozen_origin_watchdog(context: dg.SensorEvaluationContext, origin: OriginRe
 
 
 def _write_metrics(context: dg.SensorEvaluationContext, origin: OriginConnection) -> None:
-    """Monitoring sees with each tick that somebody watches. Thawing does not wait for a full disk."""
+    """Monitoring sees with each tick that somebody watches. Whatever prevents that, the tick has done its work."""
     try:
         write_metrics(origin.database, ReleaseHomeResource().path)
-    except (FileNotWritten, OSError, ConfigurationInvalid) as error:
-        context.log.warning(f"The metrics were not written: {error}")
+    except Exception as error:
+        context.log.warning(f"The metrics were not written ({type(error).__name__}): {error}")
 
 
 def _describe_end(lease: Lease) -> str:

@@ -8,7 +8,7 @@ from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 
-SECONDS = 5.0
+SECONDS = 3.0
 
 
 def find_newest(home: Path) -> str | None:

@@ -6,12 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.origin_state import OriginState, read_origin_state
 from nmdc_release_ops.mongo.server.clock import now
 from nmdc_release_ops.mongo.server.connection import Document, nodes_of
-from nmdc_release_ops.mongo.server.topology import Kind, Server, describe_server
+from nmdc_release_ops.mongo.server.topology import find_kind
 from nmdc_release_ops.mongo.state.history import History, read_history
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, freezes_of
@@ -118,10 +119,10 @@ def name_origin(database: str, uri: str) -> str:
     return f"{database} on {', '.join(nodes_of(uri))}"
 
 
-def describe_kind(server: Server) -> str:
+def describe_kind(client: MongoClient[Document]) -> str:
     """The server's version and arrangement, for people."""
-    kind = f"replica set {server.name}" if server.kind is Kind.REPLICA_SET else server.kind.value
-    return f"MongoDB {server.version}, {kind}"
+    kind, name = find_kind(client)
+    return f"MongoDB {client.server_info()['version']}, {kind}{f' {name}' if name else ''}"
 
 
 def read_status(
@@ -154,7 +155,7 @@ def read_status(
     return StatusReport(
         at=now(),
         origin=name_origin(database.name, uri),
-        server=describe_kind(describe_server(client, database.name)),
+        server=describe_kind(client),
         schema_version=history.version,
         newest_schema_release=newest,
         writes_blocked=state.is_frozen or state.is_write_blocked or bool(state.leftovers),

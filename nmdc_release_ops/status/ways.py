@@ -1,5 +1,6 @@
 """What an operator can undo or carry out now: the last release's rollback, and a rehearsal's promotion."""
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +75,8 @@ def find_promotion(database: Database[Document], home: Path) -> Way:
     Args:
         home: `NMDC_RELEASE_HOME`.
     """
+    if obstacle := _find_obstacle(home):
+        return Way(is_possible=False, release_id=None, says=obstacle)
     try:
         folders = find_rehearsals(home, identify_set(database.client), database.name)
         rehearsal, warnings = choose_rehearsal(folders, database, home / "schema", None)
@@ -89,6 +92,15 @@ def find_promotion(database: Database[Document], home: Path) -> Way:
         says=" ".join([_describe_promotion(rehearsal, left), *warnings]),
         oplog_seconds_left=left,
     )
+
+
+def _find_obstacle(home: Path) -> str:
+    """Why it cannot be told which rehearsals there are; empty if it can."""
+    if not home.is_dir():
+        return f"The folder {home} (NMDC_RELEASE_HOME) is not on this machine, so rehearsals cannot be seen."
+    if not os.access(home, os.R_OK | os.X_OK):
+        return f"This user may not read {home} (NMDC_RELEASE_HOME), so rehearsals cannot be seen."
+    return ""
 
 
 def measure_oplog_left(database: Database[Document], since: int) -> float | None:

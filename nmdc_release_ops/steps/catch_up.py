@@ -53,7 +53,7 @@ def catch_up(
             open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
         )
         rounds = catch_up_with_writers(context, promotion, plan, Rehearsed(migrated, validation))
-        promotion.verify_staged()
+        promotion.verify_staged(context)
         predicted = promotion.predict_seconds()
         note(context.run_id, predicted_seconds=predicted)
         # `reconcile` goes on with it.

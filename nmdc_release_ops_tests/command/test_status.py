@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,3 +201,12 @@ def test_watching_shows_what_changes_until_it_is_interrupted(workplace: Workplac
         errors = running.stderr.read()
     assert first["working"] == [] and last["working"][0]["done"] == 250
     assert running.returncode == 0 and "Traceback" not in errors
+
+
+def test_a_folder_that_is_not_on_this_machine_hides_only_the_rehearsals(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NMDC_RELEASE_HOME", str(tmp_path / "nowhere"))
+    found = run("status")
+    assert found.exit_code == 0
+    assert "is not on this machine, so rehearsals cannot be seen." in flat(found.output)

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
@@ -102,7 +102,15 @@ def read_reports(client: MongoClient[Document], database: str) -> list[StepRepor
     options: Any = client.codec_options.with_options(tz_aware=True)
     reports = client[STATE_DATABASE].get_collection(STATUS, codec_options=options)
     found = [reports.find_one({"_id": _id(database, is_rehearsal)}, {"_id": 0}) for is_rehearsal in (False, True)]
-    return [StepReport.model_validate(document) for document in found if document is not None]
+    return [report for document in found if document is not None and (report := _read(document)) is not None]
+
+
+def _read(document: Document) -> StepReport | None:
+    """None if another version of the project wrote it in another form: it is only information."""
+    try:
+        return StepReport.model_validate(document)
+    except ValidationError:
+        return None
 
 
 def _id(database: str, is_rehearsal: bool) -> str:
