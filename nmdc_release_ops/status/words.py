@@ -11,6 +11,10 @@ from nmdc_release_ops.units import duration
 def describe_step(report: StepReport) -> str:
     """What a run is doing, or what became of it, in one line."""
     what = f"{report.job} {report.release_id}: `{report.step}` is {_STAGES[report.stage]}"
+    if report.is_silent and report.seconds_silent is not None:
+        what = (
+            f"{report.job} {report.release_id}: `{report.step}` has not reported for {duration(report.seconds_silent)}"
+        )
     if report.stage is Stage.WORKING and report.done is not None:
         what += f", {report.verb} {Pace(report.done, report.total, report.rate).describe(report.unit)}"
     if report.predicted_seconds is not None and report.blocked_seconds is None:

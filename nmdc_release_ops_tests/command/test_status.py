@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy
-from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, write_report
+from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, write_report
 from nmdc_release_ops_tests.command.running import COMMAND, CONTROL, flat, run, run_installed
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, untouched, workplace_fixture
@@ -125,6 +125,18 @@ def test_a_failed_step_is_named_with_where_to_read_on(client: MongoClient[Any]) 
         client.drop_database(STATE_DATABASE)
     assert found.exit_code == 0
     assert "Run a-run failed in `dump`: its run page says what to correct" in flat(found.output)
+
+
+def test_a_step_that_no_longer_reports_is_not_said_to_be_at_work(client: MongoClient[Any]) -> None:
+    try:
+        write_report(client, REPORT)
+        client[STATE_DATABASE][STATUS].update_one(
+            {}, {"$set": {"updated_at": datetime.now(UTC) - timedelta(minutes=10)}}
+        )
+        found = run("status")
+    finally:
+        client.drop_database(STATE_DATABASE)
+    assert "`dump` has not reported for 10 min" in flat(found.output)
 
 
 def test_every_line_fits_into_60_columns(client: MongoClient[Any]) -> None:

@@ -15,6 +15,9 @@ from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 
 STATUS = "status"
+SILENT_SECONDS = 60
+"""Steps report every five seconds."""
+_OF_THE_SERVER = {"started_at", "updated_at", "seconds_silent"}
 
 
 class Stage(StrEnum):
@@ -42,6 +45,7 @@ class StepReport(BaseModel):
         blocked_seconds: how long they were; None before they are allowed again.
         started_at: of the step.
         updated_at: by the server's clock.
+        seconds_silent: since `updated_at`, when the report was read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +68,12 @@ class StepReport(BaseModel):
     blocked_seconds: float | None = None
     started_at: datetime | None = None
     updated_at: datetime | None = None
+    seconds_silent: float | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the step should be at work and has not reported for so long that its process is probably gone."""
+        return self.stage is Stage.WORKING and (self.seconds_silent or 0) > SILENT_SECONDS
 
 
 def write_report(client: MongoClient[Document], report: StepReport) -> None:
@@ -71,7 +81,7 @@ def write_report(client: MongoClient[Document], report: StepReport) -> None:
 
     What a later step does not know is kept, as long as it belongs to the same release.
     """
-    own = report.model_dump(mode="json", exclude={"started_at", "updated_at"})
+    own = report.model_dump(mode="json", exclude=_OF_THE_SERVER)
     kept = {
         name: {"$cond": [{"$eq": ["$release_id", report.release_id]}, f"${name}", None]}
         for name in ("predicted_seconds", "blocked_seconds")
@@ -101,8 +111,15 @@ def read_reports(client: MongoClient[Document], database: str) -> list[StepRepor
     """The reports of a database: of its newest release or promotion first, then of its newest rehearsal."""
     options: Any = client.codec_options.with_options(tz_aware=True)
     reports = client[STATE_DATABASE].get_collection(STATUS, codec_options=options)
-    found = [reports.find_one({"_id": _id(database, is_rehearsal)}, {"_id": 0}) for is_rehearsal in (False, True)]
-    return [report for document in found if document is not None and (report := _read(document)) is not None]
+    ids = [_id(database, is_rehearsal) for is_rehearsal in (False, True)]
+    silent = {"$divide": [{"$subtract": ["$$NOW", "$updated_at"]}, 1_000]}
+    pipeline = [
+        {"$match": {"_id": {"$in": ids}}},
+        {"$sort": {"_id": 1}},
+        {"$set": {"seconds_silent": silent}},
+        {"$unset": "_id"},
+    ]
+    return [report for document in reports.aggregate(pipeline) if (report := _read(document)) is not None]
 
 
 def _read(document: Document) -> StepReport | None:
