@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, Json, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from nmdc_release_ops.runtime.deployment import DeployingWorkflow
+from nmdc_release_ops.runtime.deploying_workflow import DeployingWorkflow
 
 POLL_SECONDS = 300
 _LONGEST_SHOWN = 40

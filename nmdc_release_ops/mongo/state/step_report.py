@@ -113,7 +113,7 @@ def read_reports(client: MongoClient[Document], database: str) -> list[StepRepor
     reports = client[STATE_DATABASE].get_collection(STATUS, codec_options=options)
     ids = [_id(database, is_rehearsal) for is_rehearsal in (False, True)]
     silent = {"$divide": [{"$subtract": ["$$NOW", "$updated_at"]}, 1_000]}
-    pipeline = [
+    pipeline: list[Document] = [
         {"$match": {"_id": {"$in": ids}}},
         {"$sort": {"_id": 1}},
         {"$set": {"seconds_silent": silent}},
