@@ -3,6 +3,7 @@
 What DESIGN.md plans and nobody has built yet is added here by whoever builds it.
 """
 
+import importlib.metadata
 import re
 from collections.abc import Iterator
 from enum import Enum
@@ -11,12 +12,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from nmdc_release_ops.command.main import app
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.jobs import HOOKS
 from nmdc_release_ops.resources.environment import Settings
+from nmdc_release_ops.status.metrics import HELP, METRICS, PREFIX
 
 ROOT = Path(__file__).parent.parent
 
@@ -134,6 +138,27 @@ def test_the_options_of_a_promotion_and_their_defaults() -> None:
 @pytest.mark.parametrize("job", ["data_release", "promote", "online_release", "rollback"])
 def test_a_job_that_freezes_never_leaves_the_origin_frozen(job: str) -> None:
     assert {hook.name for hook in defs.get_job_def(job).hook_defs} == {hook.name for hook in HOOKS}
+
+
+def test_the_command_and_its_subcommands() -> None:
+    command: Any = typer.main.get_command(app)
+    archives: Any = command.commands["archives"]
+    assert set(command.commands) == {"status", "check", "archives"}
+    assert set(archives.commands) == {"list", "verify", "commands"}
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="nmdc-release")
+    assert entry.value == "nmdc_release_ops.command.main:main"
+
+
+def test_the_file_of_metrics_and_its_names() -> None:
+    assert METRICS == "metrics.prom"
+    assert {f"{PREFIX}{name}" for name in HELP} >= {
+        "nmdc_release_writes_blocked",
+        "nmdc_release_frozen_since_timestamp_seconds",
+        "nmdc_release_heartbeat_timestamp_seconds",
+        "nmdc_release_step_failed",
+        "nmdc_release_home_free_bytes",
+        "nmdc_release_oplog_left_seconds",
+    }
 
 
 def test_the_make_targets() -> None:

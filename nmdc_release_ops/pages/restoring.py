@@ -1,15 +1,11 @@
 """The exact commands that restore an archive with MongoDB's own `mongorestore`. None holds an address or a password."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmdc_release_ops.mongo.archive.restoring import CONFIG, match_name, restore_command
 from nmdc_release_ops.mongo.difference.difference import CollectionCounts
-
-CONFIG = "config.yaml"
-# The first loses no document that is older than its collection's validator; the second keeps the order and stops at an error.
-_ALWAYS = ("--gzip", "--bypassDocumentValidation", "--maintainInsertionOrder")
 
 
 @dataclass(frozen=True)
@@ -37,15 +33,15 @@ def list_commands(
         ),
         Command(
             f"All of it beside the live database, as {database}_copy, to look at it:",
-            _mongorestore(archive, f"--nsFrom={database}.*", f"--nsTo={database}_copy.*"),
+            restore_command(archive, f"--nsFrom={database}.*", f"--nsTo={database}_copy.*"),
         ),
         Command(
             f"One collection in place of the live one, such as {example}. What was written there since the dump is lost:",
-            _mongorestore(archive, f"--nsInclude={database}.{example}", "--drop"),
+            restore_command(archive, f"--nsInclude={database}.{match_name(example)}", "--drop"),
         ),
         Command(
             "All of them in place of the live ones. What was written since is lost:",
-            _mongorestore(archive, "--drop"),
+            restore_command(archive, "--drop"),
         ),
     ]
     if has_oplog:
@@ -53,11 +49,7 @@ def list_commands(
             Command(
                 "The same, with what was written during the dump replayed once more. It is in the collections already, so the "
                 "result is the same; the user needs the privilege to replay (anyAction on anyResource):",
-                _mongorestore(archive, "--drop", "--oplogReplay"),
+                restore_command(archive, "--drop", "--oplogReplay"),
             )
         )
     return commands
-
-
-def _mongorestore(archive: Path, *options: str) -> str:
-    return shlex.join(["mongorestore", f"--config={CONFIG}", *_ALWAYS, *options, str(archive)])

@@ -1,90 +1,92 @@
-"""How long a release is going to block writes: by the last one of this origin, or by rates that were measured elsewhere."""
+"""How long a release will block writes, predicted from earlier releases, or from what was measured elsewhere."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from nmdc_release_ops.records.data_release import FreezeWindow, Purpose, ReleasePlan
-from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
+from pydantic import BaseModel, ConfigDict
+from pymongo.database import Database
+
+from nmdc_release_ops.folders import ARCHIVE, releases_folder
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, Manifest, read_manifest
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.identity import ServerIdentity
+from nmdc_release_ops.mongo.state.journal import list_journals
+from nmdc_release_ops.mongo.state.lease import freezes_of
 from nmdc_release_ops.units import duration
 
-RecordT = TypeVar("RecordT", bound=Record)
-FIXED_SECONDS = 5.0
-"""What a release takes whose database is empty: processes that start, Dagster's events (docs/performance.md)."""
-DOCUMENTS_A_SECOND = 40_000
-"""Of a whole release beyond that, on two cores (docs/performance.md)."""
+FIXED_SECONDS = 6.0
+SECONDS_PER_MILLION = 25.0
+"""Measured on two cores, see docs/performance.md: what a release blocks writes for, and how that grows with the documents."""
+PROMOTION_SECONDS = 1.0
+"""Measured too, at any size, where people write little to what migrators use."""
+_LOOKED_AT = 10
 
 
-@dataclass(frozen=True)
-class EarlierRelease:
-    """A release that was carried out.
+class Prediction(BaseModel):
+    """How long writes will be blocked.
 
     Attributes:
-        seconds: for which it blocked writes.
+        basis: what the prediction is made from, for people.
     """
 
-    release_id: str
-    documents: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """How long writes are going to be blocked, approximately, and why that is assumed."""
+    model_config = ConfigDict(frozen=True)
 
     seconds: float
     basis: str
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         return f"about {duration(self.seconds)} ({self.basis})"
 
 
-def predict_blocked_time(plan: ReleasePlan, records: Path) -> Prediction:
-    """Predict how long `data_release` blocks writes.
+class BlockedTime(BaseModel):
+    """The predictions for a release that freezes first, and for one that promotes what was rehearsed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    release: Prediction
+    promotion: Prediction
+
+
+def predict_blocked(database: Database[Document], origin: ServerIdentity, home: Path, documents: int) -> BlockedTime:
+    """Predict from the newest earlier release of either sort whose manifest is still there.
 
     Args:
-        records: the folder with a folder of records for each run.
+        origin: identifies the server that `database` is connected with.
+        home: `NMDC_RELEASE_HOME`.
+        documents: that will be released.
     """
-    earlier = find_last_release(plan, records)
-    if earlier is None:
-        return Prediction(
-            FIXED_SECONDS + plan.documents / DOCUMENTS_A_SECOND,
-            "by the rates of docs/performance.md: this origin was not released yet, or its records were removed",
-        )
-    rest = max(earlier.seconds - FIXED_SECONDS, 0) * plan.documents / max(earlier.documents, 1)
-    return Prediction(
-        min(earlier.seconds, FIXED_SECONDS) + rest,
-        f"release {earlier.release_id} blocked them for {duration(earlier.seconds)}, with {earlier.documents:,} documents",
+    release = promotion = None
+    folder = releases_folder(home, origin, database.name)
+    for journal in list_journals(database.client, database.name)[:_LOOKED_AT]:
+        manifest = _find_manifest(folder / journal.release_id)
+        seconds = sum(freeze.seconds for freeze in freezes_of(database.client, journal.release_id))
+        if manifest is None or not seconds:
+            continue
+        if manifest.was_frozen:
+            release = release or _scale(journal.release_id, seconds, manifest.documents, documents)
+        else:
+            says = f"release {journal.release_id} took {duration(seconds)}"
+            promotion = promotion or Prediction(seconds=seconds, basis=says)
+    measured = "measured elsewhere: docs/performance.md"
+    expected = FIXED_SECONDS + SECONDS_PER_MILLION * documents / 1_000_000
+    return BlockedTime(
+        release=release or Prediction(seconds=expected, basis=measured),
+        promotion=promotion or Prediction(seconds=PROMOTION_SECONDS, basis=measured),
     )
 
 
-def find_last_release(plan: ReleasePlan, records: Path) -> EarlierRelease | None:
-    """The last `data_release` of the plan's origin and database; None if there is no record of one."""
-    plans = {one.release_id: one for one in _read_all(records.glob("*/plan.json"), ReleasePlan)}
-    for window in _read_all(records.glob("*/unfreeze.json"), FreezeWindow):
-        earlier = plans.get(window.freezes[-1].release_id) if window.freezes else None
-        if earlier is not None and _is_alike(earlier, plan):
-            return EarlierRelease(earlier.release_id, earlier.documents, window.seconds)
-    return None
+def _scale(release_id: str, seconds: float, had: int, documents: int) -> Prediction:
+    """What an earlier release took, for another number of documents. The fixed part does not grow."""
+    growing = max(0.0, seconds - FIXED_SECONDS)
+    expected = min(seconds, FIXED_SECONDS) + growing * documents / max(1, had)
+    basis = f"release {release_id} took {duration(seconds)} for {had:,} documents"
+    return Prediction(seconds=expected, basis=basis)
 
 
-def _is_alike(earlier: ReleasePlan, plan: ReleasePlan) -> bool:
-    sets = [one.origin.set_id or one.origin for one in (earlier, plan)]
-    return sets[0] == sets[1] and earlier.database == plan.database and earlier.purpose is Purpose.RELEASE
-
-
-def _read_all(files: Iterable[Path], kind: type[RecordT]) -> Iterator[RecordT]:
-    """The records that can be read, the newest first."""
-    for file in sorted(files, key=_written_at, reverse=True):
+def _find_manifest(release: Path) -> Manifest | None:
+    """Of the archive; it is kept when the archive is removed."""
+    for folder in (release / ARCHIVE, release):
         try:
-            yield kind.from_json(file.read_bytes())
-        except (FileNotFoundError, RecordUnreadable, RecordAltered):
+            return read_manifest(folder)
+        except (ArchiveDamaged, OSError):
             continue
-
-
-def _written_at(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+    return None

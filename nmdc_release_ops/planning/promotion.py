@@ -6,6 +6,7 @@ from pathlib import Path
 from pymongo.database import Database
 
 from nmdc_release_ops.files import lock, replace_folder, writing
+from nmdc_release_ops.folders import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.mongo.archive.links import link_files
 from nmdc_release_ops.mongo.archive.manifest import files_of, sync
@@ -16,7 +17,7 @@ from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.server.topology import Server
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.planning.refusal import PlanRefused
-from nmdc_release_ops.planning.rehearsals import ARCHIVE, IDENTIFIERS, NothingToPromote, Rehearsal, find_damage
+from nmdc_release_ops.planning.rehearsals import NothingToPromote, Rehearsal, find_damage
 from nmdc_release_ops.planning.release import Attempt, find_room_problems
 from nmdc_release_ops.records.data_release import (
     Archive,

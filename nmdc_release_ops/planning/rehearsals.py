@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pymongo.database import Database
 
+from nmdc_release_ops.folders import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.lineage import ArchiveReplaced, LineageBroken, read_archive, require_lineage
 from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchiveTooNew, Manifest, sha256_of
 from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to
@@ -22,9 +23,6 @@ from nmdc_release_ops.records.rehearsed import REHEARSED, RehearsalRecords
 from nmdc_release_ops.schema.packages.candidate import Candidate, release_named
 from nmdc_release_ops.schema.version import InvalidSchemaVersion
 
-ARCHIVE = "archive"
-IDENTIFIERS = "identifiers.sqlite"
-"""The ids of all documents of a rehearsal, beside its archive."""
 _SQLITE = b"SQLite format 3\0"
 _AGAIN = "Launch the job `rehearsal`, and `promote` when it has succeeded."
 

@@ -19,7 +19,7 @@ from nmdc_release_ops.records.data_release import (
     Purpose,
     ReleasePlan,
 )
-from nmdc_release_ops.runtime.readiness import Check, Outcome
+from nmdc_release_ops.runtime.check import Check, Outcome
 from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.packages.candidate import commit_of
 from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages, SchemaReleaseNotFound

@@ -17,7 +17,7 @@ from nmdc_release_ops.mongo.state.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.record import Part, Record
 from nmdc_release_ops.records.verification import Verification
-from nmdc_release_ops.runtime.readiness import Check
+from nmdc_release_ops.runtime.check import Check
 
 VALIDATION_TIMEOUT = 6 * 60
 """Minutes that validation may take by default."""

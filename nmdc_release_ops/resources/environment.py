@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, Json, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from nmdc_release_ops.masking import MASK, mask, mask_logins
-from nmdc_release_ops.runtime.deployment import DeployingWorkflow
+from nmdc_release_ops.runtime.deploying_workflow import DeployingWorkflow
 
 POLL_SECONDS = 300
 _LONGEST_SHOWN = 40

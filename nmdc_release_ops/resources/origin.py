@@ -9,6 +9,7 @@ import dagster as dg
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.folders import origin_name
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.connection import Document, connect, naming_failures
 from nmdc_release_ops.mongo.server.identity import (
@@ -18,7 +19,6 @@ from nmdc_release_ops.mongo.state.heartbeat import keep_beating
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing, OriginSettings
-from nmdc_release_ops.resources.release_home import origin_name
 
 
 class OriginElsewhere(MongoError):

@@ -12,15 +12,14 @@
     records/RUN/STEP.json                           records that steps pass on; STEP.OUTPUT.json of a step with several
     schema/                                         packages, environments, compiled schemas; shared by all origins
     releases/index.html                             lists the pages of all origins
+    metrics.prom                                    the state of the origin, for monitoring
     releases/RELEASE                                releases of versions that had no `origins`
 
 ORIGIN names a replica set and one database of it, so that releases of several origins can share the folder.
 """
 
 import fcntl
-import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,19 +32,15 @@ from urllib.parse import quote
 import dagster as dg
 
 from nmdc_release_ops.files import writing
+from nmdc_release_ops.folders import ARCHIVE, IDENTIFIERS, REHEARSAL, find_rehearsals, is_release, releases_folder
 from nmdc_release_ops.mongo.archive.manifest import MANIFEST, MANIFEST_DIGEST, ArchiveDamaged, read_manifest
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.identity import ServerIdentity
-from nmdc_release_ops.planning.rehearsals import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.audit_folder import AuditFolder
 from nmdc_release_ops.resources.environment import HomeSettings
 
-_RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-")
 _LOCK = "in-use"
-_REHEARSAL = "rehearsal"
-_ODD = re.compile(r"[^A-Za-z0-9_-]")
-_LONGEST_PART = 40
 # Needed only while a step works. The last is left by a validation that was killed.
 _SCRATCH = ("transformer", "worker", "promotion", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
 
@@ -94,14 +89,11 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def releases(self, plan: ReleasePlan) -> Path:
         """The folder of all releases of the plan's origin and database."""
-        return self._releases_of(plan.origin, plan.database)
-
-    def _releases_of(self, origin: ServerIdentity, database: str) -> Path:
-        return self.path / "origins" / origin_name(origin, database) / "releases"
+        return releases_folder(self.path, plan.origin, plan.database)
 
     def audits(self, origin: ServerIdentity, database: str) -> AuditFolder:
         """Where audits of an origin and a database work."""
-        return AuditFolder(self.path / "origins" / origin_name(origin, database) / "audits")
+        return AuditFolder(releases_folder(self.path, origin, database).with_name("audits"))
 
     def find_release(self, release_id: str) -> Path | None:
         """The folder of a release of any origin; None if there is none."""
@@ -117,7 +109,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
         with writing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if plan.is_rehearsal:
-                (folder / _REHEARSAL).touch()
+                (folder / REHEARSAL).touch()
         return folder
 
     def archive(self, plan: ReleasePlan) -> Path:
@@ -219,8 +211,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def find_rehearsals(self, origin: ServerIdentity, database: str) -> list[Path]:
         """The folders of all rehearsals of an origin and a database, complete or not, newest first, named after them."""
-        folders = self._releases_of(origin, database).glob("*")
-        return sorted((path for path in folders if _is_rehearsal(path)), reverse=True)
+        return find_rehearsals(self.path, origin, database)
 
     def rehearsals(self, plan: ReleasePlan) -> list[str]:
         """Rehearsals of the plan's origin and database that have a folder, oldest first."""
@@ -269,7 +260,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def unassigned(self) -> list[str]:
         """Releases made by versions that did not record the origin. Their origin is unknown, so nothing removes them."""
-        return sorted(path.name for path in (self.path / "releases").glob("*") if _RELEASE_ID.match(path.name))
+        return sorted(path.name for path in (self.path / "releases").glob("*") if is_release(path))
 
     def require_writable(self) -> None:
         """Write and remove a file.
@@ -293,23 +284,7 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def release_ids(self, plan: ReleasePlan) -> list[str]:
         """Every release of the plan's origin and database that has a folder, oldest first."""
-        return sorted(path.name for path in self.releases(plan).glob("*") if _RELEASE_ID.match(path.name))
-
-
-def origin_name(origin: ServerIdentity, database: str) -> str:
-    """Name of the folder of one database of one origin: readable and unique.
-
-    If the id of the replica set is unknown, its members identify it: adding a member then starts a new
-    folder, and the old one stays.
-    """
-    of_set = [origin.set_id] if origin.set_id else [origin.set_name, *origin.members]
-    digest = hashlib.sha256("\n".join([*of_set, database]).encode()).hexdigest()
-    parts = (_ODD.sub("_", part)[:_LONGEST_PART] for part in (database, origin.set_name))
-    return "-".join([*(part for part in parts if part), digest[:12]])
-
-
-def _is_rehearsal(folder: Path) -> bool:
-    return _RELEASE_ID.match(folder.name) is not None and (folder / _REHEARSAL).exists()
+        return sorted(path.name for path in self.releases(plan).glob("*") if is_release(path))
 
 
 def _is_outdated(archive: Path, since: ClusterTime | None) -> bool:

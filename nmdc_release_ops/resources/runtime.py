@@ -11,8 +11,9 @@ from nmdc_release_ops.resources.environment import (
     RuntimeSettings,
 )
 from nmdc_release_ops.resources.github import GitHubResource
+from nmdc_release_ops.runtime.check import Check
 from nmdc_release_ops.runtime.deployment import Targets
-from nmdc_release_ops.runtime.readiness import Check, check_readiness, not_checked
+from nmdc_release_ops.runtime.readiness import check_readiness, not_checked
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.errors import ServiceAddressInvalid
 from nmdc_release_ops.services.rancher import Rancher

@@ -130,6 +130,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
         folder: Path,
         seconds: float,
         answer: Callable[[str], None] | None = None,
+        progress: Callable[[Mapping[str, Any]], None] | None = None,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> tuple[int, Sequence[Mapping[str, Any]]]:
         """Run one task to its end; return its exit code and the messages that it reported.
@@ -141,6 +142,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
             folder: its working directory, with no files of ours.
             seconds: time limit.
             answer: does what the worker requests. None if it has nothing to request.
+            progress: receives messages of the kind `progress`, which are not returned; in another thread.
             silence_seconds: time without a message after which the run's log warns.
 
         Raises:
@@ -154,7 +156,7 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
                 dg.open_pipes_session(
                     context=context,
                     context_injector=dg.PipesTempFileContextInjector(),
-                    message_reader=_ListeningReader(silence),
+                    message_reader=_ListeningReader(silence, progress or _ignore),
                     extras={"schema_version": environment.schema_version, **extras},
                 )
             )
@@ -168,29 +170,43 @@ class SchemaWorkerResource(dg.ConfigurableResource[Any]):
 class _ListeningReader(dg.PipesTempFileMessageReader):
     """Reads a worker's messages, and records when the last one arrived."""
 
-    def __init__(self, silence: Silence) -> None:
+    def __init__(self, silence: Silence, progress: Callable[[Mapping[str, Any]], None]) -> None:
         super().__init__()
         self._silence = silence
+        self._progress = progress
 
     @contextmanager
     def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[Any]:
-        with super().read_messages(cast("dg.PipesMessageHandler", _Listener(handler, self._silence))) as parameters:
+        with super().read_messages(
+            cast("dg.PipesMessageHandler", _Listener(handler, self._silence, self._progress))
+        ) as parameters:
             yield parameters
 
 
 class _Listener:
     """Passes messages on to Dagster's own handler."""
 
-    def __init__(self, handler: dg.PipesMessageHandler, silence: Silence) -> None:
+    def __init__(
+        self, handler: dg.PipesMessageHandler, silence: Silence, progress: Callable[[Mapping[str, Any]], None]
+    ) -> None:
         self._handler = handler
         self._silence = silence
+        self._progress = progress
 
     def handle_message(self, message: Mapping[str, Any]) -> None:
         params = message.get("params") or {}
         payload = params.get("payload")
         kind = payload.get("kind") if isinstance(payload, dict) else None
+        if isinstance(payload, dict) and kind == "progress":
+            self._silence.end_with(f"it {payload['verb']} {sum(payload['documents'].values()):,} documents")
+            self._progress(payload)
+            return
         self._silence.end_with(str(params.get("message") or kind or message.get("method")))
         self._handler.handle_message(cast("Any", message))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handler, name)
+
+
+def _ignore(message: Mapping[str, Any]) -> None:
+    """No-op callback."""

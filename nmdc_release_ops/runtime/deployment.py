@@ -2,34 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from nmdc_release_ops.runtime.deploying_workflow import DeployingWorkflow
 from nmdc_release_ops.services.errors import DeploymentFailed, ServiceError
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.workflows import Log, Watching, follow, start
-
-
-class DeployingWorkflow(BaseModel):
-    """A workflow that deploys when it is dispatched.
-
-    Attributes:
-        workflow: name of its file.
-        ref: branch or tag that it runs on.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    repository: str
-    workflow: str
-    ref: str = "main"
-    inputs: Annotated[dict[str, str], Field(max_length=25)] = {}
-
-    def __str__(self) -> str:
-        return f"{self.workflow} of {self.repository} on {self.ref}"
 
 
 class Deployed(BaseModel):

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
+from nmdc_release_ops.runtime.check import Check, Outcome
 from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
 from nmdc_release_ops.services.errors import ServiceError
 from nmdc_release_ops.services.repository import Commit, Repository
@@ -19,32 +17,6 @@ _PINS = (
 )
 _MOST_PINS = 5
 PINS, TESTED, BUILT = "pins the schema version", "its tests passed", "its image was built"
-
-
-class Outcome(StrEnum):
-    """The outcome of a check."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    NOT_CHECKED = "not checked"
-
-
-class Check(BaseModel):
-    """A line of the plan about the Runtime.
-
-    Attributes:
-        what: is checked, "pins the schema version".
-        says: the reason for the outcome.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    what: str
-    outcome: Outcome
-    says: str
-
-    def describe(self) -> str:
-        return f"{self.what}: {self.outcome} ({self.says})"
 
 
 def not_checked(why: str) -> list[Check]:

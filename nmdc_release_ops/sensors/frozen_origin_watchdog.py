@@ -1,12 +1,16 @@
 """Thaws an origin that a run left frozen."""
 
+from contextlib import ExitStack
+
 import dagster as dg
 
 from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.notices import NoticesResource
-from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.steps.shared.origin_state import describe_origin
+from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.resources.release_home import ReleaseHomeResource
+from nmdc_release_ops.status.metrics import write_metrics
+from nmdc_release_ops.status.sentences import describe_origin
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
 
 WATCHDOG_SECONDS = 30
@@ -31,7 +35,9 @@ def frozen_origin_watchdog(
     It never thaws while a swap is under way: then the tick fails, as an alarm, until the run is re-executed or rolled back. A
     run that this Dagster does not know may be running in another one: while its heartbeat is current, it is only reported.
     """
-    with origin.connect() as connected:
+    with origin.connect() as connected, ExitStack() as stack:
+        # At the end of the tick, however it ends.
+        stack.callback(_write_metrics, context, connected)
         state = read_origin_state(connected.client, connected.database.name)
         held = describe_origin(state, run_id="")
         lease = state.lease
@@ -62,6 +68,14 @@ def _report(
         context.instance.report_engine_event(f"frozen_origin_watchdog: {outcome}", run)
     problem = notices.send(message) if notices.are_wanted else None
     return f"{message} The notice was not sent: {problem}." if problem else message
+
+
+def _write_metrics(context: dg.SensorEvaluationContext, origin: OriginConnection) -> None:
+    """Monitoring sees with each tick that somebody watches. Whatever prevents that, the tick has done its work."""
+    try:
+        write_metrics(origin.database, ReleaseHomeResource().path)
+    except Exception as error:
+        context.log.warning(f"The metrics were not written ({type(error).__name__}): {error}")
 
 
 def _describe_end(lease: Lease) -> str:

@@ -23,6 +23,7 @@ from nmdc_release_ops.steps.promoting.catching_up import catch_up_with_writers, 
 from nmdc_release_ops.steps.promoting.means import Rehearsed
 from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
+from nmdc_release_ops.steps.shared.reporting import note, reporting
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
 
@@ -45,7 +46,11 @@ def catch_up(
 
     Nobody is kept from writing. It can be re-executed at any time: it goes on where it was.
     """
-    with work_on_origin(context, origin, plan.release_id), ExitStack() as stack:
+    with (
+        reporting(context, plan, origin, home, followed_since=archive.cluster_time.seconds),
+        work_on_origin(context, origin, plan.release_id),
+        ExitStack() as stack,
+    ):
         connected = stack.enter_context(origin.connect_planned(plan))
         require_lineage(plan=plan, dump=archive, migrate=migrated, validate=validation)
         refuse_if_swapped(connected.client, plan.release_id)
@@ -54,8 +59,9 @@ def catch_up(
             open_promotion(context, plan, archive, connected, home, transformer, schema, worker)
         )
         rounds = catch_up_with_writers(context, promotion, plan, Rehearsed(migrated, validation))
-        promotion.verify_staged()
+        promotion.verify_staged(context)
         predicted = promotion.predict_seconds()
+        note(context.run_id, predicted_seconds=predicted)
         # `reconcile` goes on with it.
         kept_open.keep(plan.release_id, promotion, stack.pop_all())
     context.log.info(

@@ -22,6 +22,7 @@ from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.expected_version import require_expected_version
 from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.pruning import remove_older_rehearsals
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import size
@@ -43,6 +44,7 @@ def dump(
     """
     started = time.monotonic()
     with (
+        reporting(context, plan, origin, home),
         work_on_origin(context, origin, plan.release_id),
         home.use(plan),
         origin.connect_planned(plan) as connected,

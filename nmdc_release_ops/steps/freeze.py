@@ -10,6 +10,7 @@ from nmdc_release_ops.mongo.server.clock import cluster_time
 from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.state.journal import Journal, refuse_if_swapped
 from nmdc_release_ops.mongo.state.lease import freezes_of
+from nmdc_release_ops.planning.blocked_time import predict_blocked
 from nmdc_release_ops.records.data_release import CaughtUp, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.kept_open import KeptOpenResource
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
@@ -21,6 +22,7 @@ from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.last_step import executes
 from nmdc_release_ops.steps.shared.preparation import start_workers
+from nmdc_release_ops.steps.shared.reporting import note, reporting
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 
@@ -46,6 +48,7 @@ def freeze(
     """
     parts: dict[str, float] = {}
     with (
+        reporting(context, plan, origin, home),
         work_on_origin(context, origin, plan.release_id),
         origin.connect_planned(plan) as connected,
     ):
@@ -57,6 +60,9 @@ def freeze(
         else:
             # A release that has swapped has no reason to freeze again.
             refuse_if_swapped(connected.client, plan.release_id)
+            if not plan.catches_up:
+                predicted = predict_blocked(connected.database, plan.origin, home.path, plan.documents)
+                note(context.run_id, predicted_seconds=predicted.release.seconds)
             # What re-executes a later step alone starts them itself.
             start_workers(plan, home, schema, worker)
             transformer.start(plan)

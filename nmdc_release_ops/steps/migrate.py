@@ -22,6 +22,7 @@ from nmdc_release_ops.resources.transformer import TransformerResource, transfor
 from nmdc_release_ops.steps.shared.difference import describe_difference, show_difference
 from nmdc_release_ops.steps.shared.display import log_progress, table
 from nmdc_release_ops.steps.shared.migrators import run_migrators
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
 
@@ -44,6 +45,7 @@ def migrate(
     """
     started = time.monotonic()
     with (
+        reporting(context, plan, origin, home),
         work_on_origin(context, origin, plan.release_id),
         kept_archive(plan, home.archive(plan)),
         transformer.open(plan, transformer_database(plan.release_id, context.run_id)) as scratch,
@@ -62,7 +64,7 @@ def migrate(
                 manifest,
                 scratch,
                 everything=everything,
-                report=log_progress(context, "loaded", manifest.documents),
+                report=log_progress(context, "loaded", manifest.documents if everything else None),
                 log=context.log.info,
             )
             before = snapshot(scratch.database, contents.hashes)

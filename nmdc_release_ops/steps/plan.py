@@ -1,6 +1,8 @@
 """`plan`: find out what the release is going to do, and everything that would stop it, before anything is frozen."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from logging import Logger
 from typing import Literal
 
 import dagster as dg
@@ -8,9 +10,10 @@ from pydantic import Field
 
 from nmdc_release_ops.catalog import observe_schema_release
 from nmdc_release_ops.mongo.archive.manifest import Engine
+from nmdc_release_ops.mongo.server.connection import Connected
 from nmdc_release_ops.mongo.server.identity import identify_server
 from nmdc_release_ops.mongo.transfer.engine import require_engine
-from nmdc_release_ops.planning.blocked_time import predict_blocked_time
+from nmdc_release_ops.planning.blocked_time import predict_blocked
 from nmdc_release_ops.planning.origin import PlannedOrigin, inspect_origin, require_change_stream, require_promotable
 from nmdc_release_ops.planning.release import Attempt, Options, add_runtime_checks, name_release, plan_release
 from nmdc_release_ops.records.data_release import (
@@ -135,35 +138,17 @@ def plan(
         origin.connect() as connected,
     ):
         name_origin(context, connected)
-        home.require_writable()
-        identity = identify_server(connected.client, connected.uri)
-        transformer.require_usable(identity)
-        deployment.require_readable()
-        engine = require_engine(Engine(config.engine))
-        planned = inspect_origin(
-            connected.database,
-            identity,
-            strategy=config.wanted_strategy,
-            from_version=config.from_version,
-            allow_without_authorization=config.allow_without_authorization,
-            freezes=purpose is not Purpose.REHEARSAL,
-        )
-        if purpose is Purpose.ONLINE_RELEASE:
-            require_promotable(connected.database, planned.freezing)
-        if purpose is not Purpose.RELEASE:
-            require_change_stream(connected.database)
-        if (owing := planned.history.owing) is not None:
-            context.log.warning(
-                f"Release {owing.release_id} brought the database to schema {owing.version}. {owing.owed}"
-            )
-        target = schema.target(config.wanted_version, config.schema_source)
+        inspected = inspect(connected, config, purpose, home, schema, transformer, deployment, context.log)
+        planned, target = inspected.origin, inspected.target
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
         if config.wanted_version is None and config.schema_source is None:
             # Any other target says nothing of what is the newest.
             context.log_event(observe_schema_release(str(to_version), {"the database is at": str(planned.version)}))
         tag_run(context, schema=f"{planned.version} -> {to_version}")
-        release = plan_release(planned, target, config.options, _make_attempt(context, purpose, planned, target, home))
+        release = plan_release(
+            planned, target, config.options, make_attempt(context.run_id, purpose, planned, target, home)
+        )
         if release is None:
             context.log.info(f"There is nothing to do: the database already conforms to {to_version}.")
             tag_run(context, outcome="nothing to do")
@@ -171,28 +156,82 @@ def plan(
         release = add_runtime_checks(
             release, runtime.check_readiness(to_version), required=config.require_runtime_ready
         )
-        if purpose is not Purpose.ONLINE_RELEASE:
-            prediction = predict_blocked_time(release, home.records)
-            release = release.model_copy(update={"blocked_time": prediction.describe()})
+        blocked = predict_blocked(connected.database, release.origin, home.path, release.documents)
         if purpose is not Purpose.REHEARSAL:
             release = release.warned(require_watchdog(context, allow_without=config.allow_without_watchdog))
-        log_plan(context, release)
+        log_plan(context, release, blocked)
         try_tools(context, release, connected, home, transformer)
         environments = prepare_environments(context, release, home, schema)
         changes = show_schema_changes(context, release, target.package, connected, home, schema)
-    context.add_output_metadata(describe_plan(release, engine, environments) | changes)
+    context.add_output_metadata(describe_plan(release, inspected.engine, environments, blocked) | changes)
     yield dg.Output(release)
 
 
-def _make_attempt(
-    context: dg.OpExecutionContext, purpose: Purpose, planned: PlannedOrigin, target: Target, home: ReleaseHomeResource
+@dataclass(frozen=True)
+class Inspected:
+    """What a plan is made from.
+
+    Attributes:
+        engine: what dumps, loads and stages, for people.
+    """
+
+    origin: PlannedOrigin
+    target: Target
+    engine: str
+
+
+def inspect(
+    connected: Connected,
+    config: PlanConfig,
+    purpose: Purpose,
+    home: ReleaseHomeResource,
+    schema: SchemaReleasesResource,
+    transformer: TransformerResource,
+    deployment: DeploymentResource,
+    log: Logger,
+) -> Inspected:
+    """Check the origin and everything else that a release needs, and find the target. The command `check` does it too.
+
+    Args:
+        connected: to the origin.
+
+    Raises:
+        As the step `plan`.
+    """
+    home.require_writable()
+    identity = identify_server(connected.database.client, connected.uri)
+    transformer.require_usable(identity)
+    deployment.require_readable()
+    engine = require_engine(Engine(config.engine))
+    planned = inspect_origin(
+        connected.database,
+        identity,
+        strategy=config.wanted_strategy,
+        from_version=config.from_version,
+        allow_without_authorization=config.allow_without_authorization,
+        freezes=purpose is not Purpose.REHEARSAL,
+    )
+    if purpose is Purpose.ONLINE_RELEASE:
+        require_promotable(connected.database, planned.freezing)
+    if purpose is not Purpose.RELEASE:
+        require_change_stream(connected.database)
+    if (owing := planned.history.owing) is not None:
+        log.warning(f"Release {owing.release_id} brought the database to schema {owing.version}. {owing.owed}")
+    target = schema.target(config.wanted_version, config.schema_source)
+    log.info(f"The database conforms to schema {planned.version}; the release is {target.package.version}.")
+    return Inspected(planned, target, engine)
+
+
+def make_attempt(
+    run_id: str, purpose: Purpose, planned: PlannedOrigin, target: Target, home: ReleaseHomeResource
 ) -> Attempt:
-    release_id = name_release(str(planned.version), str(target.package.version), context.run_id)
+    """One execution of the plan, with a new id of a release."""
+    release_id = name_release(str(planned.version), str(target.package.version), run_id)
     return Attempt(
         release_id=release_id,
-        run_id=context.run_id,
+        run_id=run_id,
         purpose=purpose,
-        transformer=transformer_database(release_id, context.run_id),
+        transformer=transformer_database(release_id, run_id),
         home=home.path,
         free_bytes=home.free_bytes(),
         schema_folder=home.schema_folder,

@@ -24,6 +24,7 @@ from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
 from nmdc_release_ops.steps.shared.last_step import executes
 from nmdc_release_ops.steps.shared.recording import record_release
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
 from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for, swap_in
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
@@ -46,6 +47,7 @@ def restore(
     Untouched collections are not written at all. In a promotion everything is staged already.
     """
     with (
+        reporting(context, plan, origin, home),
         work_on_origin(context, origin, plan.release_id),
         origin.connect_planned(plan) as connected,
     ):

@@ -17,6 +17,7 @@ from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
 from nmdc_release_ops.steps.shared.recording import record_checks_of_release, record_release
 from nmdc_release_ops.steps.shared.release_pages import summarize_end
+from nmdc_release_ops.steps.shared.reporting import note, reporting
 from nmdc_release_ops.steps.shared.run_tags import tag_run
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.units import duration
@@ -39,6 +40,7 @@ def unfreeze(
     Also removes the transformer's files, archives that are no longer needed, and unused schema environments.
     """
     with (
+        reporting(context, plan, origin, home),
         work_on_origin(context, origin, plan.release_id),
         origin.connect_planned(plan) as connected,
     ):
@@ -55,6 +57,7 @@ def unfreeze(
         )
         _log_window(context, window)
         record_release(context, plan, restoration, window.freezes, connected)
+        note(context.run_id, blocked_seconds=window.seconds)
         if plan.catches_up:
             verification = verify_promotion(context, plan, connected, home)
             window = window.model_copy(update={"verification": verification})

@@ -23,6 +23,7 @@ from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
 from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, record_rehearsal
 from nmdc_release_ops.steps.shared.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.remedy import advise_about_data
+from nmdc_release_ops.steps.shared.reporting import reporting
 from nmdc_release_ops.steps.shared.thawing import work_on_origin
 from nmdc_release_ops.steps.shared.validating import (
     describe_file,
@@ -56,6 +57,7 @@ def validate(
     """
     started = time.monotonic()
     with (
+        reporting(context, plan, origin, home),
         work_on_origin(context, origin, plan.release_id),
         kept_archive(plan, home.archive(plan)),
         transformer.open(plan, migrated.database) as scratch,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nmdc_release_ops.runtime.readiness import Check, Outcome, check_readiness
+from nmdc_release_ops.runtime.check import Check, Outcome
+from nmdc_release_ops.runtime.readiness import check_readiness
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.github import GitHub
 from nmdc_release_ops.services.repository import Repository

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from nmdc_release_ops.runtime.readiness import Outcome, check_readiness
+from nmdc_release_ops.runtime.check import Outcome
+from nmdc_release_ops.runtime.readiness import check_readiness
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services import transport
 from nmdc_release_ops.services.errors import (

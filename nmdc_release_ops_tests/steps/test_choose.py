@@ -18,6 +18,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.folders import IDENTIFIERS
 from nmdc_release_ops.lineage import read_archive, require_lineage
 from nmdc_release_ops.mongo.archive.manifest import (
     MANIFEST,
@@ -32,7 +33,7 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.planning.promotion import take_over
-from nmdc_release_ops.planning.rehearsals import IDENTIFIERS, NothingToPromote, check_against_origin, read_rehearsal
+from nmdc_release_ops.planning.rehearsals import NothingToPromote, check_against_origin, read_rehearsal
 from nmdc_release_ops.records.data_release import (
     Archive,
     MigratedDatabase,

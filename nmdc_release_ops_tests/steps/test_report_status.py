@@ -70,7 +70,8 @@ def test_status_names_the_database_its_version_and_that_nothing_has_to_be_done(
     assert found["schema version"] == BEFORE
     assert found["writes"] == "The origin is not frozen: no release holds it."
     assert found["last release"] == "none that this project made"
-    assert found["next"] == "Nothing has to be done."
+    assert found["rehearsal"] == "There is no rehearsal."
+    assert found["next"].startswith("Nothing has to be done.")
     password = workplace.origin.uri().split("@")[0].rpartition(":")[2]
     assert password not in json.dumps(found)
 

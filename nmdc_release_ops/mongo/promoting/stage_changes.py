@@ -18,6 +18,7 @@ from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
 from nmdc_release_ops.mongo.server.collections import Collection, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.progress import Progress, Report, silent
 from nmdc_release_ops.mongo.server.raw import RAW, RawWriter, read_raw, split
 from nmdc_release_ops.mongo.server.renaming import drop_collection
 from nmdc_release_ops.mongo.state.generations import STAGED
@@ -87,6 +88,7 @@ def stage_differences(
     hash_: str,
     *,
     check: Callable[[], None] = lambda: None,
+    report: Report = silent,
 ) -> Staged:
     """Write the differences to the staged collection, which is created if it is missing, and compare what was written.
 
@@ -104,9 +106,9 @@ def stage_differences(
     found = list_collections(origin, [name]).get(name)
     try:
         if found is None:
-            _create(origin, source, differences, staged, check)
+            _create(origin, source, differences, staged, check, report)
         elif differences.count:
-            _update(origin, source.name, differences, staged, check)
+            _update(origin, source.name, differences, staged, check, report)
     except (PyMongoError, MongoError) as error:
         if isinstance(error, StagingFailed | LeaseHeld):
             raise
@@ -174,11 +176,12 @@ def _create(
     differences: Differences,
     staged: StagedDocuments,
     check: Callable[[], None],
+    report: Report,
 ) -> None:
     check()
     staged.drop(source.name)
     create(origin, source, STAGED + source.name)
-    for _ in _insert(origin, source.name, differences, staged, check):
+    for _ in _insert(origin, source.name, differences, staged, check, report):
         pass
     create_indexes(origin, source, STAGED + source.name)
     verify_staged(origin, source.name, staged)
@@ -190,6 +193,7 @@ def _update(
     differences: Differences,
     staged: StagedDocuments,
     check: Callable[[], None],
+    report: Report,
 ) -> None:
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
     # All of them before the first is written: an `_id` may have become another one that the server holds for equal, and what a
@@ -201,7 +205,7 @@ def _update(
         deletions = [DeleteOne(equal_to(key)) for key in some_keys]
         differences.written += collection.bulk_write(deletions, ordered=False).deleted_count
     staged.note(name, [], differences.deleted)
-    for some in _insert(origin, name, differences, staged, check):
+    for some in _insert(origin, name, differences, staged, check, report):
         verify_staged(origin, name, staged, [key_of(document) for document in some])
 
 
@@ -211,6 +215,7 @@ def _insert(
     differences: Differences,
     staged: StagedDocuments,
     check: Callable[[], None],
+    report: Report,
 ) -> Iterator[list[bytes]]:
     """Insert the documents, which are not there; give those that were inserted, some at a time."""
     writer = RawWriter(origin, STAGED + name)
@@ -223,6 +228,7 @@ def _insert(
         writer.flush()
         differences.written += len(some)
         staged.note(name, some, [])
+        report(Progress(name, differences.written, max(differences.written, differences.count)))
         yield some
 
 
@@ -231,6 +237,7 @@ def verify_staged(
     name: str,
     staged: StagedDocuments,
     keys: Sequence[bytes] | None = None,
+    report: Report = silent,
 ) -> None:
     """Read staged documents, and compare each with what was migrated and validated.
 
@@ -242,9 +249,17 @@ def verify_staged(
     """
     condition = {} if keys is None else one_of(keys)
     collection = origin.get_collection(STAGED + name, codec_options=RAW)
-    documents = (document for run in read_raw(collection, filter=condition) for document in split(run))
-    wrong = next(staged.unlike(name, documents), None)
     expected = staged.count_noted(name) if keys is None else len(keys)
+
+    def documents() -> Iterator[bytes]:
+        done = 0
+        for run in read_raw(collection, filter=condition):
+            for document in split(run):
+                done += 1
+                yield document
+            report(Progress(name, done, max(done, expected)))
+
+    wrong = next(staged.unlike(name, documents()), None)
     if wrong is not None or staged.matched != expected:
         what = (
             f"it has {staged.matched:,} documents instead of {expected:,}"

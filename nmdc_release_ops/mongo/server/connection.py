@@ -1,7 +1,7 @@
 """Connecting to a server, and describing plainly why a connection failed."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from bson.codec_options import DatetimeConversion
@@ -108,6 +108,15 @@ def connect(uri: str, *, whose: str, variable: str) -> MongoClient[Document]:
 def nodes_of(uri: str) -> list[str]:
     """HOST:PORT of each server that a connection string names, as the driver writes them in its errors."""
     return [f"{host}:{port}" for host, port in parse_uri(uri, validate=False)["nodelist"]]
+
+
+def passwords_of(uri: str) -> set[str]:
+    """The passwords in a connection string, which may be malformed: texts that have to be masked."""
+    login = uri.partition("://")[2].rpartition("@")[0]
+    found = {login.partition(":")[2]}
+    with suppress(InvalidURI, ConfigurationError, ValueError):
+        found.add(parse_uri(uri, validate=False)["password"] or "")
+    return found - {""}
 
 
 @contextmanager

@@ -48,20 +48,23 @@ class Server:
 
 def describe_server(client: MongoClient[Document], database: str) -> Server:
     """Ask a server what it is, and for the free space on the disk of `database`."""
-    hello = client.admin.command("hello")
-    if hello.get("msg") == "isdbgrid":
-        kind = Kind.SHARDED
-    elif hello.get("setName"):
-        kind = Kind.REPLICA_SET
-    else:
-        kind = Kind.STANDALONE
+    kind, name = find_kind(client)
     return Server(
         version=client.server_info()["version"],
         kind=kind,
-        name=hello.get("setName", ""),
+        name=name,
         guarded=requires_authorization(client, database),
         free_bytes=_free_bytes(client, database),
     )
+
+
+def find_kind(client: MongoClient[Document]) -> tuple[Kind, str]:
+    """How the servers are arranged, and the name of the replica set, else empty."""
+    hello = client.admin.command("hello")
+    if hello.get("msg") == "isdbgrid":
+        return Kind.SHARDED, ""
+    name = hello.get("setName", "")
+    return (Kind.REPLICA_SET if name else Kind.STANDALONE), name
 
 
 def is_write_blocked(client: MongoClient[Document]) -> bool | None:

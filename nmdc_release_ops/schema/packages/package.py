@@ -105,14 +105,17 @@ class SchemaPackages:
     def __init__(self, home: Path) -> None:
         self._folder = home / "packages"
 
-    def newest(self) -> SchemaVersion:
+    def newest(self, seconds: float = SECONDS) -> SchemaVersion:
         """The newest release on the package index, without pre-releases.
+
+        Args:
+            seconds: time limit for the index.
 
         Raises:
             SchemaReleaseNotFound: the index has none.
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: it is unknown whether there is one.
         """
-        return find_release(NAME, "highest")
+        return find_release(NAME, "highest", seconds)
 
     def require_published(self, version: SchemaVersion, seconds: float = SECONDS) -> None:
         """Check that a release is on the package index.

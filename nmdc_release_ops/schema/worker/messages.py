@@ -3,9 +3,10 @@
 import io
 import logging
 import sys
+import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ from dagster_pipes import PipesContext
 
 LINES_PER_PLACE = 1_000
 """How often one line of code may log: some migrators log every document, and an event log does not hold millions of lines."""
+SECONDS_BETWEEN_REPORTS = 1.0
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 
 
@@ -60,6 +62,28 @@ class _LineLogger(io.TextIOBase):
         if self._unfinished_line.strip():
             self._logger.info(self._unfinished_line)
         self._unfinished_line = ""
+
+
+class ProgressReports:
+    """Reports how far some work is as messages `progress`, at most one a second: `verb`, and `documents`, the number of documents
+    of each collection that are done.
+    """
+
+    def __init__(self, pipes: PipesContext, verb: str) -> None:
+        """Args:
+        verb: what is done to the documents, "validated".
+        """
+        self._pipes = pipes
+        self._verb = verb
+        self._next = time.monotonic() + SECONDS_BETWEEN_REPORTS
+
+    def report(self, documents: Mapping[str, int]) -> None:
+        """Args:
+        documents: that are done, by collection.
+        """
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + SECONDS_BETWEEN_REPORTS
+            self._pipes.report_custom_message({"kind": "progress", "verb": self._verb, "documents": dict(documents)})
 
 
 @contextmanager

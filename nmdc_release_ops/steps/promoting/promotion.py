@@ -23,6 +23,7 @@ from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.promoting.stage_changes import require_same, verify_staged
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
 from nmdc_release_ops.mongo.server.clock import cluster_time
+from nmdc_release_ops.mongo.server.progress import silent
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged
 from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
@@ -34,6 +35,7 @@ from nmdc_release_ops.steps.promoting.round import RoundWork
 from nmdc_release_ops.steps.promoting.state import STAGED_FILE, STATE, PromotionState
 from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import DeltaValidation
+from nmdc_release_ops.steps.shared.display import log_progress
 from nmdc_release_ops.steps.shared.preparation import start_workers
 
 SWAP_SECONDS = 0.5
@@ -192,8 +194,11 @@ class Promotion:
         work.remove_what_is_over(state)
         return state.rounds[-1]
 
-    def verify_staged(self) -> None:
+    def verify_staged(self, context: dg.OpExecutionContext | None = None) -> None:
         """Read every staged document, and compare it with what was migrated and validated.
+
+        Args:
+            context: of the step, for its log; None for no progress.
 
         Raises:
             StagingFailed: the next execution of `catch_up` stages from the beginning.
@@ -201,10 +206,12 @@ class Promotion:
         if self.state is None:
             return
         moment = cluster_time(self._means.origin.client).next()
+        total = sum(one.documents for one in self.state.staged)
+        report = log_progress(context, "compared", total) if context else silent
         try:
             require_same(self._database, self.state.staged)
             for one in self.state.staged:
-                verify_staged(self._database, one.name, self.stores.staged)
+                verify_staged(self._database, one.name, self.stores.staged, report=report)
         except StagingFailed:
             self.start_over()
             raise

@@ -31,6 +31,7 @@ from nmdc_release_ops.steps.promoting.state import PromotionState
 from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import Documents
 from nmdc_release_ops.steps.promoting.written import WrittenDocuments
+from nmdc_release_ops.steps.shared.display import log_progress
 
 FILES = "files"
 ROUND = "round"
@@ -277,9 +278,16 @@ class RoundWork:
         origin, store = self._means.origin.database, self._stores.staged
         for name in anew:
             drop_staged_one(origin, name, store)
+        report = log_progress(self._context, "staged", sum(one.count for one in differences.values()))
         staged = [
             stage_differences(
-                origin, migrated.present[name], one, store, migrated.hashes[name], check=self._means.refuse_if_held
+                origin,
+                migrated.present[name],
+                one,
+                store,
+                migrated.hashes[name],
+                check=self._means.refuse_if_held,
+                report=report,
             )
             for name, one in differences.items()
         ]

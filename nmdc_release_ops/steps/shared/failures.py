@@ -5,16 +5,11 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from nmdc_release_ops.files import FileNotWritten, writing
-from nmdc_release_ops.lineage import ArchiveReplaced, CollectionsDisagree, LineageBroken, RehearsalRemoved
-from nmdc_release_ops.mongo.errors import MongoError
+from nmdc_release_ops.files import writing
+from nmdc_release_ops.foreseen import FORESEEN_ANYWHERE, runbook_entry
 from nmdc_release_ops.mongo.server.connection import naming_failures
-from nmdc_release_ops.planning.refusal import PlanRefused
-from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing
 from nmdc_release_ops.resources.record_store import RecordChanged, RecordMissing
 from nmdc_release_ops.resources.release_home import HomeUnusable
-from nmdc_release_ops.schema.errors import SchemaError
-from nmdc_release_ops.services.errors import ServiceError
 from nmdc_release_ops.steps.shared.release_pages import summarize_failure
 
 
@@ -55,27 +50,12 @@ class WorkerDied(StepError):
 
 
 FORESEEN: tuple[type[Exception], ...] = (
-    MongoError,
-    SchemaError,
-    ServiceError,
+    *FORESEEN_ANYWHERE,
     StepError,
-    ConfigurationInvalid,
-    ConfigurationMissing,
-    FileNotWritten,
     HomeUnusable,
     RecordChanged,
     RecordMissing,
-    LineageBroken,
-    ArchiveReplaced,
-    CollectionsDisagree,
-    RehearsalRemoved,
-    PlanRefused,
 )
-
-
-def runbook_entry(error: Exception) -> str:
-    """A pointer to the error's entry in the runbook."""
-    return f"More: docs/runbook.md, {type(error).__name__}."
 
 
 @contextmanager

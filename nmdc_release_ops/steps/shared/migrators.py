@@ -14,6 +14,7 @@ from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
+from nmdc_release_ops.steps.shared.display import WorkerProgress
 from nmdc_release_ops.steps.shared.failures import MigratorFailed, MigratorTimedOut, WorkerDied
 from nmdc_release_ops.units import duration
 
@@ -81,6 +82,9 @@ def _run_migrator(
                 "unloaded": sorted(contents.unloaded),
             },
             answer=load,
+            progress=WorkerProgress(
+                context, {one.name: one.documents for one in plan.collections}, whole=False
+            ).receive,
             folder=home.worker(plan),
             seconds=plan.hop_timeout * 60,
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from nmdc_release_ops.planning.blocked_time import BlockedTime
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.steps.shared.display import table
@@ -13,9 +14,11 @@ from nmdc_release_ops.units import duration, size
 NOT_TOUCHED = "The origin was not touched."
 
 
-def log_plan(context: dg.OpExecutionContext, release: ReleasePlan) -> None:
-    """Log how the origin will be frozen, how much there is to do, and the warnings."""
-    context.log.info(_describe_freeze(release))
+def log_plan(context: dg.OpExecutionContext, release: ReleasePlan, blocked: BlockedTime | None = None) -> None:
+    """Log how the origin will be frozen and for how long, how much there is to do, and the warnings."""
+    context.log.info(describe_freeze(release))
+    if blocked is not None:
+        context.log.info(describe_blocked(release, blocked))
     if release.schema_source is not None:
         context.log.info(f"The release candidate {release.target} was built from {release.schema_source}.")
     context.log.info(
@@ -28,7 +31,8 @@ def log_plan(context: dg.OpExecutionContext, release: ReleasePlan) -> None:
         context.log.warning(warning)
 
 
-def _describe_freeze(release: ReleasePlan) -> str:
+def describe_freeze(release: ReleasePlan) -> str:
+    """How writes will be blocked."""
     if release.is_rehearsal:
         return (
             f"This is a rehearsal: nobody is kept from writing. A release would freeze the origin by {release.strategy}. "
@@ -42,9 +46,25 @@ def _describe_freeze(release: ReleasePlan) -> str:
     )
 
 
-def describe_plan(release: ReleasePlan, engine: str, environments: Mapping[str, SchemaEnvironment]) -> dict[str, Any]:
+def describe_blocked(release: ReleasePlan, blocked: BlockedTime) -> str:
+    """How long writes will be blocked."""
+    if release.catches_up:
+        return f"Writes will be blocked for {blocked.promotion}."
+    if release.is_rehearsal:
+        return f"A promotion of it will block writes for {blocked.promotion}, a data_release for {blocked.release}."
+    return f"Writes will be blocked for {blocked.release}."
+
+
+def describe_plan(
+    release: ReleasePlan,
+    engine: str,
+    environments: Mapping[str, SchemaEnvironment],
+    blocked: BlockedTime | None = None,
+) -> dict[str, Any]:
     """The plan as the run page shows it."""
     shown: dict[str, Any] = {"rehearsal": release.rehearsal} if release.rehearsal else {}
+    if blocked is not None:
+        shown["blocked writes"] = describe_blocked(release, blocked)
     return shown | {
         "release": release.release_id,
         "from": release.from_version,

@@ -7,6 +7,7 @@ import dagster as dg
 
 from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.archive.manifest import Engine
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.transfer.engine import try_engine
 from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection
@@ -32,12 +33,22 @@ def prepare_environments(
     Raises:
         SchemaNotCompiled, EnvironmentBroken, SchemaReleaseNotFound, PackageIndexUnreachable, InstallationFailed, FileNotWritten.
     """
-    names = sorted({release.target, *(hop.environment for hop in release.migrators if hop.environment)})
-    context.log.info(f"Preparing the environments of schema {', '.join(names)}.")
-    environments = schema.environments.prepare_all(release_named(name) for name in names)
+    environments = prepare(release, schema, context.log.info)
     listed = {name: environment.packages for name, environment in environments.items()}
     write_whole(home.attempt(release, context.run_id) / ENVIRONMENTS, json.dumps(listed, indent=2))
-    context.log.info(f"Compiling schema {release.target}, unless it is already compiled.")
+    return environments
+
+
+def prepare(release: ReleasePlan, schema: SchemaReleasesResource, log: Log) -> dict[str, SchemaEnvironment]:
+    """The same, without the list.
+
+    Raises:
+        As `prepare_environments`.
+    """
+    names = sorted({release.target, *(hop.environment for hop in release.migrators if hop.environment)})
+    log(f"Preparing the environments of schema {', '.join(names)}.")
+    environments = schema.environments.prepare_all(release_named(name) for name in names)
+    log(f"Compiling schema {release.target}, unless it is already compiled.")
     target = environments[release.target]
     schema.compiled.prepare(target)
     if release.integrity is Integrity.FAIL_ON_NEW:

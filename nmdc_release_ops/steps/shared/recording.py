@@ -23,7 +23,7 @@ from nmdc_release_ops.mongo.state.agreement import compare_ledger
 from nmdc_release_ops.mongo.state.lease import Freeze
 from nmdc_release_ops.records.data_release import Counted, ReleasePlan, Restoration
 from nmdc_release_ops.resources.origin import OriginConnection
-from nmdc_release_ops.steps.shared.origin_state import describe_origin
+from nmdc_release_ops.status.sentences import describe_origin
 from nmdc_release_ops.steps.shared.step_times import measure_steps
 
 KINDS_BETWEEN = {

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.resources.origin import OriginConnection
+from nmdc_release_ops.status import report
 
 PREFIX = "nmdc_release_ops"
 ROLLED_BACK = f"{PREFIX}/rolled_back"
@@ -12,7 +12,7 @@ ROLLED_BACK = f"{PREFIX}/rolled_back"
 
 def name_origin(context: dg.OpExecutionContext, origin: OriginConnection) -> str:
     """Log which database the run is about, without credentials, and tag the run with it; return its name and addresses."""
-    name = f"{origin.database.name} on {', '.join(nodes_of(origin.uri))}"
+    name = report.name_origin(origin.database.name, origin.uri)
     context.log.info(f"The origin is the database {name}.")
     tag_run(context, origin=name)
     return name

@@ -7,6 +7,7 @@ import dagster as dg
 import pymongo
 from pymongo.errors import PyMongoError
 
+from nmdc_release_ops.foreseen import runbook_entry
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.freezing.thaw import thaw, undo_leftover
 from nmdc_release_ops.mongo.state.bookkeeping import is_superseded, settle
@@ -15,7 +16,7 @@ from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
-from nmdc_release_ops.steps.shared.failures import explain_failures, runbook_entry
+from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_own_lease, origin_lookup
 from nmdc_release_ops.steps.shared.release_pages import show_end, show_progress

@@ -13,6 +13,7 @@ from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import SUMMARY, Summary, read_summary
+from nmdc_release_ops.steps.shared.display import WorkerProgress
 from nmdc_release_ops.steps.shared.failures import ValidationTimedOut, WorkerDied
 from nmdc_release_ops.units import duration
 
@@ -49,6 +50,7 @@ def run_validation(
             extras=extras,
             folder=folder,
             answer=answer,
+            progress=WorkerProgress(context, extras["collections"], whole=True).receive,
             seconds=seconds,
         )
     except TookTooLong:

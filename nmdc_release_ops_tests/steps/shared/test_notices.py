@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from nmdc_release_ops.definitions import defs
-from nmdc_release_ops.runtime.readiness import Outcome
+from nmdc_release_ops.runtime.check import Outcome
 from nmdc_release_ops.sensors.failure_notice import failure_notice
 from nmdc_release_ops.services.webhook import post_text
 from nmdc_release_ops_tests.services.github_server import RUNTIME, TOKEN, LoopbackGitHub

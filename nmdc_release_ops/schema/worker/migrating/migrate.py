@@ -3,7 +3,7 @@
 Parameters: `database`, `schema_version`, `migrators` (module names within `nmdc_schema.migrators`, in order). `unloaded`:
 collections of which the transformer holds no documents yet, and which are requested from the process that started this one;
 absent where everything is loaded.
-Messages: `migrator` after each, or `migrator_failed` and exit code 1.
+Messages: `progress`; `migrator` after each, or `migrator_failed` and exit code 1.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from pymongo.database import Database
 
 from ..disk import full_disk, run_main
 from ..ending import die_with_parent, end_now
-from ..messages import forward_messages
+from ..messages import ProgressReports, forward_messages
 from ..release import require_version, transformer
 from ..task import take_channel, wait_for_task
 from .adapter import Outcome, make_adapter
@@ -29,8 +29,6 @@ from .loader import Loader
 
 # The package's own code imports LinkML's validator, which takes seconds, and which migrators rarely use.
 defer("nmdc_schema")
-
-SECONDS_BETWEEN_LINES = 5.0
 
 
 def main() -> int:
@@ -55,7 +53,7 @@ def _run(
 ) -> bool:
     """Run one migrator and report the outcome; return whether it succeeded."""
     started = time.monotonic()
-    outcome = Outcome(progress=_progress(pipes, started), loader=loader)
+    outcome = Outcome(progress=_report_reading(pipes), loader=loader)
     try:
         migrator_class = importlib.import_module(f"nmdc_schema.migrators.{name}").Migrator
         from_version, to_version = migrator_class.get_origin_version(), migrator_class.get_destination_version()
@@ -101,16 +99,16 @@ def _arguments(upgrade: Any) -> dict[str, bool]:
     return {"commit_changes": True} if "commit_changes" in inspect.signature(upgrade).parameters else {}
 
 
-def _progress(pipes: PipesContext, last_line: float) -> Callable[[str, int], None]:
-    """Logs a migrator's progress every few seconds."""
+def _report_reading(pipes: PipesContext) -> Callable[[str, int], None]:
+    """Reports how many documents of each collection a migrator has read; it may read one several times."""
+    reports = ProgressReports(pipes, "read")
+    read: dict[str, int] = {}
 
-    def progress(collection: str, documents: int) -> None:
-        nonlocal last_line
-        if time.monotonic() >= last_line + SECONDS_BETWEEN_LINES:
-            last_line = time.monotonic()
-            pipes.log.info(f"{collection}: {documents:,} documents read")
+    def report(collection: str, documents: int) -> None:
+        read[collection] = documents
+        reports.report(read)
 
-    return progress
+    return report
 
 
 def _failed_document(outcome: Outcome) -> dict[str, str] | None:

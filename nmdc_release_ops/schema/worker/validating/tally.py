@@ -1,7 +1,6 @@
 """Counting what has been validated and found, and reporting it."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from typing import Any
 from dagster_pipes import PipesContext
 
 from ..disk import writing
+from ..messages import ProgressReports
 from .validate_unit import UnitResult
 from .violations import Groups, Violation
 
 REPORTED_VIOLATIONS = 50
 """The number of violations that are sent as messages; all of them are in the file."""
-SECONDS_BETWEEN_LINES = 5.0
 
 
 @dataclass
@@ -42,21 +41,15 @@ class Tally:
     first_integrity: list[dict[str, Any]] = field(default_factory=list)
 
     def count_results(self, pipes: PipesContext, results: Iterable[UnitResult]) -> Iterator[UnitResult]:
-        """Count the results and pass them on; log the progress every few seconds."""
-        next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        """Count the results and pass them on; report the progress."""
+        progress = ProgressReports(pipes, "validated")
         for result in results:
             self.documents[result.collection] += result.documents
             self.violations[result.collection] += result.groups.total
             self.references += result.references
             self.schema.merge(result.groups)
             yield result
-            if time.monotonic() > next_line:
-                next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-                pipes.log.info(self._progress(result.collection))
-
-    def _progress(self, name: str) -> str:
-        done, total = sum(self.documents.values()), sum(self.totals.values())
-        return f"validated {done:,} of {total:,} documents ({name}: {self.documents[name]:,} of {self.totals[name]:,})"
+            progress.report(self.documents)
 
     def count_integrity_violation(self, violation: Violation) -> None:
         self.violations[violation.collection] += 1

@@ -14,9 +14,9 @@ started this one is asked, with the path of a file of violations, to write there
 its `collection`, with the documents and ids that the violations name.
 `identifiers_path` is only given if the file of all ids is to be kept: it is moved
 there when everything is validated, whatever was found.
-Messages: `violation` for the first few, and `summary` when both output files are complete. Without a `summary`, or with an
-exit code other than 0, nothing is proved: `not_written` names a file that could not be written, and `archive_damaged` a file
-of the archive that is not what was dumped.
+Messages: `progress`; `violation` for the first few, and `summary` when both output files are complete. Without a `summary`,
+or with an exit code other than 0, nothing is proved: `not_written` names a file that could not be written, and
+`archive_damaged` a file of the archive that is not what was dumped.
 """
 
 import json
@@ -25,6 +25,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from pymongo.database import Database
 
 from ..disk import NotWritten, run_main, writing
 from ..ending import die_with_parent, end_now
-from ..messages import forward_messages
+from ..messages import ProgressReports, forward_messages
 from ..process_pool import ProcessPool
 from ..release import require_version, transformer
 from ..task import ask, take_channel, wait_for_task
@@ -106,7 +107,7 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool,
                     store.add(duplicate_id(identifier, counts))
             else:
                 pipes.log.info("Reading the ids of all documents.")
-                _read_identifiers(sources, inputs, pool, tally, store)
+                _read_identifiers(pipes, sources, inputs, pool, tally, store)
             results = pool.map(partial(validate_unit, inputs), sources.split(tally.totals))
             _collect(tally.count_results(pipes, results), file, violations, store)
             with writing(violations):
@@ -142,14 +143,22 @@ class _Sources:
 
 
 def _read_identifiers(
-    sources: _Sources, inputs: ValidationInputs, pool: ProcessPool, tally: Tally, store: ViolationStore
+    pipes: PipesContext,
+    sources: _Sources,
+    inputs: ValidationInputs,
+    pool: ProcessPool,
+    tally: Tally,
+    store: ViolationStore,
 ) -> None:
     """Write the id of every document to a file, and add those that are not unique to the violations."""
     rules = ReferenceRules(CompiledSchema.read(inputs.schema).content["references"])
     names = [name for name in rules.collections_with_ids() if name in tally.totals]
+    progress, read = ProgressReports(pipes, "read the ids of"), Counter[str]()
     with Identifiers.create(inputs.identifiers) as new:
         for collection, ids in pool.map(partial(read_ids, inputs), sources.split(names)):
             new.add(collection, ids)
+            read[collection] += len(ids)
+            progress.report(read)
     identifiers = Identifiers.open(inputs.identifiers)
     tally.identifiers = identifiers.count()
     for identifier, counts in identifiers.duplicates():

@@ -1,0 +1,154 @@
+"""The state of the origin as metrics, in Prometheus' text format, for node_exporter's textfile collector.
+
+Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pymongo.database import Database
+
+from nmdc_release_ops.files import writing
+from nmdc_release_ops.mongo.origin_state import read_origin_state
+from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.state.history import read_history
+from nmdc_release_ops.mongo.state.lease import freezes_of
+from nmdc_release_ops.mongo.state.ledger import LedgerUnusable
+from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, read_reports
+from nmdc_release_ops.status.ways import find_promotion
+
+METRICS = "metrics.prom"
+PREFIX = "nmdc_release_"
+HELP = {
+    "database_info": "The schema version that the database conforms to, as a label; always 1.",
+    "writes_blocked": "Whether writes to the origin are blocked.",
+    "frozen_since_timestamp_seconds": "Since when a release holds the origin frozen; absent while none does.",
+    "heartbeat_timestamp_seconds": "The last heartbeat of the run that holds the origin; absent while none does.",
+    "swap_under_way": "Whether a swap or a rollback was begun and is not finished.",
+    "step_failed": "Whether the newest step of a release, or of a rehearsal, failed.",
+    "step_working": "Whether the newest step is at work.",
+    "step_done": "What the newest step has done, in units of its work.",
+    "step_expected": "What it will have done in the end.",
+    "step_per_second": "The rate of its work.",
+    "step_left_seconds": "The time left for its work.",
+    "step_updated_timestamp_seconds": "When the newest step last reported.",
+    "predicted_blocked_seconds": "How long writes will be blocked, as predicted by the newest release.",
+    "blocked_seconds": "How long the last release to reach its swap blocked writes.",
+    "oplog_left_seconds": "How far the oplog reaches back beyond the rehearsal that can be promoted, or beyond the promotion.",
+    "home_free_bytes": "Free space on the disk of NMDC_RELEASE_HOME.",
+    "home_size_bytes": "Size of the disk of NMDC_RELEASE_HOME.",
+    "written_timestamp_seconds": "When these metrics were written.",
+}
+"""Every metric by its name, without the prefix. All are gauges."""
+_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value of a metric.
+
+    Attributes:
+        name: a key of `HELP`.
+    """
+
+    name: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_metrics(database: Database[Document], home: Path) -> None:
+    """Read the state of the origin, and write the file beside its place and rename it.
+
+    Args:
+        home: `NMDC_RELEASE_HOME`.
+
+    Raises:
+        FileNotWritten, PyMongoError.
+    """
+    text = render(collect(database, home))
+    # A run and the daemon may write at the same time. The collector reads only names that end with .prom.
+    aside = home / f"{METRICS}.{os.getpid()}-{threading.get_ident()}"
+    with writing(home / METRICS):
+        aside.write_text(text, "utf-8")
+        aside.replace(home / METRICS)
+
+
+def render(samples: Iterable[Sample]) -> str:
+    """The text of the file."""
+    by_name: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_name.setdefault(sample.name, []).append(sample)
+    return "".join(_render_metric(name, by_name[name]) for name in HELP if name in by_name)
+
+
+def _render_metric(name: str, samples: Iterable[Sample]) -> str:
+    lines = [f"# HELP {PREFIX}{name} {HELP[name]}", f"# TYPE {PREFIX}{name} gauge"]
+    for sample in samples:
+        labels = ",".join(f'{label}="{value.translate(_ESCAPED)}"' for label, value in sample.labels.items())
+        lines.append(f"{PREFIX}{name}{{{labels}}} {sample.value!r}" if labels else f"{PREFIX}{name} {sample.value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def collect(database: Database[Document], home: Path) -> Iterator[Sample]:
+    """The state of the origin, and of the disk."""
+    yield from _describe_origin(database)
+    reports = read_reports(database.client, database.name)
+    for report in reports:
+        yield from _describe_step(report)
+    followed = [one.oplog_seconds_left for one in reports if one.stage is Stage.WORKING]
+    left = next((seconds for seconds in followed if seconds is not None), None)
+    if left is None:
+        left = find_promotion(database, home).oplog_seconds_left
+    if left is not None:
+        yield Sample("oplog_left_seconds", left, {"database": database.name})
+    disk = shutil.disk_usage(home)
+    yield Sample("home_free_bytes", disk.free)
+    yield Sample("home_size_bytes", disk.total)
+    yield Sample("written_timestamp_seconds", round(time.time(), 3))
+
+
+def _describe_origin(database: Database[Document]) -> Iterator[Sample]:
+    state = read_origin_state(database.client, database.name)
+    labels = {"database": database.name}
+    blocked = state.is_frozen or bool(state.is_write_blocked) or bool(state.leftovers)
+    yield Sample("writes_blocked", int(blocked), labels)
+    yield Sample("swap_under_way", int(state.is_swap_under_way), labels)
+    if state.lease is not None:
+        held = {**labels, "release": state.lease.release_id}
+        yield Sample("heartbeat_timestamp_seconds", _seconds(state.lease.beat_at), held)
+        if state.lease.frozen_at is not None:
+            yield Sample("frozen_since_timestamp_seconds", _seconds(state.lease.frozen_at), held)
+    try:
+        history = read_history(database)
+    except LedgerUnusable:
+        return
+    yield Sample("database_info", 1, {**labels, "schema_version": history.version or "unknown"})
+    if history.journals:
+        last = history.journals[0].release_id
+        seconds = sum(freeze.seconds for freeze in freezes_of(database.client, last))
+        yield Sample("blocked_seconds", seconds, {**labels, "release": last})
+
+
+def _describe_step(report: StepReport) -> Iterator[Sample]:
+    labels = {"database": report.database, "job": report.job, "release": report.release_id, "step": report.step}
+    yield Sample("step_failed", int(report.stage is Stage.FAILED), labels)
+    yield Sample("step_working", int(report.stage is Stage.WORKING), labels)
+    values = {
+        "step_done": report.done,
+        "step_expected": report.total,
+        "step_per_second": report.rate,
+        "step_left_seconds": report.seconds_left,
+        "step_updated_timestamp_seconds": _seconds(report.updated_at) if report.updated_at else None,
+        "predicted_blocked_seconds": report.predicted_seconds,
+    }
+    yield from (Sample(name, value, labels) for name, value in values.items() if value is not None)
+
+
+def _seconds(moment: datetime) -> float:
+    return round(moment.timestamp(), 3)

@@ -1,0 +1,97 @@
+"""The metrics are the state of the origin, in Prometheus' text format, and the file is whole at any moment."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nmdc_release_ops.mongo.freezing.freeze import freeze
+from nmdc_release_ops.mongo.freezing.thaw import thaw
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.lease import Strategy
+from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, write_report
+from nmdc_release_ops.status.metrics import HELP, METRICS, PREFIX, Sample, render, write_metrics
+
+DATABASE = "metrics_test"
+LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? (\S+)')
+REPORT = StepReport(
+    database=DATABASE,
+    is_rehearsal=False,
+    release_id="a-release",
+    run_id="a-run",
+    job="data_release",
+    step="dump",
+    done=250,
+    total=1_000,
+    rate=50.0,
+    seconds_left=15.0,
+)
+
+
+@pytest.fixture
+def database(guarded_mongod: PrivateMongod) -> Iterator[Database[Any]]:
+    with MongoClient[Any](guarded_mongod.uri) as client:
+        yield client[DATABASE]
+        client.drop_database(STATE_DATABASE)
+
+
+def read(home: Path) -> dict[str, float]:
+    """The value of each metric, by its name without the prefix; and every line is of the format."""
+    values: dict[str, float] = {}
+    for line in (home / METRICS).read_text().splitlines():
+        if not line.startswith("# "):
+            found = LINE.fullmatch(line)
+            assert found, line
+            values[found[1].removeprefix(PREFIX)] = float(found[3])
+    return values
+
+
+def test_they_say_that_nothing_is_blocked_and_that_somebody_watches(database: Database[Any], tmp_path: Path) -> None:
+    write_metrics(database, tmp_path)
+    values = read(tmp_path)
+    assert values["writes_blocked"] == values["swap_under_way"] == 0
+    assert 0 < values["home_free_bytes"] < values["home_size_bytes"]
+    assert values["written_timestamp_seconds"] > 1_700_000_000
+    assert "frozen_since_timestamp_seconds" not in values and "heartbeat_timestamp_seconds" not in values
+    assert [path.name for path in tmp_path.iterdir()] == [METRICS]
+
+
+def test_they_say_since_when_writes_are_blocked_and_how_far_the_release_is(
+    database: Database[Any], tmp_path: Path
+) -> None:
+    freeze(database.client, "a-release", "a-run", Strategy.WRITE_BLOCK, database=DATABASE, drain_timeout=10)
+    try:
+        write_report(database.client, REPORT)
+        write_metrics(database, tmp_path)
+    finally:
+        thaw(database.client, "a-release", thawed_by="a-run")
+    values = read(tmp_path)
+    assert values["writes_blocked"] == 1
+    assert abs(values["frozen_since_timestamp_seconds"] - values["written_timestamp_seconds"]) < 60
+    assert abs(values["heartbeat_timestamp_seconds"] - values["written_timestamp_seconds"]) < 60
+    assert (values["step_done"], values["step_expected"], values["step_left_seconds"]) == (250, 1_000, 15)
+    assert (values["step_failed"], values["step_working"]) == (0, 1)
+    write_report(database.client, REPORT.model_copy(update={"stage": Stage.FAILED}))
+    write_metrics(database, tmp_path)
+    assert read(tmp_path)["step_failed"] == 1 and read(tmp_path)["writes_blocked"] == 0
+
+
+def test_each_metric_has_its_help_and_type_once_and_labels_are_escaped() -> None:
+    text = render([Sample("step_failed", 1, {"release": 'a "b"\\\n'}), Sample("step_failed", 0, {"release": "c"})])
+    assert text == (
+        f"# HELP {PREFIX}step_failed {HELP['step_failed']}\n"
+        f"# TYPE {PREFIX}step_failed gauge\n"
+        f'{PREFIX}step_failed{{release="a \\"b\\"\\\\\\n"}} 1\n'
+        f'{PREFIX}step_failed{{release="c"}} 0\n'
+    )
+
+
+def test_every_metric_is_documented_and_every_alert_names_one() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "monitoring.md").read_text()
+    named = set(re.findall(rf"\b{PREFIX}([a-z_]+)\b", page))
+    assert named - {"ops"} == set(HELP)
