@@ -11,17 +11,18 @@ import pytest
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
-from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops_tests.schema.forking.environments import forking_schema_folder
 from nmdc_release_ops_tests.services.github_server import LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.workplace import PROJECT
 
 LONGEST = (
     Path("schema", "worker", "validating", "test_agreement.py"),
     Path("schema", "worker", "migrating", "test_every_migrator.py"),
-    Path("steps", "test_candidate.py"),
-    Path("steps", "test_every_selection.py"),
+    Path("steps", "test_equivalence.py"),
     Path("steps", "test_faults.py"),
+    Path("steps", "test_candidate.py"),
+    Path("steps", "test_cancelling.py"),
+    Path("steps", "test_promote_faults.py"),
+    Path("steps", "test_every_selection.py"),
     Path("steps", "test_killed_in_the_swap.py"),
     Path("schema", "worker", "migrating", "test_adapter.py"),
 )
@@ -94,15 +95,6 @@ def schema_cache() -> Path:
 @pytest.fixture(scope="session")
 def schema_environments(schema_cache: Path) -> SchemaEnvironments:
     return SchemaEnvironments(schema_cache)
-
-
-@pytest.fixture(scope="session")
-def forking_schema(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """As `schema_cache`, for tests that are not about how workers start: those of the usual path are forks."""
-    releases = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25.0")]
-    folder = tmp_path_factory.mktemp(f"{SERVERS}-forking") / "schema"
-    with forking_schema_folder(folder, schema_cache, releases, releases[-1]) as made:
-        yield made
 
 
 @pytest.fixture(scope="session")

@@ -34,8 +34,8 @@ HISTORIES = int(os.environ.get("EQUIVALENCE_HISTORIES", 0))
 _USUAL_SEED = 20_261_129
 _USUAL_HISTORIES = 3
 """With NMDC's own migrators."""
-_USUAL_HARD_HISTORIES = 16
-MOST_ROUNDS = 3
+_USUAL_HARD_HISTORIES = 4
+MOST_ROUNDS = 4
 PUBLISHED = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25.0")]
 
 
@@ -53,8 +53,12 @@ def rng(first_seed: int, number: int) -> random.Random:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, forking_schema: Path) -> Iterator[SameOrigin]:
-    with same_origin(tmp_path_factory.mktemp("published"), forking_schema) as made:
+def published(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[SameOrigin]:
+    folder = tmp_path_factory.mktemp("published")
+    with (
+        forking_schema_folder(folder / "forking", schema_cache, PUBLISHED, PUBLISHED[-1]) as schema,
+        same_origin(folder, schema) as made,
+    ):
         yield made
 
 

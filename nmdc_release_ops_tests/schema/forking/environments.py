@@ -25,9 +25,14 @@ import worker.migrating.migrate
 import nmdc_schema.migrators.adapters.mongo_adapter, nmdc_schema.migrators.migrator_base
 """
 _VALIDATING = """
+from functools import cache
 from pathlib import Path
 import worker.validating.linkml_judge, worker.validating.validate, worker.validating.validate_unit
 worker.validating.validate_unit.initialise_process(Path({compiled!r}))
+# LinkML takes a second to read the schema.
+judge = worker.validating.linkml_judge
+judge.get_nmdc_schema_definition = cache(judge.get_nmdc_schema_definition)
+judge.get_nmdc_schema_definition()
 """
 _AT_LAST = """
 # Each process executes its task itself.
