@@ -3,12 +3,14 @@
 import dagster as dg
 
 from nmdc_release_ops.jobs import (
+    check,
     data_release,
     online_release,
     promote,
     rehearsal,
     rollback,
     runtime_release,
+    status,
     unfreeze_job,
 )
 from nmdc_release_ops.resources.environment import OnNewRelease
@@ -30,7 +32,7 @@ origin = OriginResource()
 github = GitHubResource()
 
 defs = dg.Definitions(
-    jobs=[data_release, rehearsal, promote, online_release, rollback, runtime_release, unfreeze_job],
+    jobs=[data_release, rehearsal, promote, online_release, rollback, check, status, unfreeze_job, runtime_release],
     assets=[
         dg.AssetSpec(
             ["nmdc", "database"],

@@ -17,6 +17,7 @@ from nmdc_release_ops.steps.plan import plan
 from nmdc_release_ops.steps.plan_runtime import plan_runtime
 from nmdc_release_ops.steps.publish import publish
 from nmdc_release_ops.steps.reconcile import reconcile
+from nmdc_release_ops.steps.report_status import report_status
 from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
@@ -79,7 +80,7 @@ def rehearsal() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def promote() -> None:
-    """Carry out what was rehearsed: writes are blocked for a few seconds.
+    """Carry out what was rehearsed: writes are blocked for about a second.
 
     What people wrote since the rehearsal is migrated, validated and staged while they work, and the last of it under the
     freeze. Launch it with no config at all to promote the newest rehearsal.
@@ -90,7 +91,7 @@ def promote() -> None:
 
 @dg.job(executor_def=dg.in_process_executor, hooks=HOOKS, tags=RELEASE_TAG)
 def online_release() -> None:
-    """Rehearse a release and promote it at once, in one run: writes are blocked for a few seconds.
+    """Rehearse a release and promote it at once, in one run: writes are blocked for about a second.
 
     Launch it with no config at all to release the newest version.
     """
@@ -108,6 +109,24 @@ def rollback() -> None:
     half-done rollback.
     """
     roll_back()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def check() -> None:
+    """Find out what a release would do, and everything that would stop it: to be launched the day before.
+
+    It is the step `plan` of a release, with the same config. Nothing is frozen, and nothing on the origin is changed.
+    """
+    plan()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def status() -> None:
+    """Say whether writes are blocked now, by whom and since when, and what to do: at any time, beside any run.
+
+    It only reads: which database this is, at which schema version, and what the last release was.
+    """
+    report_status()
 
 
 @dg.job(name="unfreeze", executor_def=dg.in_process_executor)

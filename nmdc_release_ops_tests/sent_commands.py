@@ -1,6 +1,6 @@
 """The commands that this process sends to MongoDB, whichever function of ours sends them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,16 +23,14 @@ class Command:
 
 
 class _Listener(monitoring.CommandListener):
-    """The driver's listeners cannot be taken back: one is registered for good, and fills the lists that are open."""
+    """The driver's listeners cannot be taken back: one is registered for good, and calls whoever listens."""
 
     def __init__(self) -> None:
-        self.open: list[list[Command]] = []
+        self.listening: list[Callable[[Command], None]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        for sent in tuple(self.open):
-            sent.append(
-                Command(event.command_name, event.database_name, event.connection_id[1] or 0, dict(event.command))
-            )
+        for act in tuple(self.listening):
+            act(Command(event.command_name, event.database_name, event.connection_id[1] or 0, dict(event.command)))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         pass
@@ -46,12 +44,22 @@ monitoring.register(_listener)
 
 
 @contextmanager
-def sent_commands() -> Iterator[list[Command]]:
-    """A list to which every command is added that clients send which were made since this module was imported."""
-    sent: list[Command] = []
-    _listener.open.append(sent)
+def on_each_command(act: Callable[[Command], None]) -> Iterator[None]:
+    """Call a function before each command is sent by a client that was made since this module was imported."""
+    _listener.listening.append(act)
     try:
-        yield sent
+        yield
     finally:
-        # By identity: lists with the same commands are equal.
-        _listener.open = [one for one in _listener.open if one is not sent]
+        _listener.listening.remove(act)
+
+
+@contextmanager
+def sent_commands() -> Iterator[list[Command]]:
+    """A list to which every command is added that is sent; see `on_each_command`."""
+    sent: list[Command] = []
+
+    def add(command: Command) -> None:
+        sent.append(command)
+
+    with on_each_command(add):
+        yield sent

@@ -160,6 +160,11 @@ def test_a_rehearsal_shows_what_a_release_would_do_and_is_promoted(
         browser.save_screenshot(str(tmp_path / "promotion.png"))
         assert view.find_one() == {"schema_version": "11.24.0"}
     run_page = browser.current_url.partition("?")[0]
+    browser.get(f"{run_page}?logs=step:freeze")
+    page_shows(browser, "Writes are allowed again", LAUNCH_SECONDS)
+    button(browser, "View full message", LAUNCH_SECONDS).click()
+    page_shows(browser, "last round", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "freeze.png"))
     browser.get(f"{run_page}?logs=step:reconcile")
     button(browser, "View full message", LAUNCH_SECONDS).click()
     page_shows(browser, "written by people", LAUNCH_SECONDS)

@@ -28,6 +28,8 @@ STEPS = {
     "online_release": {"plan", "dump", "migrate", "validate", *PROMOTING},
     "rollback": {"roll_back"},
     "runtime_release": {"plan", "require_tests", "publish", "follow_workflows", "deploy"},
+    "check": {"plan"},
+    "status": {"report_status"},
     "unfreeze": {"unfreeze_by_hand"},
 }
 SENSORS = {"failure_notice", "frozen_origin_watchdog", "schema_release_sensor"}

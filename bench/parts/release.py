@@ -19,7 +19,6 @@ from bench.processes import Ran, run
 from bench.report.table import Row
 from nmdc_release_ops.jobs import data_release, list_steps
 from nmdc_release_ops.mongo.archive.manifest import read_manifest
-from nmdc_release_ops.mongo.server.writes import MARKER
 from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase, ValidationReport
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
@@ -31,7 +30,6 @@ RELEASES = ("11.24.0", "11.25.0")
 KINDS = ("changing", "unchanged")
 MOST_OF_ALONE = 1.5
 """How many times as long as dumping and validating alone a release that changes nothing may block writes."""
-_MARKER = f"{DATABASE}.{MARKER}"
 _GOAL_FROM = 950_000
 _MILLION = 1_000_000
 _PROJECT = Path(__file__).parent.parent.parent
@@ -145,8 +143,7 @@ def _require_nothing_written(released: Released) -> None:
     if changes.changed or changes.created or changes.renamed or changes.deleted:
         raise ResultsDiffer(f"A release that changes nothing changed something: {changes.describe()}")
     # Commands are logged under `DATABASE.$cmd`: what the release before had swapped out is dropped.
-    apart = (f"{DATABASE}.$cmd", _MARKER)
-    others = {name for name in released.written if name.startswith(f"{DATABASE}.") and name not in apart}
+    others = {name for name in released.written if name.startswith(f"{DATABASE}.")} - {f"{DATABASE}.$cmd"}
     if others:
         raise ResultsDiffer(f"A release that changes nothing wrote to {', '.join(sorted(others))}")
 
@@ -209,10 +206,10 @@ def _alone(data: Data, target: SchemaEnvironment, compiled: Path, folder: Path, 
 
 def _describe_writes(written: dict[str, int]) -> str:
     """Bytes written to the origin, for people."""
-    nmdc = {name: size for name, size in written.items() if name.startswith(f"{DATABASE}.") and name != _MARKER}
+    nmdc = {name: size for name, size in written.items() if name.startswith(f"{DATABASE}.")}
     commands = nmdc.pop(f"{DATABASE}.$cmd", 0)
     # An event of the ledger is written in one transaction with the journal.
-    state = sum(size for name, size in written.items() if name == _MARKER or not name.startswith(f"{DATABASE}."))
+    state = sum(size for name, size in written.items() if not name.startswith(f"{DATABASE}."))
     return (
         f"written to the origin, as bytes of the oplog: {sum(nmdc.values()):,} of documents, {commands:,} of commands "
         f"(create, rename, drop), {state:,} of the ledger, the lease and other state"

@@ -14,6 +14,7 @@ from nmdc_release_ops.mongo.server.identity import ServerIdentity
 from nmdc_release_ops.mongo.state.lease import Freeze, Strategy
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.record import Part, Record
+from nmdc_release_ops.records.verification import Verification
 from nmdc_release_ops.runtime.readiness import Check
 
 VALIDATION_TIMEOUT = 6 * 60
@@ -171,12 +172,17 @@ class ReleasePlan(Record):
 
 
 class FreezeLease(Record):
-    """Since when, and how, the origin is frozen for a release."""
+    """Since when, and how, the origin is frozen for a release.
+
+    Attributes:
+        is_over: whether the same step allowed writes again: that of a promotion goes on to the swap, or stops on the way there.
+    """
 
     release_id: str
     strategy: Strategy
     frozen_at: datetime
     cluster_time: ClusterTime
+    is_over: bool = False
 
 
 class Archive(Record):
@@ -350,9 +356,14 @@ class Restoration(Record):
 
 
 class FreezeWindow(Record):
-    """How long writes were blocked, in one or more freezes, and what was put back."""
+    """How long writes were blocked, in one or more freezes, and what was put back.
+
+    Attributes:
+        verification: what was compared once more after a promotion; None after another release.
+    """
 
     freezes: list[Freeze]
+    verification: Verification | None = None
 
     @property
     def put_back(self) -> int:

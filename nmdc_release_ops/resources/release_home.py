@@ -2,6 +2,8 @@
 
     origins/ORIGIN/releases/RELEASE/archive         the dump
     origins/ORIGIN/releases/RELEASE/transformer     files of the private mongod
+    origins/ORIGIN/releases/RELEASE/promotion       what a promotion works with, until it is verified
+    origins/ORIGIN/releases/RELEASE/verification.json  what was compared after a promotion
     origins/ORIGIN/releases/RELEASE/rehearsal       empty; there if it is one
     origins/ORIGIN/releases/RELEASE/rehearsed.json  its records, when it is complete
     origins/ORIGIN/releases/RELEASE/identifiers.sqlite  the ids of all documents, of what can be promoted
@@ -100,6 +102,13 @@ class ReleaseHomeResource(dg.ConfigurableResource[Any]):
 
     def transformer(self, plan: ReleasePlan) -> Path:
         return self.release(plan) / "transformer"
+
+    def promotion(self, plan: ReleasePlan) -> Path:
+        """What a promotion works with, until it is verified."""
+        return self.release(plan) / "promotion"
+
+    def verification(self, plan: ReleasePlan) -> Path:
+        return self.release(plan) / "verification.json"
 
     def worker(self, plan: ReleasePlan) -> Path:
         """The working directory of the release's workers."""

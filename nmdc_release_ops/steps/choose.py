@@ -32,6 +32,7 @@ from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin
 from nmdc_release_ops.steps.shared.planned import NOT_TOUCHED, describe_plan, log_plan
 from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_tools
+from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 
 
 class ChooseConfig(FreezeConfig):
@@ -88,6 +89,7 @@ def choose(
         explain_failures(lambda: f"{NOT_TOUCHED} {look_up_origin(origin, context.run_id)}"),
         origin.connect() as connected,
     ):
+        name_origin(context, connected)
         home.require_writable()
         deployment.require_readable()
         present = _inspect(config, connected, transformer)
@@ -105,6 +107,7 @@ def choose(
             context.log.info(
                 f"Promoting rehearsal {rehearsal.plan.release_id}: schema {release.from_version} -> {release.to_version}."
             )
+            tag_run(context, schema=f"{release.from_version} -> {release.to_version}")
             readiness = runtime.check_readiness(SchemaVersion.parse(release.to_version))
             release = add_runtime_checks(release, readiness, required=False)
             log_plan(context, release)

@@ -31,6 +31,7 @@ from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import look_up_origin
 from nmdc_release_ops.steps.shared.planned import NOT_TOUCHED, describe_plan, log_plan
 from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_tools
+from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 
 PURPOSES = {"rehearsal": Purpose.REHEARSAL, "online_release": Purpose.ONLINE_RELEASE}
 """What the plan is made for, by the name of the job; in all others for a release."""
@@ -140,6 +141,7 @@ def plan(
         explain_failures(lambda: f"{NOT_TOUCHED} {look_up_origin(origin, context.run_id)}"),
         origin.connect() as connected,
     ):
+        name_origin(context, connected)
         home.require_writable()
         identity = identify_server(connected.client, connected.uri)
         transformer.require_usable(identity)
@@ -164,9 +166,11 @@ def plan(
         target = schema.target(config.wanted_version, config.schema_source)
         to_version = target.package.version
         context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
+        tag_run(context, schema=f"{planned.version} -> {to_version}")
         release = plan_release(planned, target, config.options, _make_attempt(context, purpose, planned, target, home))
         if release is None:
             context.log.info(f"There is nothing to do: the database already conforms to {to_version}.")
+            tag_run(context, outcome="nothing to do")
             return
         release = add_runtime_checks(
             release, runtime.check_readiness(to_version), required=config.require_runtime_ready

@@ -33,6 +33,7 @@ from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
+from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping
 from nmdc_release_ops.units import duration
 
@@ -73,6 +74,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
     """
     log_options(context, config)
     with explain_failures(origin_lookup(origin, context.run_id, config.release_id)), origin.connect() as connected:
+        name_origin(context, connected)
         _require_release_id(config)
         journal = release_to_roll_back(connected.database, config.release_id)
         if journal.state is State.ROLLED_BACK and not find_displaced(connected.database):
@@ -96,6 +98,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         for warning in choice.warnings:
             context.log.warning(warning)
         context.log.info(f"Rolling back release {journal.release_id}: {journal.to_version} -> {journal.from_version}.")
+        tag_run(context, schema=f"{journal.to_version} -> {journal.from_version}")
         hold_frozen(context, origin, connected, journal.release_id, choice.strategy, config.drain_timeout)
         journal = release_to_roll_back(connected.database, journal.release_id)
         if journal.state is State.ROLLED_BACK:
@@ -110,6 +113,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
         f"Rolled back: the database conforms to schema {journal.from_version}. Writes are allowed again; they were blocked for "
         f"{duration(window.seconds)}."
     )
+    tag_run(context, writes_blocked=duration(window.seconds))
     if journal.owed:
         context.log.warning(str(journal.owed))
     _describe(context, journal, window.seconds)

@@ -12,10 +12,12 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.promoting.verifying import describe_verification, verify_promotion
 from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.steps.shared.run_tags import tag_run
 from nmdc_release_ops.units import duration
 
 
@@ -31,7 +33,7 @@ def unfreeze(
     schema: SchemaReleasesResource,
     transformer: TransformerResource,
 ) -> FreezeWindow:
-    """Allow writes and release the lease.
+    """Allow writes and release the lease. After a promotion, compare everything once more while people write.
 
     Also removes the transformer's files, archives that are no longer needed, and unused schema environments.
     """
@@ -50,11 +52,10 @@ def unfreeze(
             made_from=collect_digests(plan=plan, restore=restoration),
             freezes=freezes_of(connected.client, plan.release_id),
         )
-    context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
-    if window.put_back:
-        context.log.info(f"{window.put_back} users and roles were put back to their state before the freeze.")
-    for line in window.left:
-        context.log.warning(line)
+        _log_window(context, window)
+        if plan.catches_up:
+            verification = verify_promotion(context, plan, connected, home)
+            window = window.model_copy(update={"verification": verification})
     remove_what_is_superseded(context, plan, origin, home, transformer, schema)
     context.add_output_metadata(
         {
@@ -71,6 +72,16 @@ def unfreeze(
                 }
                 for freeze in window.freezes
             ),
+            **(describe_verification(window.verification) if window.verification else {}),
         }
     )
     return window
+
+
+def _log_window(context: dg.OpExecutionContext, window: FreezeWindow) -> None:
+    context.log.info(f"Writes are allowed again. They were blocked for {duration(window.seconds)}.")
+    tag_run(context, writes_blocked=duration(window.seconds))
+    if window.put_back:
+        context.log.info(f"{window.put_back} users and roles were put back to their state before the freeze.")
+    for line in window.left:
+        context.log.warning(line)

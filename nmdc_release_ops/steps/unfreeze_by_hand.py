@@ -8,6 +8,7 @@ from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.steps.shared.failures import StepError, explain_failures
 from nmdc_release_ops.steps.shared.origin_state import describe_origin, origin_lookup
+from nmdc_release_ops.steps.shared.run_tags import name_origin
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping
 
 
@@ -19,6 +20,7 @@ class ReleaseStillRunning(StepError):
 def unfreeze_by_hand(context: dg.OpExecutionContext, origin: OriginResource) -> None:
     """Log who holds the origin, and thaw it unless a swap is under way or the release is still running."""
     with explain_failures(origin_lookup(origin, context.run_id)), origin.connect() as connected:
+        name_origin(context, connected)
         state = read_origin_state(connected.client, connected.database.name)
         context.log.info(describe_origin(state, context.run_id))
         lease = state.lease

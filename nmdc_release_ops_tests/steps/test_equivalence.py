@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nmdc_release_ops.mongo.state.generations import PREVIOUS
+from nmdc_release_ops.records.data_release import FreezeWindow
 from nmdc_release_ops.schema.packages.candidate import fetch_candidate
 from nmdc_release_ops.schema.packages.package import SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -23,7 +25,7 @@ from nmdc_release_ops_tests.steps.driven_promotion import (
     drive,
     wrong_after_the_swap,
 )
-from nmdc_release_ops_tests.steps.equivalence_migrators import make_hard_checkout
+from nmdc_release_ops_tests.steps.equivalence_migrators import DELETED, RENAMED_TO, make_hard_checkout
 from nmdc_release_ops_tests.steps.random_history import History
 from nmdc_release_ops_tests.steps.random_writes import RandomWriter
 from nmdc_release_ops_tests.steps.same_origin import SameOrigin, same_origin
@@ -121,6 +123,12 @@ def test_whatever_disturbs_it_a_promotion_with_migrators_of_every_kind_ends_as_a
         expected.append(driven.expect())
         assert expected[-1].violations == []
 
-    assert drive(origin.workplace, body).success
+    result = drive(origin.workplace, body)
+    assert result.success
     assert wrong_after_the_swap(expected[-1], origin.database) == []
     assert recorded_version(origin.database.client) == "11.26.0"
+    verification = FreezeWindow.model_validate(result.output_for_node("unfreeze_after_release")).verification
+    assert verification is not None
+    assert verification.not_compared == []
+    source = {one.collection for one in verification.source}
+    assert source >= {"field_research_site_set", RENAMED_TO, PREVIOUS + DELETED, PREVIOUS + "biosample_set"}

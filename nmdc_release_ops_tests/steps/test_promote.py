@@ -12,7 +12,7 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
-from nmdc_release_ops.records.data_release import CaughtUp, FreezeWindow, Reconciled
+from nmdc_release_ops.records.data_release import CaughtUp, FreezeLease, FreezeWindow, Reconciled
 from nmdc_release_ops_tests.hammer import hammering, lost_writes
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, put_back, recorded_version
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
@@ -110,6 +110,8 @@ def test_whoever_writes_all_the_time_loses_nothing_and_waits_a_moment(
     last = reconciled(result).rounds[-1]
     assert last.migrated and last.written["biosample_set"] > 0
     assert FreezeWindow.model_validate(result.output_for_node("unfreeze")).seconds > 0
+    # The step `freeze` went on to the end by itself.
+    assert FreezeLease.model_validate(result.output_for_node("freeze")).is_over
 
 
 def test_where_nobody_writes_the_last_round_does_nothing_and_the_release_can_be_rolled_back(

@@ -1,7 +1,7 @@
 """What goes wrong in a promotion: others write to what it stages, another release comes in between, its files are gone, its
 process is killed. Nothing is lost, nobody stays locked out, and nothing goes out that was not validated.
 
-All tests share one online release that is validated, and that the last of them swaps in.
+All tests but the last share one online release that is validated, and that the last of them swaps in.
 """
 
 import shutil
@@ -25,7 +25,15 @@ from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.records.data_release import Reconciled
 from nmdc_release_ops.resources.record_store import read_record
 from nmdc_release_ops_tests.fault_point import Point, at
-from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, CONFIG, recorded_version, tick
+from nmdc_release_ops_tests.prepared_release import (
+    AFTER,
+    BEFORE,
+    CONFIG,
+    data_hashes,
+    put_back,
+    recorded_version,
+    tick,
+)
 from nmdc_release_ops_tests.steps.crashed_release import assert_released, crash
 from nmdc_release_ops_tests.steps.crashing_run import online_release
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
@@ -50,7 +58,7 @@ class Validated:
         )
         assert made.success
         self.last = made.run_id
-        (self.folder,) = workplace.home.glob("origins/*/releases/*")
+        self.folder = max(workplace.home.glob("origins/*/releases/*"))
 
     def execute(self, *steps: str) -> dg.JobExecutionResult:
         """Execute these steps, whether they succeed or not."""
@@ -231,6 +239,29 @@ def test_what_somebody_else_stages_while_reconcile_stages_is_not_swapped_in(
     assert "is another one" in release.fail("reconcile")[1]
 
 
+def test_what_is_invalid_in_the_last_moment_stops_it_although_freezing_goes_on_to_the_swap(
+    workplace: Workplace, release: Validated, client: MongoClient[Any]
+) -> None:
+    biosamples = client[DATABASE].biosample_set
+    found = biosamples.find_one()
+    assert found is not None
+    writer = MongoClient[Any](workplace.origin.server.uri)
+
+    def write() -> None:
+        writer[DATABASE].biosample_set.update_one({"_id": found["_id"]}, {"$set": {"no_such_slot": 1}})
+
+    with writer, at(Point("freeze", "setUserWriteBlockMode", "before"), workplace.instance, write):
+        step, text = release.fail("catch_up", *SECOND_HALF)
+    assert step == "reconcile" and "no_such_slot" in text
+    assert recorded_version(client) == BEFORE
+    # Nobody waited for that: `freeze` thawed as soon as it had found it, and `reconcile` did not freeze again.
+    log = [entry.message for entry in release.workplace.instance.all_logs(release.last)]
+    (why,) = [line for line in log if "Not everything could be done at once" in line]
+    assert "Writes are allowed again" in why
+    assert len([line for line in log if "The origin is frozen" in line]) == 1
+    biosamples.replace_one({"_id": found["_id"]}, found)
+
+
 def test_killed_under_the_freeze_and_in_the_swap_it_is_finished_with_what_was_written_in_between(
     workplace: Workplace, release: Validated, client: MongoClient[Any]
 ) -> None:
@@ -240,11 +271,32 @@ def test_killed_under_the_freeze_and_in_the_swap_it_is_finished_with_what_was_wr
     assert "had left the origin frozen" in str(tick(workplace.instance))
     client[DATABASE].study_set.update_one({}, {"$set": {"name": "written in between"}})
     assert "Re-execute this run from `reconcile`" in release.fail("restore", "unfreeze")[1]
-    steps = ("reconcile", "restore", "unfreeze")
-    release.last = crash(workplace, "made:2", release.last, *steps, job="online_release")
+    # The step `freeze` goes on to the swap, and is killed there; and once more, when it is executed again.
+    release.last = crash(workplace, "made:2", release.last, "catch_up", *SECOND_HALF, job="online_release")
+    release.last = crash(workplace, "after:freeze", release.last, *SECOND_HALF, job="online_release")
     assert tick(workplace.instance) is None and is_write_blocked(client) is True
-    release.succeed("restore", "unfreeze")
+    release.succeed(*SECOND_HALF)
     assert recorded_version(client) == AFTER
     assert_released(client)
     assert client[DATABASE].study_set.count_documents({"name": "written in between"}) == 1
     assert Path(release.folder / "promotion").exists() is False
+
+
+def test_killed_when_everything_was_done_and_nothing_of_it_recorded_it_is_recorded(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    put_back(client)
+    release = Validated(workplace)
+    release.last = crash(workplace, "after:freeze", release.last, "catch_up", *SECOND_HALF, job="online_release")
+    assert current_lease(client) is None and is_write_blocked(client) is False
+    assert recorded_version(client) == AFTER
+    release.succeed(*SECOND_HALF)
+    assert_released(client)
+    assert release.reconciled.rounds[-1].written == {}
+    # Nothing is left to do, and whoever executes it once more is told so.
+    before = data_hashes(client)
+    step, text = release.fail(*SECOND_HALF)
+    assert step == "reconcile" and "was swapped in at" in text
+    log = [entry.message for entry in release.workplace.instance.all_logs(release.last)]
+    assert not [line for line in log if "The origin is frozen" in line]
+    assert data_hashes(client) == before

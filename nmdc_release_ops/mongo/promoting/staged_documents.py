@@ -46,6 +46,13 @@ class StagedDocuments(RoundFile):
         found = self._connection.execute("SELECT count(*) FROM staged WHERE collection = ?", (collection,)).fetchone()
         return int(found[0])
 
+    def digests(self, collection: str) -> Iterator[tuple[bytes, bytes]]:
+        """The key and the digest of each staged document; the digest is empty while it is being written."""
+        for key, noted in self._connection.execute(
+            "SELECT key, digest FROM staged WHERE collection = ?", (collection,)
+        ):
+            yield key, noted or b""
+
     def differing(self, collection: str, documents: Iterable[bytes]) -> Iterator[bytes]:
         """Those of the documents, as BSON, that are not staged as they are.
 

@@ -1,6 +1,6 @@
 """The collections of a database: their options, indexes and sizes, and the server's hash of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -36,21 +36,27 @@ class Collection:
     indexes: tuple[Mapping[str, Any], ...] = field(default=())
 
 
-def list_collections(database: Database[Document], names: Iterable[str] | None = None) -> dict[str, Collection]:
-    """Every collection and view of a database, or those of `names` that exist, by name, except the server's own."""
+def list_collections(
+    database: Database[Document], names: Iterable[str] | None = None, *, indexes_of: Container[str] | None = None
+) -> dict[str, Collection]:
+    """Every collection and view of a database, or those of `names` that exist, by name, except the server's own.
+
+    Args:
+        indexes_of: names of the collections of which indexes are wanted; the others come without. None for all.
+    """
     wanted = None if names is None else set(names)
     found = {}
     for listed in database.list_collections():
         name = listed["name"]
         if name.startswith("system.") or (wanted is not None and name not in wanted):
             continue
-        is_view = listed["type"] == "view"
+        has_indexes = listed["type"] != "view" and (indexes_of is None or name in indexes_of)
         found[name] = Collection(
             name=name,
             kind=listed["type"],
             uuid=uuid_of(listed),
             options=dict(listed["options"]),
-            indexes=() if is_view else tuple(dict(index) for index in database[name].list_indexes()),
+            indexes=tuple(dict(index) for index in database[name].list_indexes()) if has_indexes else (),
         )
     return dict(sorted(found.items()))
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING, MongoClient
 from pymongo.client_session import ClientSession
+from pymongo.write_concern import WriteConcern
 
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
@@ -43,7 +44,7 @@ class SwapUnderWay(MongoError):
         else:
             text = (
                 f"The origin stays frozen on purpose: the swap of release {journal.release_id} was begun and is not "
-                "finished. Re-execute its run from `restore` to finish it, or launch the job `rollback` to undo it."
+                "finished. Re-execute its run from failure to finish it, or launch the job `rollback` to undo it."
             )
         super().__init__(text)
 
@@ -273,13 +274,15 @@ def write_journal(client: MongoClient[Document], journal: Journal, session: Clie
 
 
 def note_made(client: MongoClient[Document], journal: Journal, made: int) -> None:
-    """Record how many moves have been made, unless the swap is no longer under way."""
+    """Record how many moves have been made, unless the swap is no longer under way. It is for people to read, so nobody waits
+    until the server has it on its disk.
+    """
     under_way = {
         "_id": journal.release_id,
         "state": State.SWAPPING,
         "started_at": journal.model_dump(mode="json")["started_at"],
     }
-    journals(client).update_one(under_way, {"$set": {"made": made}})
+    journals(client).with_options(write_concern=WriteConcern(1)).update_one(under_way, {"$set": {"made": made}})
 
 
 def note_intruder(client: MongoClient[Document], journal: Journal, intruder: Intruder) -> None:

@@ -39,7 +39,9 @@ BUSY_SECONDS = 120
 """How long each rename waits for transactions and index builds of others."""
 QUIET_SECONDS = 10
 """How long to wait for a moment without any open transaction before the first rename of a pair."""
-_PAUSE_SECONDS = 0.3
+_FIRST_PAUSE_SECONDS, _PAUSE_SECONDS = 0.005, 0.3
+_LOGGED_AFTER_SECONDS = 0.5
+"""A write that is just being refused looks like a transaction for a moment."""
 
 FindMoves = Callable[[Mapping[UUID, str]], Sequence[Move]]
 """Returns the moves that are left, given the collections' names."""
@@ -146,7 +148,7 @@ class _Work:
             SwapBlocked: naming what was in the way. The move was not made.
             LeaseLost.
         """
-        started, is_logged = time.monotonic(), False
+        started, is_logged, pause = time.monotonic(), False, _FIRST_PAUSE_SECONDS
         while True:
             try:
                 is_to_be_quiet = is_first and time.monotonic() < started + QUIET_SECONDS
@@ -157,12 +159,13 @@ class _Work:
             except Busy as busy:
                 if time.monotonic() > started + BUSY_SECONDS:
                     raise self._explain_block(move, busy) from busy
-                if not is_logged:
+                if not is_logged and time.monotonic() > started + _LOGGED_AFTER_SECONDS:
                     self._log(
                         f"{move.source} cannot be renamed yet: {busy}. Retrying for up to {BUSY_SECONDS:g} seconds."
                     )
-                is_logged = True
-                time.sleep(_PAUSE_SECONDS)
+                    is_logged = True
+                time.sleep(pause)
+                pause = min(2 * pause, _PAUSE_SECONDS)
 
     def make_second(self, first: Move, second: Move) -> None:
         """Make the second move of a pair. Readers do not find the collection until then: if the move has to wait, the first

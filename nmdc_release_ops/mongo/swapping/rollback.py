@@ -106,7 +106,9 @@ def prepare_rollback(
     names = find_names(origin)
     accepted = accept_losses(journal, names, accept_lost)
     left = find_undoing_moves(accepted, names)
-    if unrenamable := describe_unrenamable(list_collections(origin), (move.target for move in left if move.target)):
+    if unrenamable := describe_unrenamable(
+        list_collections(origin, indexes_of=()), (move.target for move in left if move.target)
+    ):
         raise SwapBlocked(f"{' '.join(unrenamable)} {state_left(journal)} Then launch `rollback` again.")
     if journal.state is State.ROLLING_BACK:
         since = _without(find_written_again(origin, journal), accepted.accepted_lost)

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.delta.account import Account, count_writes
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.collections import find_names
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.writes import Account, Writes, count_writes
+from nmdc_release_ops.mongo.server.writes import Writes
 from nmdc_release_ops.mongo.state.generations import INTRUDER, STAGED, is_ours
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.written import Fate, Written
@@ -168,7 +169,7 @@ def _places_after(journal: Journal) -> dict[UUID, str]:
 def _account(origin: Database[Document], journal: Journal, names: set[str]) -> Account | None:
     if journal.swapped_cluster_time is None:
         return None
-    return count_writes(origin, journal.swapped_cluster_time, names, _MANY_WRITES)
+    return count_writes(origin, dict.fromkeys(names, journal.swapped_cluster_time), _MANY_WRITES)
 
 
 def _writes(counted: Mapping[str, Writes], account: Account | None, name: str) -> Writes | None:

@@ -84,8 +84,8 @@ def prepare_swap(
         LedgerUnusable: the ledger refuses the swap's first event; nothing was swapped.
     """
     since = unchanged_since or cluster_time(origin.client)
-    collections = list_collections(origin)
     verified = {one.name: one for one in staged}
+    collections = list_collections(origin, indexes_of={STAGED + name for name in verified})
     _refuse_if_replaced(collections, verified)
     require_placed(origin)
     moves = _plan_moves(changes, collections)
@@ -182,7 +182,7 @@ def _find_moves(journal: Journal, names: Mapping[UUID, str], log: Log) -> list[M
         raise SwapBlocked(
             f"The swap of release {journal.release_id} cannot continue: {described}. Somebody bypassed the freeze. The origin "
             f"stays frozen; what was swapped out is under {PREVIOUS}NAME. Rename back what was renamed and re-execute the run "
-            "from `restore`. If a collection was dropped, launch `rollback`; if the rollback needs that collection, its error "
+            "from failure. If a collection was dropped, launch `rollback`; if the rollback needs that collection, its error "
             "names the option accept_lost."
         )
     if not moves:

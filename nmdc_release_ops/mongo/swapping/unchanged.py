@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Set
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
+from nmdc_release_ops.mongo.delta.account import MANY_EVENTS, count_writes, touched_since
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.writes import is_written_as_expected, touched_since
 
 
 class OriginChanged(MongoError):
@@ -64,15 +64,16 @@ def refuse_if_written_since(
     Raises:
         OriginChanged: naming the collections.
     """
-    since_reconciled = touched_since(database, reconciled_at, names)
-    is_staged = is_written_as_expected(database, verified_at, staged)
-    if since_reconciled is None or is_staged is None:
+    since = dict.fromkeys(names, reconciled_at) | dict.fromkeys(staged, verified_at)
+    account = count_writes(database, since, MANY_EVENTS)
+    if account is None or not account.is_complete:
         raise OriginChanged(
             "It cannot be told whether somebody wrote since the last delta was taken into account: the oplog does not reach back "
             "so far, or too much was written. Nothing was swapped. Re-execute this run from `reconcile`."
         )
-    if since_reconciled or not is_staged:
-        touched = sorted(since_reconciled) or ["staged collections"]
+    since_reconciled = sorted(account.writes.keys() & names)
+    if since_reconciled or not account.is_exactly(staged):
+        touched = since_reconciled or ["staged collections"]
         raise OriginChanged(
             f"Somebody wrote to {', '.join(touched)} since the last delta was taken into account, so swapping would lose "
             "it. Nothing was swapped. Re-execute this run from `reconcile`."

@@ -2,9 +2,9 @@
 
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.delta.account import MANY_EVENTS, count_writes
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.progress import Log
-from nmdc_release_ops.mongo.server.writes import MANY_EVENTS, count_writes
 from nmdc_release_ops.mongo.state.journal import Journal, Move, SwapBlocked
 from nmdc_release_ops.mongo.swapping.unchanged import changed_since, find_differing
 
@@ -43,7 +43,7 @@ def find_written_in_swap(origin: Database[Document], journal: Journal, log: Log)
     touched = None
     names = {*expected, *(name for name, _ in expected.values())}
     if journal.unchanged_since is not None:
-        account = count_writes(origin, journal.unchanged_since, names, MANY_EVENTS)
+        account = count_writes(origin, dict.fromkeys(names, journal.unchanged_since), MANY_EVENTS)
         if account is not None and account.is_complete:
             written = {name for name, writes in account.writes.items() if writes.documents}
             touched = {now for now, (before, _) in expected.items() if now in written or before in written}

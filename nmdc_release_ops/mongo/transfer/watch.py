@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.archive.making import DumpFailed
+from nmdc_release_ops.mongo.delta.account import touched_since
 from nmdc_release_ops.mongo.server.clock import cluster_time
 from nmdc_release_ops.mongo.server.collections import Collection, collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.comparison import State, compare_collections
 from nmdc_release_ops.mongo.server.connection import Document
-from nmdc_release_ops.mongo.server.writes import touched_since
 
 
 class Watch:

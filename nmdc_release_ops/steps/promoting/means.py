@@ -41,7 +41,7 @@ class Means:
 
     @property
     def folder(self) -> Path:
-        return self.home.release(self.plan) / "promotion"
+        return self.home.promotion(self.plan)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import dagster as dg
 
 from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.archive.manifest import Manifest
+from nmdc_release_ops.mongo.delta.account import MANY_EVENTS, count_writes
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
@@ -22,7 +23,6 @@ from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.promoting.stage_changes import require_same, verify_staged
 from nmdc_release_ops.mongo.promoting.staged_documents import StagedDocuments
 from nmdc_release_ops.mongo.server.clock import cluster_time
-from nmdc_release_ops.mongo.server.writes import is_written_as_expected
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.swapping.displaced import drop_staged
 from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
@@ -31,7 +31,7 @@ from nmdc_release_ops.records.data_release import Reconciled, Round
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch
 from nmdc_release_ops.steps.promoting.round import RoundWork
-from nmdc_release_ops.steps.promoting.state import STATE, PromotionState
+from nmdc_release_ops.steps.promoting.state import STAGED_FILE, STATE, PromotionState
 from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import DeltaValidation
 from nmdc_release_ops.steps.shared.preparation import start_workers
@@ -101,7 +101,7 @@ class Promotion:
             self.stores = Stores(
                 pending,
                 stack.enter_context(Delta(folder / "since-rehearsal.sqlite")),
-                stack.enter_context(StagedDocuments(folder / "staged.sqlite")),
+                stack.enter_context(StagedDocuments(folder / STAGED_FILE)),
                 stack.enter_context(Identities(folder / "identities.sqlite")),
                 DeltaValidation(self._means),
             )
@@ -220,7 +220,9 @@ class Promotion:
         if self.state is None:
             return
         expected = {STAGED + one.name: self.state.wrote.get(one.name, 0) for one in self.state.staged}
-        if not is_written_as_expected(self._database, self.state.verified_at, expected):
+        since = dict.fromkeys(expected, self.state.verified_at)
+        account = count_writes(self._database, since, MANY_EVENTS)
+        if account is None or not account.is_exactly(expected):
             self.verify_staged()
 
     def predict_seconds(self) -> float:
@@ -236,25 +238,10 @@ class Promotion:
         return f"{len(self.state.staged)} collections with {documents:,} documents are staged."
 
     def describe_result(self, rounds: list[Round], freezes: int) -> Reconciled:
-        """What is staged, for the swap.
-
-        Args:
-            rounds: those of the step.
-            freezes: how often the origin was frozen.
-        """
-        state = self.state
-        if state is None:
+        """See `PromotionState.describe_result`."""
+        if self.state is None:
             raise AssertionError("a round was completed")
-        return Reconciled(
-            rounds=rounds,
-            until=state.until,
-            verified_at=state.verified_at,
-            wrote=state.wrote,
-            changes=state.changes,
-            staged=state.staged,
-            hashes_before=state.hashes_before,
-            freezes=freezes,
-        )
+        return self.state.describe_result(rounds, freezes)
 
     def _refuse_redefined(self) -> None:
         archived = {one.name for one in self._manifest.collections}

@@ -11,9 +11,11 @@ from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.transfer.stage import Staged
-from nmdc_release_ops.records.data_release import Round
+from nmdc_release_ops.records.data_release import Reconciled, Round
 
 STATE = "state.json"
+STAGED_FILE = "staged.sqlite"
+"""The digest of each staged document (`mongo.promoting.staged_documents`)."""
 
 
 class PromotionState(BaseModel):
@@ -63,6 +65,24 @@ class PromotionState(BaseModel):
             return cls.model_validate_json((folder / STATE).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+
+    def describe_result(self, rounds: list[Round], freezes: int) -> Reconciled:
+        """What is staged, for the swap.
+
+        Args:
+            rounds: those that were made under the freeze, or for it.
+            freezes: how often the origin was frozen.
+        """
+        return Reconciled(
+            rounds=rounds,
+            until=self.until,
+            verified_at=self.verified_at,
+            wrote=self.wrote,
+            changes=self.changes,
+            staged=self.staged,
+            hashes_before=self.hashes_before,
+            freezes=freezes,
+        )
 
     def write(self, folder: Path) -> None:
         """Keep it.

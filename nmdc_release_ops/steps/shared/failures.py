@@ -18,7 +18,15 @@ from nmdc_release_ops.services.errors import ServiceError
 
 
 class StepError(Exception):
-    """An error of a step that the operator reads on the run page, and has its entry in the runbook."""
+    """An error of a step that the operator reads on the run page, and has its entry in the runbook.
+
+    Attributes:
+        metadata: what the run page shows with the failure.
+    """
+
+    def __init__(self, text: str, metadata: Mapping[str, dg.MetadataValue] | None = None) -> None:
+        self.metadata = metadata or {}
+        super().__init__(text)
 
 
 class DatabaseNotReleased(StepError):
@@ -38,15 +46,7 @@ class ValidationTimedOut(StepError):
 
 
 class DocumentsInvalid(StepError):
-    """Documents of the migrated database do not conform to the schema.
-
-    Attributes:
-        metadata: what the run page shows with the failure.
-    """
-
-    def __init__(self, text: str, metadata: Mapping[str, dg.MetadataValue]) -> None:
-        self.metadata = metadata
-        super().__init__(text)
+    """Documents of the migrated database do not conform to the schema."""
 
 
 class WorkerDied(StepError):
@@ -93,9 +93,10 @@ def explain_failures(describe_state: Callable[[], str]) -> Iterator[None]:
             yield
     except FORESEEN as error:
         state = _describe(describe_state)
+        shown = error.metadata if isinstance(error, StepError) else {}
         raise dg.Failure(
             description=f"{error}\n\n{state}\n\n{runbook_entry(error)}",
-            metadata={"error": type(error).__name__, "origin": state, **getattr(error, "metadata", {})},
+            metadata={"error": type(error).__name__, "origin": state, **shown},
             allow_retries=False,
         ) from error
 

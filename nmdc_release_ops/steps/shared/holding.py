@@ -6,6 +6,7 @@ from pydantic import Field
 from nmdc_release_ops.mongo.freezing.choose import CONFIGURABLE, strategy_of
 from nmdc_release_ops.mongo.freezing.freeze import freeze as freeze_origin
 from nmdc_release_ops.mongo.freezing.strategy import DRAIN_SECONDS
+from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
@@ -62,8 +63,12 @@ def hold_frozen(
     release_id: str,
     strategy: Strategy,
     drain_timeout: float,
+    log: Log | None = None,
 ) -> FreezeLease:
     """Freeze the origin for the release, unless it already holds it frozen: after a failure it was thawed.
+
+    Args:
+        log: receives that it was frozen; by default the run's log.
 
     Raises:
         LeaseHeld, AlreadyFrozen, FreezeFailed.
@@ -85,7 +90,7 @@ def hold_frozen(
     if lease.frozen_at is None or lease.cluster_time is None:
         raise AssertionError("the lease of a frozen origin has the time of the freeze")
     if before is None or before.frozen_at != lease.frozen_at:
-        context.log.info(_describe_freeze(lease.strategy))
+        (log or context.log.info)(_describe_freeze(lease.strategy))
     return FreezeLease(
         release_id=lease.release_id,
         strategy=lease.strategy,

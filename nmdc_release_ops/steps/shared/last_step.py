@@ -57,6 +57,12 @@ def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Ste
     )
 
 
+def executes(instance: dg.DagsterInstance, run_id: str, *steps: str) -> bool:
+    """Whether a run executes all of these steps, sooner or later."""
+    selected, _ = _read_plan(instance, run_id)
+    return selected.issuperset(steps)
+
+
 def _find_downstream(dependencies: Mapping[str, Set[str]], stopped: Set[str]) -> set[str]:
     """The steps that will not be executed because one that they need failed or was skipped."""
     affected = set(stopped)

@@ -44,13 +44,16 @@ def _describe_progress(context: dg.HookContext) -> str | None:
         )
     if isinstance(record, ValidationReport) and record.conclusion:
         return record.conclusion
+    if isinstance(record, FreezeLease) and record.is_over:
+        return None
     if isinstance(record, FreezeLease):
         return f"The NMDC database is frozen for release {record.release_id}: users can read it, but not write to it."
     if isinstance(record, FreezeWindow):
         name = record.freezes[-1].release_id if record.freezes else "the release"
+        verified = f" {record.verification.describe()}" if record.verification else ""
         return (
             f"The NMDC database can be written to again; writes were blocked for {duration(record.seconds)}. "
-            f"Release {name} succeeded."
+            f"Release {name} succeeded.{verified}"
         )
     if context.step_key == "deploy":
         return "The NMDC Runtime was deployed."

@@ -16,7 +16,7 @@ from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginResource
 
-FINISH_OR_UNDO = "Re-execute the run from `restore` to finish the swap, or launch the job `rollback` to undo it."
+FINISH_OR_UNDO = "Re-execute the run from failure to finish the swap, or launch the job `rollback` to undo it."
 FINISH_ROLLBACK = "Launch the job `rollback` to finish undoing it."
 
 

@@ -50,6 +50,7 @@ class DumpedSource:
         self.changes = migrated.changes
         self.documents = migrated.documents
         self.hashes_before: Mapping[str, str] | None = archive.hashes
+        self.staged: list[Staged] = []
         self.digests = collect_digests(plan=plan, dump=archive, migrate=migrated, validate=validation)
 
     def require_one_chain(self) -> None:
@@ -96,6 +97,7 @@ class PromotedSource:
         self._reconciled = reconciled
         self._origin = origin
         self.changes = reconciled.changes
+        self.staged = reconciled.staged
         self.digests = collect_digests(plan=plan, reconcile=reconciled)
 
     @property
@@ -137,7 +139,7 @@ class PromotedSource:
 
     def stage(self) -> list[Staged]:
         """They are."""
-        return self._reconciled.staged
+        return self.staged
 
 
 def _stage(

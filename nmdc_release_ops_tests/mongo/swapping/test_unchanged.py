@@ -7,11 +7,11 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from nmdc_release_ops.mongo.delta.account import touched_since
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.connection import connect
-from nmdc_release_ops.mongo.server.writes import touched_since
 from nmdc_release_ops.mongo.swapping import unchanged
 from nmdc_release_ops.mongo.swapping.unchanged import changed_since
 
@@ -116,7 +116,7 @@ def test_where_the_server_gives_no_change_stream_everything_is_hashed(guarded_mo
 
 
 def test_too_many_writes_are_not_read_one_by_one(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmdc_release_ops.mongo.server.writes.MANY_EVENTS", 3)
+    monkeypatch.setattr("nmdc_release_ops.mongo.delta.account.MANY_EVENTS", 3)
     then, hashes = moment(database), collection_hashes(database, NAMES)
     database.a_set.insert_many({"_id": f"new {number}"} for number in range(5))
     assert touched_since(database, then, NAMES) is None

@@ -110,7 +110,7 @@ def test_a_block_that_is_nobody_s_release(client: MongoClient[Any]) -> None:
 @pytest.mark.parametrize(
     ("state", "logged", "action"),
     [
-        (State.SWAPPING, "was begun: 1 of its 2 moves are on record as made", "Re-execute the run from `restore`"),
+        (State.SWAPPING, "was begun: 1 of its 2 moves are on record as made", "Re-execute the run from failure"),
         (State.ROLLING_BACK, f"Undoing the swap of release {RELEASE} was begun", "Launch the job `rollback` to finish"),
     ],
 )

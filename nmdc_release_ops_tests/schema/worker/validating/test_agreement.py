@@ -26,10 +26,10 @@ NEVER_SOUND = {"list in a list, or no list", "type that JSON has no word for", "
         *(
             pytest.param(version, comparisons, marks=[pytest.mark.faults, pytest.mark.timeout(3_000)])
             for version, comparisons in (
-                ("11.0.0", {"compiled": 6_000}),
-                ("11.16.1", {"compiled": 6_000}),
+                ("11.0.0", {"compiled": 4_000}),
+                ("11.16.1", {"compiled": 4_000}),
                 # Also with the rules called as for a release with an unknown plugin.
-                ("11.25", {"compiled": 12_000, "called": 600}),
+                ("11.25", {"compiled": 8_000, "called": 400}),
             )
         ),
     ],
