@@ -10,7 +10,10 @@ import psutil
 import pytest
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
+from nmdc_release_ops.resources.transformer import TRANSFORMER_PARAMETERS
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.schema.forking.environments import forking_schema_folder
 from nmdc_release_ops_tests.services.github_server import LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.workplace import PROJECT
 
@@ -36,6 +39,8 @@ MEMORY_NEEDED = 8_000_000_000
 four or five of them."""
 SERVERS = "servers"
 """The folder of the servers that all tests of a worker share."""
+USUAL_RELEASES = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25.0")]
+"""Those that most tests release and rehearse, from the demo's 11.23.0 on."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,6 +100,22 @@ def schema_cache() -> Path:
 @pytest.fixture(scope="session")
 def schema_environments(schema_cache: Path) -> SchemaEnvironments:
     return SchemaEnvironments(schema_cache)
+
+
+@pytest.fixture(scope="session")
+def warm_schema(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Like `schema_cache`; the workers of the usual releases are forks of processes that have imported what they need."""
+    folder = tmp_path_factory.mktemp(f"{SERVERS}-forking") / "schema"
+    with forking_schema_folder(folder, schema_cache, USUAL_RELEASES, USUAL_RELEASES) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def warm_transformer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMongod]:
+    """A transformer that runs already, for any number of releases."""
+    folder = tmp_path_factory.mktemp(f"{SERVERS}-transformer")
+    with private_mongod(folder, authentication=False, parameters=TRANSFORMER_PARAMETERS) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

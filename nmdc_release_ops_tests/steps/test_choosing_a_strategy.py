@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm=True)
 
 
 def test_the_plan_takes_the_write_block_where_it_can_and_says_whom_it_could_not_look_up(workplace: Workplace) -> None:

@@ -58,7 +58,7 @@ def rng(first_seed: int, number: int) -> random.Random:
 def published(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[SameOrigin]:
     folder = tmp_path_factory.mktemp("published")
     with (
-        forking_schema_folder(folder / "forking", schema_cache, PUBLISHED, PUBLISHED[-1]) as schema,
+        forking_schema_folder(folder / "forking", schema_cache, PUBLISHED, PUBLISHED[-1:]) as schema,
         same_origin(folder, schema) as made,
     ):
         yield made
@@ -101,7 +101,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterat
     candidate, _ = fetch_candidate(folder / "schema", str(checkout))
     releases = [*PUBLISHED, candidate]
     with (
-        forking_schema_folder(folder / "forking", folder / "schema", releases, candidate) as schema,
+        forking_schema_folder(folder / "forking", folder / "schema", releases, [candidate]) as schema,
         same_origin(folder, schema) as made,
     ):
         yield made, checkout

@@ -17,7 +17,7 @@ from nmdc_release_ops_tests.hammer import hammering, lost_writes
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, put_back, recorded_version
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=1_000)
+workplace = workplace_fixture(scale=500, warm=True)
 
 
 @pytest.fixture

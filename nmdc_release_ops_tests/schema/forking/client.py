@@ -5,14 +5,17 @@ What is no `python -c` is left to the real one. `{SERVER}` and `{PYTHON}` are fi
 
 import json
 import os
+import resource
+import select
 import socket
 import sys
 
 SERVER, PYTHON = "{SERVER}", "{PYTHON}"
+SECONDS_BETWEEN_CHECKS = 0.5
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
+    arguments, parent = sys.argv[1:], os.getppid()
     if "-c" not in arguments:
         os.execv(PYTHON, [PYTHON, *arguments])  # noqa: S606
     place = arguments.index("-c")
@@ -25,13 +28,18 @@ def main() -> None:
         "arguments": arguments[place + 2 :],
         "environment": dict(os.environ),
         "folder": os.getcwd(),
-        "parent": os.getppid(),
+        "parent": parent,
+        "largest": resource.getrlimit(resource.RLIMIT_FSIZE),
         "descriptors": descriptors,
     }
     socket.send_fds(connection, [json.dumps(message).encode()], descriptors)
     # They belong to the other process: nobody is to wait for this one's end to see the end of a file.
     for one in descriptors:
         os.close(one)
+    while not select.select([connection], [], [], SECONDS_BETWEEN_CHECKS)[0]:
+        # As `die_with_parent` has it. The other process then ends too.
+        if os.getppid() != parent:
+            os._exit(70)
     status = int(connection.recv(100) or b"256")
     if os.WIFSIGNALED(status):
         os.kill(os.getpid(), os.WTERMSIG(status))

@@ -1,13 +1,14 @@
 """Forks a process that has imported what workers need, for each `client.py`. Runs with an environment's own Python.
 
-Arguments: the number of the socket that it listens at, the client's path, and the Python code to be executed first. It ends
-when its standard input does.
+Arguments: the number of the socket that it listens at, the client's path, and a JSON object: by the name of a task, the Python
+code to be executed before the task is first asked for. It ends when its standard input does.
 """
 
 import gc
 import json
 import multiprocessing
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -23,12 +24,10 @@ _HIGH = 500
 
 
 def main() -> None:
-    number, client, first = sys.argv[1:]
-    exec(first, {})  # noqa: S102
+    number, client, ahead = sys.argv[1:]
+    tasks: dict[str, str] = json.loads(ahead)
     # What these processes start is forked too.
     multiprocessing.set_executable(client)
-    gc.collect()
-    gc.freeze()
     selector = selectors.DefaultSelector()
     running: set[int] = set()
     with socket.socket(fileno=int(number)) as listener:
@@ -39,19 +38,26 @@ def main() -> None:
                 if key.fileobj == 0:
                     return
                 if key.fileobj is listener:
-                    _fork(selector, running, listener.accept()[0])
+                    _fork(selector, running, tasks, listener.accept()[0])
                 else:
                     _end(selector, running, *key.data)
 
 
-def _fork(selector: selectors.BaseSelector, running: set[int], connection: socket.socket) -> None:
-    message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, DESCRIPTORS)
-    if not message:
+def _fork(
+    selector: selectors.BaseSelector, running: set[int], tasks: dict[str, str], connection: socket.socket
+) -> None:
+    received, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, DESCRIPTORS)
+    if not received:
         connection.close()
         return
+    message = json.loads(received)
+    for task in tasks.keys() & set(message["arguments"]):
+        exec(tasks.pop(task), {})  # noqa: S102
+        gc.collect()
+        gc.freeze()
     process = os.fork()
     if process == 0:
-        _run(json.loads(message), descriptors)
+        _run(message, descriptors)
     for one in descriptors:
         os.close(one)
     running.add(process)
@@ -93,6 +99,7 @@ def _run(message: dict[str, object], descriptors: list[int]) -> None:
         os.environ.clear()
         os.environ.update(message["environment"])
         os.chdir(message["folder"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, message["largest"])
         # Processes end with their parent. This one ends with its client, and has its client's.
         os.getppid = lambda: message["parent"]
         # As `python -c` has it.
