@@ -6,19 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-import pytest
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.programs.private_mongod import private_mongod
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state.ledger import EVENTS
-from nmdc_release_ops.resources.transformer import TRANSFORMER_DATABASE, TRANSFORMER_PARAMETERS
 from nmdc_release_ops_tests.prepared_release import put_back
-from nmdc_release_ops_tests.workplace import Workplace, make_workplace
+from nmdc_release_ops_tests.workplace import Workplace, drop_transformed, make_workplace
 
 SCALE = 450
 UNIQUE = ("biosample_set", "processed_sample_set", "study_set")
@@ -29,12 +26,10 @@ _RAW = CodecOptions(document_class=RawBSONDocument)
 class SameOrigin:
     """Puts a workplace's origin, transformer and release home back to what they were."""
 
-    def __init__(self, workplace: Workplace, client: MongoClient[Any], transformer: MongoClient[Any]) -> None:
+    def __init__(self, workplace: Workplace, client: MongoClient[Any], transformer: PrivateMongod) -> None:
         self._client = client
         self._transformer = transformer
-        self._home = workplace.home
-        # Runs are not looked at afterwards: a database on disk for each would only take time.
-        self.workplace = Workplace(workplace.folder, workplace.origin, dg.DagsterInstance.ephemeral())
+        self.workplace = workplace
         self._before = {name: self._read(name) for name in self._names()}
 
     @property
@@ -52,11 +47,9 @@ class SameOrigin:
                 if documents:
                     self.database[name].with_options(_RAW).insert_many(map(RawBSONDocument, documents))
         assert {name: self._read(name) for name in self._names()} == self._before
-        for name in self._transformer.list_database_names():
-            if name.startswith(TRANSFORMER_DATABASE):
-                self._transformer.drop_database(name)
+        drop_transformed(self._transformer)
         for path in ("origins", "records"):
-            shutil.rmtree(self._home / path, ignore_errors=True)
+            shutil.rmtree(self.workplace.home / path, ignore_errors=True)
 
     def _names(self) -> list[str]:
         names = self.database.list_collection_names(filter={"type": "collection"})
@@ -67,17 +60,14 @@ class SameOrigin:
 
 
 @contextmanager
-def same_origin(folder: Path, schema: Path) -> Iterator[SameOrigin]:
-    """One with its own servers.
+def same_origin(folder: Path, schema: Path, transformer: PrivateMongod) -> Iterator[SameOrigin]:
+    """One with an origin of its own.
 
     Args:
         schema: the folder of schema releases.
     """
-    making = contextmanager(make_workplace)(folder / "workplace", schema, SCALE)
-    serving = private_mongod(folder / "transformer", authentication=False, parameters=TRANSFORMER_PARAMETERS)
-    with making as workplace, serving as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NMDC_TRANSFORMER_URI", server.uri)
-        with MongoClient[Any](workplace.origin.server.uri) as client, MongoClient[Any](server.uri) as transformer:
-            for name in UNIQUE:
-                client[DATABASE][name].drop_index("id_1")
-            yield SameOrigin(workplace, client, transformer)
+    making = contextmanager(make_workplace)(folder / "workplace", schema, SCALE, transformer=transformer)
+    with making as workplace, MongoClient[Any](workplace.origin.server.uri) as client:
+        for name in UNIQUE:
+            client[DATABASE][name].drop_index("id_1")
+        yield SameOrigin(workplace, client, transformer)

@@ -26,7 +26,7 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, w
 UNAUTHORIZED = 13
 
 
-workplace = workplace_fixture(scope="function", warm=True)
+workplace = workplace_fixture(scope="function")
 
 
 class Writer:

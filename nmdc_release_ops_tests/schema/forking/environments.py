@@ -34,10 +34,15 @@ from functools import cache
 from pathlib import Path
 import worker.validating.linkml_judge, worker.validating.validate, worker.validating.validate_unit
 worker.validating.validate_unit.initialise_process(Path({compiled!r}))
-# LinkML takes a second to read the schema.
+# LinkML takes a second to read the schema, and another one to look through it.
 judge = worker.validating.linkml_judge
 judge.get_nmdc_schema_definition = cache(judge.get_nmdc_schema_definition)
-judge.get_nmdc_schema_definition()
+definition = judge.get_nmdc_schema_definition()
+view = judge.SchemaView(definition)
+index = judge.index_schema(view)
+views, indexes = dict([(id(definition), view)]), dict([(id(view), index)])
+judge.SchemaView = lambda schema: views[id(schema)]
+judge.index_schema = lambda view: indexes[id(view)]
 """
 _AT_LAST = """
 # Each process executes its task itself.
