@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, privat
 from nmdc_release_ops.resources.transformer import TRANSFORMER_PARAMETERS
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.origin_copies import folder_of_originals
 from nmdc_release_ops_tests.schema.forking.environments import forking_schema_folder
 from nmdc_release_ops_tests.services.github_server import LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.workplace import PROJECT
@@ -44,6 +46,15 @@ USUAL_RELEASES = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    put_folders_into_memory()
+    # A worker of pytest has the variable of the process that started it.
+    if not hasattr(config, "workerinput"):
+        originals = ExitStack()
+        originals.enter_context(folder_of_originals())
+        config.add_cleanup(originals.close)
+
+
+def put_folders_into_memory() -> None:
     """Put the tests' folders into memory where there is plenty of it.
 
     A mongod waits for its disk after every write that has to be durable, and after each file that it creates: on an ordinary

@@ -16,6 +16,7 @@ from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.resources.transformer import TRANSFORMER_DATABASE
+from nmdc_release_ops_tests.origin_copies import demo_origin
 from nmdc_release_ops_tests.replica_set import ReplicaSet
 
 PROJECT = Path(__file__).parent.parent
@@ -102,7 +103,10 @@ def make_workplace(
         content: what to put into the origin instead of about `scale` documents of the demo.
         transformer: None for a private one of each release. What releases leave there is dropped in the end.
     """
-    origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda line: None, content=content)
+    if content is None:
+        origin = demo_origin(folder / "origin", scale)
+    else:
+        origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda line: None, content=content)
     yield from workplace_around(origin, folder, schema_cache, transformer)
 
 
