@@ -4,22 +4,30 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
+from nmdc_release_ops.resources.transformer import TRANSFORMER_PARAMETERS
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
+from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.origin_copies import folder_of_originals
+from nmdc_release_ops_tests.schema.forking.environments import forking_schema_folder
 from nmdc_release_ops_tests.services.github_server import LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.workplace import PROJECT
 
 LONGEST = (
     Path("schema", "worker", "validating", "test_agreement.py"),
     Path("schema", "worker", "migrating", "test_every_migrator.py"),
-    Path("steps", "test_candidate.py"),
-    Path("steps", "test_every_selection.py"),
+    Path("steps", "test_equivalence.py"),
     Path("steps", "test_faults.py"),
+    Path("steps", "test_candidate.py"),
+    Path("steps", "test_cancelling.py"),
+    Path("steps", "test_promote_faults.py"),
+    Path("steps", "test_every_selection.py"),
     Path("steps", "test_killed_in_the_swap.py"),
     Path("schema", "worker", "migrating", "test_adapter.py"),
 )
@@ -33,9 +41,20 @@ MEMORY_NEEDED = 8_000_000_000
 four or five of them."""
 SERVERS = "servers"
 """The folder of the servers that all tests of a worker share."""
+USUAL_RELEASES = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25.0")]
+"""Those that most tests release and rehearse, from the demo's 11.23.0 on."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    put_folders_into_memory()
+    # A worker of pytest has the variable of the process that started it.
+    if not hasattr(config, "workerinput"):
+        originals = ExitStack()
+        originals.enter_context(folder_of_originals())
+        config.add_cleanup(originals.close)
+
+
+def put_folders_into_memory() -> None:
     """Put the tests' folders into memory where there is plenty of it.
 
     A mongod waits for its disk after every write that has to be durable, and after each file that it creates: on an ordinary
@@ -92,6 +111,22 @@ def schema_cache() -> Path:
 @pytest.fixture(scope="session")
 def schema_environments(schema_cache: Path) -> SchemaEnvironments:
     return SchemaEnvironments(schema_cache)
+
+
+@pytest.fixture(scope="session")
+def warm_schema(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Like `schema_cache`; the workers of the usual releases are forks of processes that have imported what they need."""
+    folder = tmp_path_factory.mktemp(f"{SERVERS}-forking") / "schema"
+    with forking_schema_folder(folder, schema_cache, USUAL_RELEASES, USUAL_RELEASES) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def warm_transformer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMongod]:
+    """A transformer that runs already, for any number of releases."""
+    folder = tmp_path_factory.mktemp(f"{SERVERS}-transformer")
+    with private_mongod(folder, authentication=False, parameters=TRANSFORMER_PARAMETERS) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,12 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE, Content, DemoOrigin
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.collections import collection_hashes
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.resources.transformer import TRANSFORMER_DATABASE
+from nmdc_release_ops_tests.origin_copies import demo_origin
 from nmdc_release_ops_tests.replica_set import ReplicaSet
 
 PROJECT = Path(__file__).parent.parent
@@ -87,18 +90,44 @@ def untouched(client: MongoClient[Any]) -> Iterator[None]:
     assert current_lease(client) is None
 
 
-def make_workplace(folder: Path, schema_cache: Path, scale: int, content: Content | None = None) -> Iterator[Workplace]:
+def make_workplace(
+    folder: Path,
+    schema_cache: Path,
+    scale: int,
+    content: Content | None = None,
+    transformer: PrivateMongod | None = None,
+) -> Iterator[Workplace]:
     """A workplace for as long as the generator is not closed.
 
     Args:
         content: what to put into the origin instead of about `scale` documents of the demo.
+        transformer: None for a private one of each release. What releases leave there is dropped in the end.
     """
-    origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda line: None, content=content)
-    yield from workplace_around(origin, folder, schema_cache)
+    if content is None:
+        origin = demo_origin(folder / "origin", scale)
+    else:
+        origin = DemoOrigin.create(folder / "origin", scale=scale, log=lambda line: None, content=content)
+    yield from workplace_around(origin, folder, schema_cache, transformer)
 
 
-def workplace_fixture(*, scale: int = 500, scope: Literal["module", "function"] = "module") -> Any:
-    """The fixture `workplace` of a test module: one for all of its tests, or one for each."""
+def workplace_fixture(*, scale: int = 500, scope: Literal["module", "function"] = "module", warm: bool = False) -> Any:
+    """The fixture `workplace` of a test module: one for all of its tests, or one for each.
+
+    Args:
+        warm: whether its transformer runs already, its workers are forked from processes that have imported what they need,
+            and its Dagster instance is in memory. Not for tests of how these start and end, or of other processes' runs.
+    """
+    if warm:
+
+        @pytest.fixture(scope=scope)
+        def warm_one(
+            tmp_path_factory: pytest.TempPathFactory, warm_schema: Path, warm_transformer: PrivateMongod
+        ) -> Iterator[Workplace]:
+            folder = tmp_path_factory.mktemp("workplace")
+            yield from make_workplace(folder, warm_schema, scale, transformer=warm_transformer)
+
+        return warm_one
+
     if scope == "module":
 
         @pytest.fixture(scope="module")
@@ -127,18 +156,34 @@ def replicated_workplace_fixture() -> Any:
     return of_module
 
 
-def workplace_around(origin: DemoOrigin, folder: Path, schema_cache: Path) -> Iterator[Workplace]:
+def workplace_around(
+    origin: DemoOrigin, folder: Path, schema_cache: Path, transformer: PrivateMongod | None = None
+) -> Iterator[Workplace]:
     """A workplace with an origin that runs already; the one it has in the end is stopped."""
     for name in ("home", "dagster"):
         (folder / name).mkdir(parents=True)
     (folder / "home" / "schema").symlink_to(schema_cache)
     (folder / "dagster" / "dagster.yaml").symlink_to(PROJECT / "dagster.yaml")
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
+    # In memory, a run takes a quarter less; other processes do not see it there.
+    made = dg.DagsterInstance.ephemeral() if transformer else dg.DagsterInstance.from_config(str(folder / "dagster"))
+    with pytest.MonkeyPatch.context() as patch, made as instance:
         workplace = Workplace(folder, origin, instance)
         for name, value in workplace.environment().items():
             patch.setenv(name, value)
         patch.delenv("NMDC_TRANSFORMER_URI", raising=False)
+        if transformer is not None:
+            patch.setenv("NMDC_TRANSFORMER_URI", transformer.uri)
         try:
             yield workplace
         finally:
             workplace.origin.stop()
+            if transformer is not None:
+                drop_transformed(transformer)
+
+
+def drop_transformed(transformer: PrivateMongod) -> None:
+    """Drop what releases left on a transformer."""
+    with MongoClient[Any](transformer.uri) as client:
+        for name in client.list_database_names():
+            if name.startswith(TRANSFORMER_DATABASE):
+                client.drop_database(name)

@@ -163,7 +163,7 @@ def _documents(database: Database[Any]) -> None:
     identifiers = [bson.encode({"_id": identifier, "n": n}) for n, identifier in enumerate(IDENTIFIERS)]
     database.get_collection("identifiers_set", codec_options=RAW).insert_many(map(RawBSONDocument, identifiers))
     database.get_collection("large_set", codec_options=RAW).insert_one(RawBSONDocument(largest_document()))
-    database.plain_set.insert_many({"_id": n, "id": f"nmdc:{n}", "n": n} for n in range(25_000))
+    database.plain_set.insert_many({"_id": n, "id": f"nmdc:{n}", "n": n} for n in range(5_000))
 
 
 def _options(database: Database[Any]) -> None:

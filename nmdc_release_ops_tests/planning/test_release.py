@@ -37,8 +37,8 @@ OPTIONS = Options(
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    yield from make_workplace(tmp_path_factory.mktemp("planning"), schema_cache, scale=200)
+def workplace(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[Workplace]:
+    yield from make_workplace(tmp_path_factory.mktemp("planning"), warm_schema, scale=200)
 
 
 @pytest.fixture(scope="module")

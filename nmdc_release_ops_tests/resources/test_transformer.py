@@ -16,7 +16,7 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm=True)
 
 
 class Starts:
@@ -38,6 +38,7 @@ class Starts:
 
 @pytest.fixture
 def starts(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Starts:
+    monkeypatch.delenv("NMDC_TRANSFORMER_URI")
     seen = Starts()
     start = PrivateMongod.start.__func__  # type: ignore[attr-defined]
 

@@ -35,9 +35,9 @@ from nmdc_release_ops_tests.workplace import Workplace, make_workplace
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+def workplace(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[Workplace]:
     """An origin at 11.23.0."""
-    yield from make_workplace(tmp_path_factory.mktemp("schema-watch"), schema_cache, scale=500)
+    yield from make_workplace(tmp_path_factory.mktemp("schema-watch"), warm_schema, scale=500)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm=True)
 
 
 @pytest.fixture(scope="module")
@@ -292,5 +292,6 @@ def test_an_unreachable_package_index_is_named(
 def test_a_missing_mongod_for_the_transformer_is_found_out_before_the_freeze(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("NMDC_TRANSFORMER_URI")
     monkeypatch.setenv("MONGOD", "/nowhere/mongod")
     assert "MONGOD is set to /nowhere/mongod" in refusal_of(workplace.release(target_version="11.25"))

@@ -47,7 +47,7 @@ from nmdc_release_ops_tests.sent_commands import sent_commands
 from nmdc_release_ops_tests.services.webhook_server import loopback_webhook
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=500)
+workplace = workplace_fixture(scale=500, warm=True)
 
 
 @pytest.fixture(scope="module")

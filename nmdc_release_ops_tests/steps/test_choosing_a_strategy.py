@@ -13,7 +13,7 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm=True)
 
 
 @pytest.fixture

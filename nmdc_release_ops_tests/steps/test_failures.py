@@ -22,8 +22,8 @@ ABSENT = "manifest_set"
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    for made in make_workplace(tmp_path_factory.mktemp("workplace"), schema_cache, scale=500):
+def workplace(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[Workplace]:
+    for made in make_workplace(tmp_path_factory.mktemp("workplace"), warm_schema, scale=500):
         with MongoClient[Any](made.origin.server.uri) as client:
             assert client[DATABASE][ABSENT].count_documents({}) == 0
             client[DATABASE].drop_collection(ABSENT)

@@ -15,7 +15,7 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, w
 TARGET = "nmdc:wfmgan-11-nobody.1"
 
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm=True)
 
 
 @pytest.mark.faults

@@ -19,7 +19,7 @@ from nmdc_release_ops.records.rehearsed import REHEARSED
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=200)
+workplace = workplace_fixture(scale=200, warm=True)
 
 
 def execute(workplace: Workplace, *steps: str) -> dg.ExecuteInProcessResult:

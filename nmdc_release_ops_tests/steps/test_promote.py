@@ -19,7 +19,7 @@ from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE, data_hashes, 
 from nmdc_release_ops_tests.steps.checks import evaluations
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=1_000)
+workplace = workplace_fixture(scale=500, warm=True)
 
 
 @pytest.fixture

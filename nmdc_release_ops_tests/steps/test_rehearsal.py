@@ -23,7 +23,7 @@ from nmdc_release_ops_tests.sent_commands import Command, sent_commands
 from nmdc_release_ops_tests.steps.crashing_run import data_release, rehearsal
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=1_000)
+workplace = workplace_fixture(scale=500, warm=True)
 
 READING = {
     "rolesInfo",

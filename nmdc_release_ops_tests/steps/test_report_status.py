@@ -18,7 +18,7 @@ from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=100)
+workplace = workplace_fixture(scale=200, warm=True)
 PREFIX = "nmdc_release_ops/"
 
 

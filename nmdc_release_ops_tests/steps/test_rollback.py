@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.steps.origin_facts import look_at
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-workplace = workplace_fixture(scope="function")
+workplace = workplace_fixture(scope="function", warm=True)
 
 
 def roll_back(workplace: Workplace, **config: Any) -> dg.ExecuteInProcessResult:

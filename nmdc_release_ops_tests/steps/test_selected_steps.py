@@ -27,7 +27,7 @@ from nmdc_release_ops_tests.prepared_release import (
 )
 from nmdc_release_ops_tests.workplace import workplace_fixture
 
-workplace = workplace_fixture(scale=300)
+workplace = workplace_fixture(scale=200, warm=True)
 made = prepared_release_fixture(patience=5)
 
 

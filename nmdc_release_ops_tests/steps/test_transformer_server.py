@@ -15,7 +15,7 @@ from nmdc_release_ops.resources.transformer import transformer_database
 from nmdc_release_ops_tests.relay import relay_to
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm=True)
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fi
 SWAPPED_IN = "biosample_set"
 UP_TO_THE_SWAP = ["choose", "catch_up", "freeze", "reconcile", "restore"]
 
-workplace = workplace_fixture(scale=450)
+workplace = workplace_fixture(scale=450, warm=True)
 
 
 def promote() -> dg.JobDefinition:

@@ -32,7 +32,8 @@ class CompiledSchemas:
     """Compiled schemas below a folder."""
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "compiled"
+        # A worker that has read a file ahead compares paths.
+        self._folder = (home / "compiled").resolve()
 
     def prepare(self, environment: SchemaEnvironment) -> Path:
         """The file with the compiled schema of the environment's release. It is compiled if there is none yet.

@@ -215,7 +215,7 @@ def test_the_counts_are_those_of_a_comparison_in_memory(place: Place) -> None:
         ]
         return chance.choice(kinds if depth else kinds[:1])()
 
-    names = [f"set_{n}" for n in range(6)]
+    names = [f"set_{n}" for n in range(3)]
     for name in names:
         identifiers = chance.sample(range(10_000), 2_500)
         place.database[name].insert_many({"_id": n, "x": value(), "y": value()} for n in identifiers)

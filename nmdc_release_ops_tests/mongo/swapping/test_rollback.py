@@ -57,6 +57,7 @@ def test_rolling_back_twice_is_the_same_as_once(origin: Any, transformer: Any) -
     assert [event["event"] for event in origin[EVENTS].find()].count("MIGRATION_ROLLED_BACK") == 1
 
 
+@pytest.mark.faults
 def test_a_swap_that_stopped_anywhere_can_be_undone_instead(origin: Any, transformer: Any) -> None:
     before = state_of(origin)
     changes = migrate(transformer)

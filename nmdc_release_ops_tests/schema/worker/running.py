@@ -14,7 +14,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_command, worker_environment
+from nmdc_release_ops.schema.environments.environment import (
+    SchemaEnvironment,
+    SchemaEnvironments,
+    worker_command,
+    worker_environment,
+)
+from nmdc_release_ops.schema.version import SchemaVersion
 
 
 @dataclass(frozen=True)
@@ -85,3 +91,14 @@ def database_fixture(name: str) -> Any:
             yield found
 
     return database
+
+
+def warm_environment_fixture() -> Any:
+    """The fixture `environment` of a test module: that of 11.25, whose workers are forks of a process that has imported what
+    they need. Not for tests of how workers start and end."""
+
+    @pytest.fixture(scope="module")
+    def environment(warm_schema: Path) -> SchemaEnvironment:
+        return SchemaEnvironments(warm_schema).prepare(SchemaVersion.parse("11.25"))
+
+    return environment

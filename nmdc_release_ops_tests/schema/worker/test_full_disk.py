@@ -9,11 +9,13 @@ from pymongo.database import Database
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops_tests.full_disk import BYTES, FULL_DISKS, FullDisk
-from nmdc_release_ops_tests.schema.worker.running import Ended, database_fixture, run, start
+from nmdc_release_ops_tests.schema.worker.running import Ended, database_fixture, run, start, warm_environment_fixture
 from nmdc_release_ops_tests.schema.worker.validating.validating import extras
 
 DATABASE = "full_disk_of_a_worker"
 LONG = 3_000
+
+environment = warm_environment_fixture()
 
 
 database = database_fixture(DATABASE)

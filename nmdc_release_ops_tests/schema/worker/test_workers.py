@@ -19,15 +19,18 @@ from pymongo.database import Database
 
 import nmdc_release_ops.schema
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
+from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, SchemaEnvironments, worker_environment
 from nmdc_release_ops.schema.report import read_summary
+from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.mongo import odd_data
-from nmdc_release_ops_tests.schema.worker.running import Ended, database_fixture, run, start
+from nmdc_release_ops_tests.schema.worker.running import Ended, database_fixture, run, start, warm_environment_fixture
 from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, extras, validate
 
 DATABASE = "worker_test"
 FOLDER = Path(nmdc_release_ops.schema.__file__).parent
 PATH = ["migrator_from_11_23_0_to_11_24_0", "migrator_from_11_24_0_to_11_24_1", "migrator_from_11_24_1_to_11_25_0"]
+
+environment = warm_environment_fixture()
 
 
 @pytest.fixture
@@ -225,7 +228,7 @@ def test_all_violations_are_written_and_only_the_first_are_messages(
 @pytest.mark.parametrize("victim", ["child", "parent"])
 def test_a_killed_process_is_replaced_and_one_without_parent_ends(
     victim: str,
-    environment: SchemaEnvironment,
+    schema_environments: SchemaEnvironments,
     compiled: Path,
     scratch_mongod: PrivateMongod,
     database: Database[Any],
@@ -235,7 +238,7 @@ def test_a_killed_process_is_replaced_and_one_without_parent_ends(
     several = 20_000
     database["functional_annotation_agg"].insert_many({**aggregate(n), "count": "many"} for n in range(several))
     process = start(
-        environment,
+        schema_environments.prepare(SchemaVersion.parse("11.25")),
         "validating.validate",
         scratch_mongod.uri,
         extras(compiled, tmp_path, DATABASE, {"functional_annotation_agg": several}),

@@ -21,7 +21,7 @@ from nmdc_release_ops_tests.services.loopback import (
 from nmdc_release_ops_tests.services.webhook_server import SECRET, LoopbackWebhook, loopback_webhook
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
-workplace = workplace_fixture(scope="function")
+workplace = workplace_fixture(scope="function", warm=True)
 
 
 @pytest.fixture

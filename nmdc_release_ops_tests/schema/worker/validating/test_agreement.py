@@ -22,7 +22,7 @@ NEVER_SOUND = {"list in a list, or no list", "type that JSON has no word for", "
 @pytest.mark.parametrize(
     ("version", "comparisons"),
     [
-        ("11.25", {"compiled": 2_000}),
+        ("11.25", {"compiled": 800}),
         *(
             pytest.param(version, comparisons, marks=[pytest.mark.faults, pytest.mark.timeout(3_000)])
             for version, comparisons in (

@@ -15,12 +15,14 @@ from nmdc_release_ops.demo.database import collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops_tests.mongo import odd_data
-from nmdc_release_ops_tests.schema.worker.running import database_fixture, run
+from nmdc_release_ops_tests.schema.worker.running import database_fixture, run, warm_environment_fixture
 from nmdc_release_ops_tests.schema.worker.validating.validating import extras, validate, write_blocks
 
 DATABASE = "archived_blocks"
 AGGREGATES = "functional_annotation_agg"
 PER_BLOCK = 150
+
+environment = warm_environment_fixture()
 
 
 database = database_fixture(DATABASE)

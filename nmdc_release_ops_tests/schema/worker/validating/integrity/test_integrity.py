@@ -16,12 +16,14 @@ from pymongo.database import Database
 from nmdc_release_ops.demo.database import collections
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment, worker_environment
-from nmdc_release_ops_tests.schema.worker.running import emptied
+from nmdc_release_ops_tests.schema.worker.running import emptied, warm_environment_fixture
 from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archive_before, validate
 
 DATABASE = "integrity_test"
 SCRIPT = Path(__file__).with_name("refscan_rows.py")
 INTEGRITY = {"dangling reference", "misplaced reference"}
+
+environment = warm_environment_fixture()
 
 
 @pytest.fixture(scope="module")

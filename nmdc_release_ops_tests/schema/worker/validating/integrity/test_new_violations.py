@@ -10,13 +10,15 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
-from nmdc_release_ops_tests.schema.worker.running import database_fixture, emptied, run
+from nmdc_release_ops_tests.schema.worker.running import database_fixture, emptied, run, warm_environment_fixture
 from nmdc_release_ops_tests.schema.worker.validating.validating import Validated, archive_before, extras, validate
 
 DATABASE = "new_violations_test"
 AGGREGATES = "functional_annotation_agg"
 RUN, STUDY, SAMPLE = "workflow_execution_set", "study_set", "biosample_set"
 TYPES = {RUN: "nmdc:MetagenomeAnnotation", STUDY: "nmdc:Study", SAMPLE: "nmdc:Biosample"}
+
+environment = warm_environment_fixture()
 
 
 def made(collection: str, identifier: str, **fields: Any) -> dict[str, Any]:
