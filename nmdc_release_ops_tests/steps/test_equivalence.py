@@ -111,6 +111,7 @@ def hard(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("number", range(HISTORIES or _USUAL_HARD_HISTORIES))
 def test_whatever_disturbs_it_a_promotion_with_migrators_of_every_kind_ends_as_a_release_would(
     hard: tuple[SameOrigin, Path], rng: random.Random

@@ -59,16 +59,22 @@ def forking_schema_folder(
     targets: Iterable[SchemaVersion | Candidate],
 ) -> Iterator[Path]:
     """A folder of schema releases, like `home`, in which the Python of some environments forks while the block lasts.
+    On other systems than Linux it is `home` itself.
 
     Args:
         folder: is created.
         releases: those whose environments fork.
         targets: the ones of them in whose environment documents are validated.
     """
+    if sys.platform != "linux":
+        # Elsewhere there is no `pidfd`, and workers are started as ever.
+        yield home
+        return
     environments = SchemaEnvironments(home).prepare_all(releases)
     compiled = {str(one): CompiledSchemas(home).prepare(environments[str(one)]) for one in targets}
     (folder / "environments").mkdir(parents=True)
     for name in ("packages", "compiled"):
+        (home / name).mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(home / name)
     for one in (home / "environments").glob("[!.]*"):
         if one.name not in environments:

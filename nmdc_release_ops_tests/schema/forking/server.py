@@ -77,6 +77,8 @@ def _end(
     selector.unregister(connection)
     with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
+    # If its client is gone at once, it does not lead a group yet.
+    os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
     with suppress(OSError):
         connection.send(str(status).encode())
