@@ -12,7 +12,7 @@ from rich.text import Text
 
 from nmdc_release_ops.foreseen import FORESEEN_ANYWHERE, runbook_entry
 from nmdc_release_ops.masking import mask, mask_logins
-from nmdc_release_ops.mongo.server.connection import passwords_of
+from nmdc_release_ops.mongo.server.connection import password_in
 from nmdc_release_ops.resources.environment import ConfigurationInvalid, OriginSettings, TransformerSettings
 
 
@@ -70,8 +70,8 @@ def conceal(text: str) -> str:
         except ConfigurationInvalid:
             continue
         if uri is not None:
-            secrets |= passwords_of(uri.get_secret_value())
-    return mask_logins(mask(text, secrets))
+            secrets.add(password_in(uri.get_secret_value()))
+    return mask_logins(mask(text, secrets - {""}))
 
 
 def _shorten(error: PyMongoError) -> str:

@@ -136,7 +136,13 @@ def _describe_origin(database: Database[Document]) -> Iterator[Sample]:
 
 
 def _describe_step(report: StepReport) -> Iterator[Sample]:
-    labels = {"database": report.database, "job": report.job, "release": report.release_id, "step": report.step}
+    # Prometheus itself calls the scraped program `job`.
+    labels = {
+        "database": report.database,
+        "dagster_job": report.job,
+        "release": report.release_id,
+        "step": report.step,
+    }
     yield Sample("step_failed", int(report.stage is Stage.FAILED), labels)
     yield Sample("step_working", int(report.stage is Stage.WORKING), labels)
     values = {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.command.screen import conceal
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
@@ -176,6 +177,12 @@ def test_an_error_is_one_message_without_a_traceback_or_a_password(
     assert message in flat(found.output)
     assert "docs/runbook.md, " in found.output
     assert "Traceback" not in found.output and "s3cret" not in found.output
+
+
+def test_a_password_is_masked_however_it_is_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMDC_ORIGIN_URI", "mongodb://operator:s3cret%2Fword@db.example.org/")
+    text = conceal("the driver quotes s3cret%2Fword, s3cret/word and mongodb://operator:s3cret%2Fword@db.example.org/")
+    assert "s3cret" not in text and "db.example.org" in text
 
 
 def test_a_wrong_password_is_reported_without_it(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Connecting to a server, and describing plainly why a connection failed."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from bson.codec_options import DatetimeConversion
@@ -110,13 +110,9 @@ def nodes_of(uri: str) -> list[str]:
     return [f"{host}:{port}" for host, port in parse_uri(uri, validate=False)["nodelist"]]
 
 
-def passwords_of(uri: str) -> set[str]:
-    """The passwords in a connection string, which may be malformed: texts that have to be masked."""
-    login = uri.partition("://")[2].rpartition("@")[0]
-    found = {login.partition(":")[2]}
-    with suppress(InvalidURI, ConfigurationError, ValueError):
-        found.add(parse_uri(uri, validate=False)["password"] or "")
-    return found - {""}
+def password_in(uri: str) -> str:
+    """The password in a connection string, as it is spelled there; empty if there is none. The string may be malformed."""
+    return uri.partition("://")[2].rpartition("@")[0].partition(":")[2]
 
 
 @contextmanager
