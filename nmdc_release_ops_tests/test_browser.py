@@ -164,9 +164,6 @@ def test_the_catalog_shows_lineage_plots_and_checks_and_a_check_is_executed_from
     browser.get(f"{page}?view=events")
     page_shows(browser, "documents changed", LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "events.png"))
-    browser.get(f"{page}?view=plots")
-    page_shows(browser, "writes blocked (s)", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "plots.png"))
 
     browser.get(f"{page}?view=checks")
     for check in ("conforms_to_schema", "references_resolve", "ids_unique", "ledger_agrees", "writes_allowed"):
@@ -188,6 +185,13 @@ def test_the_catalog_shows_lineage_plots_and_checks_and_a_check_is_executed_from
     button(browser, "View full message", LAUNCH_SECONDS).click()
     page_shows(browser, str(study["id"]), LAUNCH_SECONDS)
     browser.save_screenshot(str(tmp_path / "audit.png"))
+
+    browser.get(f"{page}?view=overview")
+    page_shows(browser, "Description", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "overview.png"))
+    button(browser, "Plots", LAUNCH_SECONDS).click()
+    page_shows(browser, "writes blocked (s)", LAUNCH_SECONDS)
+    browser.save_screenshot(str(tmp_path / "plots.png"))
 
 
 def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(
