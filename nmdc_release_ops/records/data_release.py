@@ -102,7 +102,6 @@ class ReleasePlan(Record):
         runtime: whether the Runtime is ready for the version.
         rehearsal: the rehearsal that is promoted; None in other jobs.
         max_frozen_seconds: how long a promotion may block writes before it thaws and catches up again.
-        blocked_time: how long a release blocks writes, predicted, for people; empty in a promotion.
     """
 
     release_id: str
@@ -110,7 +109,6 @@ class ReleasePlan(Record):
     purpose: Purpose = Purpose.RELEASE
     rehearsal: str | None = None
     max_frozen_seconds: int = MAX_FROZEN_SECONDS
-    blocked_time: str = ""
     database: str
     server: str
     origin: ServerIdentity

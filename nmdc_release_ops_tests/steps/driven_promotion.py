@@ -158,7 +158,13 @@ class Driven:
             references = self.schema.compiled.prepare_references(environment, described_by)
             extras["before"] = {"files": files, "references": str(references)}
         code, messages = run_validation(
-            self.context, self.plan, self.worker, environment, scratch, extras, self.home.worker(self.plan)
+            self.context,
+            self.plan.validation_timeout,
+            self.worker,
+            environment,
+            scratch,
+            extras,
+            self.home.worker(self.plan),
         )
         summary = require_summary(code, messages, folder, documents)
         lines = (folder / VIOLATIONS).read_text().splitlines()

@@ -25,8 +25,6 @@ def log_plan(context: dg.OpExecutionContext, release: ReleasePlan, blocked: Bloc
         f"The plan: {len(release.migrators)} migrators, {len(release.collections)} collections, "
         f"{release.documents:,} documents, {size(release.bytes)}."
     )
-    if release.blocked_time:
-        context.log.info(f"Writes {'would' if release.is_rehearsal else 'will'} be blocked for {release.blocked_time}.")
     for warning in release.warnings:
         context.log.warning(warning)
 
@@ -73,7 +71,6 @@ def describe_plan(
         "warnings": "\n".join(release.warnings) or "none",
         "origin": release.server,
         "freezing": f"{release.strategy}: {release.strategy_reason}",
-        "writes blocked, predicted": release.blocked_time or f"at most {duration(release.max_frozen_seconds)}",
         "engine": engine,
         "documents": release.documents,
         "size": size(release.bytes),
