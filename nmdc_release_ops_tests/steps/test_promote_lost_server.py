@@ -32,31 +32,34 @@ workplace = replicated_workplace_fixture()
 
 
 @contextmanager
-def meanwhile(client: MongoClient[Any]) -> Iterator[None]:
-    """What people wrote since the rehearsal, to collections that a migrator changes and that none uses; put back in the end."""
+def meanwhile(client: MongoClient[Any], last: MongoClient[Any]) -> Iterator[None]:
+    """What people wrote since the rehearsal, to collections that migrators change and do not use; `last` puts it back."""
     database = client[DATABASE]
-    study, instrument = database.study_set.find_one(), database.instrument_set.find_one()
+    study, instrument = (database[name].find_one(sort=[("id", 1)]) for name in ("study_set", "instrument_set"))
     assert study is not None and instrument is not None
     database.study_set.update_one({"_id": study["_id"]}, {"$set": {"name": "written meanwhile"}})
     database.instrument_set.update_one({"_id": instrument["_id"]}, {"$set": {"name": "written meanwhile"}})
     yield
     # On the origin as it was before the release.
-    database.study_set.replace_one({"_id": study["_id"]}, study)
-    database.instrument_set.replace_one({"_id": instrument["_id"]}, instrument)
+    last[DATABASE].study_set.replace_one({"_id": study["_id"]}, study)
+    last[DATABASE].instrument_set.replace_one({"_id": instrument["_id"]}, instrument)
 
 
-def finish(release: Validated, client: MongoClient[Any]) -> None:
+def finish(release: Validated) -> None:
     """Carry out the second half; after a failure, see that nothing is lost, and re-execute from failure."""
+    uri = release.workplace.origin.server.uri
     result = release.execute("catch_up", *SECOND_HALF)
     if not result.success:
         failure_of(result)
         tick(release.workplace.instance)
-        # Where a swap was begun, it stays frozen; otherwise nobody is locked out.
-        assert is_write_blocked(client) is (current_lease(client) is not None)
+        with MongoClient[Any](uri) as client:
+            # Where a swap was begun, it stays frozen; otherwise nobody is locked out.
+            assert is_write_blocked(client) is (current_lease(client) is not None)
         again = release.execute_from_failure()
         assert again.success, failure_of(again)
-    assert recorded_version(client) == AFTER
-    assert current_lease(client) is None and is_write_blocked(client) is False
+    with MongoClient[Any](uri) as client:
+        assert recorded_version(client) == AFTER
+        assert current_lease(client) is None and is_write_blocked(client) is False
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +67,8 @@ def expected(workplace: Workplace) -> dict[str, str]:
     """The data that a promotion ends with that nothing disturbs."""
     with MongoClient[Any](workplace.origin.server.uri) as client:
         release = Validated(workplace)
-        with meanwhile(client):
-            finish(release, client)
+        with meanwhile(client, client):
+            finish(release)
             hashes = data_hashes(client)
             put_back(client)
     return hashes
@@ -88,14 +91,14 @@ def expected(workplace: Workplace) -> dict[str, str]:
 def test_a_step_down_is_survived_and_what_was_written_meanwhile_is_released(
     workplace: Workplace, members: ReplicaSet, expected: dict[str, str], point: Point
 ) -> None:
-    with MongoClient[Any](workplace.origin.server.uri) as client:
+    uri = workplace.origin.server.uri
+    # A new connection for each part: one that wrote to a primary of an earlier term fails when it becomes the primary again.
+    with MongoClient[Any](uri) as client, MongoClient[Any](uri) as last:
         release = Validated(workplace)
-        with meanwhile(client):
+        with meanwhile(client, last):
             with at(point, workplace.instance, members.step_down):
-                finish(release, client)
-            # On new connections: one that wrote to a primary of an earlier term fails when it becomes the primary again.
-            client.close()
-            with MongoClient[Any](workplace.origin.server.uri) as later:
+                finish(release)
+            with MongoClient[Any](uri) as later:
                 assert data_hashes(later) == expected
                 put_back(later)
 
