@@ -156,7 +156,8 @@ def test_killed_in_the_dump_it_is_thawed_by_the_daemon_itself(dagster: DagsterSe
         os.kill(lease.holder.pid, signal.SIGKILL)
         until(lambda: current_lease(release.client) is None, "no watchdog thawed", seconds=2 * WATCHDOG_SECONDS + 15)
     assert is_write_blocked(release.client) is False
-    assert "frozen_origin_watchdog: The origin is thawed" in read_log(release, run)
+    said = "frozen_origin_watchdog: The origin is thawed"
+    until(lambda: said in read_log(release, run), "the run's log does not say so")
     assert_recovers(release, run)
 
 

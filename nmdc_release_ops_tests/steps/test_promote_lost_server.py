@@ -1,4 +1,4 @@
-"""A promotion whose server steps down, forgets its history, or whose disk is full: nothing is lost, nobody stays locked out, and
+"""A promotion whose server steps down, or forgets its history: nothing is lost, nobody stays locked out, and
 what was written meanwhile is released too."""
 
 from collections.abc import Iterator
@@ -15,7 +15,6 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.fault_point import Point, at
-from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk
 from nmdc_release_ops_tests.prepared_release import AFTER, data_hashes, put_back, recorded_version, tick
 from nmdc_release_ops_tests.replica_set import ReplicaSet
 from nmdc_release_ops_tests.steps.validated_release import SECOND_HALF, Validated
@@ -101,29 +100,6 @@ def test_a_step_down_is_survived_and_what_was_written_meanwhile_is_released(
             with MongoClient[Any](uri) as later:
                 assert data_hashes(later) == expected
                 put_back(later)
-
-
-@FULL_DISKS
-def test_a_disk_that_fills_up_while_it_catches_up_ends_it_and_with_room_it_goes_on(
-    workplace: Workplace, expected: dict[str, str], full_disk: FullDisk
-) -> None:
-    del expected
-    with MongoClient[Any](workplace.origin.server.uri) as client:
-        release = Validated(workplace)
-        promotion = release.folder / "promotion"
-        promotion.mkdir(exist_ok=True)
-        added = [{"id": f"nmdc:dobj-00-full{n}", "type": "nmdc:DataObject", "name": "x" * 20_000} for n in range(500)]
-        client[DATABASE].data_object_set.insert_many(added)
-        try:
-            with untouched(client), full_disk(promotion):
-                step, text = release.fail("catch_up", *SECOND_HALF)
-            assert step == "catch_up"
-            assert "could not be written" in text and "The origin's data are unchanged." in text
-        finally:
-            client[DATABASE].data_object_set.delete_many({"id": {"$regex": "^nmdc:dobj-00-full"}})
-        release.succeed("catch_up", *SECOND_HALF)
-        assert recorded_version(client) == AFTER
-        put_back(client)
 
 
 def test_an_oplog_that_was_overrun_since_the_rehearsal_asks_for_another_one_and_changes_nothing(
