@@ -205,7 +205,13 @@ def test_watching_shows_what_changes_until_it_is_interrupted(workplace: Workplac
     variables = {**os.environ, **workplace.environment()}
     arguments = [COMMAND, "status", "--json", "--watch", "--every", "0.2"]
     with subprocess.Popen(
-        arguments, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests were started in the background, interrupts are ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert running.stdout is not None and running.stderr is not None
         try:
