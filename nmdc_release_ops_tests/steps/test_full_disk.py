@@ -42,7 +42,7 @@ def test_a_disk_that_fills_up_during_the_dump_ends_the_release_and_thaws_the_ori
         (release,) = [path for path in origins.glob("*/releases/*") if result.run_id[:8] in path.name]
         # What `plan` notes of the schema environments stays, and the release's page; nothing of the archive does.
         files = sorted(path.name for path in release.rglob("*") if path.is_file())
-        assert files == ["environments.json", "in-use", "release.html", "release.json"]
+        assert files == ["environments.json", "in-use", "release.html", "release.json", "schema-changes.html"]
         assert "could not be written" in (release / "release.html").read_text()
     assert f"The archive could not be written to {release / 'archive'}: {message}." in str(failure.description)
     assert "The origin's data are unchanged." in str(failure.description)
