@@ -92,7 +92,7 @@ def test_the_newest_reports_of_a_release_are_in_the_last_folder_of_its_attempts(
     assert sorted(first.parent.iterdir()) == [first, second]
     names = {"difference.html", "difference.json", "validation.html", "validation.json", "violations.jsonl"}
     assert {path.name for path in second.iterdir()} == names
-    assert {path.name for path in first.iterdir()} == names | {"environments.json"}
+    assert {path.name for path in first.iterdir()} == names | {"environments.json", "schema-changes.html"}
 
 
 def test_the_archive_of_an_attempt_that_was_never_swapped_in_goes_and_its_reports_and_manifest_stay(
