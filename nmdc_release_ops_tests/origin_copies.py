@@ -16,10 +16,8 @@ from nmdc_release_ops.files import lock, replace_folder
 
 FOLDER = "NMDC_TESTS_ORIGINS"
 """The variable of the folder where the originals are while tests run. All workers of pytest share it."""
-# After a clean end, mongod needs no journal, which takes 300 MB. Each copy has its own log.
-_NOT_COPIED = shutil.ignore_patterns(
-    "WiredTigerLog.*", "WiredTigerPreplog.*", "mongod.log", "mongod.out", "mongod.lock"
-)
+# The journal is copied: without it, a copy that is killed would replay nothing of what it had made durable.
+_NOT_COPIED = shutil.ignore_patterns("WiredTigerPreplog.*", "mongod.log", "mongod.out", "mongod.lock")
 
 
 @contextmanager
