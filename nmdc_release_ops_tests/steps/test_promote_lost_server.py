@@ -78,10 +78,7 @@ def expected(workplace: Workplace) -> dict[str, str]:
     [
         Point("catch_up", "aggregate", "before", number=2),
         Point("catch_up", "create", "after"),
-        Point("catch_up", "insert", "before", number=2),
-        Point("freeze", "setUserWriteBlockMode", "before"),
         Point("freeze", "setUserWriteBlockMode", "after"),
-        Point("freeze", "renameCollection", "before", number=2),
         Point("freeze", "renameCollection", "after", number=3),
         Point("unfreeze", "find", "after", number=2),
     ],
