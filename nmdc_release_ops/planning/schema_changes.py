@@ -17,6 +17,7 @@ from nmdc_release_ops.schema.outlines.changes import (
     SchemaChange,
     compare_outlines,
     find_collections,
+    find_holders,
 )
 from nmdc_release_ops.schema.outlines.outline import Class, Outline
 from nmdc_release_ops.schema.packages.package import SchemaPackage
@@ -58,12 +59,13 @@ def find_concerns(
         target: its migrators' code is searched for the names of what changes.
         database: the origin's; the documents that a change concerns are counted there, on a secondary if it has one.
     """
-    code = {one.module: "\\n".join(target.code_of(one.module).values()) for one in plan.migrators}
+    code = {one.module: "\n".join(target.code_of(one.module).values()) for one in plan.migrators}
     sizes = {one.name: one.documents for one in plan.collections}
+    holders = find_holders(before, after)
     found = [
         Concern(
             change=change,
-            collections=find_collections(change, before, after),
+            collections=find_collections(change, holders),
             documents=_count(change, before, sizes, database),
             migrators=list(_find_migrators(change, plan.migrators, code)),
         )
@@ -76,7 +78,7 @@ def _find_migrators(
     change: SchemaChange, migrators: Iterable[PlannedMigrator], code: Mapping[str, str]
 ) -> Iterator[str]:
     words = {change.element, *change.values} - {"type"}
-    names = re.compile("|".join(rf"(?<!\\w){re.escape(word)}(?!\\w)" for word in sorted(words))) if words else None
+    names = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words))) if words else None
     for one in migrators:
         if names is not None and names.search(code[one.module]):
             yield one.module

@@ -9,9 +9,12 @@ import pytest
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.planning.schema_changes import Concern
+from nmdc_release_ops.planning.schema_changes import Concern, find_concerns
 from nmdc_release_ops.planning.schema_changes_page import write_changes_page
 from nmdc_release_ops.schema.outlines.changes import Effect, SchemaChange
+from nmdc_release_ops.schema.outlines.outline import Class, Outline, Slot
+from nmdc_release_ops.schema.packages.package import SchemaPackage
+from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 workplace = workplace_fixture(scale=100)
@@ -46,6 +49,29 @@ def test_the_plan_shows_what_needs_a_look_first_with_the_documents_concerned(
     assert [row["look"] for row in rows] == sorted((row["look"] for row in rows), reverse=True)
     page = Path(metadata["all schema changes"].value).read_text()
     assert "md5_checksum" in page and "Stricter, and no migrator names it" in page
+
+
+def test_a_longer_word_that_contains_the_name_of_a_slot_does_not_name_it(
+    workplace: Workplace, client: MongoClient[Any], tmp_path: Path
+) -> None:
+    plan = workplace.plan(target_version="11.25").output_for_node("plan")
+    folder = tmp_path / "nmdc_schema" / "migrators"
+    folder.mkdir(parents=True)
+    for migrator in plan.migrators:
+        (folder / f"{migrator.module}.py").write_text("def upgrade():\n    return 'max_depth', 'depths', 'elevation'\n")
+    before, after = (
+        Outline(classes={"Biosample": Class(type="nmdc:Biosample", slots=slots)}, enums={}, collections={})
+        for slots in (
+            {name: Slot(ranges=("string",), required=False, multivalued=False) for name in ("depth", "elevation")},
+            {},
+        )
+    )
+    target = SchemaPackage(SchemaVersion.parse("11.25"), tmp_path)
+    concerns = find_concerns(plan, before, after, target, client[DATABASE])
+    assert {one.change.element: len(one.migrators) for one in concerns} == {
+        "depth": 0,
+        "elevation": len(plan.migrators),
+    }
 
 
 def test_a_definition_that_cannot_be_read_is_a_warning_and_stops_nothing(

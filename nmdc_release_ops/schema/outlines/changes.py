@@ -1,7 +1,7 @@
 """What the schema changes between two releases, and which of it the data may not meet."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -147,18 +147,23 @@ def _list(values: Iterable[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def find_collections(change: SchemaChange, *outlines: Outline) -> list[str]:
-    """The collections whose documents, or parts of them, are of a class that changes."""
-    if not change.classes:
-        return [change.element] if any(change.element in outline.collections for outline in outlines) else []
-    return sorted(
-        {
-            name
-            for outline in outlines
-            for name, classes in outline.collections.items()
-            if not find_parts(outline, classes).isdisjoint(change.classes)
-        }
-    )
+def find_collections(change: SchemaChange, holders: Mapping[str, Set[str]]) -> list[str]:
+    """The collections whose documents, or parts of them, are of a class that changes; a collection that changes itself.
+
+    Args:
+        holders: as `find_holders` returns it.
+    """
+    return sorted(set().union(*(holders.get(name, set()) for name in change.classes or [change.element])))
+
+
+def find_holders(*outlines: Outline) -> Mapping[str, Set[str]]:
+    """By the name of a class, the collections whose documents, or parts of them, are of it; by that of a collection, itself."""
+    holders: dict[str, set[str]] = defaultdict(set)
+    for outline in outlines:
+        for name, classes in outline.collections.items():
+            for held in (name, *find_parts(outline, classes)):
+                holders[held].add(name)
+    return holders
 
 
 def find_parts(outline: Outline, classes: Iterable[str]) -> set[str]:

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from nmdc_release_ops.schema.outlines.changes import Effect, SchemaChange, compare_outlines, find_collections
+from nmdc_release_ops.schema.outlines.changes import (
+    Effect,
+    SchemaChange,
+    compare_outlines,
+    find_collections,
+    find_holders,
+)
 from nmdc_release_ops.schema.outlines.outline import Class, Outline, Slot
 from nmdc_release_ops.schema.outlines.read_schema import simplify
 
@@ -106,8 +112,8 @@ def test_a_change_of_a_part_concerns_the_collections_whose_documents_have_such_p
         )
 
     change = SchemaChange("name", "slot removed", Effect.STRICTER, ("Person",))
-    assert find_collections(change, described(slot(("Person",), is_inlined=True))) == ["study_set"]
-    assert find_collections(change, described(slot(("Person",)))) == [], "a reference is no part"
+    assert find_collections(change, find_holders(described(slot(("Person",), is_inlined=True)))) == ["study_set"]
+    assert find_collections(change, find_holders(described(slot(("Person",))))) == [], "a reference is no part"
 
 
 @pytest.mark.parametrize(
