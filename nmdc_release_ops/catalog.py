@@ -5,6 +5,7 @@ Everything that is recorded there carries numbers under the same labels, so that
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -102,24 +103,22 @@ def materialize(
         schema_version: that the data conform to, or would conform to.
         shown: what people want to know besides the numbers.
     """
-    return dg.AssetMaterialization(
-        asset,
-        description=description,
-        metadata={"schema version": schema_version, **shown, **numbers.label()},
-        tags={"schema_version": schema_version},
-    )
+    return dg.AssetMaterialization(asset, **_describe(schema_version, description, numbers, shown))
 
 
 def observe(
     asset: dg.AssetKey, schema_version: str, description: str, numbers: Numbers, shown: Shown
 ) -> dg.AssetObservation:
     """What an asset was found to be. Arguments as `materialize`."""
-    return dg.AssetObservation(
-        asset,
-        description=description,
-        metadata={"schema version": schema_version, **shown, **numbers.label()},
-        tags={"schema_version": schema_version},
-    )
+    return dg.AssetObservation(asset, **_describe(schema_version, description, numbers, shown))
+
+
+def _describe(schema_version: str, description: str, numbers: Numbers, shown: Shown) -> dict[str, Any]:
+    return {
+        "description": description,
+        "metadata": {"schema version": schema_version, **shown, **numbers.label()},
+        "tags": {"schema_version": schema_version},
+    }
 
 
 def observe_schema_release(newest: str, shown: Shown) -> dg.AssetObservation:
@@ -148,28 +147,20 @@ class Finding:
     shown: Shown = field(default_factory=dict)
     is_severe: bool = True
 
-    @property
-    def _severity(self) -> dg.AssetCheckSeverity:
-        return dg.AssetCheckSeverity.ERROR if self.is_severe else dg.AssetCheckSeverity.WARN
-
     def evaluation(self) -> dg.AssetCheckEvaluation:
         """For the log of a job that checked the database among other things."""
-        return dg.AssetCheckEvaluation(
-            asset_key=DATABASE,
-            check_name=self.check,
-            passed=self.passed,
-            metadata=dict(self.shown),
-            severity=self._severity,
-            description=self.says,
-        )
+        return dg.AssetCheckEvaluation(**self._describe())
 
     def result(self) -> dg.AssetCheckResult:
         """For a check that was executed by itself."""
-        return dg.AssetCheckResult(
-            asset_key=DATABASE,
-            check_name=self.check,
-            passed=self.passed,
-            metadata=dict(self.shown),
-            severity=self._severity,
-            description=self.says,
-        )
+        return dg.AssetCheckResult(**self._describe())
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "asset_key": DATABASE,
+            "check_name": self.check,
+            "passed": self.passed,
+            "metadata": dict(self.shown),
+            "severity": dg.AssetCheckSeverity.ERROR if self.is_severe else dg.AssetCheckSeverity.WARN,
+            "description": self.says,
+        }

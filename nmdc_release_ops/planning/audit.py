@@ -77,12 +77,12 @@ def plan_audit(database: Database[Document], home: Path, schema_folder: Path, fr
 
 def describe_state(history: History) -> str:
     """The last release or rollback, so that another one can be told."""
-    newest = history.journals[0] if history.journals else None
+    newest = history.newest
     return f"{history.version} {newest.release_id} {newest.state}" if newest else f"{history.version}"
 
 
 def _require_version(database: str, history: History) -> SchemaVersion:
-    newest = history.journals[0] if history.journals else None
+    newest = history.newest
     if newest is not None and newest.is_under_way:
         raise PlanRefused(
             [

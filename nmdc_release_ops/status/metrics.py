@@ -129,8 +129,8 @@ def _describe_origin(database: Database[Document]) -> Iterator[Sample]:
     except LedgerUnusable:
         return
     yield Sample("database_info", 1, {**labels, "schema_version": history.version or "unknown"})
-    if history.journals:
-        last = history.journals[0].release_id
+    if history.newest is not None:
+        last = history.newest.release_id
         seconds = sum(freeze.seconds for freeze in freezes_of(database.client, last))
         yield Sample("blocked_seconds", seconds, {**labels, "release": last})
 

@@ -163,7 +163,7 @@ def read_status(
         hold=_describe_hold(state.lease) if state.lease else None,
         working=working,
         releases=[_describe_release(database, journal) for journal in history.journals[:SHOWN_RELEASES]],
-        rollback=find_rollback(database, history.journals[0] if history.journals else None),
+        rollback=find_rollback(database, history.newest),
         promotion=promotion,
         warnings=warnings,
         next=_advise(state, is_release_over, history, working, promotion, newest),

@@ -17,10 +17,11 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
-from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, write_report
 from nmdc_release_ops_tests.command.running import COMMAND, CONTROL, flat, run, run_installed
+from nmdc_release_ops_tests.mongo.state.journals import journal_in
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, untouched, workplace_fixture
 
@@ -39,23 +40,6 @@ REPORT = StepReport(
     rate=50.0,
     seconds_left=15.0,
 )
-
-
-def journal(state: State) -> Journal:
-    now = datetime.now(UTC)
-    return Journal(
-        release_id="a-release",
-        number=1,
-        database=DATABASE,
-        from_version=BEFORE,
-        to_version=AFTER,
-        migrator_module="",
-        state=state,
-        started_at=now,
-        swapped_at=now if state is State.SWAPPED else None,
-        moves=[],
-        hashes={},
-    )
 
 
 def test_it_names_the_database_its_version_and_that_nothing_has_to_be_done(
@@ -96,7 +80,7 @@ def test_it_says_who_blocks_writes_and_how_far_the_work_is(client: MongoClient[A
 
 def test_half_a_swap_makes_it_end_with_1_and_say_what_to_do(client: MongoClient[Any]) -> None:
     try:
-        write_journal(client, journal(State.SWAPPING))
+        write_journal(client, journal_in(State.SWAPPING))
         found = run("status")
     finally:
         client.drop_database(STATE_DATABASE)
@@ -108,7 +92,7 @@ def test_half_a_swap_makes_it_end_with_1_and_say_what_to_do(client: MongoClient[
 
 def test_it_lists_the_last_releases_and_says_that_the_last_one_can_be_rolled_back(client: MongoClient[Any]) -> None:
     try:
-        write_journal(client, journal(State.SWAPPED))
+        write_journal(client, journal_in(State.SWAPPED))
         found, told = run("status"), json.loads(run("status", "--json").output)
     finally:
         client.drop_database(STATE_DATABASE)

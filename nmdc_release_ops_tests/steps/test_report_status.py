@@ -1,7 +1,6 @@
 """The jobs that only look: `status` says at any time what state the origin is in, `check` what a release would meet."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -12,9 +11,10 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
-from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.records.data_release import ReleasePlan
+from nmdc_release_ops_tests.mongo.state.journals import journal_in
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
@@ -41,23 +41,6 @@ def tags(workplace: Workplace, result: dg.ExecuteInProcessResult) -> dict[str, s
     run = workplace.instance.get_run_by_id(result.run_id)
     assert run is not None
     return {name.removeprefix(PREFIX): value for name, value in run.tags.items() if name.startswith(PREFIX)}
-
-
-def swapped(state: State) -> Journal:
-    now = datetime.now(UTC)
-    return Journal(
-        release_id="a-release",
-        number=1,
-        database=DATABASE,
-        from_version=BEFORE,
-        to_version=AFTER,
-        migrator_module="",
-        state=state,
-        started_at=now,
-        swapped_at=now if state is State.SWAPPED else None,
-        moves=[],
-        hashes={},
-    )
 
 
 def test_status_names_the_database_its_version_and_that_nothing_has_to_be_done(
@@ -97,9 +80,9 @@ def test_status_says_how_to_undo_the_last_release_and_how_to_go_on_with_half_a_s
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:
     try:
-        write_journal(client, swapped(State.SWAPPED))
+        write_journal(client, journal_in(State.SWAPPED))
         assert f"the job `rollback` brings back schema {BEFORE}" in status(workplace)["last release"]
-        write_journal(client, swapped(State.SWAPPING))
+        write_journal(client, journal_in(State.SWAPPING))
         found = status(workplace)
     finally:
         client.drop_database(STATE_DATABASE)

@@ -33,7 +33,7 @@ def compare_ledger(database: Database[Document]) -> Agreement:
 
 
 def _find_problem(database: Database[Document], history: History) -> str:
-    journal = history.journals[0] if history.journals else None
+    journal = history.newest
     last = history.last_event
     if journal is not None and journal.is_under_way:
         return f"The swap of release {journal.release_id} was begun and is neither finished nor undone."

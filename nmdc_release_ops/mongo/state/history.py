@@ -26,6 +26,11 @@ class History:
     last_event: Recorded | None
 
     @property
+    def newest(self) -> Journal | None:
+        """The journal of the last release that reached its swap; None if there was none."""
+        return self.journals[0] if self.journals else None
+
+    @property
     def version(self) -> str | None:
         """The version that the database conforms to; None where neither journals nor ledger have one."""
         if self.owing is not None:

@@ -1,7 +1,6 @@
 """The ledger, its view and the journals are compared without changing any of them."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +11,10 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.agreement import compare_ledger
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
-from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
+from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.ledger import EVENTS, LATEST_VERSION, Event
 from nmdc_release_ops.mongo.state.ledger_view import ensure_view
+from nmdc_release_ops_tests.mongo.state.journals import journal_in
 
 
 @pytest.fixture
@@ -34,20 +34,7 @@ def record(database: Database[Any], event: Event, release_id: str = "a-release")
 
 
 def swap(database: Database[Any], state: State) -> None:
-    now = datetime.now(UTC)
-    journal = Journal(
-        release_id="a-release",
-        number=1,
-        database=database.name,
-        from_version="11.23.0",
-        to_version="11.24.0",
-        migrator_module="",
-        state=state,
-        started_at=now,
-        swapped_at=now if state is State.SWAPPED else None,
-        moves=[],
-        hashes={},
-    )
+    journal = journal_in(state, database=database.name, from_version="11.23.0", to_version="11.24.0")
     write_journal(database.client, journal)
 
 
