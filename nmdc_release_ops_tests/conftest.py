@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,6 +48,7 @@ USUAL_RELEASES = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25
 
 def pytest_configure(config: pytest.Config) -> None:
     put_folders_into_memory()
+    heed_interrupts()
     # A worker of pytest has the variable of the process that started it.
     if not hasattr(config, "workerinput"):
         originals = ExitStack()
@@ -65,6 +67,13 @@ def put_folders_into_memory() -> None:
         if room > MEMORY_NEEDED:
             # Where pytest makes its folders, unless `--basetemp` says otherwise.
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def heed_interrupts() -> None:
+    """A shell has what it runs in the background ignore SIGINT. Dagster then ignores SIGTERM too, and so does whatever tests
+    start: ending it would take until it is killed."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def memory_of_the_container() -> float:
