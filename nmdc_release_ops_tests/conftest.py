@@ -14,9 +14,8 @@ import pytest
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod, private_mongod
 from nmdc_release_ops.resources.transformer import TRANSFORMER_PARAMETERS
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironments
-from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.origin_copies import folder_of_originals
-from nmdc_release_ops_tests.schema.forking.environments import forking_schema_folder
+from nmdc_release_ops_tests.schema.forking.on_request import forking_on_request, request_forking
 from nmdc_release_ops_tests.services.github_server import LoopbackGitHub, loopback_github
 from nmdc_release_ops_tests.workplace import PROJECT
 
@@ -42,18 +41,17 @@ MEMORY_NEEDED = 8_000_000_000
 four or five of them."""
 SERVERS = "servers"
 """The folder of the servers that all tests of a worker share."""
-USUAL_RELEASES = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25.0")]
-"""Those that most tests release and rehearse, from the demo's 11.23.0 on."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     put_folders_into_memory()
     heed_interrupts()
-    # A worker of pytest has the variable of the process that started it.
+    # A worker of pytest has the variables of the process that started it.
     if not hasattr(config, "workerinput"):
-        originals = ExitStack()
-        originals.enter_context(folder_of_originals())
-        config.add_cleanup(originals.close)
+        shared = ExitStack()
+        shared.enter_context(folder_of_originals())
+        shared.enter_context(forking_on_request())
+        config.add_cleanup(shared.close)
 
 
 def put_folders_into_memory() -> None:
@@ -123,11 +121,9 @@ def schema_environments(schema_cache: Path) -> SchemaEnvironments:
 
 
 @pytest.fixture(scope="session")
-def warm_schema(schema_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def warm_schema(schema_cache: Path) -> Path:
     """Like `schema_cache`; the workers of the usual releases are forks of processes that have imported what they need."""
-    folder = tmp_path_factory.mktemp(f"{SERVERS}-forking") / "schema"
-    with forking_schema_folder(folder, schema_cache, USUAL_RELEASES, USUAL_RELEASES) as made:
-        yield made
+    return request_forking(schema_cache)
 
 
 @pytest.fixture(scope="session")

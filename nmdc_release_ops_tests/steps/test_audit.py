@@ -24,7 +24,7 @@ from nmdc_release_ops_tests.services.webhook_server import LoopbackWebhook, loop
 from nmdc_release_ops_tests.steps.checks import evaluations, execute_checks
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=300)
+workplace = workplace_fixture(scale=300, warm=True)
 
 
 @pytest.fixture

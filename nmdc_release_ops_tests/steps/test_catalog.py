@@ -27,7 +27,7 @@ from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops_tests.steps.checks import evaluations, execute_checks
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
-workplace = workplace_fixture(scale=300)
+workplace = workplace_fixture(scale=300, warm=True)
 ALL = {CONFORMS_TO_SCHEMA, REFERENCES_RESOLVE, IDS_UNIQUE, LEDGER_AGREES, WRITES_ALLOWED}
 
 

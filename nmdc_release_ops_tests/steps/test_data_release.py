@@ -13,6 +13,7 @@ from pymongo.database import Database
 from nmdc_release_ops.demo.origin import DATABASE, NMDC_ROLES
 from nmdc_release_ops.mongo.archive.manifest import read_manifest, verify
 from nmdc_release_ops.mongo.freezing.thaw import thaw
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
@@ -55,8 +56,11 @@ class Released:
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Released]:
-    for workplace in make_workplace(tmp_path_factory.mktemp("released"), schema_cache, SCALE):
+def released(
+    tmp_path_factory: pytest.TempPathFactory, warm_schema: Path, warm_transformer: PrivateMongod
+) -> Iterator[Released]:
+    folder = tmp_path_factory.mktemp("released")
+    for workplace in make_workplace(folder, warm_schema, SCALE, transformer=warm_transformer):
         found = Released(workplace)
         assert found.result.success, [event.message for event in found.result.all_events if event.is_failure]
         yield found

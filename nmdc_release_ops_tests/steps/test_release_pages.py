@@ -12,6 +12,7 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.pages.shelf import index_of
 from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
 from nmdc_release_ops_tests.pages.seen import Seen, look_at
@@ -49,9 +50,11 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Runs]:
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, warm_schema: Path, warm_transformer: PrivateMongod
+) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("pages")
-    for workplace in make_workplace(folder, schema_cache, scale=500):
+    for workplace in make_workplace(folder, warm_schema, scale=500, transformer=warm_transformer):
         with MongoClient[Any](workplace.origin.server.uri) as client, pytest.MonkeyPatch.context() as patch:
             patch.setenv("NMDC_REPORTS_URL", f"{SERVED}/")
             # Nobody listens there.

@@ -14,10 +14,10 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, read_reports
-from nmdc_release_ops_tests.sent_commands import sent_commands
+from nmdc_release_ops_tests.sent_commands import Command, on_each_command, sent_commands
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
-workplace = workplace_fixture(scale=1_000)
+workplace = workplace_fixture(scale=1_000, warm=True)
 RATE = r"documents, [\d,]+ a second"
 COUNTED = re.compile(rf"\w+ [\d,]+ of [\d,]+ {RATE}, [\w. ]+ left \(\w+: [\d,]+ of [\d,]+\)")
 UNCOUNTED = re.compile(rf"\w+ [\d,]+ {RATE} \(\w+: [\d,]+ of [\d,]+\)")
@@ -26,7 +26,7 @@ UNCOUNTED = re.compile(rf"\w+ [\d,]+ {RATE} \(\w+: [\d,]+ of [\d,]+\)")
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports and lines as often as there is something to report."""
-    monkeypatch.setattr("nmdc_release_ops.steps.shared.reporting.SECONDS_BETWEEN_REPORTS", 0.02)
+    monkeypatch.setattr("nmdc_release_ops.steps.shared.reporting.SECONDS_BETWEEN_REPORTS", 0.05)
     monkeypatch.setattr("nmdc_release_ops.steps.shared.display.SECONDS_BETWEEN_LINES", 0.0)
 
 
@@ -34,16 +34,25 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 def watched(client: MongoClient[Any]) -> Iterator[list[StepReport]]:
     """All reports that can be seen while the block lasts, in order."""
     seen: list[StepReport] = []
-    over = threading.Event()
+    written, over = threading.Event(), threading.Event()
+
+    def note(command: Command) -> None:
+        if command.name == "update" and command.content["update"] == STATUS:
+            written.set()
 
     def watch() -> None:
-        while not over.wait(0.02):
-            seen.extend(one for one in read_reports(client, DATABASE) if one not in seen)
+        while not over.is_set():
+            if written.wait(0.5):
+                written.clear()
+                # The command has yet to be executed.
+                over.wait(0.01)
+                seen.extend(one for one in read_reports(client, DATABASE) if one not in seen)
 
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        yield seen
+        with on_each_command(note):
+            yield seen
     finally:
         over.set()
         watching.join()
