@@ -110,14 +110,20 @@ def make_workplace(
     yield from workplace_around(origin, folder, schema_cache, transformer)
 
 
-def workplace_fixture(*, scale: int = 500, scope: Literal["module", "function"] = "module", warm: bool = False) -> Any:
+def workplace_fixture(
+    *,
+    scale: int = 500,
+    scope: Literal["module", "function"] = "module",
+    warm: bool | Literal["workers"] = False,
+) -> Any:
     """The fixture `workplace` of a test module: one for all of its tests, or one for each.
 
     Args:
-        warm: whether its transformer runs already, its workers are forked from processes that have imported what they need,
-            and its Dagster instance is in memory. Not for tests of how these start and end, or of other processes' runs.
+        warm: whether its workers are forked from processes that have imported what they need. Not for tests of how they start
+            and end. With True its transformer runs already, too, and its Dagster instance is in memory: not for tests of
+            how a transformer starts and ends, or of other processes' runs.
     """
-    if warm:
+    if warm is True:
 
         @pytest.fixture(scope=scope)
         def warm_one(
@@ -128,30 +134,23 @@ def workplace_fixture(*, scale: int = 500, scope: Literal["module", "function"] 
 
         return warm_one
 
-    if scope == "module":
+    @pytest.fixture(scope=scope)
+    def cold_one(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Workplace]:
+        schema = request.getfixturevalue("warm_schema" if warm else "schema_cache")
+        yield from make_workplace(tmp_path_factory.mktemp("workplace"), schema, scale)
 
-        @pytest.fixture(scope="module")
-        def of_module(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-            yield from make_workplace(tmp_path_factory.mktemp("workplace"), schema_cache, scale)
-
-        return of_module
-
-    @pytest.fixture
-    def of_test(tmp_path: Path, schema_cache: Path) -> Iterator[Workplace]:
-        yield from make_workplace(tmp_path / "workplace", schema_cache, scale)
-
-    return of_test
+    return cold_one
 
 
 def replicated_workplace_fixture() -> Any:
-    """The fixture `workplace` of a test module: with an origin of the replica set `members`."""
+    """The fixture `workplace` of a test module: with an origin of the replica set `members`, and workers that are forked."""
 
     @pytest.fixture(scope="module")
     def of_module(
-        members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, schema_cache: Path
+        members: ReplicaSet, tmp_path_factory: pytest.TempPathFactory, warm_schema: Path
     ) -> Iterator[Workplace]:
         origin = DemoOrigin.fill(members, scale=500, log=lambda line: None)
-        yield from workplace_around(origin, tmp_path_factory.mktemp("replicated"), schema_cache)
+        yield from workplace_around(origin, tmp_path_factory.mktemp("replicated"), warm_schema)
 
     return of_module
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from typing import Any
 
 import dagster as dg
@@ -15,6 +14,7 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.journal import is_swap_under_way
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.prepared_release import recorded_version
+from nmdc_release_ops_tests.schema.forking.on_request import CRASHING_RUN, forked
 from nmdc_release_ops_tests.steps.crashing_run import data_release
 from nmdc_release_ops_tests.workplace import PROJECT, Workplace
 
@@ -26,7 +26,7 @@ def crash(workplace: Workplace, point: str, *reexecuted: str, reported: bool = T
         reexecuted: the id of a run that is re-executed from failure; if steps follow it, only they are executed again.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "nmdc_release_ops_tests.steps.crashing_run", job, point, *reexecuted],
+        forked(CRASHING_RUN, job, point, *reexecuted),
         env={**os.environ, **workplace.environment()},
         cwd=PROJECT,
         capture_output=True,

@@ -26,7 +26,7 @@ from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, w
 UNAUTHORIZED = 13
 
 
-workplace = workplace_fixture(scope="function")
+workplace = workplace_fixture(scope="function", warm="workers")
 
 
 class Writer:
@@ -50,6 +50,9 @@ class Writer:
     def _write(self) -> None:
         count = itertools.count().__next__
         with MongoClient[Any](self.uri) as client, client.start_session() as session:
+            # A server that has just started does not tell the time yet.
+            while session.operation_time is None:
+                client[DATABASE].jobs.find_one({}, session=session)
             while not self._ending.wait(0.002):
                 try:
                     client[DATABASE].jobs.insert_one({"id": f"written-{count()}", "by": "the writer"}, session=session)

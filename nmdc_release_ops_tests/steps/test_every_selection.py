@@ -47,7 +47,7 @@ def makes_a_chain(steps: tuple[str, ...]) -> bool:
     return set(steps) >= CHAIN and ("plan" not in steps or "freeze" in steps)
 
 
-workplace = workplace_fixture(scale=200)
+workplace = workplace_fixture(scale=200, warm="workers")
 made = prepared_release_fixture(patience=5)
 
 

@@ -41,9 +41,9 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[History]:
+def history(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[History]:
     folder = tmp_path_factory.mktemp("evidence")
-    for workplace in make_workplace(folder / "workplace", schema_cache, scale=500):
+    for workplace in make_workplace(folder / "workplace", warm_schema, scale=500):
         with MongoClient[Any](workplace.origin.server.uri) as client:
             studies = client[DATABASE].study_set
             study = studies.find_one({})

@@ -27,7 +27,7 @@ from nmdc_release_ops_tests.workplace import PROJECT, Workplace, workplace_fixtu
 
 pytestmark = pytest.mark.faults
 
-workplace = workplace_fixture(scope="function")
+workplace = workplace_fixture(scope="function", warm="workers")
 
 
 def hashes(client: MongoClient[Any]) -> dict[str, str]:

@@ -34,15 +34,15 @@ pytestmark = pytest.mark.faults
 FROM_DUMP = ["dump", "migrate", "validate", "restore", "unfreeze"]
 
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm="workers")
 
 
 @pytest.fixture(scope="module")
-def unguarded(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+def unguarded(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[Workplace]:
     """A workplace whose origin does not require authentication, so that a release cannot prevent writes."""
     folder = tmp_path_factory.mktemp("unguarded")
     server = PrivateMongod.start(folder / "origin", authentication=False)
-    yield from workplace_around(DemoOrigin.fill(server, scale=500, log=lambda line: None), folder, schema_cache)
+    yield from workplace_around(DemoOrigin.fill(server, scale=500, log=lambda line: None), folder, warm_schema)
 
 
 @pytest.fixture

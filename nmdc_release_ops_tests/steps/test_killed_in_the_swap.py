@@ -12,7 +12,7 @@ MOVES = 6
 """Of the demo's release: two renames for each of the three collections that it changes."""
 
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm="workers")
 made = prepared_release_fixture(patience=10)
 
 

@@ -31,12 +31,12 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
+def workplace(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[Workplace]:
     folder = tmp_path_factory.mktemp("cancelled")
     server = PrivateMongod.start(
         folder / "origin", cache_gigabytes=CACHE_GIGABYTES, parameters={"enableTestCommands": "1"}
     )
-    yield from workplace_around(DemoOrigin.fill(server, scale=200, log=lambda line: None), folder, schema_cache)
+    yield from workplace_around(DemoOrigin.fill(server, scale=200, log=lambda line: None), folder, warm_schema)
 
 
 @pytest.fixture(scope="module")

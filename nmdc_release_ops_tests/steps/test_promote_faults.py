@@ -34,7 +34,7 @@ from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
-workplace = workplace_fixture(scale=200)
+workplace = workplace_fixture(scale=200, warm="workers")
 
 
 @pytest.fixture(scope="module")

@@ -100,11 +100,11 @@ def test_a_step_down_is_survived_and_what_was_written_meanwhile_is_released(
 
 
 def test_an_oplog_that_was_overrun_since_the_rehearsal_asks_for_another_one_and_changes_nothing(
-    tmp_path: Path, schema_cache: Path
+    tmp_path: Path, warm_schema: Path
 ) -> None:
     server = PrivateMongod.start(tmp_path / "origin", cache_gigabytes=CACHE_GIGABYTES, oplog_megabytes=16)
     origin = DemoOrigin.fill(server, scale=100, log=lambda line: None)
-    for workplace in workplace_around(origin, tmp_path, schema_cache):
+    for workplace in workplace_around(origin, tmp_path, warm_schema):
         with MongoClient[Any](origin.server.uri) as client:
             release = Validated(workplace)
             overrun(client)

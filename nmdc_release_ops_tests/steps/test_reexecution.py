@@ -19,7 +19,7 @@ pytestmark = pytest.mark.faults
 CONFIG = {"ops": {"plan": {"config": {"target_version": "11.25"}}}}
 
 
-workplace = workplace_fixture(scope="function")
+workplace = workplace_fixture(scope="function", warm="workers")
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def version_of(database: Any) -> Any:
 
 
 def test_after_a_transformer_was_down_the_release_goes_on_where_it_failed(
-    dagster: DagsterServer, database: Any, transformer: PrivateMongod, tmp_path: Path
+    dagster: DagsterServer, workplace: Workplace, database: Any, transformer: PrivateMongod, tmp_path: Path
 ) -> None:
     # It answers `plan`, and is gone when `migrate` wants it: the first dump finds a hook in the freeze's own record.
     run = dagster.launch(CONFIG)
-    _wait_for_archive(tmp_path / "workplace" / "home")
+    _wait_for_archive(workplace.home)
     transformer.stop()
     status, steps = dagster.wait(run)
     assert status == "FAILURE"

@@ -11,7 +11,7 @@ from nmdc_release_ops_tests.workplace import workplace_fixture
 pytestmark = pytest.mark.faults
 
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm="workers")
 made = prepared_release_fixture(patience=10)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,19 @@ from pymongo import MongoClient
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops_tests.prepared_release import AFTER, recorded_version
+from nmdc_release_ops_tests.schema.forking.on_request import WAITING_RUN, forked
 from nmdc_release_ops_tests.workplace import PROJECT, Workplace, workplace_fixture
 
 pytestmark = pytest.mark.faults
 
 
-workplace = workplace_fixture()
+workplace = workplace_fixture(warm="workers")
 
 
 def test_exactly_one_of_two_gets_the_origin_and_the_other_names_it(workplace: Workplace, tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "nmdc_release_ops_tests.steps.waiting_run", str(tmp_path), str(number)],
+            forked(WAITING_RUN, str(tmp_path), str(number)),
             env={**os.environ, **workplace.environment()},
             cwd=PROJECT,
             stdout=subprocess.DEVNULL,

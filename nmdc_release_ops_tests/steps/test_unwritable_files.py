@@ -18,8 +18,8 @@ FULL = Path("/dev/full")
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[Workplace]:
-    for workplace in make_workplace(tmp_path_factory.mktemp("unwritable"), schema_cache, scale=500):
+def workplace(tmp_path_factory: pytest.TempPathFactory, warm_schema: Path) -> Iterator[Workplace]:
+    for workplace in make_workplace(tmp_path_factory.mktemp("unwritable"), warm_schema, scale=500):
         with MongoClient[Any](workplace.origin.server.uri) as client:
             # A violation that the data have already, so that the archive is looked into.
             client[DATABASE].data_object_set.update_one(

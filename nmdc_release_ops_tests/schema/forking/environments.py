@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -81,12 +81,20 @@ def forking_schema_folder(
             (folder / "environments" / one.name).symlink_to(one)
     with ExitStack() as stack:
         for name, real in environments.items():
-            stack.enter_context(_forking(folder / "environments" / name, real.path, compiled.get(name)))
+            stack.enter_context(
+                forking_environment(folder / "environments" / name, real.path, _read_ahead(compiled.get(name)))
+            )
         yield folder
 
 
 @contextmanager
-def _forking(place: Path, real: Path, compiled: Path | None) -> Iterator[None]:
+def forking_environment(place: Path, real: Path, read_ahead: Mapping[str, str]) -> Iterator[None]:
+    """A copy of a virtual environment whose Python forks while the block lasts.
+
+    Args:
+        place: is created.
+        read_ahead: by an argument of a process, the Python code that is executed before the first of these is forked.
+    """
     (place / "bin").mkdir(parents=True)
     for inside in (Path(), Path("bin")):
         for one in (real / inside).iterdir():
@@ -111,7 +119,7 @@ def _forking(place: Path, real: Path, compiled: Path | None) -> Iterator[None]:
         process = subprocess.Popen(
             [
                 *(str(python), "-P", str(_HERE / "server.py")),
-                *(str(listener.fileno()), str(client), json.dumps(_read_ahead(compiled))),
+                *(str(listener.fileno()), str(client), json.dumps(read_ahead)),
             ],
             env=worker_environment(""),
             stdin=subprocess.PIPE,
