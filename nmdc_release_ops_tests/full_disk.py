@@ -3,13 +3,16 @@
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 BYTES = 2_000_000
+UNMOUNT_SECONDS = 30
 
 
 @contextmanager
@@ -22,7 +25,21 @@ def small_disk(folder: Path) -> Iterator[str]:
     try:
         yield "No space left on device"
     finally:
-        subprocess.run([unmount, str(folder)], check=True)
+        deadline = time.monotonic() + UNMOUNT_SECONDS
+        # What a release started may still be ending.
+        while subprocess.run([unmount, str(folder)], check=False, capture_output=True).returncode != 0:
+            assert time.monotonic() < deadline, f"who has something open in {folder}? {_users_of(folder)}"
+            time.sleep(0.2)
+
+
+def _users_of(folder: Path) -> list[str]:
+    users = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            opened = [process.cwd(), *(one.path for one in process.open_files())]
+            if any(Path(path).is_relative_to(folder) for path in opened):
+                users.append(f"{process.pid} {process.cmdline()}")
+    return users
 
 
 @contextmanager
