@@ -150,7 +150,7 @@ def test_the_command_and_its_subcommands() -> None:
 
 
 def test_the_file_of_metrics_and_its_names() -> None:
-    assert METRICS == "metrics.prom"
+    assert METRICS == "metrics-{origin}.prom"
     assert {f"{PREFIX}{name}" for name in HELP} >= {
         "nmdc_release_writes_blocked",
         "nmdc_release_frozen_since_timestamp_seconds",
