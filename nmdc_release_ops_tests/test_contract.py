@@ -50,6 +50,7 @@ MAKE_TARGETS = {"setup", "demo", "ui", "test", "test-faults", "test-browser", "l
 VARIABLES = {
     "NMDC_ORIGIN_URI": None,
     "NMDC_ORIGIN_DB": "nmdc",
+    "NMDC_AUDIT_DOCUMENTS_PER_SECOND": None,
     "NMDC_TRANSFORMER_URI": None,
     "NMDC_RELEASE_HOME": "~/.local/state/nmdc-release-ops",
     "NMDC_GITHUB_API": "https://api.github.com",
