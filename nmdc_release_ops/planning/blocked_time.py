@@ -1,4 +1,4 @@
-"""How long a release will block writes, predicted from its rehearsal, from earlier releases, or from what was measured elsewhere."""
+"""How long a release will block writes, predicted from its rehearsal, from earlier ones, or from what was measured elsewhere."""
 
 from pathlib import Path
 

@@ -31,7 +31,8 @@ def frozen_origin_watchdog(
     """Thaws an origin whose run ended without doing so: it failed and its hook could not run, was cancelled or killed, or its
     machine was lost.
 
-    It writes the page of a run that was cancelled or killed. If no release holds the origin, it writes into the ledger the event that the last one could not write.
+    It writes the page of a run that was cancelled or killed. If no release holds the origin, it writes into the ledger the event
+    that the last one could not write.
 
     It also marks a run whose process is gone as failed, so that it can be re-executed; Dagster does not detect that itself.
 

@@ -74,9 +74,7 @@ def write_metrics(database: Database[Document], home: Path) -> None:
     """
     origin = origin_name(identify_set(database.client), database.name)
     # The collector refuses files that hold the same metric with the same labels, so all of them name the origin.
-    text = render(
-        Sample(one.name, one.value, {"origin": origin, **one.labels}) for one in collect(database, home)
-    )
+    text = render(Sample(one.name, one.value, {"origin": origin, **one.labels}) for one in collect(database, home))
     path = home / METRICS.format(origin=origin)
     # A run and the daemon may write at the same time.
     with writing(path), lock(path):

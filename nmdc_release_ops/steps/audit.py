@@ -44,8 +44,6 @@ def audit_origin(
     """
     with explain_failures(origin_lookup(origin, context.run_id)):
         means = Means(origin, home, schema, worker, notices)
-        audited = audit(
-            context, means, config.documents_per_second or origin.audit_rate, config.validation_timeout
-        )
+        audited = audit(context, means, config.documents_per_second or origin.audit_rate, config.validation_timeout)
     context.add_output_metadata(audited.metadata(home))
     record_findings(context, audited.find())

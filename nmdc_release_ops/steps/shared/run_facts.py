@@ -1,4 +1,4 @@
-"""What Dagster knows of a run, for its page and for notices: its records, its steps, its warnings, why it failed, who launched it."""
+"""What Dagster knows of a run, for its page and for notices: its records, steps and warnings, why it failed, who launched it."""
 
 import logging
 from collections.abc import Iterator, Mapping
