@@ -7,5 +7,5 @@ def test_what_was_rehearsed_is_predicted_from_the_rehearsal() -> None:
     predicted = predict_rehearsed(30.0, 40_000)
     assert predicted.seconds == 30 + 2 + 1
     assert str(predicted) == (
-        "about 33 s (its rehearsal took 30 s to dump, migrate and validate, and 40,000 documents are staged)"
+        "about 33.0 s (its rehearsal took 30.0 s to dump, migrate and validate, and 40,000 documents are staged)"
     )

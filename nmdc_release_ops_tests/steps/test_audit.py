@@ -19,6 +19,7 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.mongo.transfer.throttle import Throttle
+from nmdc_release_ops.steps.shared.failures import WorkerDied
 from nmdc_release_ops_tests.prepared_release import BEFORE
 from nmdc_release_ops_tests.sent_commands import Command, on_each_command, sent_commands
 from nmdc_release_ops_tests.services.webhook_server import LoopbackWebhook, loopback_webhook
@@ -212,6 +213,41 @@ def test_a_check_that_is_executed_by_itself_is_an_audit_and_one_pass_answers_all
     }
     assert found[CONFORMS_TO_SCHEMA].severity is dg.AssetCheckSeverity.ERROR
     assert len(list(audits(workplace).glob("*Z-*"))) == before + 2
+
+
+def test_documents_that_nobody_wrote_since_the_last_audit_are_not_judged_again(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit(workplace)
+    again = audit(workplace)
+    assert again["documents judged anew"] == 0 and again["documents"] > 250
+    with damaged(client, "study_set", {"study_category": "no such category"}):
+        found = audit(workplace)
+        assert (found["violations"], found["new violations"]) == (1, 1)
+        assert 0 < found["documents judged anew"] < found["documents"]
+        kept = audit(workplace)
+    assert (kept["violations"], kept["new violations"], kept["documents judged anew"]) == (1, 0, 0)
+    monkeypatch.setattr("nmdc_release_ops.steps.shared.auditing.digest_judging", lambda *_: "another")
+    other = audit(workplace)
+    assert other["documents judged anew"] == other["documents"], "another schema, or another code, judges"
+    assert [path.name for path in (audits(workplace) / "verdicts").iterdir()] == ["another"]
+
+
+def test_an_audit_that_fails_leaves_the_verdicts_of_the_last_one(workplace: Workplace, sound: None) -> None:
+    audit(workplace)
+
+    def list_verdicts() -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in audits(workplace).glob("verdicts/*/*")}
+
+    before = list_verdicts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nmdc_release_ops.steps.shared.auditing.require_summary", _worker_died)
+        failure_of(launch(workplace))
+    assert before and list_verdicts() == before
+
+
+def _worker_died(*_: Any) -> Any:
+    raise WorkerDied("The validating process ended.")
 
 
 def test_a_throttled_audit_reads_the_same(workplace: Workplace, sound: None) -> None:
