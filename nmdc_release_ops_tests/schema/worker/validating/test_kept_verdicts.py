@@ -22,6 +22,7 @@ BLOCK_BYTES = 30_000
 ROUNDS = 3
 EDITS = 6
 AGGREGATES = "functional_annotation_agg"
+TARGETS = ("study_set", "biosample_set", "data_generation_set", "workflow_execution_set")
 
 environment = warm_environment_fixture()
 
@@ -85,14 +86,14 @@ def move_id(data: Data, chance: random.Random) -> None:
 
 def delete_target(data: Data, chance: random.Random) -> None:
     """References to it are in blocks of other collections, which stay as they are."""
-    among, place = data.any(chance, "study_set", "biosample_set", "data_generation_set")
+    among, place = data.any(chance, *TARGETS)
     del among[place]
 
 
 def restore_target(data: Data, chance: random.Random) -> None:
     """What was dangling is not any more."""
     for name, stream in collections(1_500, seed=5):
-        if name in ("study_set", "biosample_set", "data_generation_set"):
+        if name in TARGETS:
             present = {one["_id"] for one in data.documents[name]}
             data.documents[name] += [one for one in stream if one["_id"] not in present]
 
@@ -173,19 +174,30 @@ def test_whatever_is_written_the_next_audit_finds_what_judging_everything_finds(
     assert kinds >= {"dangling reference", "duplicate id"}
 
 
-def test_a_reference_dangles_where_only_its_target_was_deleted_and_not_its_own_block_changed(audits: Audits) -> None:
+# Aggregates are judged by their layout, and biosamples one by one.
+@pytest.mark.parametrize(
+    ("collection", "slot"), [("biosample_set", "associated_studies"), (AGGREGATES, "was_generated_by")]
+)
+def test_a_reference_dangles_where_only_its_target_was_deleted_and_not_its_own_block_changed(
+    audits: Audits, collection: str, slot: str
+) -> None:
     data = Data()
+    # Twice: what was noted of a block that was judged, and what was kept of it.
     audits.next(data)
-    target = data.documents["biosample_set"][0]["associated_studies"][0]
-    studies = data.documents["study_set"]
-    data.documents["study_set"] = [one for one in studies if one["id"] != target]
+    audits.next(data)
+    named = data.documents[collection][-1][slot]
+    target = named[0] if isinstance(named, list) else named
+    (name,) = [name for name, found in data.documents.items() if any(one.get("id") == target for one in found)]
+    before = data.documents[name]
+    data.documents[name] = [one for one in before if one["id"] != target]
     dangling = audits.next(data)
     assert dangling.summary.by_kind["dangling reference"] == dangling.summary.integrity.found > 0
+    assert collection in {one["collection"] for one in dangling.violations if one["violation"] == "dangling reference"}
     assert_same(dangling, audits.fresh(data))
     # What cannot be kept is looked at again, as long as it dangles.
     again = audits.next(data)
     assert again.violations == dangling.violations and 0 < again.summary.kept < again.summary.documents
-    data.documents["study_set"] = studies
+    data.documents[name] = before
     assert audits.next(data).summary.integrity.found == 0
 
 
