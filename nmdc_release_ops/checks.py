@@ -69,7 +69,8 @@ def audited(
     """An audit, as the job `audit` makes one: one pass over the database answers all three checks."""
     within = context.op_execution_context
     with explain_failures(origin_lookup(origin, within.run_id)):
-        found = audit(within, Means(origin, home, schema, worker, notices), None, VALIDATION_TIMEOUT).find()
+        means = Means(origin, home, schema, worker, notices)
+        found = audit(within, means, origin.audit_rate, VALIDATION_TIMEOUT).find()
     wanted = {key.name for key in context.selected_asset_check_keys}
     yield from (finding.result() for finding in found if finding.check in wanted)
 

@@ -50,6 +50,7 @@ MAKE_TARGETS = {"setup", "demo", "ui", "test", "test-faults", "test-browser", "l
 VARIABLES = {
     "NMDC_ORIGIN_URI": None,
     "NMDC_ORIGIN_DB": "nmdc",
+    "NMDC_AUDIT_DOCUMENTS_PER_SECOND": None,
     "NMDC_TRANSFORMER_URI": None,
     "NMDC_RELEASE_HOME": "~/.local/state/nmdc-release-ops",
     "NMDC_GITHUB_API": "https://api.github.com",
@@ -150,7 +151,7 @@ def test_the_command_and_its_subcommands() -> None:
 
 
 def test_the_file_of_metrics_and_its_names() -> None:
-    assert METRICS == "metrics.prom"
+    assert METRICS == "metrics-{origin}.prom"
     assert {f"{PREFIX}{name}" for name in HELP} >= {
         "nmdc_release_writes_blocked",
         "nmdc_release_frozen_since_timestamp_seconds",

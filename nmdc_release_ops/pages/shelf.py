@@ -5,13 +5,13 @@ origins/ORIGIN/releases/RELEASE/release.html, .json     of a release, a rehearsa
 origins/ORIGIN/releases/RELEASE/rollback.html, .json    of its rollback
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nmdc_release_ops.files import lock, write_whole, writing
 from nmdc_release_ops.pages.index_page import Entry, index_page
 from nmdc_release_ops.pages.release_page import release_page
-from nmdc_release_ops.pages.summary import ReleaseSummary, Standing, find_standing
+from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Standing, find_standing
 
 _NAMES = ("release.json", "rollback.json")
 
@@ -35,10 +35,16 @@ def standing_of(home: Path, folder: Path, summary: ReleaseSummary) -> Standing:
     return find_standing(summary, folder, others)
 
 
-def write_pages(home: Path, summaries: dict[Path, ReleaseSummary]) -> None:
+def write_pages(
+    home: Path, summaries: Mapping[Path, ReleaseSummary], ended: Mapping[Path, ReleaseSummary] | None = None
+) -> None:
     """Write summaries into the folders of their releases, and every page that says something else by now.
 
     Several processes may do it at once: each waits for the other.
+
+    Args:
+        ended: of runs whose pages say that they are under way. Written where they still do: a run that re-executes one of them
+            may have ended since, and its page must stay.
 
     Raises:
         FileNotWritten, OSError.
@@ -47,12 +53,22 @@ def write_pages(home: Path, summaries: dict[Path, ReleaseSummary]) -> None:
     with writing(index.parent):
         index.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock(index):
-        for folder, summary in summaries.items():
+        corrected = {
+            folder: summary
+            for folder, summary in (ended or {}).items()
+            if _is_under_way(folder / f"{summary.file_name}.json", summary.run_id)
+        }
+        for folder, summary in {**corrected, **summaries}.items():
             write_whole(folder / f"{summary.file_name}.json", summary.model_dump_json(indent=1) + "\n")
         entries = _list_entries(home)
         for entry in entries:
             _write_if_changed(entry.page, release_page(entry.summary, entry.standing, index))
         _write_if_changed(index, index_page(entries, index.parent))
+
+
+def _is_under_way(path: Path, run_id: str) -> bool:
+    summary = ReleaseSummary.read(path)
+    return summary is not None and summary.outcome is Outcome.UNDER_WAY and summary.run_id == run_id
 
 
 def _list_entries(home: Path) -> list[Entry]:

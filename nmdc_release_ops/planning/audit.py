@@ -12,7 +12,7 @@ from nmdc_release_ops.mongo.state.history import History, read_history
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.packages.candidate import package_of
-from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages, SchemaReleaseNotFound
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.units import size
 
@@ -113,9 +113,5 @@ def _find_package(history: History, version: SchemaVersion, schema_folder: Path)
                 ]
             )
         return made_by.candidate, candidate
-    packages = SchemaPackages(schema_folder)
-    try:
-        return str(version), packages.fetch(version)
-    except SchemaReleaseNotFound:
-        nearest = packages.earliest_at_or_after(version, packages.newest())
-        return str(nearest), packages.fetch(nearest)
+    package = SchemaPackages(schema_folder).fetch_or_next(version)
+    return str(package.version), package

@@ -1,4 +1,4 @@
-"""How long a release will block writes, predicted from earlier releases, or from what was measured elsewhere."""
+"""How long a release will block writes, predicted from its rehearsal, from earlier ones, or from what was measured elsewhere."""
 
 from pathlib import Path
 
@@ -18,6 +18,9 @@ SECONDS_PER_MILLION = 25.0
 """Measured on two cores, see docs/performance.md: what a release blocks writes for, and how that grows with the documents."""
 PROMOTION_SECONDS = 1.0
 """Measured too, at any size, where people write little to what migrators use."""
+# Beside what is rehearsed: documents are staged at about this rate; freezing, swapping and thawing take about a second.
+_STAGED_A_SECOND = 20_000
+_SWAP_SECONDS = 1.0
 _LOOKED_AT = 10
 
 
@@ -72,6 +75,17 @@ def predict_blocked(database: Database[Document], origin: ServerIdentity, home: 
         release=release or Prediction(seconds=expected, basis=measured),
         promotion=promotion or Prediction(seconds=PROMOTION_SECONDS, basis=measured),
     )
+
+
+def predict_rehearsed(worked: float, staged: int) -> Prediction:
+    """Predict for a release that freezes first, from its rehearsal.
+
+    Args:
+        worked: seconds that the rehearsal took for dumping, migrating and validating.
+        staged: documents that the release will write.
+    """
+    basis = f"its rehearsal took {duration(worked)} to dump, migrate and validate, and {staged:,} documents are staged"
+    return Prediction(seconds=worked + staged / _STAGED_A_SECOND + _SWAP_SECONDS, basis=basis)
 
 
 def _scale(release_id: str, seconds: float, had: int, documents: int) -> Prediction:

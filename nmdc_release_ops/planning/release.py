@@ -22,7 +22,7 @@ from nmdc_release_ops.records.data_release import (
 from nmdc_release_ops.runtime.check import Check, Outcome
 from nmdc_release_ops.schema.environments.environment import BYTES as BYTES_PER_ENVIRONMENT
 from nmdc_release_ops.schema.packages.candidate import commit_of
-from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages, SchemaReleaseNotFound
+from nmdc_release_ops.schema.packages.package import SchemaPackage, SchemaPackages
 from nmdc_release_ops.schema.path import MigrationPath, migration_path
 from nmdc_release_ops.schema.shipping import Target, place_hops
 from nmdc_release_ops.schema.version import SchemaVersion
@@ -252,15 +252,14 @@ def _find_source(
     packages: SchemaPackages, from_version: SchemaVersion, target: SchemaPackage
 ) -> tuple[SchemaPackage, list[str]]:
     """The release whose schema describes the data before the migration, and what an operator should know of it."""
-    try:
-        return packages.fetch(from_version), []
-    except SchemaReleaseNotFound:
-        nearest = packages.earliest_at_or_after(from_version, target.version)
-        warning = (
-            f"Schema release {from_version} is not on the package index; its collections were taken from {nearest}, "
-            "the next one that is."
-        )
-        return packages.fetch(nearest), [warning]
+    package = packages.fetch_or_next(from_version, target.version)
+    if package.version == from_version:
+        return package, []
+    warning = (
+        f"Schema release {from_version} is not on the package index; its collections were taken from {package.version}, "
+        "the next one that is."
+    )
+    return package, [warning]
 
 
 def find_room_problems(attempt: Attempt, data: int, environments: int) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """What the target's schema changes against the origin's: which data it concerns, and what no migrator seems to take care of."""
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import pymongo
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.read_preferences import SecondaryPreferred
@@ -26,6 +28,8 @@ COUNTED = 1_000_000
 """In a larger collection, documents are not counted: without an index, the server reads all of them."""
 COUNT_SECONDS = 5.0
 """Time limit of one count."""
+COUNTING_SECONDS = 30.0
+"""Time limit of all counts together. What was not counted by then is shown without a number."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,12 @@ def find_concerns(
     code = {one.module: "\n".join(target.code_of(one.module).values()) for one in plan.migrators}
     sizes = {one.name: one.documents for one in plan.collections}
     holders = find_holders(before, after)
+    until = time.monotonic() + COUNTING_SECONDS
     found = [
         Concern(
             change=change,
             collections=find_collections(change, holders),
-            documents=_count(change, before, sizes, database),
+            documents=_count(change, before, sizes, database, until),
             migrators=list(_find_migrators(change, plan.migrators, code)),
         )
         for change in compare_outlines(before, after)
@@ -84,9 +89,14 @@ def _find_migrators(
             yield one.module
 
 
-def _count(change: SchemaChange, before: Outline, sizes: Mapping[str, int], database: Database[Document]) -> int | None:
+def _count(
+    change: SchemaChange, before: Outline, sizes: Mapping[str, int], database: Database[Document], until: float
+) -> int | None:
     """How many documents of the origin a stricter change concerns; None where that takes long, or only parts of documents are
     of its classes.
+
+    Args:
+        until: when to give up, by `time.monotonic`.
     """
     if change.effect is Effect.LOOSER:
         return None
@@ -97,16 +107,21 @@ def _count(change: SchemaChange, before: Outline, sizes: Mapping[str, int], data
     # Before 11.0.0, documents had no type.
     of_the_classes = {"type": {"$in": [one.type for one in classes.values()] + [None]}}
     concerned = {"$and": [of_the_classes, _describe_concerned(change, classes)]}
-    try:
-        return sum(
-            database.get_collection(name, read_preference=SecondaryPreferred()).count_documents(
-                concerned, maxTimeMS=round(COUNT_SECONDS * 1000)
-            )
-            for name in collections
-            if sizes.get(name)
-        )
-    except PyMongoError:
-        return None
+    documents = 0
+    for name in collections:
+        if not sizes.get(name):
+            continue
+        seconds = min(COUNT_SECONDS, until - time.monotonic())
+        if seconds <= 0:
+            return None
+        try:
+            # The server is told, and a server that does not answer is not waited for either.
+            with pymongo.timeout(seconds):
+                reading = database.get_collection(name, read_preference=SecondaryPreferred())
+                documents += reading.count_documents(concerned)
+        except PyMongoError:
+            return None
+    return documents
 
 
 def _describe_concerned(change: SchemaChange, classes: Mapping[str, Class]) -> Document:

@@ -13,6 +13,7 @@ VIOLATIONS = "violations.jsonl"
 KEPT = 14
 """How many audits' reports are kept."""
 _WORK = "work"
+_VERDICTS = "verdicts"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class AuditFolder:
     """The folder of all audits of one database.
 
     Attributes:
-        path: holds a folder for each audit that is complete, named by its time; and the one that works.
+        path: holds a folder for each audit that is complete, named by its time; the one that works; and the verdicts of the
+            last one.
     """
 
     path: Path
@@ -69,6 +71,29 @@ class AuditFolder:
             reports.rename(folder)
         for old in self._complete()[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
+
+    def verdicts(self, judging: str) -> Path:
+        """The folder of the verdicts of the last audit, if it judged in the same way; need not exist.
+
+        Args:
+            judging: the digest of what they depend on; see `schema.environments.judging`.
+        """
+        return self.path / _VERDICTS / judging
+
+    def keep_verdicts(self, verdicts: Path, judging: str) -> None:
+        """Make the verdicts of a complete audit those of the last one, and remove all others.
+
+        Args:
+            verdicts: their folder, within the working folder.
+
+        Raises:
+            FileNotWritten: then there are none.
+        """
+        kept = self.verdicts(judging)
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        with writing(kept):
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+            verdicts.rename(kept)
 
     def _complete(self) -> list[Path]:
         return sorted(path for path in self.path.glob("[0-9]*Z-*") if path.is_dir())

@@ -126,6 +126,19 @@ class OriginSettings(Settings):
     database: str = Field("nmdc", validation_alias="NMDC_ORIGIN_DB")
 
 
+class AuditSettings(Settings):
+    """How audits read the production database."""
+
+    shows_values: ClassVar[bool] = True
+
+    documents_per_second: Annotated[int | None, BeforeValidator(_parse_number)] = Field(
+        None,
+        validation_alias="NMDC_AUDIT_DOCUMENTS_PER_SECOND",
+        ge=1,
+        description="It is a number of documents, such as 20000.",
+    )
+
+
 class TransformerSettings(Settings):
     """The scratch database. Without a URI, each release starts a private mongod."""
 

@@ -18,7 +18,7 @@ from nmdc_release_ops.mongo.server.identity import (
 from nmdc_release_ops.mongo.state.heartbeat import keep_beating
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops.resources.environment import ConfigurationMissing, OriginSettings
+from nmdc_release_ops.resources.environment import AuditSettings, ConfigurationMissing, OriginSettings
 
 
 class OriginElsewhere(MongoError):
@@ -35,11 +35,22 @@ class OriginConnection:
 
 
 class OriginResource(dg.ConfigurableResource[Any]):
-    """The origin: `NMDC_ORIGIN_URI`, and `NMDC_ORIGIN_DB` (nmdc)."""
+    """The origin: `NMDC_ORIGIN_URI`, and `NMDC_ORIGIN_DB` (nmdc). How fast audits read it: `NMDC_AUDIT_DOCUMENTS_PER_SECOND`
+    (unlimited).
+    """
 
     @property
     def database_name(self) -> str:
         return OriginSettings.read().database
+
+    @property
+    def audit_rate(self) -> int | None:
+        """How many documents a second an audit reads at most, unless its run says otherwise; None for as many as it can.
+
+        Raises:
+            ConfigurationInvalid
+        """
+        return AuditSettings.read().documents_per_second
 
     @contextmanager
     def connect(self) -> Iterator[OriginConnection]:

@@ -12,7 +12,7 @@
     records/RUN/STEP.json                           records that steps pass on; STEP.OUTPUT.json of a step with several
     schema/                                         packages, environments, compiled schemas; shared by all origins
     releases/index.html                             lists the pages of all origins
-    metrics.prom                                    the state of the origin, for monitoring
+    metrics-ORIGIN.prom                             the state of the origin, for monitoring
     releases/RELEASE                                releases of versions that had no `origins`
 
 ORIGIN names a replica set and one database of it, so that releases of several origins can share the folder.

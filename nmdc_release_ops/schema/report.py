@@ -68,6 +68,7 @@ class Summary(BaseModel):
     """What validation found, of bounded size.
 
     Attributes:
+        kept: documents that are as the last audit judged them, and were not judged again.
         violations: of the schema, by single documents.
         integrity: violations between documents.
         by_kind: both, by kind.
@@ -78,6 +79,7 @@ class Summary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     documents: int
+    kept: int = 0
     identifiers: int
     references: int
     violations: int

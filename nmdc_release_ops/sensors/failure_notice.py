@@ -3,8 +3,10 @@
 import dagster as dg
 
 from nmdc_release_ops.resources.notices import NoticesResource
+from nmdc_release_ops.steps.shared.run_facts import find_failure
 
 NOTICE_SECONDS = 30
+_NO_ERROR = "It ended without an error message; see the run's page. Re-execute it from failure."
 
 
 @dg.run_failure_sensor(
@@ -18,15 +20,7 @@ def failure_notice(context: dg.RunFailureSensorContext, notices: NoticesResource
     if not notices.are_wanted:
         return dg.SkipReason("NMDC_NOTICE_WEBHOOK is not set.")
     run = context.dagster_run
-    problem = notices.send(f"{run.job_name} failed (run {run.run_id}). {_describe_failure(context)}")
+    failure = find_failure(context.instance, run.run_id)
+    says = f"Step {failure.step}: {failure.says}" if failure else _NO_ERROR
+    problem = notices.send(f"{run.job_name} failed (run {run.run_id}). {says}")
     return dg.SkipReason(f"The notice was not sent: {problem}.") if problem else None
-
-
-def _describe_failure(context: dg.RunFailureSensorContext) -> str:
-    """Only text that was written for operators: any other error may contain secrets."""
-    for event in context.get_step_failure_events():
-        failure = event.step_failure_data.user_failure_data
-        if failure is not None and failure.description:
-            return f"Step {event.step_key}: {failure.description}"
-        return f"Step {event.step_key}: an unforeseen error; see the run's page, and docs/runbook.md."
-    return "It ended without an error message; see the run's page. Re-execute it from failure."

@@ -4,13 +4,16 @@ from contextlib import ExitStack
 
 import dagster as dg
 
+from nmdc_release_ops.folders import releases_folder
 from nmdc_release_ops.mongo.origin_state import read_origin_state
+from nmdc_release_ops.mongo.server.identity import identify_set
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.status.metrics import write_metrics
 from nmdc_release_ops.status.sentences import describe_origin
+from nmdc_release_ops.steps.shared.release_pages import show_ended
 from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
 
 WATCHDOG_SECONDS = 30
@@ -28,7 +31,8 @@ def frozen_origin_watchdog(
     """Thaws an origin whose run ended without doing so: it failed and its hook could not run, was cancelled or killed, or its
     machine was lost.
 
-    If no release holds the origin, it writes into the ledger the event that the last one could not write.
+    It writes the page of a run that was cancelled or killed. If no release holds the origin, it writes into the ledger the event
+    that the last one could not write.
 
     It also marks a run whose process is gone as failed, so that it can be re-executed; Dagster does not detect that itself.
 
@@ -37,6 +41,7 @@ def frozen_origin_watchdog(
     """
     with origin.connect() as connected, ExitStack() as stack:
         # At the end of the tick, however it ends.
+        stack.callback(_show_ended, context, connected, origin)
         stack.callback(_write_metrics, context, connected)
         state = read_origin_state(connected.client, connected.database.name)
         held = describe_origin(state, run_id="")
@@ -76,6 +81,16 @@ def _write_metrics(context: dg.SensorEvaluationContext, origin: OriginConnection
         write_metrics(origin.database, ReleaseHomeResource().path)
     except Exception as error:
         context.log.warning(f"The metrics were not written ({type(error).__name__}): {error}")
+
+
+def _show_ended(context: dg.SensorEvaluationContext, connected: OriginConnection, origin: OriginResource) -> None:
+    """Nothing else writes the page of a run that was cancelled or killed. Whatever prevents that, the tick has done its work."""
+    home = ReleaseHomeResource()
+    try:
+        releases = releases_folder(home.path, identify_set(connected.client), connected.database.name)
+        show_ended(context.instance, home, releases, origin)
+    except Exception as error:
+        context.log.warning(f"The page of a run that ended was not written ({type(error).__name__}): {error}")
 
 
 def _describe_end(lease: Lease) -> str:

@@ -14,5 +14,5 @@ def build_nightly_audit(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Launches `audit` at 3:00 UTC: it judges the database as it is, while people work, and sends a notice when "
-        "it finds something new. Off until you turn it on.",
+        "it finds something new. NMDC_AUDIT_DOCUMENTS_PER_SECOND limits how fast it reads. Off until you turn it on.",
     )

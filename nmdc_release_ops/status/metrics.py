@@ -3,9 +3,7 @@
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 """
 
-import os
 import shutil
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,16 +12,19 @@ from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.files import writing
-from nmdc_release_ops.mongo.origin_state import read_origin_state
+from nmdc_release_ops.files import lock, write_whole, writing
+from nmdc_release_ops.folders import origin_name
+from nmdc_release_ops.mongo.origin_state import OriginState, read_origin_state
 from nmdc_release_ops.mongo.server.connection import Document
+from nmdc_release_ops.mongo.server.identity import identify_set
 from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import freezes_of
 from nmdc_release_ops.mongo.state.ledger import LedgerUnusable
 from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, read_reports
 from nmdc_release_ops.status.ways import find_promotion
 
-METRICS = "metrics.prom"
+METRICS = "metrics-{origin}.prom"
+"""The file's name in `NMDC_RELEASE_HOME`: one for each origin that it serves."""
 PREFIX = "nmdc_release_"
 HELP = {
     "database_info": "The schema version that the database conforms to, as a label; always 1.",
@@ -63,7 +64,7 @@ class Sample:
 
 
 def write_metrics(database: Database[Document], home: Path) -> None:
-    """Read the state of the origin, and write the file beside its place and rename it.
+    """Read the state of the origin, and replace its file.
 
     Args:
         home: `NMDC_RELEASE_HOME`.
@@ -71,12 +72,13 @@ def write_metrics(database: Database[Document], home: Path) -> None:
     Raises:
         FileNotWritten, PyMongoError.
     """
-    text = render(collect(database, home))
-    # A run and the daemon may write at the same time. The collector reads only names that end with .prom.
-    aside = home / f"{METRICS}.{os.getpid()}-{threading.get_ident()}"
-    with writing(home / METRICS):
-        aside.write_text(text, "utf-8")
-        aside.replace(home / METRICS)
+    origin = origin_name(identify_set(database.client), database.name)
+    # The collector refuses files that hold the same metric with the same labels, so all of them name the origin.
+    text = render(Sample(one.name, one.value, {"origin": origin, **one.labels}) for one in collect(database, home))
+    path = home / METRICS.format(origin=origin)
+    # A run and the daemon may write at the same time.
+    with writing(path), lock(path):
+        write_whole(path, text)
 
 
 def render(samples: Iterable[Sample]) -> str:
@@ -97,13 +99,16 @@ def _render_metric(name: str, samples: Iterable[Sample]) -> str:
 
 def collect(database: Database[Document], home: Path) -> Iterator[Sample]:
     """The state of the origin, and of the disk."""
-    yield from _describe_origin(database)
+    state = read_origin_state(database.client, database.name)
+    is_blocked = state.is_frozen or bool(state.is_write_blocked) or bool(state.leftovers)
+    yield from _describe_origin(database, state, is_blocked=is_blocked)
     reports = read_reports(database.client, database.name)
     for report in reports:
         yield from _describe_step(report)
     followed = [one.oplog_seconds_left for one in reports if one.stage is Stage.WORKING]
     left = next((seconds for seconds in followed if seconds is not None), None)
-    if left is None:
+    # It reads the manifests of rehearsals, and asks the origin: nothing for the time in which people wait.
+    if left is None and not is_blocked:
         left = find_promotion(database, home).oplog_seconds_left
     if left is not None:
         yield Sample("oplog_left_seconds", left, {"database": database.name})
@@ -113,11 +118,9 @@ def collect(database: Database[Document], home: Path) -> Iterator[Sample]:
     yield Sample("written_timestamp_seconds", round(time.time(), 3))
 
 
-def _describe_origin(database: Database[Document]) -> Iterator[Sample]:
-    state = read_origin_state(database.client, database.name)
+def _describe_origin(database: Database[Document], state: OriginState, *, is_blocked: bool) -> Iterator[Sample]:
     labels = {"database": database.name}
-    blocked = state.is_frozen or bool(state.is_write_blocked) or bool(state.leftovers)
-    yield Sample("writes_blocked", int(blocked), labels)
+    yield Sample("writes_blocked", int(is_blocked), labels)
     yield Sample("swap_under_way", int(state.is_swap_under_way), labels)
     if state.lease is not None:
         held = {**labels, "release": state.lease.release_id}

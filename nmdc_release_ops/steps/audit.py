@@ -20,7 +20,8 @@ class AuditConfig(dg.Config):
     documents_per_second: int | None = Field(
         default=None,
         ge=1,
-        description="How many documents of the origin are read a second, at most. Unlimited by default.",
+        description="How many documents of the origin are read a second, at most. By default NMDC_AUDIT_DOCUMENTS_PER_SECOND; "
+        "unlimited if that is not set.",
     )
     validation_timeout: int = Field(default=VALIDATION_TIMEOUT, ge=1, description="Minutes that validation may take.")
 
@@ -43,6 +44,6 @@ def audit_origin(
     """
     with explain_failures(origin_lookup(origin, context.run_id)):
         means = Means(origin, home, schema, worker, notices)
-        audited = audit(context, means, config.documents_per_second, config.validation_timeout)
+        audited = audit(context, means, config.documents_per_second or origin.audit_rate, config.validation_timeout)
     context.add_output_metadata(audited.metadata(home))
     record_findings(context, audited.find())

@@ -44,6 +44,20 @@ def test_the_list_has_the_newest_first_and_links_to_each_page(tmp_path: Path) ->
     assert all((index_of(tmp_path).parent / link).resolve().is_file() for link in links)
 
 
+def test_the_page_of_an_ended_run_is_corrected_unless_another_run_has_written_it_since(tmp_path: Path) -> None:
+    killed, again = write(tmp_path, 0), write(tmp_path, 1)
+    under_way = {
+        folder: released(release_id=folder.name, run_id=folder.name, outcome=Outcome.UNDER_WAY)
+        for folder in (killed, again)
+    }
+    write_pages(tmp_path, under_way)
+    write_pages(tmp_path, {again: released(release_id=again.name, run_id="the run that re-executed it")})
+    ended = {folder: summary.model_copy(update={"outcome": Outcome.CANCELLED}) for folder, summary in under_way.items()}
+    write_pages(tmp_path, {}, ended)
+    outcomes = {folder: summary.outcome for folder, summary in read_summaries(tmp_path)}
+    assert outcomes == {killed: Outcome.CANCELLED, again: Outcome.SUCCEEDED}
+
+
 def test_what_is_removed_loses_its_link_and_what_is_gone_vanishes(tmp_path: Path) -> None:
     first, second = write(tmp_path, 0), write(tmp_path, 1)
     (first / "archive").mkdir()

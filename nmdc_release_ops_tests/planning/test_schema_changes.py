@@ -1,5 +1,6 @@
 """Before a release, people read what the target's schema changes, and what of it no migrator seems to take care of."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nmdc_release_ops.schema.outlines.changes import Effect, SchemaChange
 from nmdc_release_ops.schema.outlines.outline import Class, Outline, Slot
 from nmdc_release_ops.schema.packages.package import SchemaPackage
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops_tests.sent_commands import on_each_command
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 workplace = workplace_fixture(scale=100)
@@ -72,6 +74,36 @@ def test_a_longer_word_that_contains_the_name_of_a_slot_does_not_name_it(
         "depth": 0,
         "elevation": len(plan.migrators),
     }
+
+
+def test_counting_documents_ends_after_a_while_whatever_the_number_of_changes(
+    workplace: Workplace, client: MongoClient[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = workplace.plan(target_version="11.25").output_for_node("plan")
+    names = [f"slot_{number}" for number in range(200)]
+    (tmp_path / "nmdc_schema" / "migrators").mkdir(parents=True)
+    for migrator in plan.migrators:
+        (tmp_path / "nmdc_schema" / "migrators" / f"{migrator.module}.py").write_text("")
+    before, after = (
+        Outline(
+            classes={"Biosample": Class(type="nmdc:Biosample", slots=slots)},
+            enums={},
+            collections={"biosample_set": ("Biosample",)},
+        )
+        for slots in ({name: Slot(ranges=("string",), required=False, multivalued=False) for name in names}, {})
+    )
+    target = SchemaPackage(SchemaVersion.parse("11.25"), tmp_path)
+
+    def count() -> list[int | None]:
+        return [one.documents for one in find_concerns(plan, before, after, target, client[DATABASE])]
+
+    assert count() == [0] * len(names)
+    monkeypatch.setattr("nmdc_release_ops.planning.schema_changes.COUNTING_SECONDS", 1.0)
+    started = time.monotonic()
+    with on_each_command(lambda command: time.sleep(0.1) if command.name == "aggregate" else None):
+        counted = count()
+    assert time.monotonic() - started < 3
+    assert counted.count(None) > len(names) / 2, "a change that was not counted is shown all the same"
 
 
 def test_a_definition_that_cannot_be_read_is_a_warning_and_stops_nothing(

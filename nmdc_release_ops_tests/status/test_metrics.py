@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, write_report
-from nmdc_release_ops.status.metrics import HELP, METRICS, PREFIX, Sample, render, write_metrics
+from nmdc_release_ops.status.metrics import HELP, PREFIX, Sample, render, write_metrics
+from nmdc_release_ops.status.ways import Way
 
 DATABASE = "metrics_test"
+NOTHING = Way(is_possible=False, release_id=None, says="")
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? (\S+)')
 REPORT = StepReport(
     database=DATABASE,
@@ -43,7 +46,8 @@ def database(guarded_mongod: PrivateMongod) -> Iterator[Database[Any]]:
 def read(home: Path) -> dict[str, float]:
     """The value of each metric, by its name without the prefix; and every line is of the format."""
     values: dict[str, float] = {}
-    for line in (home / METRICS).read_text().splitlines():
+    (file,) = home.glob("*.prom")
+    for line in file.read_text().splitlines():
         if not line.startswith("# "):
             found = LINE.fullmatch(line)
             assert found, line
@@ -58,7 +62,42 @@ def test_they_say_that_nothing_is_blocked_and_that_somebody_watches(database: Da
     assert 0 < values["home_free_bytes"] < values["home_size_bytes"]
     assert values["written_timestamp_seconds"] > 1_700_000_000
     assert "frozen_since_timestamp_seconds" not in values and "heartbeat_timestamp_seconds" not in values
-    assert [path.name for path in tmp_path.iterdir()] == [METRICS]
+    assert [path.suffix for path in tmp_path.iterdir() if path.suffix != ".lock"] == [".prom"]
+
+
+def test_origins_that_share_a_home_have_a_file_each_and_no_sample_of_one_is_also_the_others(
+    database: Database[Any], tmp_path: Path
+) -> None:
+    for name in (DATABASE, "metrics_test_2"):
+        write_metrics(database.client[name], tmp_path)
+    first, second = (
+        {line.rpartition(" ")[0] for line in path.read_text().splitlines() if not line.startswith("#")}
+        for path in tmp_path.glob("metrics-*.prom")
+    )
+    assert first and second and not first & second
+
+
+def test_processes_that_write_at_the_same_time_leave_a_whole_file(database: Database[Any], tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for written in [pool.submit(write_metrics, database, tmp_path) for _ in range(40)]:
+            written.result()
+    assert read(tmp_path)["written_timestamp_seconds"] > 0
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_while_writes_are_blocked_nobody_looks_for_a_rehearsal(
+    database: Database[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Any] = []
+    monkeypatch.setattr("nmdc_release_ops.status.metrics.find_promotion", lambda *_: looked.append(1) or NOTHING)
+    freeze(database.client, "a-release", "a-run", Strategy.WRITE_BLOCK, database=DATABASE, drain_timeout=10)
+    try:
+        write_metrics(database, tmp_path)
+        assert not looked
+    finally:
+        thaw(database.client, "a-release", thawed_by="a-run")
+    write_metrics(database, tmp_path)
+    assert looked
 
 
 def test_they_say_since_when_writes_are_blocked_and_how_far_the_release_is(

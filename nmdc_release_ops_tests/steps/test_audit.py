@@ -18,6 +18,8 @@ from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
+from nmdc_release_ops.mongo.transfer.throttle import Throttle
+from nmdc_release_ops.steps.shared.failures import WorkerDied
 from nmdc_release_ops_tests.prepared_release import BEFORE
 from nmdc_release_ops_tests.sent_commands import Command, on_each_command, sent_commands
 from nmdc_release_ops_tests.services.webhook_server import LoopbackWebhook, loopback_webhook
@@ -213,8 +215,64 @@ def test_a_check_that_is_executed_by_itself_is_an_audit_and_one_pass_answers_all
     assert len(list(audits(workplace).glob("*Z-*"))) == before + 2
 
 
+def test_documents_that_nobody_wrote_since_the_last_audit_are_not_judged_again(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit(workplace)
+    again = audit(workplace)
+    assert again["documents judged anew"] == 0 and again["documents"] > 250
+    with damaged(client, "study_set", {"study_category": "no such category"}):
+        found = audit(workplace)
+        assert (found["violations"], found["new violations"]) == (1, 1)
+        assert 0 < found["documents judged anew"] < found["documents"]
+        kept = audit(workplace)
+    assert (kept["violations"], kept["new violations"], kept["documents judged anew"]) == (1, 0, 0)
+    monkeypatch.setattr("nmdc_release_ops.steps.shared.auditing.digest_judging", lambda *_: "another")
+    other = audit(workplace)
+    assert other["documents judged anew"] == other["documents"], "another schema, or another code, judges"
+    assert [path.name for path in (audits(workplace) / "verdicts").iterdir()] == ["another"]
+
+
+def test_an_audit_that_fails_leaves_the_verdicts_of_the_last_one(workplace: Workplace, sound: None) -> None:
+    audit(workplace)
+
+    def list_verdicts() -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in audits(workplace).glob("verdicts/*/*")}
+
+    before = list_verdicts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nmdc_release_ops.steps.shared.auditing.require_summary", _worker_died)
+        failure_of(launch(workplace))
+    assert before and list_verdicts() == before
+
+
+def _worker_died(*_: Any) -> Any:
+    raise WorkerDied("The validating process ended.")
+
+
 def test_a_throttled_audit_reads_the_same(workplace: Workplace, sound: None) -> None:
     assert audit(workplace, documents_per_second=2_000)["violations"] == 0
+
+
+def test_the_environment_limits_how_fast_audits_read_unless_the_run_says_otherwise(
+    workplace: Workplace, client: MongoClient[Any], sound: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    class Noted(Throttle):
+        def __init__(self, documents_per_second: float) -> None:
+            rates.append(documents_per_second)
+            super().__init__(documents_per_second)
+
+    monkeypatch.setattr("nmdc_release_ops.steps.shared.auditing.Throttle", Noted)
+    monkeypatch.setenv("NMDC_AUDIT_DOCUMENTS_PER_SECOND", "3000")
+    audit(workplace)
+    execute_checks(workplace, CONFORMS_TO_SCHEMA)
+    audit(workplace, documents_per_second=9_000)
+    assert rates == [3_000, 3_000, 9_000]
+    monkeypatch.setenv("NMDC_AUDIT_DOCUMENTS_PER_SECOND", "fast")
+    _, failure = failure_of(launch(workplace))
+    assert "NMDC_AUDIT_DOCUMENTS_PER_SECOND is 'fast'. It is a number of documents" in str(failure.description)
 
 
 def test_an_audit_of_a_database_whose_version_nobody_knows_refuses(

@@ -15,6 +15,9 @@ from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.pages.shelf import index_of
 from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
+from nmdc_release_ops.resources.notices import NoticesResource
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.pages.seen import Seen, look_at
 from nmdc_release_ops_tests.services.webhook_server import SECRET
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
@@ -128,6 +131,20 @@ def test_the_page_of_a_run_that_was_killed_is_corrected_when_the_next_page_is_wr
     corrected, first = runs.summary(runs.failed), runs.failed_at_first
     for name in ("outcome", "stopped_in", "failure", "swap", "blocked", "ended"):
         assert getattr(corrected, name) == getattr(first, name), name
+
+
+def test_the_page_of_a_run_that_was_killed_is_corrected_by_the_watchdog(runs: Runs) -> None:
+    written = runs.folder(runs.rehearsal) / "release.json"
+    first = runs.summary(runs.rehearsal)
+    # As a run leaves it that is cancelled or killed.
+    written.write_text(first.model_copy(update={"outcome": Outcome.UNDER_WAY}).model_dump_json())
+    resources = {"origin": OriginResource(), "notices": NoticesResource()}
+    with dg.build_sensor_context(instance=runs.workplace.instance, resources=resources) as context:
+        frozen_origin_watchdog(context)
+    corrected = runs.summary(runs.rehearsal)
+    for name in ("outcome", "stopped_in", "failure", "swap", "ended"):
+        assert getattr(corrected, name) == getattr(first, name), name
+    assert "Rehearsed: 11.23.0 → 11.25.0 would change" in runs.page(runs.rehearsal).text
 
 
 def test_the_page_of_a_rehearsal_says_that_nobody_was_kept_from_writing(runs: Runs) -> None:

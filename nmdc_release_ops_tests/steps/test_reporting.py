@@ -76,8 +76,11 @@ def test_a_release_reports_every_step_and_what_it_blocked(workplace: Workplace, 
     assert (last.step, last.stage) == ("unfreeze", Stage.DONE)
     assert last.predicted_seconds and last.blocked_seconds and last.blocked_seconds > 0
     assert {report.run_id for report in seen} == {result.run_id}
-    metrics = (workplace.home / "metrics.prom").read_text()
-    assert 'nmdc_release_database_info{database="nmdc",schema_version="11.24.0"} 1' in metrics
+    (written,) = workplace.home.glob("metrics-*.prom")
+    metrics = written.read_text()
+    origin = written.stem.removeprefix("metrics-")
+    assert f'nmdc_release_database_info{{origin="{origin}",database="nmdc",schema_version="11.24.0"}} 1' in metrics
+    assert (workplace.home / "origins" / origin / "releases").is_dir()
     assert 'step="unfreeze"' in metrics
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from isal import igzip, igzip_lib
 
+from nmdc_release_ops.mongo.archive.boundaries import find_boundary
 from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchivedCollection, Block
 from nmdc_release_ops.mongo.server.raw import BrokenBson, count_documents, cut_after, split, whole_runs
 
@@ -49,15 +50,22 @@ class Compressed:
 
 
 def compress_blocks(
-    runs: Iterable[bytes], block_bytes: int, count: Callable[[int], None] = lambda _documents: None
+    runs: Iterable[bytes],
+    block_bytes: int,
+    count: Callable[[int], None] = lambda _documents: None,
+    *,
+    recurring: bool = False,
 ) -> Iterator[Compressed]:
     """Blocks of `block_bytes` of BSON or a little less, of runs of concatenated BSON. A longer document is a block of its own.
 
     Args:
         count: called with the number of documents that were read, run by run or more often.
+        recurring: end most blocks earlier, from half of `block_bytes` on, where the blocks of another dump of nearly the same
+            documents end too.
     """
     pending: list[bytes] = []
     size = documents = 0
+    is_full = False
     for run in runs:
         position = 0
         while position < len(run):
@@ -68,9 +76,14 @@ def compress_blocks(
                 continue
             if more == 0:
                 end, more = position + int.from_bytes(run[position : position + 4], "little"), 1
+            elif recurring:
+                end, more, is_full = find_boundary(run, position, end, block_bytes // 2 - size, block_bytes // 4)
             pending.append(run[position:end])
             size, documents, position = size + end - position, documents + more, end
             count(more)
+            if is_full:
+                yield _compress(pending, documents)
+                pending, size, documents, is_full = [], 0, 0, False
     if pending:
         yield _compress(pending, documents)
 

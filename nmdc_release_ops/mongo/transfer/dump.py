@@ -124,6 +124,7 @@ def write_files(
     *,
     since: ClusterTime | None = None,
     throttle: Throttle | None = None,
+    recurring: bool = False,
 ) -> list[ArchivedCollection]:
     """Write the documents and the metadata of collections into a folder.
 
@@ -131,6 +132,7 @@ def write_files(
         since: what is read contains everything that was written up to then, also where a secondary is read. None for a frozen
             database. Otherwise each collection is read by one connection.
         throttle: of a database that is not frozen: how fast it is read; None for as fast as possible.
+        recurring: of a database that is not frozen: see `compress_blocks`.
     """
     # The largest first, so that at the end no single thread is still busy with it.
     sizes = {name: collection_size(database, name) for name in described}
@@ -144,7 +146,9 @@ def write_files(
             blocks = (
                 _make_blocks(database, described[name], sizes[name], block_bytes, tally, readers)
                 if since is None
-                else compress_blocks(read_raw_since(database[name], since, batch), block_bytes, tally.add)
+                else compress_blocks(
+                    read_raw_since(database[name], since, batch), block_bytes, tally.add, recurring=recurring
+                )
             )
             dumps.append(pool.submit(_write_collection, database.name, described[name], blocks, folder))
         for ended in wait(dumps, return_when=FIRST_EXCEPTION).done:

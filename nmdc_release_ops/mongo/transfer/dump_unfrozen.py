@@ -52,6 +52,7 @@ def dump_unfrozen(
     log: Log,
     block_bytes: int = BLOCK_BYTES,
     throttle: Throttle | None = None,
+    recurring: bool = False,
 ) -> Manifest:
     """Write the collections `names` of a database to the new folder `folder`, with the driver, while people write to it.
 
@@ -59,6 +60,7 @@ def dump_unfrozen(
 
     Args:
         throttle: how fast they are read; None for as fast as possible.
+        recurring: make blocks that are the same in the next archive, where their documents are; see `compress_blocks`.
 
     Other arguments and errors as `write_unfrozen_archive`.
     """
@@ -68,7 +70,9 @@ def dump_unfrozen(
     )
 
     def write(described: Mapping[str, Collection], aside: Path, since: ClusterTime) -> list[ArchivedCollection]:
-        return write_files(reading, report, block_bytes, described, aside, since=since, throttle=throttle)
+        return write_files(
+            *(reading, report, block_bytes, described, aside), since=since, throttle=throttle, recurring=recurring
+        )
 
     return write_unfrozen_archive(
         database, names, folder, write, release_id=release_id, log=log, block_bytes=block_bytes

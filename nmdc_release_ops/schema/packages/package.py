@@ -168,6 +168,20 @@ class SchemaPackages:
                     self._unpack(version, aside)
         return package
 
+    def fetch_or_next(self, version: SchemaVersion, ceiling: SchemaVersion | None = None) -> SchemaPackage:
+        """The package of a release; if that was not published, of the next release that was.
+
+        Args:
+            ceiling: the latest release that may take its place; None for the newest.
+
+        Raises:
+            SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
+        """
+        try:
+            return self.fetch(version)
+        except SchemaReleaseNotFound:
+            return self.fetch(self.earliest_at_or_after(version, ceiling or self.newest()))
+
     def _unpack(self, version: SchemaVersion, folder: Path) -> None:
         try:
             unpack(spec(version), folder, what=f"{NAME} {version}")

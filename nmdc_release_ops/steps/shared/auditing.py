@@ -22,6 +22,7 @@ from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
+from nmdc_release_ops.schema.environments.judging import digest_judging
 from nmdc_release_ops.schema.new_violations import NewViolations, find_new_violations
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import PAGE, SUMMARY, Summary, write_page
@@ -38,6 +39,8 @@ from nmdc_release_ops.steps.shared.verdict import describe_summary, tabulate_vio
 from nmdc_release_ops.units import duration, size
 
 NEW = "new.jsonl"
+BLOCK_BYTES = 2 * 1024 * 1024
+"""Of BSON in a block of an audit. One changed document makes a whole block be judged again."""
 
 
 class AuditUnderWay(StepError):
@@ -113,6 +116,7 @@ class Audited:
             "the first new ones": tabulate_violations(self.compared.first),
             "all new ones": home.show(self.folder / NEW),
             **describe_summary(self.summary, self.folder / PAGE, self.folder / VIOLATIONS, home),
+            "documents judged anew": self.summary.documents - self.summary.kept,
             "size": size(self.manifest.bytes),
             "took": duration(self.seconds),
         }
@@ -212,12 +216,14 @@ def _audit(
         report=log_progress(context, "read", plan.documents),
         log=context.log.info,
         throttle=Throttle(documents_per_second) if documents_per_second else None,
+        block_bytes=BLOCK_BYTES,
+        recurring=True,
     )
     _require_same_state(origin, plan)
     reports = work / "reports"
     with writing(reports):
         reports.mkdir(mode=0o700)
-    summary = _validate(context, means, plan, manifest, work, reports, minutes)
+    summary = _validate(context, means, plan, manifest, folder, work, reports, minutes)
     last, kept_as = folder.last, folder.name(context.run_id)
     compared = find_new_violations(reports / VIOLATIONS, last and last / VIOLATIONS, reports / NEW)
     audited = Audited(plan, manifest, summary, compared, last, kept_as, time.monotonic() - started)
@@ -247,22 +253,31 @@ def _validate(
     means: Means,
     plan: AuditPlan,
     manifest: Manifest,
+    folder: AuditFolder,
     work: Path,
     reports: Path,
     minutes: int,
 ) -> Summary:
     environment = means.schema.environments.prepare(release_named(plan.release))
+    compiled = means.schema.compiled.prepare(environment)
+    judging, verdicts = digest_judging(environment, compiled), work / "verdicts"
+    with writing(verdicts):
+        verdicts.mkdir(mode=0o700)
     documents = {one.name: one.documents for one in manifest.collections}
     extras = {
         "database": None,
         "collections": documents,
         "archived": {one.name: describe_file(work / "archive", one) for one in manifest.collections},
-        "compiled": str(means.schema.compiled.prepare(environment)),
+        "compiled": str(compiled),
+        "kept": {"last": str(folder.verdicts(judging)), "present": str(verdicts)},
         "violations_path": str(reports / VIOLATIONS),
         "summary_path": str(reports / SUMMARY),
     }
     code, messages = run_validation(context, minutes, means.worker, environment, None, extras, work / "worker")
-    return require_summary(code, messages, reports, documents)
+    summary = require_summary(code, messages, reports, documents)
+    folder.keep_verdicts(verdicts, judging)
+    context.log.info(f"{summary.documents - summary.kept:,} of {summary.documents:,} documents were judged anew.")
+    return summary
 
 
 def _send_notice(context: dg.OpExecutionContext, notices: NoticesResource, audited: Audited) -> None:

@@ -10,16 +10,13 @@ from nmdc_release_ops.catalog import REHEARSAL, Numbers, materialize
 from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import server_time
+from nmdc_release_ops.planning.blocked_time import Prediction, predict_rehearsed
 from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginElsewhere, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.shared.step_times import measure_steps
 from nmdc_release_ops.units import duration
-
-# Beside the documents, which are staged at about this rate; freezing, swapping and thawing take about a second.
-_STAGED_A_SECOND = 20_000
-_FIXED_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -28,14 +25,14 @@ class Rehearsed:
 
     Attributes:
         verdict: of the validation, for people.
-        blocked_seconds: how long `data_release` would block writes, approximately.
+        blocked: how long `data_release` would block writes.
         oplog: how far the origin's oplog reaches back, for people.
     """
 
     plan: ReleasePlan
     migrated: MigratedDatabase
     verdict: str
-    blocked_seconds: float
+    blocked: Prediction
     oplog: str
     home: ReleaseHomeResource
 
@@ -44,8 +41,7 @@ class Rehearsed:
         return (
             f"Schema {self.plan.from_version} -> {self.plan.to_version} was rehearsed: {self.migrated.changes.describe()}. "
             f"{self.verdict} Launch the job promote when it suits: it blocks writes for a few seconds. Or launch data_release "
-            f"with target_version: {self.plan.to_version}, which starts over and blocks them for about "
-            f"{duration(self.blocked_seconds)}."
+            f"with target_version: {self.plan.to_version}, which starts over and blocks them for {self.blocked}."
         )
 
     def metadata(self) -> dict[str, "dg.RawMetadataValue"]:
@@ -58,7 +54,7 @@ class Rehearsed:
             "changes": changes.describe(),
             "changed": ", ".join(changes.changed) or "none",
             "documents changed": self.migrated.documents_changed,
-            "data_release would block writes for (s)": round(self.blocked_seconds, 1),
+            "data_release would block writes for (s)": round(self.blocked.seconds, 1),
             "the origin's oplog reaches back to": self.oplog,
             "release": self.plan.release_id,
         }
@@ -86,7 +82,7 @@ def conclude_rehearsal(
         plan=plan,
         migrated=migrated,
         verdict=verdict,
-        blocked_seconds=migrated.seconds + seconds + staged / _STAGED_A_SECOND + _FIXED_SECONDS,
+        blocked=predict_rehearsed(migrated.seconds + seconds, staged),
         oplog=_describe_oplog(plan, origin),
         home=home,
     )

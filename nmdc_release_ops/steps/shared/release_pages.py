@@ -59,11 +59,24 @@ def show_end(context: dg.HookContext, outcome: Outcome, origin: OriginResource |
         if gathered is None:
             return
         ended = _find_ended(context.instance, home, gathered.folder.parent, origin)
-        write_pages(home.path, {**ended, gathered.folder: gathered.summary})
+        write_pages(home.path, {gathered.folder: gathered.summary}, ended)
     except Exception as error:  # Whatever is wrong with a page, the release is not concerned.
         context.log.warning(f"The release's page was not written: {type(error).__name__}: {error}")
     else:
         context.log.info(f"The release's page: {_page(gathered)}")
+
+
+def show_ended(instance: dg.DagsterInstance, home: ReleaseHomeResource, releases: Path, origin: OriginResource) -> None:
+    """Write the pages of runs that were cancelled or killed, and whose pages say that they are under way.
+
+    Args:
+        releases: the folder of all releases of the origin.
+
+    Raises:
+        FileNotWritten, OSError.
+    """
+    if ended := _find_ended(instance, home, releases, origin):
+        write_pages(home.path, {}, ended)
 
 
 def _find_ended(

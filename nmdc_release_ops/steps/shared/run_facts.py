@@ -1,7 +1,8 @@
-"""What Dagster knows of a run, for its page: its records, its steps, its warnings, why it failed, who launched it."""
+"""What Dagster knows of a run, for its page and for notices: its records, steps and warnings, why it failed, who launched it."""
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -88,15 +89,32 @@ def list_warnings(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
             yield mask_secrets(entry.user_message[:_LONGEST_WARNING])
 
 
-def describe_failure(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Why a run failed, without secrets: only text that was written for operators, as any other may contain some."""
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        step: that failed.
+        says: the error, for people, without secrets.
+    """
+
+    step: str
+    says: str
+
+
+def find_failure(instance: dg.DagsterInstance, run_id: str) -> Failure | None:
+    """The first step of a run that failed; None if none did. Only text that was written for operators: any other may contain
+    secrets.
+    """
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
-        failure = event.step_failure_data.user_failure_data if event is not None else None
-        if failure is not None and failure.description:
-            return mask_secrets(failure.description)
-        return "An unforeseen error: see the run's page, and docs/runbook.md."
-    return ""
+        if event is None:
+            continue
+        failure = event.step_failure_data.user_failure_data
+        described = failure is not None and failure.description
+        says = mask_secrets(described) if described else "An unforeseen error: see the run's page, and docs/runbook.md."
+        return Failure(event.step_key or "", says)
+    return None
 
 
 def describe_launch(run: dg.DagsterRun) -> str:

@@ -41,8 +41,8 @@ from nmdc_release_ops.schema.report import PAGE, SUMMARY, read_summary
 from nmdc_release_ops.steps.shared.preparation import ENVIRONMENTS
 from nmdc_release_ops.steps.shared.run_facts import (
     RunRecords,
-    describe_failure,
     describe_launch,
+    find_failure,
     list_steps,
     list_warnings,
 )
@@ -91,7 +91,8 @@ def gather(
         return None
     of_run = _describe_run(instance, run, outcome)
     if not brief:
-        of_run["failure"] = describe_failure(instance, run_id)
+        failure = find_failure(instance, run_id)
+        of_run["failure"] = failure.says if failure else ""
         of_run["warnings"] = list(list_warnings(instance, run_id))
     if run.job_name == ROLLBACK:
         return _gather_rollback(run, home, of_run, found or ask_origin(origin, run.tags.get(ROLLED_BACK, "")))

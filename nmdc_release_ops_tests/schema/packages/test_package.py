@@ -34,6 +34,11 @@ def test_the_earliest_release_after_a_version_that_was_never_published_is_found(
     assert packages.earliest_at_or_after(V("11.25.0"), V("11.25.0")) == V("11.25.0")
 
 
+def test_the_next_release_takes_the_place_of_one_that_was_never_published(packages: SchemaPackages) -> None:
+    assert packages.fetch_or_next(V("11.25")).version == V("11.25.0")
+    assert packages.fetch_or_next(V("11.24.2"), V("11.25")).version == V("11.25.0")
+
+
 def test_two_spellings_of_a_version_are_one_release(packages: SchemaPackages) -> None:
     assert packages.fetch(V("11.25")) == packages.fetch(V("v11.25.0"))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -10,12 +10,18 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from .compiled import Document
+from .violations import name_of
 
 LENIENT: CodecOptions[Document] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
 """For decoding documents of which only some fields matter."""
 BATCH_DOCUMENTS = 1_000
+_SHALLOW = CodecOptions(
+    document_class=RawBSONDocument,
+    datetime_conversion=LENIENT.datetime_conversion,
+    unicode_decode_error_handler=LENIENT.unicode_decode_error_handler,
+)
 
 
 @dataclass(frozen=True)
@@ -86,3 +92,21 @@ def decode_batches(
     """
     for start in range(0, len(raw_documents), documents):
         yield Batch.decode_documents(raw_documents[start : start + documents], codec())
+
+
+def ids_of(batch: Batch) -> list[Any]:
+    """The value of `id` of each document, None for those without; a document that is no BSON at all is left out."""
+    if batch.documents is not None:
+        return [document.get("id") for document in batch.documents]
+    try:
+        return [RawBSONDocument(batch.raw, _SHALLOW).get("id")]
+    except InvalidBSON:
+        return []
+
+
+def name_in(raw: bytes) -> str:
+    """The name of a document for people, even if it cannot be decoded."""
+    try:
+        return name_of(bson.decode(raw, LENIENT))
+    except InvalidBSON:
+        return "unknown: the document cannot be decoded"

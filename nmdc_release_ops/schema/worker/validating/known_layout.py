@@ -116,6 +116,7 @@ class KnownLayout:
             for column, values in zip(self._columns, columns, strict=True)
         ]
         decoded = [_decode(column.field, values) for column, values in zip(self._columns, new, strict=True)]
+        self._note_targets(columns)
         self._drop_invalid(decoded)
         rejected: set[int] = set()
         for column, values, valid, distinct in zip(self._columns, columns, decoded, new, strict=True):
@@ -125,6 +126,13 @@ class KnownLayout:
             if bad := distinct - valid.keys():
                 rejected.update(number for number, value in enumerate(values) if value in bad)
         return sorted(rejected)
+
+    def _note_targets(self, columns: Columns) -> None:
+        """Note all references, also those that are known to be valid."""
+        if self._references.noted is not None:
+            for column, values in zip(self._columns, columns, strict=True):
+                if column.rule is not None:
+                    self._references.note(column.rule, _decode(column.field, set(values)).values())
 
     def _drop_invalid(self, decoded: Sequence[dict[bytes, Any]]) -> None:
         """Remove the values that are not valid by the schema, and references that are not valid."""

@@ -25,6 +25,7 @@ class Tally:
 
     Attributes:
         totals: number of documents to validate, by collection.
+        kept: number of documents whose verdict is that of an earlier audit.
         identifiers: number of documents with an id.
         schema: violations of the schema by single documents.
         integrity: violations between documents.
@@ -34,6 +35,7 @@ class Tally:
     totals: dict[str, int]
     documents: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
     identifiers: int = 0
     references: int = 0
     schema: Groups = field(default_factory=Groups)
@@ -47,6 +49,7 @@ class Tally:
             self.documents[result.collection] += result.documents
             self.violations[result.collection] += result.groups.total
             self.references += result.references
+            self.kept += result.documents if result.was_kept else 0
             self.schema.merge(result.groups)
             yield result
             progress.report(self.documents)
@@ -63,6 +66,7 @@ class Tally:
         old = sum(group.count for key, group in self.integrity.groups.items() if key[-1] is False)
         return {
             "documents": sum(self.documents.values()),
+            "kept": self.kept,
             "identifiers": self.identifiers,
             "references": self.references,
             "violations": self.schema.total,

@@ -12,6 +12,8 @@ everything was: `identifiers`, the file of the ids of all documents, and `duplic
 documents have, each with the number of these by collection. Then `before` has a `files_path` instead of `files`: the process that
 started this one is asked, with the path of a file of violations, to write there a list of files, in the same form and each with
 its `collection`, with the documents and ids that the violations name.
+`kept` is only given if verdicts on blocks are kept for the next audit: `last` and `present`, folders of those of the last audit
+and of this one.
 `identifiers_path` is only given if the file of all ids is to be kept: it is moved
 there when everything is validated, whatever was found.
 Messages: `progress`; `violation` for the first few, and `summary` when both output files are complete. Without a `summary`,
@@ -49,6 +51,7 @@ from .integrity.identifiers import Identifiers
 from .integrity.prior_violations import ArchivedDatabase, PriorViolations
 from .integrity.references import ReferenceRules
 from .integrity.violation_store import ViolationStore, duplicate_id
+from .kept_verdicts import KeptVerdicts
 from .tally import Tally
 from .validate_unit import Unit, UnitResult, ValidationInputs, initialise_process, read_ids, validate_unit
 
@@ -92,13 +95,14 @@ def _validate(pipes: PipesContext, extras: Mapping[str, Any], pool: ProcessPool,
             _archived_files(extras.get("archived") or {}),
         )
         tally = Tally(dict(extras["collections"]))
-        known = extras.get("known")
+        known, kept = extras.get("known"), extras.get("kept")
         inputs = ValidationInputs(
             os.environ["NMDC_TRANSFORMER_URI"],
             name,
             Path(extras["compiled"]),
             Path(known["identifiers"]) if known else scratch / "identifiers",
             scratch,
+            KeptVerdicts(Path(kept["last"]), Path(kept["present"])) if kept else None,
         )
         # The pool ends before its files are removed.
         with pool, ViolationStore.create(scratch / "integrity") as store:

@@ -7,34 +7,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import bson
 from bson.codec_options import CodecOptions
-from bson.errors import InvalidBSON
-from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
-from ..disk import writing
 from ..release import transformer
 from .archived_blocks import ArchivedBlock
-from .batch import LENIENT, Batch, decode_batches
+from .batch import LENIENT, Batch, decode_batches, ids_of, name_in
 from .chunks import Chunk, read_chunk
 from .compiled import CompiledSchema, Document
 from .fast_pass import FastPass
 from .integrity.identifiers import Id, Identifiers
 from .integrity.references import ReferenceRules, References
 from .judge_by_layout import JudgeByLayout
-from .violations import Groups, Violation, name_of
+from .kept_verdicts import MOST_VIOLATIONS, KeptVerdicts, Verdict
+from .violations import Groups, LazyFile, Violation, name_of
 
 if TYPE_CHECKING:
     from .linkml_judge import Judge
-
-_SHALLOW = CodecOptions(
-    document_class=RawBSONDocument,
-    datetime_conversion=LENIENT.datetime_conversion,
-    unicode_decode_error_handler=LENIENT.unicode_decode_error_handler,
-)
 
 
 @dataclass(frozen=True)
@@ -63,6 +54,7 @@ class ValidationInputs:
         schema: file that `compile_schema` wrote.
         identifiers: file of all ids, complete before the first unit is validated.
         scratch: folder for the violations of each unit.
+        kept: verdicts on blocks; None if none are kept.
     """
 
     transformer: str = field(repr=False)
@@ -70,6 +62,7 @@ class ValidationInputs:
     schema: Path
     identifiers: Path
     scratch: Path
+    kept: KeptVerdicts | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,7 @@ class UnitResult:
         violations: file with a line for each violation of the schema; None if there are none.
         integrity: file with a line for each dangling or misplaced reference; None if there are none.
         groups: of the violations of the schema.
+        was_kept: whether the verdict is that of an earlier audit.
     """
 
     collection: str
@@ -88,6 +82,7 @@ class UnitResult:
     violations: Path | None
     integrity: Path | None
     groups: Groups
+    was_kept: bool = False
 
 
 def initialise_process(schema: Path | None = None) -> None:
@@ -145,22 +140,58 @@ class UnitValidator:
 
     def read_ids(self, unit: Unit) -> list[Id]:
         """The ids of the documents of a unit, without those that are neither text nor null."""
+        kept = self._inputs.kept
+        if kept is not None and isinstance(unit.source, ArchivedBlock):
+            if (known := kept.read_ids(unit.source)) is None:
+                known = self._read_ids(unit)
+                kept.write_ids(unit.source, known)
+            return known
+        return self._read_ids(unit)
+
+    def _read_ids(self, unit: Unit) -> list[Id]:
         ids: list[Id] = []
         for whole in self._read(unit, lambda: LENIENT, ["id"]):
             for batch in whole.split(LENIENT):
-                for identifier in _ids_of(batch):
+                for identifier in ids_of(batch):
                     if identifier is None or isinstance(identifier, str):
                         ids.append(identifier)
         return ids
 
     def validate(self, unit: Unit) -> UnitResult:
-        """Validate the documents of a unit, and write the violations to files of its own."""
+        """Validate the documents of a unit, or take over an earlier verdict, and write the violations to files of its own."""
+        kept = self._inputs.kept
+        if kept is None or not isinstance(unit.source, ArchivedBlock):
+            return self._validate(unit)[0]
+        verdict = kept.read(unit.source)
+        if verdict is not None and self._references.are_valid(verdict.targets):
+            return self._take_over(unit, verdict)
+        targets: dict[frozenset[str], set[Id]] = {}
+        self._references.noted = targets
+        result, violations = self._validate(unit)
+        self._references.noted = None
+        if result.integrity is None:
+            kept.write(unit.source, Verdict(result.documents, result.references, violations, targets))
+        return result
+
+    def _take_over(self, unit: Unit, verdict: Verdict) -> UnitResult:
         groups = Groups()
+        with LazyFile(self._inputs.scratch / f"{unit.number}.violations") as violations:
+            for violation in verdict.violations:
+                groups.add(violation)
+                violations.write(violation.report_line())
+        return UnitResult(
+            unit.collection, verdict.documents, verdict.references, violations.path, None, groups, was_kept=True
+        )
+
+    def _validate(self, unit: Unit) -> tuple[UnitResult, list[Violation]]:
+        """The result, and the first violations of the schema: one more than are kept, at most."""
+        groups = Groups()
+        found: list[Violation] = []
         documents = 0
         references_before = self._references.checked
         with (
-            _LazyFile(self._inputs.scratch / f"{unit.number}.violations") as violations,
-            _LazyFile(self._inputs.scratch / f"{unit.number}.integrity") as integrity,
+            LazyFile(self._inputs.scratch / f"{unit.number}.violations") as violations,
+            LazyFile(self._inputs.scratch / f"{unit.number}.integrity") as integrity,
         ):
             fast_pass = self._fast_pass(unit.collection)
             by_layout = self._by_layout(unit.collection)
@@ -171,6 +202,8 @@ class UnitValidator:
                     for violation in self._find_violations(unit.collection, batch):
                         groups.add(violation)
                         violations.write(violation.report_line())
+                        if len(found) <= MOST_VIOLATIONS:
+                            found.append(violation)
                     for violation in self._references.find_violations(unit.collection, batch.documents or ()):
                         integrity.write(violation.to_json() + "\n")
         documents += by_layout.accepted - accepted_before
@@ -178,7 +211,7 @@ class UnitValidator:
         gc.collect()
         gc.freeze()
         references = self._references.checked - references_before
-        return UnitResult(unit.collection, documents, references, violations.path, integrity.path, groups)
+        return UnitResult(unit.collection, documents, references, violations.path, integrity.path, groups), found
 
     def _read(
         self, unit: Unit, codec: Callable[[], CodecOptions[Document]], fields: list[str] | None = None
@@ -202,7 +235,7 @@ class UnitValidator:
         """The violations of a batch; a document that cannot be decoded is in a batch of its own."""
         if batch.documents is None:
             yield Violation(
-                collection, _name(batch.raw), "", "", "not readable", "The driver cannot read the document."
+                collection, name_in(batch.raw), "", "", "not readable", "The driver cannot read the document."
             )
             return
         rejected = self._fast_pass(collection).find_rejected(batch.raw, batch.documents)
@@ -242,47 +275,3 @@ def _validator(inputs: ValidationInputs) -> UnitValidator:
 @lru_cache(1)
 def _read_schema(path: Path) -> CompiledSchema:
     return CompiledSchema.read(path)
-
-
-class _LazyFile:
-    """A file that is created by the first write; an earlier attempt's file is removed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: Any = None
-
-    @property
-    def path(self) -> Path | None:
-        return self._path if self._file else None
-
-    def write(self, line: str) -> None:
-        with writing(self._path):
-            if self._file is None:
-                self._file = self._path.open("w", encoding="utf-8")
-            self._file.write(line)
-
-    def __enter__(self) -> "_LazyFile":
-        self._path.unlink(missing_ok=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            with writing(self._path):
-                self._file.close()
-
-
-def _ids_of(batch: Batch) -> list[Any]:
-    """The value of `id` of each document, None for those without; a document that is no BSON at all is left out."""
-    if batch.documents is not None:
-        return [document.get("id") for document in batch.documents]
-    try:
-        return [RawBSONDocument(batch.raw, _SHALLOW).get("id")]
-    except InvalidBSON:
-        return []
-
-
-def _name(raw: bytes) -> str:
-    try:
-        return name_of(bson.decode(raw, LENIENT))
-    except InvalidBSON:
-        return "unknown: the document cannot be decoded"

@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
+from ..disk import writing
 from .compiled import Document
 
 LONGEST_MESSAGE = 2_000
@@ -165,3 +167,30 @@ class Groups:
                 "message": group.message,
                 "examples": group.examples,
             }
+
+
+class LazyFile:
+    """A file that is created by the first write; an earlier attempt's file is removed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: Any = None
+
+    @property
+    def path(self) -> Path | None:
+        return self._path if self._file else None
+
+    def write(self, line: str) -> None:
+        with writing(self._path):
+            if self._file is None:
+                self._file = self._path.open("w", encoding="utf-8")
+            self._file.write(line)
+
+    def __enter__(self) -> "LazyFile":
+        self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with writing(self._path):
+                self._file.close()

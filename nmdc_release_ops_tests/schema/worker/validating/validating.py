@@ -34,6 +34,7 @@ def extras(
     collections: dict[str, int],
     before: dict[str, Any] | None = None,
     archived: dict[str, Any] | None = None,
+    kept: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     return {
         "database": database,
@@ -44,6 +45,7 @@ def extras(
         "summary_path": str(folder / "validation.json"),
         "before": before,
         "archived": archived,
+        "kept": kept,
     }
 
 
@@ -95,12 +97,13 @@ def validate(
     collections: list[str],
     before: dict[str, Any] | None = None,
     archived: dict[str, Any] | None = None,
+    kept: dict[str, str] | None = None,
 ) -> Validated:
     with MongoClient[Any](uri) as client:
         expected = {name: client[database][name].count_documents({}) for name in collections}
     for name, file in (archived or {}).items():
         expected[name] = sum(block["documents"] for block in file["blocks"])
-    given = extras(compiled, folder, database, expected, before, archived)
+    given = extras(compiled, folder, database, expected, before, archived, kept)
     ended = run(environment, "validating.validate", uri, given, folder)
     assert ended.code == 0, ended.lines
     assert ended.of_kind("summary")

@@ -3,7 +3,7 @@
 The rules, and the definition of a violation, are refscan's.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,12 +70,15 @@ class References:
 
     Attributes:
         checked: the number of references looked up so far.
+        noted: the different targets of references, by the collections that they may be in; None if they are not to be noted.
     """
 
     def __init__(self, rules: ReferenceRules, find_collections: FindCollections) -> None:
         self._rules = rules
         self._find_collections = find_collections
+        self._rules_of_noted: dict[frozenset[str], Rule] = {}
         self.checked = 0
+        self.noted: dict[frozenset[str], set[Id]] | None = None
 
     def rules_of(self, collection: str, type_: str) -> tuple[Rule, ...]:
         """The fields of a document with that `type` that are references, where it has them."""
@@ -89,6 +92,19 @@ class References:
         rule.known.update(unknown - invalid)
         rule.forget_some()
         return invalid
+
+    def note(self, rule: Rule, targets: Iterable[Any]) -> None:
+        """Note targets of references, valid or not, if they are to be noted."""
+        if self.noted is not None:
+            noted = self.noted.setdefault(rule.allowed, set())
+            noted.update(one for one in targets if one is None or one.__class__ is str)
+
+    def are_valid(self, noted: Mapping[frozenset[str], Set[Id]]) -> bool:
+        """Whether every target that was noted is in one of the collections that it may be in."""
+        return not any(
+            self.find_invalid(self._rules_of_noted.setdefault(allowed, Rule("", allowed)), targets)
+            for allowed, targets in noted.items()
+        )
 
     def find_violations(self, collection: str, documents: Sequence[Document]) -> Iterator[Violation]:
         """The violations of the references of some documents of a collection. Each target is looked up once.
@@ -104,6 +120,7 @@ class References:
                     continue
                 targets = value if isinstance(value, list) else (value,)
                 self.checked += len(targets)
+                self.note(rule, targets)
                 for target in targets:
                     if target.__class__ is str or target is None:
                         if target not in rule.known:
