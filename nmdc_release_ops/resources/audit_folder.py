@@ -1,5 +1,7 @@
 """Where audits of a database work, and what is kept of them."""
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nmdc_release_ops.files import lock, writing
+from nmdc_release_ops.files import lock, write_whole, writing
+from nmdc_release_ops.mongo.server.progress import Log
 
 VIOLATIONS = "violations.jsonl"
+NOT_REPORTED = "not-reported"
+"""A file of an audit whose notice could not be sent."""
 KEPT = 14
 """How many audits' reports are kept."""
 _WORK = "work"
+_DIGEST = "violations.sha256"
 _VERDICTS = "verdicts"
 
 
@@ -47,30 +53,50 @@ class AuditFolder:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    @property
-    def last(self) -> Path | None:
-        """The folder of the last audit that was complete; None if there was none."""
-        complete = self._complete()
-        return complete[-1] if complete else None
+    def find_last(self, log: Log) -> Path | None:
+        """The folder of the newest audit with which the next is compared; None if there is none.
+
+        One whose new violations nobody was told of is passed over, so that they still count as new.
+
+        Args:
+            log: receives which audits are passed over because their list of violations is not what was written.
+        """
+        for folder in reversed(self._complete()):
+            if (folder / NOT_REPORTED).exists():
+                continue
+            if _is_whole(folder):
+                return folder
+            log(f"{folder / VIOLATIONS} is damaged. The violations are compared with those of an earlier audit.")
+        return None
 
     def name(self, run_id: str) -> Path:
         """The folder that the audit of a run will have, when it is complete."""
         return self.path / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{run_id[:8]}"
 
-    def keep(self, reports: Path, folder: Path) -> None:
-        """Make the reports of a complete audit the last ones, and remove the oldest.
+    def keep(self, reports: Path, folder: Path, *, is_reported: bool) -> None:
+        """Make the reports of a complete audit the last ones, durably, and remove the oldest.
 
         Args:
             reports: in the working folder.
             folder: as `name` gives it.
+            is_reported: False if people should have been told of new violations, and could not be.
 
         Raises:
             FileNotWritten.
         """
         with writing(folder):
+            write_whole(reports / _DIGEST, _digest(reports))
+            if not is_reported:
+                write_whole(reports / NOT_REPORTED, "The notice of what is new could not be sent.\n")
+            for file in (*reports.iterdir(), reports):
+                _sync(file)
             reports.rename(folder)
-        for old in self._complete()[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        complete = self._complete()
+        reported = [one for one in complete if not (one / NOT_REPORTED).exists()]
+        for old in complete[:-KEPT]:
+            # The next audit is compared with it.
+            if old not in reported[-1:]:
+                shutil.rmtree(old, ignore_errors=True)
 
     def verdicts(self, judging: str) -> Path:
         """The folder of the verdicts of the last audit, if it judged in the same way; need not exist.
@@ -97,3 +123,24 @@ class AuditFolder:
 
     def _complete(self) -> list[Path]:
         return sorted(path for path in self.path.glob("[0-9]*Z-*") if path.is_dir())
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the list of violations is what was written."""
+    try:
+        return (folder / _DIGEST).read_text() == _digest(folder)
+    except OSError:
+        return False
+
+
+def _digest(folder: Path) -> str:
+    with (folder / VIOLATIONS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -43,7 +43,7 @@ def find_new_violations(now: Path, before: Path | None, new: Path) -> NewViolati
     """Compare the violations of two audits, and write those that are new to a file of their own.
 
     A violation is the same if it is of the same document (by collection, and by `id` or else `_id`), of the same kind, and says
-    the same; its place in the document may have moved.
+    the same; its place in the document may have moved. Where a document has more of the same than before, the rest is new.
 
     Args:
         now: of this audit, JSON lines.
@@ -62,14 +62,18 @@ def find_new_violations(now: Path, before: Path | None, new: Path) -> NewViolati
         # It need not survive a crash.
         seen.execute("PRAGMA journal_mode = OFF")
         seen.execute("PRAGMA synchronous = OFF")
-        seen.execute("CREATE TABLE violation (digest BLOB PRIMARY KEY, is_found INTEGER) WITHOUT ROWID")
+        seen.execute("CREATE TABLE violation (digest BLOB PRIMARY KEY, not_found INTEGER) WITHOUT ROWID")
         seen.execute("CREATE TABLE document (digest BLOB PRIMARY KEY) WITHOUT ROWID")
         for _, violation in _read(before) if before else ():
-            seen.execute("INSERT OR IGNORE INTO violation VALUES (?, 0)", (_digest_violation(violation),))
+            seen.execute(
+                "INSERT INTO violation VALUES (?, 1) ON CONFLICT DO UPDATE SET not_found = not_found + 1",
+                (_digest_violation(violation),),
+            )
         for line, violation in _read(now):
             by_kind[violation["violation"]] += 1
             if seen.execute(
-                "UPDATE violation SET is_found = 1 WHERE digest = ?", (_digest_violation(violation),)
+                "UPDATE violation SET not_found = not_found - 1 WHERE digest = ? AND not_found > 0",
+                (_digest_violation(violation),),
             ).rowcount:
                 continue
             count += 1
@@ -78,7 +82,7 @@ def find_new_violations(now: Path, before: Path | None, new: Path) -> NewViolati
             file.write(line)
             if len(first) < FIRST:
                 first.append(violation)
-        (gone,) = seen.execute("SELECT count(*) FROM violation WHERE is_found = 0").fetchone()
+        (gone,) = seen.execute("SELECT coalesce(sum(not_found), 0) FROM violation").fetchone()
     scratch.unlink()
     return NewViolations(dict(by_kind), count, documents, int(gone), first)
 

@@ -46,6 +46,14 @@ def test_another_collection_kind_or_message_is_another_violation(tmp_path: Path)
     assert compared.by_kind == {"pattern": 2, "required": 1}
 
 
+def test_more_of_the_same_in_one_document_are_new(tmp_path: Path) -> None:
+    before = write(tmp_path / "before", [violation("a", path="/depth"), violation("b"), violation("b")])
+    now = write(tmp_path / "now", [violation("a", path="/elev"), violation("a", path="/depth"), violation("b")])
+    compared = find_new_violations(now, before, tmp_path / "new.jsonl")
+    assert (compared.total, compared.new, compared.documents, compared.gone) == (3, 1, 1, 1)
+    assert [one["id"] for one in compared.first] == ["a"]
+
+
 def test_without_an_earlier_audit_all_are_new_and_only_the_first_are_kept_in_memory(tmp_path: Path) -> None:
     now = write(tmp_path / "now", [violation(str(number)) for number in range(FIRST + 10)])
     compared = find_new_violations(now, None, tmp_path / "new.jsonl")

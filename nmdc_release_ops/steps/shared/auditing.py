@@ -224,13 +224,12 @@ def _audit(
     with writing(reports):
         reports.mkdir(mode=0o700)
     summary = _validate(context, means, plan, manifest, folder, work, reports, minutes)
-    last, kept_as = folder.last, folder.name(context.run_id)
+    last, kept_as = folder.find_last(context.log.warning), folder.name(context.run_id)
     compared = find_new_violations(reports / VIOLATIONS, last and last / VIOLATIONS, reports / NEW)
     audited = Audited(plan, manifest, summary, compared, last, kept_as, time.monotonic() - started)
     write_page(reports / PAGE, summary, audited.describe(), f"Audit of {origin.database.name}, run {context.run_id}")
-    _send_notice(context, means.notices, audited)
     # Last: an audit that was not reported must not hide from the next what is new.
-    folder.keep(reports, kept_as)
+    folder.keep(reports, kept_as, is_reported=_send_notice(context, means.notices, audited))
     return audited
 
 
@@ -280,6 +279,9 @@ def _validate(
     return summary
 
 
-def _send_notice(context: dg.OpExecutionContext, notices: NoticesResource, audited: Audited) -> None:
-    if audited.notice and (problem := notices.send(f"{audited.notice} (run {context.run_id})")):
-        context.log.warning(f"A notice was not sent: {problem}.")
+def _send_notice(context: dg.OpExecutionContext, notices: NoticesResource, audited: Audited) -> bool:
+    """False if it should have been sent and was not."""
+    problem = notices.send(f"{audited.notice} (run {context.run_id})") if audited.notice else None
+    if problem:
+        context.log.warning(f"A notice was not sent: {problem}. What is new will count as new in the next audit, too.")
+    return not problem
