@@ -25,11 +25,13 @@ from nmdc_release_ops.records.follow_up import FollowedUp
 from nmdc_release_ops_tests.prepared_release import data_hashes
 from nmdc_release_ops_tests.services.loopback import Response
 from nmdc_release_ops_tests.services.runtime_server import LoopbackRuntime, loopback_runtime
+from nmdc_release_ops_tests.services.webhook_server import loopback_webhook
 from nmdc_release_ops_tests.steps.wired_jobs import load_jobs, wire_job
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
 workplace = workplace_fixture(scale=200, warm=True)
 
+LAST = [("_id", -1)]
 OLD, NEW = "11.23.0", "11.25.0"
 FOLLOWED = {"NMDC_RUNTIME_URL": "https://runtime.example.org"}
 """Where it is wired; the address that is asked is another."""
@@ -109,6 +111,10 @@ def runtime(upgraded: LoopbackRuntime) -> Iterator[LoopbackRuntime]:
 @pytest.fixture(scope="module")
 def released(workplace: Workplace, upgraded: LoopbackRuntime) -> Iterator[Released]:
     upgraded.versions = [OLD, NEW]
+    with MongoClient[Any](workplace.origin.server.uri) as client:
+        # The data have it before the release, which tolerates it.
+        dangles = {"part_of": ["nmdc:sty-11-missing0"]}
+        client[DATABASE].study_set.find_one_and_update({}, {"$set": dangles}, sort=LAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NMDC_RUNTIME_URL", upgraded.url)
         result = followed_release().execute_in_process(
@@ -209,6 +215,25 @@ def test_a_reference_to_nothing_and_an_id_that_another_document_has_are_found(
     finally:
         biosamples.delete_one({"_id": twice["_id"]})
     assert "1 dangling reference" in said and "1 duplicate id" in said and COMPLETE in said
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_violation_between_documents_that_the_data_had_before_the_release_is_tolerated(
+    released: Released, studies: Any
+) -> None:
+    studies.find_one_and_update({}, {"$set": {"description": "Corrected since."}}, sort=LAST)
+    found = released.succeed()
+    assert (found.judged, found.tolerated) == (1, 1)
+    assert "1 violations between documents do not stop the release (the data already had them)" in found.verdict
+
+
+@pytest.mark.usefixtures("runtime")
+def test_people_are_told_when_it_is_done(released: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+    with loopback_webhook() as chat:
+        monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", chat.address)
+        released.succeed()
+        (text,) = chat.texts
+    assert text.startswith(f"After the release of the NMDC database: The Runtime runs on schema {NEW} (after ")
 
 
 @pytest.mark.usefixtures("runtime")
