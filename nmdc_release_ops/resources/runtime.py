@@ -14,6 +14,7 @@ from nmdc_release_ops.resources.environment import (
 from nmdc_release_ops.resources.github import GitHubResource
 from nmdc_release_ops.runtime.check import Check
 from nmdc_release_ops.runtime.deployment import Targets
+from nmdc_release_ops.runtime.obstacles import find_obstacles
 from nmdc_release_ops.runtime.readiness import check_readiness, not_checked
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.errors import ServiceAddressInvalid
@@ -21,6 +22,7 @@ from nmdc_release_ops.services.rancher import Rancher
 from nmdc_release_ops.services.remote_dagster import RemoteDagster
 from nmdc_release_ops.services.repository import Repository
 from nmdc_release_ops.services.running_runtime import RunningRuntime
+from nmdc_release_ops.services.transport import SHORT, Timeouts
 from nmdc_release_ops.services.workflows import Watching
 
 
@@ -95,6 +97,14 @@ class DeploymentResource(dg.ConfigurableResource[Any]):
             watching,
         )
 
+    def find_obstacles(self) -> list[str]:
+        """What would be in the way of `follow_up` as things are, for people; nothing where it is not configured.
+
+        Raises:
+            ConfigurationMissing, ServiceAddressInvalid.
+        """
+        return find_obstacles(self.runtime(), self.runtime_dagster(SHORT)) if runtime_is_followed_up() else []
+
     def runtime(self) -> RunningRuntime:
         """The Runtime that `follow_up` asks for its version.
 
@@ -109,14 +119,14 @@ class DeploymentResource(dg.ConfigurableResource[Any]):
             )
         return RunningRuntime(settings.url)
 
-    def runtime_dagster(self) -> RemoteDagster | None:
+    def runtime_dagster(self, timeouts: Timeouts | None = None) -> RemoteDagster | None:
         """The Runtime's Dagster; None where it is not configured.
 
         Raises:
             ServiceAddressInvalid.
         """
         address = RunningRuntimeSettings.read().dagster_url
-        return None if address is None else RemoteDagster(address)
+        return None if address is None else RemoteDagster(address, timeouts)
 
 
 def _rancher(settings: DeploymentSettings) -> Rancher | None:

@@ -118,10 +118,10 @@ class RemoteDagster:
         ServiceAddressInvalid.
     """
 
-    def __init__(self, address: str, timeouts: Timeouts = _TIMEOUTS) -> None:
+    def __init__(self, address: str, timeouts: Timeouts | None = None) -> None:
         self.address = check_address(address, "NMDC_RUNTIME_DAGSTER_URL", carries_token=False)
-        self._timeouts = timeouts
-        self._transport = Transport(None, timeouts)
+        self._timeouts = timeouts or _TIMEOUTS
+        self._transport = Transport(None, self._timeouts)
 
     def page_of(self, run: RemoteRun) -> str:
         """The address of a run's page."""

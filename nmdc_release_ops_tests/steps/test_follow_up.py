@@ -110,7 +110,8 @@ def runtime(upgraded: LoopbackRuntime) -> Iterator[LoopbackRuntime]:
 
 @pytest.fixture(scope="module")
 def released(workplace: Workplace, upgraded: LoopbackRuntime) -> Iterator[Released]:
-    upgraded.versions = [OLD, NEW]
+    # `plan` asks too.
+    upgraded.versions = [OLD, OLD, NEW]
     with MongoClient[Any](workplace.origin.server.uri) as client:
         # The data have it before the release, which tolerates it.
         dangles = {"part_of": ["nmdc:sty-11-missing0"]}
@@ -145,6 +146,22 @@ def test_it_is_wired_where_the_runtimes_address_is_set_and_after_the_deployment_
         alone = getattr(load_jobs(FOLLOWED), name)
         assert [node.name for node in alone.graph.nodes_in_topological_order][-2:] == ["unfreeze", "follow_up"]
     assert "follow_up" not in load_jobs(FOLLOWED).rehearsal.graph.node_names()
+
+
+def test_plan_warns_of_a_runtime_or_a_dagster_that_would_not_do(
+    workplace: Workplace, runtime: LoopbackRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the release of the other tests: there is something to plan."""
+    monkeypatch.setenv("NMDC_RUNTIME_URL", runtime.url)
+    monkeypatch.setenv("NMDC_RUNTIME_DAGSTER_URL", runtime.url)
+    runtime.fail("GET", "/version", Response(404))
+    plan = workplace.plan(target_version=NEW)
+    assert plan.success, failure_of(plan)[1].description
+    warned = [one for one in plan.output_for_node("plan").warnings if "`follow_up` fails after the release" in one]
+    assert [one.partition(". ")[0] for one in warned] == [
+        f"The Runtime ({runtime.url}) answers 404",
+        f"{runtime.url}/graphql answered the question for the list of its jobs with 404",
+    ]
 
 
 def test_a_release_ends_when_the_runtime_runs_on_its_version_and_its_page_says_so(
