@@ -4,13 +4,14 @@ from typing import Any
 
 import dagster as dg
 
-from nmdc_release_ops.resources.runtime import deployment_is_configured
+from nmdc_release_ops.resources.runtime import deployment_is_configured, runtime_is_followed_up
 from nmdc_release_ops.steps.audit import audit_origin
 from nmdc_release_ops.steps.catch_up import catch_up
 from nmdc_release_ops.steps.choose import choose
 from nmdc_release_ops.steps.deploy import deploy
 from nmdc_release_ops.steps.deploy_runtime import deploy_runtime
 from nmdc_release_ops.steps.dump import dump
+from nmdc_release_ops.steps.follow_up import follow_up
 from nmdc_release_ops.steps.follow_workflows import follow_workflows
 from nmdc_release_ops.steps.freeze import freeze
 from nmdc_release_ops.steps.migrate import migrate
@@ -44,8 +45,9 @@ HOOKS = {thaw_after_failure, thaw_after_last_step, send_notice}
 def _conclude(release: Output, restoration: Output) -> None:
     """The end of every release."""
     thawed = unfreeze.alias("unfreeze")(release, restoration)
-    if deployment_is_configured():
-        deploy(release, thawed)
+    deployed = {"deployed": deploy(release, thawed)} if deployment_is_configured() else {}
+    if runtime_is_followed_up():
+        follow_up(release, thawed, **deployed)
 
 
 def _catch_up_and_swap(release: Output, archive: Output, migrated: Output, report: Output) -> None:

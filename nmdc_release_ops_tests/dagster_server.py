@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -97,12 +97,17 @@ class DagsterServer:
 
 
 @contextmanager
-def dagster_server(environment: Mapping[str, str], log_path: str) -> Iterator[DagsterServer]:
-    """A Dagster with these variables, for as long as the block lasts; none of its processes outlives it."""
+def dagster_server(
+    environment: Mapping[str, str], log_path: str, target: Sequence[str] = ("-m", LOCATION)
+) -> Iterator[DagsterServer]:
+    """A Dagster with these variables, for as long as the block lasts; none of its processes outlives it.
+
+    target: what it loads, as options of `dagster dev`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = _start(["dagster", "dev", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)], environment, log_path)
+    process = _start(["dagster", "dev", *target, "-h", "127.0.0.1", "-p", str(port)], environment, log_path)
     try:
         server = DagsterServer(f"http://127.0.0.1:{port}")
         deadline = time.monotonic() + START_SECONDS

@@ -42,7 +42,7 @@ LAYOUT = [
 
 # The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.
 ROOMS = {
-    "steps": ["promoting", "shared"],
+    "steps": ["promoting", "following_up", "shared"],
     "schema": ["environments", "outlines", "packages"],
     "mongo": [
         "swapping",

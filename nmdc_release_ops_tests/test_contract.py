@@ -70,6 +70,8 @@ VARIABLES = {
     "NMDC_RANCHER_NAMESPACE": None,
     "NMDC_RANCHER_TOKEN": None,
     "NMDC_RANCHER_DEPLOYMENTS": "runtime-api,dagster-dagit,dagster-daemon",
+    "NMDC_RUNTIME_URL": None,
+    "NMDC_RUNTIME_DAGSTER_URL": None,
     "NMDC_NOTICE_WEBHOOK": None,
     "NMDC_REPORTS_URL": None,
 }

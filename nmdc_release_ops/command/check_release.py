@@ -52,6 +52,7 @@ def check_release(target_version: str, from_version: str | None, *, allow_missin
             return
         checks = RuntimeProjectResource(github=github).check_readiness(target.package.version)
         release = add_runtime_checks(release, checks, required=config.require_runtime_ready)
+        release = release.warned(deployment.find_obstacles())
         blocked = predict_blocked(origin.database, release.origin, home.path, release.documents)
         prepare(release, schema, log.info)
     _show(console, release, blocked, inspected.engine)

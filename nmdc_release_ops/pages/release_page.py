@@ -108,6 +108,7 @@ def _facts(summary: ReleaseSummary) -> Iterator[str]:
         *([("promotes", summary.rehearsal)] if summary.rehearsal else []),
         *([("schema source", summary.schema_source)] if summary.schema_source else []),
         *([("compared again", summary.verification)] if summary.verification else []),
+        *([("after it", summary.follow_up)] if summary.follow_up else []),
     ]
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>\n" for name, text in facts)
     yield f'<dl class="facts">\n{rows}</dl>\n'

@@ -185,6 +185,8 @@ def list_facts(summary: ReleaseSummary, standing: Standing, show: Callable[[Path
             )
         )
     facts.append(("writes blocked", describe_blocked(summary)))
+    if summary.follow_up:
+        facts.append(("after it", summary.follow_up))
     if standing.has_archive and summary.archive:
         facts.append(("archive", f"{show(standing.archive)} ({size(summary.archive.bytes)})"))
     for name, path in (("difference", summary.difference), ("violations", summary.validation)):

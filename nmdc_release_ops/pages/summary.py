@@ -115,6 +115,7 @@ class ReleaseSummary(Part):
         rehearsal: the rehearsal that was promoted.
         conclusion: of a rehearsal, for people.
         verification: what was compared once more after a promotion, for people.
+        follow_up: what became of the Runtime, and of what was written since the swap, for people.
         installed: version of each package, by schema environment and package.
         difference, validation: pages, relative to the folder of the release; None where there are none.
     """
@@ -144,6 +145,7 @@ class ReleaseSummary(Part):
     rehearsal: str | None = None
     conclusion: str = ""
     verification: str = ""
+    follow_up: str = ""
     warnings: list[str] = Field(default_factory=list)
     installed: dict[str, dict[str, str]] = Field(default_factory=dict)
     archive: KeptArchive | None = None

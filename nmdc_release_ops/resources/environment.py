@@ -243,6 +243,18 @@ class DeploymentSettings(Settings):
     )
 
 
+class RunningRuntimeSettings(Settings):
+    """Where the Runtime runs: its API, and the webserver of its Dagster."""
+
+    url: str | None = Field(None, validation_alias="NMDC_RUNTIME_URL")
+    dagster_url: str | None = Field(None, validation_alias="NMDC_RUNTIME_DAGSTER_URL")
+
+    @property
+    def is_set(self) -> bool:
+        """Whether one of them is: a Dagster without the Runtime's address is a mistake that `plan` reports."""
+        return bool(self.model_fields_set)
+
+
 class NoticeSettings(Settings):
     """A chat's incoming webhook. Without one, no notices are sent."""
 

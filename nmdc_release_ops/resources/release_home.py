@@ -40,9 +40,14 @@ from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.audit_folder import AuditFolder
 from nmdc_release_ops.resources.environment import HomeSettings
 
+FOLLOW_UP = "follow-up."
+"""How the folder begins in which `follow_up` works."""
 _LOCK = "in-use"
-# Needed only while a step works. The last is left by a validation that was killed.
-_SCRATCH = ("transformer", "worker", "promotion", ".mongo-tools-*", ".trial-*", "attempts/*/validating.*")
+# Needed only while a step works. The last ones are left by a validation that was killed.
+_SCRATCH = (
+    *("transformer", "worker", "promotion", ".mongo-tools-*", ".trial-*", f"{FOLLOW_UP}*"),
+    *("attempts/*/validating.*", "attempts/*/follow-up/validating.*"),
+)
 
 
 class HomeUnusable(Exception):

@@ -8,16 +8,21 @@ from nmdc_release_ops.resources.environment import (
     ConfigurationInvalid,
     ConfigurationMissing,
     DeploymentSettings,
+    RunningRuntimeSettings,
     RuntimeSettings,
 )
 from nmdc_release_ops.resources.github import GitHubResource
 from nmdc_release_ops.runtime.check import Check
 from nmdc_release_ops.runtime.deployment import Targets
+from nmdc_release_ops.runtime.obstacles import find_obstacles
 from nmdc_release_ops.runtime.readiness import check_readiness, not_checked
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.errors import ServiceAddressInvalid
 from nmdc_release_ops.services.rancher import Rancher
+from nmdc_release_ops.services.remote_dagster import RemoteDagster
 from nmdc_release_ops.services.repository import Repository
+from nmdc_release_ops.services.running_runtime import RunningRuntime
+from nmdc_release_ops.services.transport import SHORT, Timeouts
 from nmdc_release_ops.services.workflows import Watching
 
 
@@ -61,7 +66,8 @@ class RuntimeProjectResource(dg.ConfigurableResource[Any]):
 
 class DeploymentResource(dg.ConfigurableResource[Any]):
     """How the Runtime is deployed: `NMDC_DEPLOY_WORKFLOWS` (JSON), and by Rancher `NMDC_RANCHER_URL`, `NMDC_RANCHER_CONTEXT`,
-    `NMDC_RANCHER_NAMESPACE`, `NMDC_RANCHER_TOKEN` and `NMDC_RANCHER_DEPLOYMENTS`.
+    `NMDC_RANCHER_NAMESPACE`, `NMDC_RANCHER_TOKEN` and `NMDC_RANCHER_DEPLOYMENTS`. Where it runs then: `NMDC_RUNTIME_URL` and
+    `NMDC_RUNTIME_DAGSTER_URL`.
     """
 
     github: dg.ResourceDependency[GitHubResource]
@@ -74,6 +80,9 @@ class DeploymentResource(dg.ConfigurableResource[Any]):
         """
         if deployment_is_configured():
             self.targets(Watching())
+        if RunningRuntimeSettings.read().is_set:
+            self.runtime()
+            self.runtime_dagster()
 
     def targets(self, watching: Watching) -> Targets:
         """Raises:
@@ -87,6 +96,37 @@ class DeploymentResource(dg.ConfigurableResource[Any]):
             settings.rancher_deployments,
             watching,
         )
+
+    def find_obstacles(self) -> list[str]:
+        """What would be in the way of `follow_up` as things are, for people; nothing where it is not configured.
+
+        Raises:
+            ConfigurationMissing, ServiceAddressInvalid.
+        """
+        return find_obstacles(self.runtime(), self.runtime_dagster(SHORT)) if runtime_is_followed_up() else []
+
+    def runtime(self) -> RunningRuntime:
+        """The Runtime that `follow_up` asks for its version.
+
+        Raises:
+            ConfigurationMissing, ServiceAddressInvalid.
+        """
+        settings = RunningRuntimeSettings.read()
+        if settings.url is None:
+            raise ConfigurationMissing(
+                "NMDC_RUNTIME_URL is not set, so the Runtime cannot be followed up. Set it to the Runtime's address, or unset "
+                "NMDC_RUNTIME_DAGSTER_URL too."
+            )
+        return RunningRuntime(settings.url)
+
+    def runtime_dagster(self, timeouts: Timeouts | None = None) -> RemoteDagster | None:
+        """The Runtime's Dagster; None where it is not configured.
+
+        Raises:
+            ServiceAddressInvalid.
+        """
+        address = RunningRuntimeSettings.read().dagster_url
+        return None if address is None else RemoteDagster(address, timeouts)
 
 
 def _rancher(settings: DeploymentSettings) -> Rancher | None:
@@ -109,3 +149,11 @@ def deployment_is_configured() -> bool:
     except ConfigurationInvalid:
         return True
     return settings.workflows is not None or settings.rancher_url is not None
+
+
+def runtime_is_followed_up() -> bool:
+    """Whether there is a Runtime to follow up after a release. Raises nothing, so that the jobs load."""
+    try:
+        return RunningRuntimeSettings.read().is_set
+    except ConfigurationInvalid:
+        return True

@@ -1,4 +1,4 @@
-"""The errors of other services: GitHub, Rancher."""
+"""The errors of other services: GitHub, Rancher, the Runtime and its Dagster."""
 
 
 class ServiceError(Exception):
@@ -67,3 +67,27 @@ class WorkflowFailed(ServiceError):
 
 class DeploymentFailed(ServiceError):
     """At least one part of the Runtime was not deployed."""
+
+
+class RuntimeNotUpgraded(ServiceError):
+    """The Runtime did not say within the time limit that it runs on the released version of the schema."""
+
+
+class RuntimeNewer(ServiceError):
+    """The Runtime runs on a newer version of the schema than the database conforms to."""
+
+
+class DagsterUnreachable(ServiceError):
+    """The Runtime's Dagster did not answer, or answered with a server error (5xx)."""
+
+
+class DagsterRefused(ServiceError):
+    """The Runtime's Dagster refused a request, or has no such job, or several."""
+
+
+class DagsterAnswerUnreadable(ServiceError):
+    """An answer is not that of a Dagster webserver."""
+
+
+class AlldocsNotRebuilt(ServiceError):
+    """The Runtime's run that rebuilds `alldocs` failed, was cancelled, or did not end in time."""

@@ -257,8 +257,11 @@ class GitHub:
         return urlsplit(self.api).netloc
 
 
-def check_address(address: str, variable: str) -> str:
+def check_address(address: str, variable: str, *, carries_token: bool = True) -> str:
     """A service's base address without a slash at its end.
+
+    Args:
+        carries_token: whether a token is sent there; then it has to be encrypted.
 
     Raises:
         ServiceAddressInvalid: it is not an address, contains credentials, or would send a token unencrypted.
@@ -275,7 +278,7 @@ def check_address(address: str, variable: str) -> str:
         raise ServiceAddressInvalid(
             f"{variable} contains a user name or password. Remove it; tokens have their own variables."
         )
-    if parts.scheme == "http" and host not in LOOPBACK:
+    if carries_token and parts.scheme == "http" and host not in LOOPBACK:
         raise ServiceAddressInvalid(f"{variable} begins with http:, so a token would be sent unencrypted. Use https:.")
     return text
 

@@ -94,7 +94,7 @@ def choose(
             attempt = _make_attempt(context, rehearsal, home)
             release = plan_promotion(present, rehearsal, config.options, attempt)
             guarded = require_watchdog(context, allow_without=config.allow_without_watchdog)
-            release = release.warned([*warnings, *guarded])
+            release = release.warned([*warnings, *guarded, *deployment.find_obstacles()])
             context.log.info(
                 f"Promoting rehearsal {rehearsal.plan.release_id}: schema {release.from_version} -> {release.to_version}."
             )

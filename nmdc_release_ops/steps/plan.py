@@ -158,7 +158,8 @@ def plan(
         )
         blocked = predict_blocked(connected.database, release.origin, home.path, release.documents)
         if purpose is not Purpose.REHEARSAL:
-            release = release.warned(require_watchdog(context, allow_without=config.allow_without_watchdog))
+            guarded = require_watchdog(context, allow_without=config.allow_without_watchdog)
+            release = release.warned([*guarded, *deployment.find_obstacles()])
         log_plan(context, release, blocked)
         try_tools(context, release, connected, home, transformer)
         environments = prepare_environments(context, release, home, schema)

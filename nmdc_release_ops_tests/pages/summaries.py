@@ -161,6 +161,7 @@ def hostile() -> ReleaseSummary:
         failure=HOSTILE * 50,
         warnings=[HOSTILE, "x" * 5_000],
         schema_source=HOSTILE,
+        follow_up=HOSTILE,
         migrators=[
             MigratorRun(
                 module="m" * 300,

@@ -100,12 +100,17 @@ def read_delta(
 
 
 def find_at(
-    database: Database[Document], collection: str, condition: Mapping[str, Any], moment: ClusterTime
+    database: Database[Document],
+    collection: str,
+    condition: Mapping[str, Any],
+    moment: ClusterTime,
+    fields: Iterable[str] = (),
 ) -> Iterator[bytes]:
     """The documents that met a condition at `moment`. If the server is out of reach meanwhile, one can come twice.
 
     Args:
         database: its read preference says which member is read.
+        fields: of each document, besides `_id`; none for all.
 
     Raises:
         MomentGone
@@ -113,7 +118,7 @@ def find_at(
     patience = _Patience(collection, moment)
     while True:
         with patience:
-            yield from _find(database, collection, condition, KEYS_A_COMMAND, moment)
+            yield from _find(database, collection, condition, KEYS_A_COMMAND, moment, dict.fromkeys(fields, 1))
             return
 
 
@@ -193,11 +198,17 @@ def _read(
 
 
 def _find(
-    database: Database[Document], collection: str, condition: Mapping[str, Any], batch: int, moment: ClusterTime
+    database: Database[Document],
+    collection: str,
+    condition: Mapping[str, Any],
+    batch: int,
+    moment: ClusterTime,
+    projection: Mapping[str, int] | None = None,
 ) -> Iterator[bytes]:
     command = {
         "find": collection,
         "filter": condition,
+        "projection": projection or {},
         "batchSize": batch,
         "readConcern": {"level": "snapshot", "atClusterTime": moment.timestamp()},
     }

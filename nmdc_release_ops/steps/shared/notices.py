@@ -3,6 +3,7 @@
 import dagster as dg
 
 from nmdc_release_ops.records.data_release import FreezeLease, FreezeWindow, Purpose, ReleasePlan, ValidationReport
+from nmdc_release_ops.records.follow_up import FollowedUp
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.units import duration, size
 
@@ -55,6 +56,8 @@ def _describe_progress(context: dg.HookContext) -> str | None:
             f"The NMDC database can be written to again; writes were blocked for {duration(record.seconds)}. "
             f"Release {name} succeeded.{verified}"
         )
+    if isinstance(record, FollowedUp):
+        return f"After the release of the NMDC database: {record.describe()}"
     if context.step_key == "deploy":
         return "The NMDC Runtime was deployed."
     if context.step_key == "roll_back":

@@ -30,6 +30,7 @@ LAST_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
 """The same while people cannot write. The next step reports soon."""
 _UNDER_FREEZE = ("freeze", "restore")
+_AFTER_THE_THAW = ("unfreeze", "follow_up")
 _FORESEEN = (PyMongoError, MongoError, FileNotWritten, OSError, ConfigurationMissing, ConfigurationInvalid)
 
 
@@ -66,7 +67,7 @@ def reporting(
     except BaseException:
         reporter.end(Stage.FAILED, LAST_SECONDS)
         raise
-    is_frozen = not plan.is_dumped_unfrozen and not plan.catches_up and step != "unfreeze"
+    is_frozen = not plan.is_dumped_unfrozen and not plan.catches_up and step not in _AFTER_THE_THAW
     reporter.end(Stage.DONE, HURRIED_SECONDS if is_frozen else LAST_SECONDS)
 
 

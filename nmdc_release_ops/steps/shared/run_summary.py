@@ -33,6 +33,7 @@ from nmdc_release_ops.records.data_release import (
     Restoration,
     ValidationReport,
 )
+from nmdc_release_ops.records.follow_up import FollowedUp
 from nmdc_release_ops.records.record import Record
 from nmdc_release_ops.resources.environment import ConfigurationMissing, mask_secrets
 from nmdc_release_ops.resources.origin import OriginResource
@@ -111,6 +112,7 @@ def gather(
             **_describe_archive(records),
             **_describe_migration(records, plan, folder),
             **_describe_validation(records, plan, folder),
+            **_describe_follow_up(records),
             earlier_runs=[one.run_id for one in records.runs[1:]],
             installed=_read_installed(home, plan, [one.run_id for one in records.runs]),
             swap=state.swap,
@@ -265,6 +267,11 @@ def _describe_validation(records: RunRecords, plan: ReleasePlan, folder: Path) -
         "conclusion": report.conclusion,
         "validation": _relative(report.page_path, folder),
     }
+
+
+def _describe_follow_up(records: RunRecords) -> dict[str, Any]:
+    found = records.read(FollowedUp, "follow_up")
+    return {"follow_up": found.describe()} if found else {}
 
 
 def _read_failed_validation(plan: ReleasePlan, folder: Path, run_id: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from nmdc_release_ops.mongo.delta.moment import (
     reached_by,
 )
 from nmdc_release_ops.mongo.delta.read import read_at
+from nmdc_release_ops.mongo.delta.since import WritesSince
 from nmdc_release_ops.mongo.delta.stream import OplogTooShort, StreamRefused
 from nmdc_release_ops.mongo.operator_role import operator_role
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
@@ -76,6 +77,29 @@ def test_an_oplog_that_is_overrun_is_named_with_its_beginning(small: MongoClient
             assert error.value.wanted.timestamp() < begins.timestamp() <= error.value.reaches_back_to.timestamp()
         assert error.value.wanted == since
         assert keys_in(begun) == {"a_set": keys(1)}
+
+
+@pytest.mark.faults
+def test_of_what_was_written_since_a_moment_the_rest_is_known_when_the_oplog_is_overrun(
+    small: MongoClient[Any], tmp_path: Path
+) -> None:
+    since = present_moment(small).next()
+    with WritesSince(small.origin, {"b_set"}, since, tmp_path / "since.sqlite") as writes:
+        small.origin.b_set.insert_one({"_id": "read in time"})
+        writes.follow()
+        small.origin.b_set.insert_one({"_id": "lost"})
+        overrun(small, present_moment(small))
+        begins = oplog_reaches_back_to(small)
+        small.origin.b_set.insert_many([{"_id": "known", "n": 1}, {"_id": "gone"}])
+        small.origin.b_set.delete_one({"_id": "gone"})
+        moment = writes.follow()
+        (unknown,) = writes.unknown
+        assert begins is not None and unknown.until is not None
+        assert since.timestamp() <= unknown.since.timestamp() < begins.timestamp() <= unknown.until.timestamp()
+        assert unknown.describe().startswith("between 20")
+        assert keys_in(writes.delta) == {"b_set": keys("read in time", "known", "gone")}
+        found = [document and bson.decode(document) for document in writes.read("b_set", moment)]
+        assert len(found) == 3 and None in found and {"_id": "known", "n": 1} in found
 
 
 def test_documents_that_expire_are_found(small: MongoClient[Any], tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The documents that were written since the swap, in files, as they were at one moment; and the ids of all documents then."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmdc_release_ops.mongo.archive.blocks import read_documents
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
+from nmdc_release_ops.mongo.delta.read import MomentGone
+from nmdc_release_ops.mongo.delta.since import WritesSince
+from nmdc_release_ops.mongo.promoting.document_file import write_documents
+from nmdc_release_ops.mongo.promoting.identities import Identities
+from nmdc_release_ops.mongo.server.clock import ClusterTime
+from nmdc_release_ops.records.follow_up import WrittenCollection
+
+_ATTEMPTS = 5
+_IDS = "identifiers.sqlite"
+
+
+@dataclass(frozen=True)
+class WrittenFiles:
+    """What was written, and still existed at a moment.
+
+    Attributes:
+        folder: of the files.
+        files: of the collections of which documents exist.
+        written: every collection that was written to.
+    """
+
+    moment: ClusterTime
+    folder: Path
+    files: tuple[ArchivedCollection, ...]
+    written: tuple[WrittenCollection, ...]
+
+
+def read_written(since: WritesSince, folder: Path) -> WrittenFiles:
+    """Read everything that was written up to now.
+
+    Args:
+        folder: for the files.
+
+    Raises:
+        MomentGone: collections are created, renamed or indexed again and again.
+        StreamRefused, StreamStalled, UnknownResumeToken, ClusterTimeUnavailable, FileNotWritten.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        moment = since.follow()
+        try:
+            return _read(since, moment, folder)
+        except MomentGone:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _read(since: WritesSince, moment: ClusterTime, folder: Path) -> WrittenFiles:
+    files: list[ArchivedCollection] = []
+    written: list[WrittenCollection] = []
+    replaced = since.replaced
+    for name in sorted({*since.delta.counts, *replaced}):
+        gone = _Counted(since.read(name, moment))
+        file = write_documents(folder, name, gone)
+        if file.documents:
+            files.append(file)
+        if file.documents or gone.missing or name in replaced:
+            written.append(
+                WrittenCollection(
+                    collection=name, judged=file.documents, gone=gone.missing, is_replaced=name in replaced
+                )
+            )
+    return WrittenFiles(moment, folder, tuple(files), tuple(written))
+
+
+class _Counted:
+    """The documents that exist; counts the others."""
+
+    def __init__(self, documents: Iterable[bytes | None]) -> None:
+        self._documents = documents
+        self.missing = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for document in self._documents:
+            if document is None:
+                self.missing += 1
+            else:
+                yield document
+
+
+def find_ids(since: WritesSince, names: Iterable[str], written: WrittenFiles) -> tuple[Path, dict[str, dict[str, int]]]:
+    """Write the ids of all documents to a file; return it with the ids of written documents that several documents have, each
+    with the number of these by collection.
+
+    Args:
+        names: the collections whose documents have ids.
+
+    Raises:
+        MomentGone, FileNotWritten.
+    """
+    path = written.folder / _IDS
+    path.unlink(missing_ok=True)
+    with Identities(path) as identities:
+        for name in names:
+            identities.put(name, since.find(name, {}, written.moment, ("id",)))
+        identities.finish_filling()
+        identities.commit()
+        for file in written.files:
+            if file.name in names:
+                identities.put(file.name, read_documents(written.folder, file))
+        duplicates = identities.duplicates()
+        identities.commit()
+    return path, duplicates
