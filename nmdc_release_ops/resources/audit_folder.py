@@ -71,7 +71,8 @@ class AuditFolder:
 
     def name(self, run_id: str) -> Path:
         """The folder that the audit of a run will have, when it is complete."""
-        return self.path / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{run_id[:8]}"
+        now = datetime.now(UTC)
+        return self.path / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{run_id[:8]}"
 
     def keep(self, reports: Path, folder: Path, *, is_reported: bool) -> None:
         """Make the reports of a complete audit the last ones, durably, and remove the oldest.
