@@ -246,14 +246,20 @@ def test_a_check_that_is_executed_by_itself_is_an_audit_and_one_pass_answers_all
 def test_documents_that_nobody_wrote_since_the_last_audit_are_not_judged_again(
     workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def settled() -> dict[str, Any]:
+        """The next audit but one: what was written while an audit read, or just before, comes at the end of its archive, and in
+        its place in the next."""
+        audit(workplace)
+        return audit(workplace)
+
     audit(workplace)
-    again = audit(workplace)
+    again = settled()
     assert again["documents judged anew"] == 0 and again["documents"] > 250
     with damaged(client, "study_set", {"study_category": "no such category"}):
         found = audit(workplace)
         assert (found["violations"], found["new violations"]) == (1, 1)
         assert 0 < found["documents judged anew"] < found["documents"]
-        kept = audit(workplace)
+        kept = settled()
     assert (kept["violations"], kept["new violations"], kept["documents judged anew"]) == (1, 0, 0)
     monkeypatch.setattr("nmdc_release_ops.steps.shared.auditing.digest_judging", lambda *_: "another")
     other = audit(workplace)
