@@ -14,6 +14,7 @@ from dagster import DagsterInvalidConfigError
 from dagster._core.instance.config import ConcurrencyConfig, dagster_instance_config
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
+from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.resources.environment import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -245,10 +246,18 @@ def test_one_release_and_one_rehearsal_run_at_a_time() -> None:
     ]
 
 
+@pytest.mark.parametrize("folder", [".", "docker"])
+def test_the_watchdog_waits_for_no_other_sensor(folder: str) -> None:
+    settings, _ = dagster_instance_config(str(ROOT / folder))
+    assert settings["sensors"]["use_threads"] is True
+    # As many as there are may hang at once, and one thread is left.
+    assert settings["sensors"]["num_workers"] > len(defs.get_repository_def().sensor_defs)
+
+
 def test_dagster_in_the_image_behaves_as_it_does_without_compose() -> None:
     root_settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     settings = yaml.safe_load((ROOT / "docker" / "dagster.yaml").read_text())
-    for same in ("concurrency", "run_monitoring", "telemetry"):
+    for same in ("concurrency", "sensors", "run_monitoring", "telemetry"):
         assert settings[same] == root_settings[same], same
 
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import pymongo
@@ -20,6 +20,7 @@ from nmdc_release_ops.schema.outlines.changes import (
     compare_outlines,
     find_collections,
     find_holders,
+    find_nested,
 )
 from nmdc_release_ops.schema.outlines.outline import Class, Outline
 from nmdc_release_ops.schema.packages.package import SchemaPackage
@@ -65,14 +66,14 @@ def find_concerns(
     """
     code = {one.module: "\n".join(target.code_of(one.module).values()) for one in plan.migrators}
     sizes = {one.name: one.documents for one in plan.collections}
-    holders = find_holders(before, after)
+    holders, nested = find_holders(before, after), find_nested(before)
     until = time.monotonic() + COUNTING_SECONDS
     found = [
         Concern(
             change=change,
             collections=find_collections(change, holders),
-            documents=_count(change, before, sizes, database, until),
-            migrators=list(_find_migrators(change, plan.migrators, code)),
+            documents=_count(change, before, sizes, database, until) if _is_countable(change, before, nested) else None,
+            migrators=list(_find_migrators(change, before, plan.migrators, code)),
         )
         for change in compare_outlines(before, after)
     ]
@@ -80,33 +81,45 @@ def find_concerns(
 
 
 def _find_migrators(
-    change: SchemaChange, migrators: Iterable[PlannedMigrator], code: Mapping[str, str]
+    change: SchemaChange, before: Outline, migrators: Iterable[PlannedMigrator], code: Mapping[str, str]
 ) -> Iterator[str]:
     words = {change.element, *change.values} - {"type"}
+    if change.classes and change.element in before.collections:
+        # Migrators name a collection for many reasons; one that moves a class out of it names the class.
+        words = set(change.classes)
     names = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words))) if words else None
     for one in migrators:
         if names is not None and names.search(code[one.module]):
             yield one.module
 
 
+def _is_countable(change: SchemaChange, before: Outline, nested: Set[str]) -> bool:
+    """Whether all that a change concerns are whole documents: where parts of documents are concerned too, a count of documents
+    would say too little.
+
+    Args:
+        nested: as `find_nested` returns it.
+    """
+    if change.effect is Effect.LOOSER:
+        return False
+    return change.element in before.collections or nested.isdisjoint(change.classes)
+
+
 def _count(
     change: SchemaChange, before: Outline, sizes: Mapping[str, int], database: Database[Document], until: float
 ) -> int | None:
-    """How many documents of the origin a stricter change concerns; None where that takes long, or only parts of documents are
-    of its classes.
+    """How many documents of the origin a change concerns; None where that takes long, or no document is of its classes.
 
     Args:
         until: when to give up, by `time.monotonic`.
     """
-    if change.effect is Effect.LOOSER:
-        return None
     classes = {name: before.classes[name] for name in change.classes if name in before.classes}
     collections = [name for name, held in before.collections.items() if classes.keys() & set(held)]
+    if change.element in before.collections:
+        collections = [change.element]
     if not collections or any(sizes.get(name, 0) > COUNTED for name in collections):
         return None
-    # Before 11.0.0, documents had no type.
-    of_the_classes = {"type": {"$in": [one.type for one in classes.values()] + [None]}}
-    concerned = {"$and": [of_the_classes, _describe_concerned(change, classes)]}
+    concerned = _describe_concerned(change, before, classes)
     documents = 0
     for name in collections:
         if not sizes.get(name):
@@ -124,11 +137,16 @@ def _count(
     return documents
 
 
-def _describe_concerned(change: SchemaChange, classes: Mapping[str, Class]) -> Document:
-    """A filter for the documents of the classes that may not meet the change."""
+def _describe_concerned(change: SchemaChange, before: Outline, classes: Mapping[str, Class]) -> Document:
+    """A filter for the documents that may not meet the change, of those classes."""
+    if not classes:
+        return {}
+    # Before 11.0.0, documents had no type.
+    of_the_classes = {"type": {"$in": [one.type for one in classes.values()] + [None]}}
+    if change.element in classes or change.element in before.collections:
+        return of_the_classes
     if change.values:
         slots = {name for one in classes.values() for name, slot in one.slots.items() if change.element in slot.ranges}
-        return {"$or": [{name: {"$in": list(change.values)}} for name in sorted(slots)]}
-    if change.element in classes:
-        return {}
-    return {change.element: {"$exists": change.what not in (REQUIRED_ADDED, BECAME_REQUIRED)}}
+        return {"$and": [of_the_classes, {"$or": [{name: {"$in": list(change.values)}} for name in sorted(slots)]}]}
+    is_missing = change.what in (REQUIRED_ADDED, BECAME_REQUIRED)
+    return {"$and": [of_the_classes, {change.element: {"$exists": not is_missing}}]}

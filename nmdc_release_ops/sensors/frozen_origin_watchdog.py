@@ -78,7 +78,7 @@ def _report(
 def _write_metrics(context: dg.SensorEvaluationContext, origin: OriginConnection) -> None:
     """Monitoring sees with each tick that somebody watches. Whatever prevents that, the tick has done its work."""
     try:
-        write_metrics(origin.database, ReleaseHomeResource().path)
+        write_metrics(origin.database, ReleaseHomeResource().path, is_tick=True)
     except Exception as error:
         context.log.warning(f"The metrics were not written ({type(error).__name__}): {error}")
 

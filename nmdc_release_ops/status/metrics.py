@@ -44,9 +44,11 @@ HELP = {
     "oplog_left_seconds": "How far the oplog reaches back beyond the rehearsal that can be promoted, or beyond the promotion.",
     "home_free_bytes": "Free space on the disk of NMDC_RELEASE_HOME.",
     "home_size_bytes": "Size of the disk of NMDC_RELEASE_HOME.",
+    "watchdog_tick_timestamp_seconds": "The last tick of frozen_origin_watchdog that reached the origin; 0 before the first.",
     "written_timestamp_seconds": "When these metrics were written.",
 }
 """Every metric by its name, without the prefix. All are gauges."""
+_TICK = "watchdog_tick_timestamp_seconds"
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -63,22 +65,29 @@ class Sample:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_metrics(database: Database[Document], home: Path) -> None:
+def write_metrics(database: Database[Document], home: Path, *, is_tick: bool = False) -> None:
     """Read the state of the origin, and replace its file.
 
     Args:
         home: `NMDC_RELEASE_HOME`.
+        is_tick: whether `frozen_origin_watchdog` writes; all others keep the time of its last tick.
 
     Raises:
         FileNotWritten, PyMongoError.
     """
     origin = origin_name(identify_set(database.client), database.name)
     # The collector refuses files that hold the same metric with the same labels, so all of them name the origin.
-    text = render(Sample(one.name, one.value, {"origin": origin, **one.labels}) for one in collect(database, home))
+    named = [Sample(one.name, one.value, {"origin": origin, **one.labels}) for one in collect(database, home)]
     path = home / METRICS.format(origin=origin)
     # A run and the daemon may write at the same time.
     with writing(path), lock(path):
-        write_whole(path, text)
+        ticked = round(time.time(), 3) if is_tick else _read_last_tick(path)
+        write_whole(path, render([*named, Sample(_TICK, ticked, {"origin": origin})]))
+
+
+def _read_last_tick(path: Path) -> float:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{PREFIX}{_TICK}{{")), 0.0)
 
 
 def render(samples: Iterable[Sample]) -> str:

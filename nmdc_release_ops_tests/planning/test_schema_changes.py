@@ -12,6 +12,7 @@ from pymongo import MongoClient
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.planning.schema_changes import Concern, find_concerns
 from nmdc_release_ops.planning.schema_changes_page import write_changes_page
+from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.schema.outlines.changes import Effect, SchemaChange
 from nmdc_release_ops.schema.outlines.outline import Class, Outline, Slot
 from nmdc_release_ops.schema.packages.package import SchemaPackage
@@ -20,6 +21,21 @@ from nmdc_release_ops_tests.sent_commands import on_each_command
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 
 workplace = workplace_fixture(scale=100)
+
+
+@pytest.fixture(scope="module")
+def plan(workplace: Workplace) -> ReleasePlan:
+    made: ReleasePlan = workplace.plan(target_version="11.25").output_for_node("plan")
+    return made
+
+
+def target_of(plan: ReleasePlan, folder: Path, code: str = "") -> SchemaPackage:
+    """A target of the plan, with this as the code of each migrator."""
+    migrators = folder / "nmdc_schema" / "migrators"
+    migrators.mkdir(parents=True)
+    for migrator in plan.migrators:
+        (migrators / f"{migrator.module}.py").write_text(code)
+    return SchemaPackage(SchemaVersion.parse("11.25"), folder)
 
 
 @pytest.fixture
@@ -54,13 +70,9 @@ def test_the_plan_shows_what_needs_a_look_first_with_the_documents_concerned(
 
 
 def test_a_longer_word_that_contains_the_name_of_a_slot_does_not_name_it(
-    workplace: Workplace, client: MongoClient[Any], tmp_path: Path
+    plan: ReleasePlan, client: MongoClient[Any], tmp_path: Path
 ) -> None:
-    plan = workplace.plan(target_version="11.25").output_for_node("plan")
-    folder = tmp_path / "nmdc_schema" / "migrators"
-    folder.mkdir(parents=True)
-    for migrator in plan.migrators:
-        (folder / f"{migrator.module}.py").write_text("def upgrade():\n    return 'max_depth', 'depths', 'elevation'\n")
+    target = target_of(plan, tmp_path, "def upgrade():\n    return 'max_depth', 'depths', 'elevation'\n")
     before, after = (
         Outline(classes={"Biosample": Class(type="nmdc:Biosample", slots=slots)}, enums={}, collections={})
         for slots in (
@@ -68,7 +80,6 @@ def test_a_longer_word_that_contains_the_name_of_a_slot_does_not_name_it(
             {},
         )
     )
-    target = SchemaPackage(SchemaVersion.parse("11.25"), tmp_path)
     concerns = find_concerns(plan, before, after, target, client[DATABASE])
     assert {one.change.element: len(one.migrators) for one in concerns} == {
         "depth": 0,
@@ -76,14 +87,66 @@ def test_a_longer_word_that_contains_the_name_of_a_slot_does_not_name_it(
     }
 
 
-def test_counting_documents_ends_after_a_while_whatever_the_number_of_changes(
-    workplace: Workplace, client: MongoClient[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_parts_of_documents_are_concerned_too_no_number_of_documents_is_shown(
+    plan: ReleasePlan, client: MongoClient[Any], tmp_path: Path
 ) -> None:
-    plan = workplace.plan(target_version="11.25").output_for_node("plan")
+    def described(*, required: bool, colours: tuple[str, ...]) -> Outline:
+        def slot(*ranges: str, **more: Any) -> Slot:
+            return Slot(**{"ranges": ranges, "required": False, "multivalued": False, **more})
+
+        both = {"type": slot("string", required=required), "colour": slot("Colours")}
+        return Outline(
+            classes={
+                "Biosample": Class(
+                    type="nmdc:Biosample",
+                    slots={
+                        **both,
+                        "values": slot("Value", parts=("Value",)),
+                        "depth": slot("string", required=required),
+                    },
+                ),
+                "Value": Class(type="nmdc:Value", slots=both),
+            },
+            enums={"Colours": colours},
+            collections={"biosample_set": ("Biosample",)},
+        )
+
+    before, after = described(required=False, colours=("red",)), described(required=True, colours=())
+    target = target_of(plan, tmp_path)
+    concerns = {one.change.element: one for one in find_concerns(plan, before, after, target, client[DATABASE])}
+    # All samples have a type, and none is red; their parts may lack it, or be red.
+    for element in ("type", "Colours"):
+        assert concerns[element].change.classes == ("Biosample", "Value")
+        assert concerns[element].documents is None and concerns[element].needs_a_look
+    lack_depth = client[DATABASE].biosample_set.count_documents({"depth": {"$exists": False}})
+    assert concerns["depth"].documents == lack_depth, "no part has a depth"
+
+
+def test_the_documents_of_a_class_that_moves_to_another_collection_are_counted(
+    plan: ReleasePlan, client: MongoClient[Any], tmp_path: Path
+) -> None:
+    def described(**collections: tuple[str, ...]) -> Outline:
+        classes = {name: Class(type=f"nmdc:{name}", slots={}) for name in ("Biosample", "Study")}
+        return Outline(classes=classes, enums={}, collections=collections)
+
+    # That a migrator names the collection says nothing: it may read it for another reason.
+    target = target_of(plan, tmp_path, "adapter.process_each_document('biosample_set', [])")
+    before = described(biosample_set=("Biosample", "Study"), study_set=("Study",), gone_set=("Study",))
+    after = described(biosample_set=(), study_set=("Study", "Biosample"))
+    concerns = find_concerns(plan, before, after, target, client[DATABASE])
+    samples = client[DATABASE].biosample_set.count_documents({})
+    assert {(one.change.element, one.change.what): (one.documents, one.needs_a_look) for one in concerns} == {
+        ("biosample_set", "no longer holds Biosample"): (samples, True),
+        ("biosample_set", "no longer holds Study"): (0, False),
+        ("gone_set", "collection removed"): (0, False),
+        ("study_set", "now holds Biosample"): (None, False),
+    }
+
+
+def test_counting_documents_ends_after_a_while_whatever_the_number_of_changes(
+    plan: ReleasePlan, client: MongoClient[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [f"slot_{number}" for number in range(200)]
-    (tmp_path / "nmdc_schema" / "migrators").mkdir(parents=True)
-    for migrator in plan.migrators:
-        (tmp_path / "nmdc_schema" / "migrators" / f"{migrator.module}.py").write_text("")
     before, after = (
         Outline(
             classes={"Biosample": Class(type="nmdc:Biosample", slots=slots)},
@@ -92,7 +155,7 @@ def test_counting_documents_ends_after_a_while_whatever_the_number_of_changes(
         )
         for slots in ({name: Slot(ranges=("string",), required=False, multivalued=False) for name in names}, {})
     )
-    target = SchemaPackage(SchemaVersion.parse("11.25"), tmp_path)
+    target = target_of(plan, tmp_path)
 
     def count() -> list[int | None]:
         return [one.documents for one in find_concerns(plan, before, after, target, client[DATABASE])]

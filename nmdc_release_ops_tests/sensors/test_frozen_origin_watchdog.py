@@ -1,6 +1,7 @@
 """The origin is not left frozen by a run that is over, and never thawed under one that goes on."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -61,6 +62,16 @@ def run_with_status(workplace: Workplace, status: dg.DagsterRunStatus) -> str:
 
 def test_an_origin_that_nobody_holds_is_left_alone(workplace: Workplace, client: MongoClient[Any]) -> None:
     assert tick(workplace) == "The origin is not frozen: no release holds it."
+
+
+def test_monitoring_sees_when_it_ticked_last(workplace: Workplace, client: MongoClient[Any]) -> None:
+    before = time.time()
+    tick(workplace)
+    (metrics,) = workplace.home.glob("*.prom")
+    (ticked,) = re.findall(
+        r"^nmdc_release_watchdog_tick_timestamp_seconds\{.*\} (.+)$", metrics.read_text(), re.MULTILINE
+    )
+    assert float(ticked) >= round(before, 3)
 
 
 def test_what_a_release_owes_the_ledger_is_written_as_soon_as_it_can_be(

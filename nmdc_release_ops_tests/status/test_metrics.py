@@ -65,6 +65,19 @@ def test_they_say_that_nothing_is_blocked_and_that_somebody_watches(database: Da
     assert [path.suffix for path in tmp_path.iterdir() if path.suffix != ".lock"] == [".prom"]
 
 
+def test_a_step_that_writes_keeps_the_time_of_the_watchdogs_last_tick(database: Database[Any], tmp_path: Path) -> None:
+    write_metrics(database, tmp_path)
+    assert read(tmp_path)["watchdog_tick_timestamp_seconds"] == 0
+    write_metrics(database, tmp_path, is_tick=True)
+    ticked = read(tmp_path)
+    assert ticked["watchdog_tick_timestamp_seconds"] >= ticked["written_timestamp_seconds"] > 0
+    for _ in range(2):
+        write_metrics(database, tmp_path)
+    after = read(tmp_path)
+    assert after["written_timestamp_seconds"] > ticked["watchdog_tick_timestamp_seconds"]
+    assert after["watchdog_tick_timestamp_seconds"] == ticked["watchdog_tick_timestamp_seconds"]
+
+
 def test_origins_that_share_a_home_have_a_file_each_and_no_sample_of_one_is_also_the_others(
     database: Database[Any], tmp_path: Path
 ) -> None:

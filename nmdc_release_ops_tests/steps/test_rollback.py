@@ -97,6 +97,7 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     assert done.success
     assert "This run sets allow_writes_set_aside: True (the default is False)" in log_of(workplace, done)
     assert "Written since the release: study_set (1 updated): set aside as _release.staged" in log_of(workplace, done)
+    assert "frozen_origin_watchdog, has never run here" in log_of(workplace, done), "it is warned, and not refused"
     assert data_of(client) == before
     assert version(client) == {"schema_version": "11.23.0"}
     assert_writable(client)

@@ -8,6 +8,10 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
+from nmdc_release_ops.mongo.freezing.thaw import thaw
+from nmdc_release_ops.mongo.state.lease import Strategy
+from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.steps.shared.holding import hold_frozen
 from nmdc_release_ops.steps.shared.watchdog import SILENCE_SECONDS
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server, turn_off, turn_on
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
@@ -44,6 +48,32 @@ def test_a_run_in_a_terminal_is_warned_where_no_daemon_runs(workplace: Workplace
 def test_a_rehearsal_needs_no_watchdog(workplace: Workplace) -> None:
     workplace.instance.wipe_daemon_heartbeats()
     assert not warnings_of(workplace, workplace.rehearse(target_version="11.25"))
+
+
+def test_a_run_that_freezes_without_a_plan_of_its_own_is_warned_once_and_never_refused(workplace: Workplace) -> None:
+    workplace.instance.wipe_daemon_heartbeats()
+    (warning,) = warnings_of(workplace, freeze_twice(workplace, "freeze_again"))
+    assert "has never run here" in warning
+    assert not warnings_of(workplace, freeze_twice(workplace, "plan")), "its plan looked for the watchdog"
+    beat(workplace, seconds_ago=1)
+    assert not warnings_of(workplace, freeze_twice(workplace, "freeze_again"))
+
+
+def freeze_twice(workplace: Workplace, step: str) -> dg.ExecuteInProcessResult:
+    """Freeze and thaw the origin twice in one step, as `reconcile` does while people write too fast."""
+
+    @dg.op(name=step)
+    def freezes(context: dg.OpExecutionContext, origin: OriginResource) -> None:
+        with origin.connect() as connected:
+            for _ in range(2):
+                hold_frozen(context, origin, connected, "a-release", Strategy.WRITE_BLOCK, drain_timeout=10)
+                thaw(connected.client, "a-release", thawed_by=context.run_id)
+
+    @dg.job(name="freezing", resource_defs={"origin": OriginResource()})
+    def freezing() -> None:
+        freezes()
+
+    return freezing.execute_in_process(instance=workplace.instance)
 
 
 @pytest.mark.faults

@@ -59,17 +59,29 @@ def _compare(before: Outline, after: Outline) -> Iterator[_Difference]:
         yield "", name, "collection removed", Effect.STRICTER, ()
     for name in after.collections.keys() - before.collections.keys():
         yield "", name, "collection added", Effect.LOOSER, ()
+    kept = before.classes.keys() & after.classes.keys()
+    for name in before.collections.keys() & after.collections.keys():
+        for held, what, effect in _compare_held(before.collections[name], after.collections[name], kept):
+            yield held, name, what, effect, ()
     for name in before.classes.keys() - after.classes.keys():
         yield name, name, "class removed", Effect.STRICTER, ()
     for name in after.classes.keys() - before.classes.keys():
         yield name, name, "class added", Effect.LOOSER, ()
-    for name in sorted(before.classes.keys() & after.classes.keys()):
-        for slot, what, effect in _compare_class(before.classes[name], after.classes[name]):
+    for name in sorted(kept):
+        for slot, what, effect in _compare_class(before.classes[name], after.classes[name], kept):
             yield name, slot, what, effect, ()
     yield from _compare_enums(before, after)
 
 
-def _compare_class(before: Class, after: Class) -> Iterator[tuple[str, str, Effect]]:
+def _compare_held(before: Iterable[str], after: Iterable[str], kept: Set[str]) -> Iterator[tuple[str, str, Effect]]:
+    """Which classes a collection or a slot may hold, of those that both schemas have: class, difference, effect."""
+    for name in (set(before) - set(after)) & kept:
+        yield name, f"no longer holds {name}", Effect.STRICTER
+    for name in (set(after) - set(before)) & kept:
+        yield name, f"now holds {name}", Effect.LOOSER
+
+
+def _compare_class(before: Class, after: Class, kept: Set[str]) -> Iterator[tuple[str, str, Effect]]:
     if before.type != after.type:
         yield "type", f"changed from {before.type} to {after.type}", Effect.STRICTER
     for name in before.slots.keys() - after.slots.keys():
@@ -80,11 +92,11 @@ def _compare_class(before: Class, after: Class) -> Iterator[tuple[str, str, Effe
         else:
             yield name, "slot added", Effect.LOOSER
     for name in before.slots.keys() & after.slots.keys():
-        for what, effect in _compare_slots(before.slots[name], after.slots[name]):
+        for what, effect in _compare_slots(before.slots[name], after.slots[name], kept):
             yield name, what, effect
 
 
-def _compare_slots(before: Slot, after: Slot) -> Iterator[tuple[str, Effect]]:
+def _compare_slots(before: Slot, after: Slot, kept: Set[str]) -> Iterator[tuple[str, Effect]]:
     if before.required != after.required:
         yield (BECAME_REQUIRED, Effect.STRICTER) if after.required else ("is no longer required", Effect.LOOSER)
     if before.multivalued != after.multivalued:
@@ -93,6 +105,13 @@ def _compare_slots(before: Slot, after: Slot) -> Iterator[tuple[str, Effect]]:
         wider = set(before.ranges) <= set(after.ranges)
         what = f"range changed from {' or '.join(before.ranges)} to {' or '.join(after.ranges)}"
         yield what, Effect.LOOSER if wider else Effect.STRICTER
+    # Of ranges that have nothing in common, the values are others anyway.
+    if bool(before.parts) != bool(after.parts) and set(before.ranges) & set(after.ranges):
+        what = "became parts of the document, were references" if after.parts else "became references, were parts"
+        yield what, Effect.STRICTER
+    if before.parts and after.parts and before.ranges == after.ranges:
+        for _, what, effect in _compare_held(before.parts, after.parts, kept):
+            yield what, effect
     if before.pattern != after.pattern:
         what = f"pattern changed from {before.pattern or 'none'} to {after.pattern or 'none'}"
         yield what, Effect.STRICTER if after.pattern else Effect.LOOSER
@@ -166,6 +185,13 @@ def find_holders(*outlines: Outline) -> Mapping[str, Set[str]]:
     return holders
 
 
+def find_nested(outline: Outline) -> set[str]:
+    """The classes that parts of documents may be of."""
+    documents = {name for held in outline.collections.values() for name in held} & outline.classes.keys()
+    slots = (slot for name in documents for slot in outline.classes[name].slots.values())
+    return find_parts(outline, {part for slot in slots for part in slot.parts})
+
+
 def find_parts(outline: Outline, classes: Iterable[str]) -> set[str]:
     """These classes, and those of all parts that their documents may have."""
     found: set[str] = set()
@@ -175,5 +201,5 @@ def find_parts(outline: Outline, classes: Iterable[str]) -> set[str]:
         if name not in found:
             found.add(name)
             slots = outline.classes[name].slots.values()
-            left += [one for slot in slots if slot.is_inlined for one in slot.ranges if one in outline.classes]
+            left += [part for slot in slots for part in slot.parts if part in outline.classes]
     return found

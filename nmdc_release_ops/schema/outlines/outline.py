@@ -8,9 +8,10 @@ class Slot(BaseModel):
 
     Attributes:
         ranges: names of the classes, enumerations or types that its values may have.
-        pattern: a regular expression for its values; empty if there is none.
-        minimum, maximum: of its values; None if there is none.
-        is_inlined: whether its values are parts of the document, and not references to other documents.
+        pattern: a regular expression for its values; empty if there is none. If the type of its values has one too, both.
+        minimum, maximum: of its values, the type's included; None if there is none.
+        parts: the classes that its values may be of, descendants included, if they are parts of the document. Empty if they
+            are references to other documents, or no objects.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -21,7 +22,7 @@ class Slot(BaseModel):
     pattern: str = ""
     minimum: float | None = None
     maximum: float | None = None
-    is_inlined: bool = False
+    parts: tuple[str, ...] = ()
 
 
 class Class(BaseModel):

@@ -42,14 +42,19 @@ def outline_schema(view: SchemaView) -> Outline:
 
 
 def _outline_slot(slot: SlotDefinition, view: SchemaView) -> Slot:
+    ranges = _ranges(slot, view)
+    # Of several types, each limits only the values that are of it.
+    is_typed = len(ranges) == 1 and ranges[0] in view.all_types()
+    limits = [slot, view.induced_type(ranges[0])] if is_typed else [slot]
+    patterns = (simplify(str(one.pattern)) for one in limits if one.pattern)
     return Slot(
-        ranges=_ranges(slot, view),
+        ranges=ranges,
         required=bool(slot.required),
         multivalued=bool(slot.multivalued),
-        pattern=simplify(str(slot.pattern or "")),
-        minimum=None if slot.minimum_value is None else float(slot.minimum_value),
-        maximum=None if slot.maximum_value is None else float(slot.maximum_value),
-        is_inlined=bool(view.is_inlined(slot)),
+        pattern=" and ".join(dict.fromkeys(patterns)),
+        minimum=max((float(one.minimum_value) for one in limits if one.minimum_value is not None), default=None),
+        maximum=min((float(one.maximum_value) for one in limits if one.maximum_value is not None), default=None),
+        parts=tuple(sorted(_descend(ranges, view))) if view.is_inlined(slot) else (),
     )
 
 

@@ -11,6 +11,7 @@ from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import MAX_FROZEN_SECONDS, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.steps.shared.failures import StepError
+from nmdc_release_ops.steps.shared.watchdog import warn_without_watchdog
 
 AUTOMATIC = "automatic"
 
@@ -88,6 +89,8 @@ def hold_frozen(
 ) -> FreezeLease:
     """Freeze the origin for the release, unless it already holds it frozen: after a failure it was thawed.
 
+    If nobody would thaw it after this run is killed, the run's log says so.
+
     Args:
         log: receives that it was frozen; by default the run's log.
 
@@ -99,6 +102,8 @@ def hold_frozen(
     if run is not None and run.is_finished:
         raise RunEnded(f"Run {context.run_id} is {run.status.value.lower()}, so it does not freeze the origin.")
     before = current_lease(origin.client)
+    if before is None or before.run_id != context.run_id:
+        warn_without_watchdog(context)
     lease: Lease = freeze_origin(
         origin.client,
         release_id,

@@ -6,6 +6,7 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRun
 
 from nmdc_release_ops.planning.refusal import PlanRefused
+from nmdc_release_ops.steps.shared.last_step import executes
 
 WATCHDOG = "frozen_origin_watchdog"
 SILENCE_SECONDS = 150
@@ -13,6 +14,7 @@ SILENCE_SECONDS = 150
 START_SECONDS = 60
 """For a daemon that has just been started: Dagster accepts runs before its first heartbeat."""
 _DAEMON = "SENSOR"
+_RISK = "If this run is killed while the origin is frozen, nobody thaws it until the job `unfreeze` is launched."
 
 
 def require_watchdog(context: dg.OpExecutionContext, *, allow_without: bool) -> list[str]:
@@ -25,12 +27,9 @@ def require_watchdog(context: dg.OpExecutionContext, *, allow_without: bool) -> 
     """
     run = context.instance.get_run_by_id(context.run_id)
     is_launched = run is not None and run.remote_job_origin is not None
-    problem = _find_silence(context.instance, patience=START_SECONDS if is_launched and not allow_without else 0)
-    if problem is None and run is not None and is_turned_off(context.instance, run):
-        problem = f"The sensor {WATCHDOG} is turned off."
-    if problem is None:
+    risk = _find_risk(context.instance, run, patience=START_SECONDS if is_launched and not allow_without else 0)
+    if risk is None:
         return []
-    risk = f"{problem} If this run is killed while the origin is frozen, nobody thaws it until the job `unfreeze` is launched."
     if not is_launched:
         if not allow_without:
             context.log.warning(risk)
@@ -43,6 +42,30 @@ def require_watchdog(context: dg.OpExecutionContext, *, allow_without: bool) -> 
             "again with allow_without_watchdog: true."
         ]
     )
+
+
+def warn_without_watchdog(context: dg.OpExecutionContext) -> None:
+    """Warn in the run's log, once, if nobody thaws the origin if this run is killed.
+
+    For a run that freezes without `plan` or `choose`, which look for the watchdog: one that is re-executed, or a rollback. It
+    refuses nothing: a rollback must be possible.
+    """
+    instance, run_id = context.instance, context.run_id
+    if executes(instance, run_id, "plan") or executes(instance, run_id, "choose"):
+        return
+    risk = _find_risk(instance, instance.get_run_by_id(run_id), patience=0)
+    if risk is not None and not any(_RISK in entry.user_message for entry in instance.all_logs(run_id)):
+        context.log.warning(f"{risk} Turn the sensor on under Automation, and see that Dagster's daemon runs.")
+
+
+def _find_risk(instance: DagsterInstance, run: DagsterRun | None, patience: float) -> str | None:
+    """What the silence of the watchdog means for a run; None if the watchdog is on duty."""
+    problem = _find_silence(instance, patience)
+    if problem is None and run is not None and is_turned_off(instance, run):
+        problem = f"The sensor {WATCHDOG} is turned off."
+    if problem is None:
+        return None
+    return f"{problem} {_RISK}"
 
 
 def _find_silence(instance: DagsterInstance, patience: float) -> str | None:

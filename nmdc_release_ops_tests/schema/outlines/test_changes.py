@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from linkml_runtime import SchemaView
 
 from nmdc_release_ops.schema.outlines.changes import (
     Effect,
@@ -12,7 +13,7 @@ from nmdc_release_ops.schema.outlines.changes import (
     find_holders,
 )
 from nmdc_release_ops.schema.outlines.outline import Class, Outline, Slot
-from nmdc_release_ops.schema.outlines.read_schema import simplify
+from nmdc_release_ops.schema.outlines.read_schema import outline_schema, simplify
 
 
 def slot(ranges: tuple[str, ...] = ("string",), **more: Any) -> Slot:
@@ -51,6 +52,18 @@ def outline(enums: dict[str, tuple[str, ...]] | None = None, **slots: Slot) -> O
         ({"depth": slot(minimum=1)}, {"depth": slot(minimum=0)}, "minimum changed from 1 to 0", Effect.LOOSER),
         ({"depth": slot(maximum=1)}, {"depth": slot(maximum=0)}, "maximum changed from 1 to 0", Effect.STRICTER),
         ({"depth": slot(maximum=1)}, {"depth": slot()}, "maximum changed from 1 to none", Effect.LOOSER),
+        (
+            {"depth": slot(("Sample",), parts=("Sample",))},
+            {"depth": slot(("Sample",))},
+            "became references, were parts",
+            Effect.STRICTER,
+        ),
+        (
+            {"depth": slot(("Sample",))},
+            {"depth": slot(("Sample",), parts=("Sample",))},
+            "became parts of the document, were references",
+            Effect.STRICTER,
+        ),
     ],
 )
 def test_a_difference_of_a_slot_is_found(
@@ -88,6 +101,25 @@ def test_classes_and_collections_that_come_and_go_are_found() -> None:
     }
 
 
+def test_a_class_that_moved_to_another_collection_or_out_of_a_slot_is_found() -> None:
+    def described(first: tuple[str, ...], second: tuple[str, ...], parts: tuple[str, ...]) -> Outline:
+        slots = {"values": slot(("Value",), parts=parts)}
+        return Outline(
+            classes={name: Class(type=f"nmdc:{name}", slots=slots if name == "A" else {}) for name in "AXY"},
+            enums={},
+            collections={"first_set": first, "second_set": second},
+        )
+
+    before, after = described(("A", "X"), (), ("X", "Y")), described(("A",), ("X",), ("X",))
+    changes = compare_outlines(before, after)
+    assert changes == [
+        SchemaChange("first_set", "no longer holds X", Effect.STRICTER, ("X",)),
+        SchemaChange("values", "no longer holds Y", Effect.STRICTER, ("A",)),
+        SchemaChange("second_set", "now holds X", Effect.LOOSER, ("X",)),
+    ]
+    assert find_collections(changes[0], find_holders(before, after)) == ["first_set", "second_set"]
+
+
 def test_what_is_inherited_by_several_classes_is_one_difference() -> None:
     before, after = (
         Outline(
@@ -112,8 +144,40 @@ def test_a_change_of_a_part_concerns_the_collections_whose_documents_have_such_p
         )
 
     change = SchemaChange("name", "slot removed", Effect.STRICTER, ("Person",))
-    assert find_collections(change, find_holders(described(slot(("Person",), is_inlined=True)))) == ["study_set"]
+    assert find_collections(change, find_holders(described(slot(("Person",), parts=("Person",))))) == ["study_set"]
     assert find_collections(change, find_holders(described(slot(("Person",))))) == [], "a reference is no part"
+
+
+def test_a_slot_has_the_limits_of_its_type_and_a_part_may_be_of_a_descendant() -> None:
+    view = SchemaView(
+        """
+id: https://example.org/schema
+name: example
+default_range: string
+types:
+  string: {uri: "xsd:string", base: str}
+  identifier: {typeof: string, pattern: "^a"}
+  percentage: {uri: "xsd:float", base: float, minimum_value: 0, maximum_value: 100}
+classes:
+  Value: {}
+  Quantity: {is_a: Value}
+  Sample:
+    attributes:
+      plain: {}
+      name: {range: identifier}
+      short_name: {range: identifier, pattern: "^.{3}$"}
+      cover: {range: percentage, minimum_value: 10, maximum_value: 200}
+      measured: {range: Value}
+  Database:
+    attributes:
+      sample_set: {range: Sample, multivalued: true, inlined_as_list: true}
+"""
+    )
+    slots = outline_schema(view).classes["Sample"].slots
+    assert (slots["plain"].pattern, slots["name"].pattern) == ("", "^a")
+    assert slots["short_name"].pattern == "^.{3}$ and ^a"
+    assert (slots["cover"].minimum, slots["cover"].maximum) == (10, 100)
+    assert slots["measured"].parts == ("Quantity", "Value") and slots["plain"].parts == ()
 
 
 @pytest.mark.parametrize(
