@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from pymongo import MongoClient
 
+from nmdc_release_ops.command import show_status
+from nmdc_release_ops.command.origin import Origin
 from nmdc_release_ops.command.screen import conceal
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze
@@ -210,6 +213,20 @@ def test_watching_shows_what_changes_until_it_is_interrupted(workplace: Workplac
         errors = running.stderr.read()
     assert first["working"] == [] and last["working"][0]["done"] == 250
     assert running.returncode == 0 and "Traceback" not in errors
+
+
+def test_while_the_origin_does_not_answer_programs_get_a_line_of_json_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nmdc_release_ops.command.show_status.time.sleep", interrupt)
+    uri = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100"
+    with MongoClient[Any](uri) as nobody, pytest.raises(typer.Exit):
+        show_status._watch(Origin(nobody, nobody[DATABASE], uri), tmp_path, lambda: None, json=True, seconds=0)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "The origin does not answer" in json.loads(line)["error"]
 
 
 def test_a_folder_that_is_not_on_this_machine_hides_only_the_rehearsals(
