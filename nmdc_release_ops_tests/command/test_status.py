@@ -24,7 +24,7 @@ from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, write_report
 from nmdc_release_ops_tests.command.running import COMMAND, CONTROL, flat, run, run_installed
-from nmdc_release_ops_tests.mongo.state.journals import journal_in
+from nmdc_release_ops_tests.mongo.state.journals import journal_in, swapped_in
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, untouched, workplace_fixture
 
@@ -94,11 +94,9 @@ def test_half_a_swap_makes_it_end_with_1_and_say_what_to_do(client: MongoClient[
 
 
 def test_it_lists_the_last_releases_and_says_that_the_last_one_can_be_rolled_back(client: MongoClient[Any]) -> None:
-    try:
-        write_journal(client, journal_in(State.SWAPPED))
+    with swapped_in(client):
         found, told = run("status"), json.loads(run("status", "--json").output)
-    finally:
-        client.drop_database(STATE_DATABASE)
+    assert found.exit_code == 0
     assert f"a-release: {BEFORE} -> {AFTER}, swapped in" in flat(found.output)
     assert f"the job `rollback` brings back schema {BEFORE}" in flat(found.output)
     assert told["rollback"]["is_possible"] is True
