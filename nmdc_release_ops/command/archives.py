@@ -17,7 +17,8 @@ from nmdc_release_ops.command.screen import explaining, fail, screen
 from nmdc_release_ops.folders import ARCHIVE, find_releases, is_rehearsal
 from nmdc_release_ops.mongo.archive.inspect import find_all_damage
 from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, read_manifest
-from nmdc_release_ops.mongo.archive.restoring import describe_restoring
+from nmdc_release_ops.mongo.archive.restoring import ArchivedRelease, describe_restoring
+from nmdc_release_ops.pages.summary import ReleaseSummary
 from nmdc_release_ops.units import size
 
 _VERSIONS = re.compile(r"\d{8}T\d{6}Z-(?P<before>.+)-to-(?P<after>.+)-[0-9a-f]+")
@@ -144,8 +145,18 @@ def print_restoring(release: str, collection: str | None) -> None:
     if collection is not None and collection not in names:
         fail(f"The archive has no collection {collection}. It has: {', '.join(sorted(names))}.", 2)
     # Not wrapped: people copy the lines.
-    for line in describe_restoring(folder, manifest, collection):
+    for line in describe_restoring(folder, manifest, collection, _find_archived(folder.parent)):
         typer.echo(line)
+
+
+def _find_archived(folder: Path) -> ArchivedRelease | None:
+    """The release of a folder, by its page, or by its name where it has none; None where neither says its versions."""
+    summary = ReleaseSummary.read(folder / "release.json")
+    if summary is not None:
+        added = None if summary.changes is None else summary.changes.names_added
+        return ArchivedRelease(summary.from_version, summary.to_version, added)
+    versions = _VERSIONS.fullmatch(folder.name)
+    return ArchivedRelease(versions["before"], versions["after"]) if versions else None
 
 
 def _find(release: str) -> Path:

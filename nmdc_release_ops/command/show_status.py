@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from json import dumps
 from pathlib import Path
 
 import typer
@@ -13,8 +14,9 @@ from rich.text import Text
 from nmdc_release_ops.command.origin import Origin, open_origin, release_home
 from nmdc_release_ops.command.screen import conceal, explaining, grid, screen
 from nmdc_release_ops.mongo.state.step_report import Stage
+from nmdc_release_ops.status.advice import Urgency
 from nmdc_release_ops.status.newest import begin_to_find_newest
-from nmdc_release_ops.status.report import StatusReport, Urgency, read_status
+from nmdc_release_ops.status.report import StatusReport, read_status
 from nmdc_release_ops.status.words import describe_hold, describe_release, describe_step
 
 UNKNOWN = 3
@@ -63,7 +65,7 @@ def _watch(origin: Origin, home: Path, newest: Callable[[], str | None], *, json
         before = ""
         for found in _again(look, seconds):
             if json:
-                typer.echo(found.model_dump_json() if isinstance(found, StatusReport) else found)
+                typer.echo(found.model_dump_json() if isinstance(found, StatusReport) else dumps({"error": found}))
                 continue
             with console.capture() as capture:
                 console.print(_render(found) if isinstance(found, StatusReport) else Text(found))

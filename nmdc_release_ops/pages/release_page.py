@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from nmdc_release_ops.mongo.archive.restoring import ArchivedRelease
 from nmdc_release_ops.page import rows_of, whole_page
 from nmdc_release_ops.pages import timeline
 from nmdc_release_ops.pages.restoring import list_commands
@@ -210,8 +211,18 @@ def _archive(summary: ReleaseSummary, standing: Standing) -> Iterator[str]:
     yield f'<p><span class="path">{escape(str(standing.archive))}</span><br>{escape(facts)}</p>\n'
     if summary.swap in (Swap.DONE, Swap.BEGUN):
         yield "<p>To undo the release you need none of this: see above. The archive is for when all else is lost.</p>\n"
-    for command in list_commands(standing.archive, summary.database, summary.counts, has_oplog=standing.has_oplog):
-        yield f"<p>{escape(command.purpose)}</p>\n<pre>{escape(command.line)}</pre>\n"
+    added = None if summary.changes is None else summary.changes.names_added
+    commands = list_commands(
+        standing.archive,
+        summary.database,
+        summary.counts,
+        has_oplog=standing.has_oplog,
+        release=ArchivedRelease(summary.from_version, summary.to_version, added),
+    )
+    for command in commands:
+        yield f"<p>{escape(command.purpose)}</p>\n"
+        if command.line:
+            yield f"<pre>{escape(command.line)}</pre>\n"
 
 
 def _installed(summary: ReleaseSummary) -> Iterator[str]:

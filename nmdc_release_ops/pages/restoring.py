@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmdc_release_ops.mongo.archive.restoring import CONFIG, match_name, restore_command
+from nmdc_release_ops.mongo.archive.restoring import (
+    CONFIG,
+    ArchivedRelease,
+    complete_restoring,
+    match_name,
+    restore_command,
+)
 from nmdc_release_ops.mongo.difference.difference import CollectionCounts
 
 
@@ -17,13 +23,19 @@ class Command:
 
 
 def list_commands(
-    archive: Path, database: str, counts: Sequence[CollectionCounts], *, has_oplog: bool
+    archive: Path,
+    database: str,
+    counts: Sequence[CollectionCounts],
+    *,
+    has_oplog: bool,
+    release: ArchivedRelease | None = None,
 ) -> list[Command]:
     """The commands that restore an archive: beside the live database, one collection of it, and all of it.
 
     Args:
         counts: the collections that the release changed, of which one is the example.
         has_oplog: whether the archive holds what was written during the dump as `oplog.bson`.
+        release: None where what is left to do after all of it was restored is not to be said.
     """
     example = next((one.before for one in counts if one.before), "NAME")
     commands = [
@@ -52,4 +64,9 @@ def list_commands(
                 restore_command(archive, "--drop", "--oplogReplay"),
             )
         )
+    if release is not None:
+        commands += [
+            Command(f"After all of them: {purpose}", "\n".join(lines))
+            for purpose, lines in complete_restoring(database, release)
+        ]
     return commands

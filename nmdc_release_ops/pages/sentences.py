@@ -131,8 +131,14 @@ def describe_undoing(summary: ReleaseSummary, standing: Standing) -> list[str]:
             "are blocked for about a second. What was written since stops it, until you say what becomes of it.",
             *(["Re-execute the run from failure to complete it."] if summary.outcome is not Outcome.SUCCEEDED else []),
         ]
-    if summary.swap in (Swap.BEGUN, Swap.UNDOING):
+    if summary.swap is Swap.BEGUN:
         return ["Re-execute the run from failure to finish the swap, or launch the job rollback to undo it."]
+    if summary.swap is Swap.UNDOING:
+        return ["Launch the job rollback to finish undoing the swap. Do not re-execute this run: it would refuse."]
+    if summary.swap is Swap.UNDONE:
+        return [
+            "The swap was undone. Launch a new release when the cause is corrected; this run would refuse to go on."
+        ]
     if summary.swap is Swap.UNKNOWN:
         return ["Launch the job status: it says whether writes are blocked, and what to do."]
     return [

@@ -20,7 +20,9 @@ from nmdc_release_ops.mongo.server.identity import identify_set
 from nmdc_release_ops.mongo.state.history import read_history
 from nmdc_release_ops.mongo.state.lease import freezes_of
 from nmdc_release_ops.mongo.state.ledger import LedgerUnusable
-from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, read_reports
+from nmdc_release_ops.mongo.state.step_report import Stage, StepReport
+from nmdc_release_ops.mongo.swapping.displaced import find_displaced
+from nmdc_release_ops.status.unresolved import read_unresolved
 from nmdc_release_ops.status.ways import find_promotion
 
 METRICS = "metrics-{origin}.prom"
@@ -32,7 +34,8 @@ HELP = {
     "frozen_since_timestamp_seconds": "Since when a release holds the origin frozen; absent while none does.",
     "heartbeat_timestamp_seconds": "The last heartbeat of the run that holds the origin; absent while none does.",
     "swap_under_way": "Whether a swap or a rollback was begun and is not finished.",
-    "step_failed": "Whether the newest step of a release, or of a rehearsal, failed.",
+    "displaced_collections": "How many collections a run renamed too late, so that rollback has to put them back.",
+    "step_failed": "Whether the newest step of a release, or of a rehearsal, failed, and nothing succeeded since.",
     "step_working": "Whether the newest step is at work.",
     "step_done": "What the newest step has done, in units of its work.",
     "step_expected": "What it will have done in the end.",
@@ -111,11 +114,13 @@ def collect(database: Database[Document], home: Path) -> Iterator[Sample]:
     state = read_origin_state(database.client, database.name)
     is_blocked = state.is_frozen or bool(state.is_write_blocked) or bool(state.leftovers)
     yield from _describe_origin(database, state, is_blocked=is_blocked)
-    reports = read_reports(database.client, database.name)
+    reports = read_unresolved(database)
     for report in reports:
         yield from _describe_step(report)
     followed = [one.oplog_seconds_left for one in reports if one.stage is Stage.WORKING]
     left = next((seconds for seconds in followed if seconds is not None), None)
+    if not is_blocked:
+        yield Sample("displaced_collections", len(find_displaced(database)), {"database": database.name})
     # It reads the manifests of rehearsals, and asks the origin: nothing for the time in which people wait.
     if left is None and not is_blocked:
         left = find_promotion(database, home).oplog_seconds_left

@@ -2,44 +2,29 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from nmdc_release_ops.mongo.origin_state import OriginState, read_origin_state
+from nmdc_release_ops.mongo.origin_state import read_origin_state
 from nmdc_release_ops.mongo.server.clock import now
 from nmdc_release_ops.mongo.server.connection import Document, nodes_of
 from nmdc_release_ops.mongo.server.topology import find_kind
+from nmdc_release_ops.mongo.state.agreement import compare_ledger
 from nmdc_release_ops.mongo.state.history import History, read_history
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, freezes_of
 from nmdc_release_ops.mongo.state.ledger import LedgerUnusable
-from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, read_reports
-from nmdc_release_ops.schema.version import InvalidSchemaVersion, SchemaVersion
+from nmdc_release_ops.mongo.state.step_report import StepReport
+from nmdc_release_ops.mongo.swapping.displaced import describe_displaced, find_displaced
+from nmdc_release_ops.status.advice import Advice, Situation, advise
 from nmdc_release_ops.status.sentences import describe_origin
+from nmdc_release_ops.status.unresolved import read_unresolved
 from nmdc_release_ops.status.ways import Way, find_promotion, find_rollback
 
 SHOWN_RELEASES = 5
-
-
-class Urgency(StrEnum):
-    """Whether somebody has to do something."""
-
-    NOTHING = "nothing"
-    WAIT = "wait"
-    ACT = "act"
-
-
-class Advice(BaseModel):
-    """The next action."""
-
-    model_config = ConfigDict(frozen=True)
-
-    urgency: Urgency
-    says: str
 
 
 class Hold(BaseModel):
@@ -50,6 +35,7 @@ class Hold(BaseModel):
         frozen_at: since when writes are blocked; None while that is being done.
         seconds_silent: since the last heartbeat.
         is_abandoned: whether its process has ended, or its machine is lost.
+        seconds_thawing: for how long a thaw has been tried; None while nobody thaws.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +48,7 @@ class Hold(BaseModel):
     frozen_at: datetime | None
     seconds_silent: float
     is_abandoned: bool
+    seconds_thawing: float | None = None
 
 
 class PastRelease(BaseModel):
@@ -148,10 +135,25 @@ def read_status(
     """
     client = database.client
     state = read_origin_state(client, database.name)
-    history, warnings = _read_history(database)
-    working = read_reports(client, database.name)
+    history, owed = _read_history(database)
+    working = read_unresolved(database)
     promotion = find_promotion(database, home)
-    is_release_over = state.lease is None or is_over(state.lease)
+    # While a release holds the origin, all of this is on its way.
+    is_at_rest = state.lease is None and not state.is_swap_under_way
+    displaced = find_displaced(database) if is_at_rest else []
+    problem = "" if owed else compare_ledger(database).problem if is_at_rest else ""
+    # Nobody has released anything yet.
+    is_new = not history.journals and history.last_event is None
+    found = Situation(
+        state=state,
+        is_over=state.lease is None or is_over(state.lease),
+        is_displaced=bool(displaced),
+        ledger_problem="" if is_new and not owed else owed or problem,
+        version=history.version,
+        working=working,
+        promotion=promotion,
+        newest=newest,
+    )
     return StatusReport(
         at=now(),
         origin=name_origin(database.name, uri),
@@ -165,19 +167,19 @@ def read_status(
         releases=[_describe_release(database, journal) for journal in history.journals[:SHOWN_RELEASES]],
         rollback=find_rollback(database, history.newest),
         promotion=promotion,
-        warnings=warnings,
-        next=_advise(state, is_release_over, history, working, promotion, newest),
+        warnings=[*describe_displaced(displaced), *filter(None, [owed or problem])],
+        next=advise(found),
     )
 
 
-def _read_history(database: Database[Document]) -> tuple[History, list[str]]:
+def _read_history(database: Database[Document]) -> tuple[History, str]:
     """The history, and what is wrong with it: people need to see the rest all the same."""
     try:
         history = read_history(database)
     except LedgerUnusable as error:
-        return History((), None, None), [str(error)]
+        return History((), None, None), str(error)
     owing = history.owing
-    return history, [] if owing is None or owing.owed is None else [f"Release {owing.release_id}: {owing.owed}"]
+    return history, "" if owing is None or owing.owed is None else f"Release {owing.release_id}: {owing.owed}"
 
 
 def _describe_hold(lease: Lease) -> Hold:
@@ -190,6 +192,7 @@ def _describe_hold(lease: Lease) -> Hold:
         frozen_at=lease.frozen_at,
         seconds_silent=lease.silent.total_seconds(),
         is_abandoned=lease.is_abandoned,
+        seconds_thawing=lease.seconds_thawing if lease.thawing else None,
     )
 
 
@@ -198,50 +201,3 @@ def _describe_release(database: Database[Document], journal: Journal) -> PastRel
         **journal.model_dump(include=PastRelease.model_fields.keys() - {"blocked_seconds"}),
         blocked_seconds=sum(freeze.seconds for freeze in freezes_of(database.client, journal.release_id)),
     )
-
-
-def _advise(
-    state: OriginState,
-    is_over: bool,
-    history: History,
-    working: list[StepReport],
-    promotion: Way,
-    newest: str | None,
-) -> Advice:
-    if not is_over:
-        return Advice(urgency=Urgency.WAIT, says="Wait until the release is done.")
-    if state.is_swap_under_way:
-        return _act("Finish or undo the swap, as said above. Read docs/runbook.md first.")
-    if state.lease is not None:
-        return _act(
-            "Its run is over: frozen_origin_watchdog thaws the origin within half a minute. So does the job `unfreeze`."
-        )
-    if state.leftovers:
-        return _act("Launch the job `unfreeze`.")
-    if state.is_write_blocked:
-        return _act("Find out who blocked writes, as said above.")
-    return Advice(urgency=Urgency.NOTHING, says=_suggest(history, working, promotion, newest))
-
-
-def _act(says: str) -> Advice:
-    return Advice(urgency=Urgency.ACT, says=says)
-
-
-def _suggest(history: History, working: list[StepReport], promotion: Way, newest: str | None) -> str:
-    """What an operator can do while nothing has to be done."""
-    nothing = "Nothing has to be done."
-    failed = next((report for report in working if report.stage is Stage.FAILED), None)
-    if failed is not None:
-        return f"{nothing} Run {failed.run_id} failed in `{failed.step}`: its run page says what to correct and how to go on."
-    if promotion.is_possible:
-        return f"{nothing} When it suits, launch the job `promote`."
-    if newest is not None and history.version is not None and _is_newer(newest, history.version):
-        return f"{nothing} Schema {newest} is published: run `nmdc-release check`, then launch the job `rehearsal`."
-    return nothing
-
-
-def _is_newer(newest: str, version: str) -> bool:
-    try:
-        return SchemaVersion.parse(newest) > SchemaVersion.parse(version)
-    except InvalidSchemaVersion:
-        return False

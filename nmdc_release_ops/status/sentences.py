@@ -6,6 +6,7 @@ from nmdc_release_ops.mongo.freezing.choose import strategy_of
 from nmdc_release_ops.mongo.origin_state import OriginState
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import Lease
+from nmdc_release_ops.units import duration
 
 FINISH_OR_UNDO = "Re-execute the run from failure to finish the swap, or launch the job `rollback` to undo it."
 FINISH_ROLLBACK = "Launch the job `rollback` to finish undoing it."
@@ -48,7 +49,7 @@ def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     who = "this run" if lease.run_id == run_id else f"release {lease.release_id} (run {lease.run_id}, {lease.holder})"
     held = f"The origin has been held by {who} since {format_time(lease.taken_at)}"
     if lease.thawing:
-        return f"{held}, and is being thawed."
+        return f"{held}, and is being thawed{_describe_thaw(lease)}."
     if not strategy_of(lease.strategy).blocks_writes:
         return f"{held}; nobody is prevented from writing, because it does not require authentication."
     if lease.frozen_at is None:
@@ -56,6 +57,10 @@ def _describe_hold(state: OriginState, lease: Lease, run_id: str) -> str:
     if not state.is_frozen:
         return f"{held}, and somebody lifted the freeze: users can write to it."
     return f"The origin has been frozen by {who} since {format_time(lease.frozen_at)}."
+
+
+def _describe_thaw(lease: Lease) -> str:
+    return f": that has been tried for {duration(lease.seconds_thawing)}" if lease.seconds_thawing >= 1 else ""
 
 
 def describe_swap(journal: Journal | None) -> str:

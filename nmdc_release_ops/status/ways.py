@@ -12,6 +12,7 @@ from nmdc_release_ops.mongo.server.collections import find_names
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.mongo.server.identity import identify_set
 from nmdc_release_ops.mongo.state.journal import Journal, State
+from nmdc_release_ops.mongo.swapping.rollback import describe_superseded
 from nmdc_release_ops.planning.rehearsals import NothingToPromote, Rehearsal, choose_rehearsal
 from nmdc_release_ops.status.sentences import format_time
 from nmdc_release_ops.units import duration
@@ -53,6 +54,9 @@ def find_rollback(database: Database[Document], journal: Journal | None) -> Way:
             if lost := _find_lost(database, journal):
                 what = f"Somebody dropped or renamed what it swapped out: {', '.join(lost)}."
                 says = f"{what} Read docs/runbook.md, RollbackImpossible."
+                return Way(is_possible=False, release_id=journal.release_id, says=says)
+            if superseded := describe_superseded(database, journal):
+                says = f"It cannot be rolled back: {superseded} Undo that one first, with the tool that made it."
                 return Way(is_possible=False, release_id=journal.release_id, says=says)
             says = f"Until the next release, the job `rollback` brings back schema {journal.from_version}."
     return Way(is_possible=True, release_id=journal.release_id, says=says)

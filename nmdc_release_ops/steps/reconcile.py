@@ -111,7 +111,7 @@ def _find_swapped(origin: OriginConnection, plan: ReleasePlan, home: ReleaseHome
     """What the step `freeze` took into account before it began the swap; None where it did not.
 
     Raises:
-        SwapUnderWay, AlreadySwapped: see `find_begun_swap`.
+        SwapUnderWay, AlreadySwapped, ReleaseRolledBack: see `find_begun_swap`.
     """
     journal = find_begun_swap(origin, plan)
     if journal is None:

@@ -12,11 +12,13 @@ from nmdc_release_ops.mongo.server.writes import Writes
 from nmdc_release_ops.mongo.state.generations import STAGED
 from nmdc_release_ops.mongo.state.journal import Journal, State
 from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
+from nmdc_release_ops.mongo.state.step_report import Stage
 from nmdc_release_ops.mongo.swapping.displaced import find_displaced
 from nmdc_release_ops.mongo.swapping.rollback import (
     perform_rollback,
     prepare_rollback,
     put_displaced_back,
+    refuse_if_superseded,
     release_to_roll_back,
 )
 from nmdc_release_ops.mongo.swapping.since_release import (
@@ -35,6 +37,7 @@ from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.recording import judge_ledger, judge_writes, record_findings
 from nmdc_release_ops.steps.shared.release_pages import summarize_end
+from nmdc_release_ops.steps.shared.reporting import report_rollback
 from nmdc_release_ops.steps.shared.run_summary import state_of
 from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
 from nmdc_release_ops.steps.shared.step_times import measure_steps
@@ -90,7 +93,10 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             if journal.owed:
                 context.log.warning(str(journal.owed))
             _thaw_if_left_frozen(context, connected, journal.release_id)
+            report_rollback(context, connected, journal.release_id, Stage.DONE)
             return
+        # Before anybody is locked out.
+        refuse_if_superseded(connected.database, journal)
         server = describe_server(connected.client, connected.database.name)
         problems = inspect_server(
             connected.client,
@@ -114,6 +120,7 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, origin: Or
             context.log.warning(line)
         window = freezes_of(connected.client, journal.release_id)[-1]
         findings = [judge_ledger(connected), judge_writes(connected)]
+        report_rollback(context, connected, journal.release_id, Stage.DONE)
     context.log.info(
         f"Rolled back: the database conforms to schema {journal.from_version}. Writes are allowed again; they were blocked for "
         f"{duration(window.seconds)}."

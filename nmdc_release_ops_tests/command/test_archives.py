@@ -1,6 +1,7 @@
 """`nmdc-release archives` lists archives, verifies one in full, and prints the commands that restore it."""
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from nmdc_release_ops.mongo.server.progress import unlogged
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import dump_unfrozen
 from nmdc_release_ops_tests.command.running import CONTROL, flat, run
+from nmdc_release_ops_tests.pages.summaries import released
 
 DATABASE = "command_archives"
 OLDER, NEWER = "20260101T000000Z-11.23.0-to-11.24.0-0123abcd", "20260202T000000Z-11.24.0-to-11.25.0-4567cdef"
@@ -168,6 +170,20 @@ def test_the_commands_restore_everything_and_replay_the_oplog_only_where_there_i
     assert in_place[-1] == str(archive_of(home, OLDER))
     copy, in_place = commands(NEWER)
     assert "--oplogReplay" in in_place and "--oplogReplay" not in copy
+
+
+def test_they_say_how_the_ledger_is_told_and_what_the_release_added_is_dropped(home: Path) -> None:
+    text = flat(run("archives", "commands", OLDER).output)
+    assert "The ledger is not in the archive" in text and "created or renamed, if any" in text
+    (told,) = re.findall(r"insertOne\(\{created_at: new Date\(\)\.toISOString\(\), (.*?)\}\)", text)
+    event = json.loads(f"{{{told}}}")
+    assert event["event"] == "MIGRATION_COMPLETED"
+    assert (event["from_schema_version"], event["to_schema_version"]) == ("11.24.0", "11.23.0")
+    (archive_of(home, OLDER).parent / "release.json").write_text(released().model_dump_json())
+    text = flat(run("archives", "commands", OLDER).output)
+    assert '.getCollection("new_set").drop()' in text and "created or renamed, if any" not in text
+    of_one = flat(run("archives", "commands", OLDER, "a_set").output)
+    assert "_migration_events" not in of_one and "the form of schema 11.23.0" in of_one
 
 
 def test_the_commands_of_a_collection_match_no_other(home: Path) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from pymongo import MongoClient
 
+from nmdc_release_ops.command import show_status
+from nmdc_release_ops.command.origin import Origin
 from nmdc_release_ops.command.screen import conceal
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze
@@ -21,7 +24,7 @@ from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, write_report
 from nmdc_release_ops_tests.command.running import COMMAND, CONTROL, flat, run, run_installed
-from nmdc_release_ops_tests.mongo.state.journals import journal_in
+from nmdc_release_ops_tests.mongo.state.journals import journal_in, swapped_in
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, untouched, workplace_fixture
 
@@ -91,11 +94,9 @@ def test_half_a_swap_makes_it_end_with_1_and_say_what_to_do(client: MongoClient[
 
 
 def test_it_lists_the_last_releases_and_says_that_the_last_one_can_be_rolled_back(client: MongoClient[Any]) -> None:
-    try:
-        write_journal(client, journal_in(State.SWAPPED))
+    with swapped_in(client):
         found, told = run("status"), json.loads(run("status", "--json").output)
-    finally:
-        client.drop_database(STATE_DATABASE)
+    assert found.exit_code == 0
     assert f"a-release: {BEFORE} -> {AFTER}, swapped in" in flat(found.output)
     assert f"the job `rollback` brings back schema {BEFORE}" in flat(found.output)
     assert told["rollback"]["is_possible"] is True
@@ -210,6 +211,20 @@ def test_watching_shows_what_changes_until_it_is_interrupted(workplace: Workplac
         errors = running.stderr.read()
     assert first["working"] == [] and last["working"][0]["done"] == 250
     assert running.returncode == 0 and "Traceback" not in errors
+
+
+def test_while_the_origin_does_not_answer_programs_get_a_line_of_json_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nmdc_release_ops.command.show_status.time.sleep", interrupt)
+    uri = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100"
+    with MongoClient[Any](uri) as nobody, pytest.raises(typer.Exit):
+        show_status._watch(Origin(nobody, nobody[DATABASE], uri), tmp_path, lambda: None, json=True, seconds=0)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "The origin does not answer" in json.loads(line)["error"]
 
 
 def test_a_folder_that_is_not_on_this_machine_hides_only_the_rehearsals(

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ def test_the_conclusion_of_a_rehearsal_is_shown_while_it_can_be_promoted(tmp_pat
     assert "was rehearsed" not in page(rehearsed(), tmp_path, has_archive=True, followed_by="R9")
 
 
+def test_a_restore_by_hand_is_completed_in_the_ledger_and_by_dropping_what_the_release_added(tmp_path: Path) -> None:
+    seen = unescape(page(released(), tmp_path, has_archive=True))
+    assert "The ledger is not in the archive" in seen and '"to_schema_version": "11.23.0"' in seen
+    assert 'getCollection("new_set").drop()' in seen
+    unknown = page(released(changes=None), tmp_path, has_archive=True)
+    assert "created or renamed, if any" in unknown and "The ledger is not in the archive" in unknown
+
+
 def test_the_commands_name_the_archive_and_hold_no_password() -> None:
     archive = Path("/srv/a folder/archive")
     plain = list_commands(archive, "nmdc", [counts("study_set")], has_oplog=False)
@@ -105,6 +114,13 @@ FOLDER = Path("/somewhere")
             "nothing to undo",
         ),
         (failed(swap=Swap.BEGUN), {}, "stays frozen on purpose", "finish the swap, or launch the job rollback"),
+        (
+            failed(swap=Swap.UNDOING),
+            {},
+            "is not finished",
+            "Launch the job rollback to finish undoing the swap. Do not re-ex",
+        ),
+        (failed(swap=Swap.UNDONE), {}, "The swap was undone", "Launch a new release"),
         (failed(swap=Swap.UNKNOWN, blocked=None), {}, "could not be asked", "Launch the job status"),
         (failed(outcome=Outcome.CANCELLED), {}, "was cancelled in validate", "nothing to undo"),
         (

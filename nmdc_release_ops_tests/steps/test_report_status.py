@@ -10,11 +10,10 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
-from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy, current_lease
 from nmdc_release_ops.records.data_release import ReleasePlan
-from nmdc_release_ops_tests.mongo.state.journals import journal_in
+from nmdc_release_ops_tests.mongo.state.journals import journal_in, swapped_in
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, untouched, workplace_fixture
 
@@ -79,13 +78,10 @@ def test_status_says_who_blocks_writes_and_changes_nothing_about_it(
 def test_status_says_how_to_undo_the_last_release_and_how_to_go_on_with_half_a_swap(
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:
-    try:
-        write_journal(client, journal_in(State.SWAPPED))
+    with swapped_in(client):
         assert f"the job `rollback` brings back schema {BEFORE}" in status(workplace)["last release"]
         write_journal(client, journal_in(State.SWAPPING))
         found = status(workplace)
-    finally:
-        client.drop_database(STATE_DATABASE)
     assert found["last release"].endswith("half done.")
     assert "launch the job `rollback` to undo it" in found["writes"]
     assert found["next"].startswith("Finish or undo the swap")

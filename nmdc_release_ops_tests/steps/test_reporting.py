@@ -12,7 +12,9 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.mongo.freezing.strategy import FreezeFailed
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.lease import current_lease
 from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, read_reports
 from nmdc_release_ops_tests.sent_commands import Command, on_each_command, sent_commands
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
@@ -126,6 +128,24 @@ def test_a_report_that_cannot_be_written_is_said_once_a_step_and_fails_nothing(
     assert result.success
     said = [line for line in lines_of(workplace, result) if line.startswith("How far this step is cannot be written")]
     assert 1 <= len(said) <= len(("dump", "migrate", "validate"))
+
+
+def test_a_promotion_that_fails_under_the_freeze_is_reported_as_failed_after_the_thaw(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise FreezeFailed("Somebody lifted the freeze.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nmdc_release_ops.steps.shared.swapping.require_frozen", refuse)
+        result = defs.get_job_def("promote").execute_in_process(instance=workplace.instance, raise_on_error=False)
+    assert not result.success
+    report = read_reports(client, DATABASE)[0]
+    assert (report.run_id, report.job, report.step) == (result.run_id, "promote", "restore")
+    assert report.stage is Stage.FAILED and not report.is_rehearsal
+    assert current_lease(client) is None
+    (written,) = workplace.home.glob("metrics-*.prom")
+    assert re.search(r'nmdc_release_step_failed\{[^}]*step="restore"\} 1', written.read_text())
 
 
 def test_a_promotion_writes_no_report_between_the_freeze_and_the_thaw(

@@ -13,8 +13,11 @@ from pymongo.errors import OperationFailure
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
-from nmdc_release_ops.mongo.state.journal import newest_journal
-from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state.journal import State, newest_journal, write_journal
+from nmdc_release_ops.mongo.state.lease import current_lease, freezes_of
+from nmdc_release_ops.mongo.state.step_report import Stage, read_reports
+from nmdc_release_ops_tests.mongo.state.journals import journal_in
 from nmdc_release_ops_tests.steps.origin_facts import look_at
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, workplace_fixture
 
@@ -131,6 +134,39 @@ def test_a_release_is_rolled_back_refused_for_writes_told_twice_and_released_aga
     assert workplace.release(target_version="11.25").success
     assert version(client) == {"schema_version": "11.25.0"}
     assert client[DATABASE].study_set.count_documents({"description": "written after the rollback"}) == 1
+
+
+def test_a_rollback_that_a_later_migration_forbids_locks_nobody_out_and_is_reported_as_failed(
+    workplace: Workplace, client: MongoClient[Any]
+) -> None:
+    def migrate(from_version: str, to_version: str, release_id: str) -> None:
+        ledger.record(
+            client[DATABASE],
+            ledger.Event.COMPLETED,
+            from_version=from_version,
+            to_version=to_version,
+            migrator_module="",
+            release_id=release_id,
+        )
+
+    write_journal(client, journal_in(State.SWAPPED))
+    migrate("11.23.0", "11.25.0", "a-release")
+    migrate("11.25.0", "11.26.0", "not ours")
+    refused = roll_back(workplace)
+    assert "of another migration, from 11.25.0 to 11.26.0" in failure_of(refused)[1].description
+    assert freezes_of(client, "a-release") == []
+    assert_writable(client)
+    (report,) = read_reports(client, DATABASE)
+    told = (report.run_id, report.job, report.step, report.stage, report.release_id)
+    assert told == (refused.run_id, "rollback", "roll_back", Stage.FAILED, "a-release")
+    (written,) = workplace.home.glob("metrics-*.prom")
+    assert 'dagster_job="rollback",release="a-release",step="roll_back"} 1' in written.read_text()
+
+    client[DATABASE]["_migration_events"].delete_one({"release_id": "not ours"})
+    # Nothing was moved, and nobody knows what was written since.
+    assert roll_back(workplace, release_id="a-release", allow_writes_left_in_place=True).success
+    (report,) = read_reports(client, DATABASE)
+    assert (report.step, report.stage) == ("roll_back", Stage.DONE)
 
 
 @pytest.mark.faults

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
@@ -198,6 +199,18 @@ def test_a_release_that_has_swapped_is_not_frozen_again(release: PreparedRelease
     text = failed_plainly(release.execute(["freeze"], of_run=released.run_id))
     assert "was swapped in at" in text
     assert current_lease(release.client) is None and is_write_blocked(release.client) is False
+
+
+def test_what_was_rolled_back_is_not_swapped_in_again_when_its_run_is_re_executed(release: PreparedRelease) -> None:
+    released = release.execute(["restore", "unfreeze"])
+    assert released.success
+    rollback = defs.get_job_def("rollback")
+    assert rollback.execute_in_process(instance=release.workplace.instance).success
+    for step in ("freeze", "dump", "restore"):
+        text = failed_plainly(release.execute([step], of_run=released.run_id))
+        assert "was rolled back at" in text and "Launch a new release" in text, text
+    assert recorded_version(release.client) == BEFORE
+    release.assert_nothing_lost()
 
 
 @pytest.mark.faults

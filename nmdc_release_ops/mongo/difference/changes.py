@@ -57,6 +57,12 @@ class ChangeSet(BaseModel):
         """Names of all collections after the migration."""
         return sorted([*self.changed, *self.created, *(rename.new for rename in self.renamed), *self.untouched])
 
+    @property
+    def names_added(self) -> list[str]:
+        """Names of collections after the migration that no collection had before it."""
+        before = {*self.changed, *self.untouched, *self.deleted, *(rename.old for rename in self.renamed)}
+        return sorted(set(self.names_after) - before)
+
     def describe(self) -> str:
         """One line for people."""
         parts = [

@@ -53,6 +53,17 @@ class AlreadySwapped(MongoError):
     """A step that comes before the swap was re-executed after it."""
 
 
+class ReleaseRolledBack(MongoError):
+    """A run was re-executed although its release was rolled back since: only a new release swaps in again."""
+
+    def __init__(self, journal: "Journal") -> None:
+        when = f" at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC" if journal.rolled_back_at else ""
+        super().__init__(
+            f"Release {journal.release_id} was rolled back{when}: its run does not swap in again what somebody took back. "
+            "Nothing was done. Launch a new release when the cause is corrected; do not re-execute this run."
+        )
+
+
 class State(StrEnum):
     """How far a swap, or its rollback, is."""
 
@@ -235,11 +246,13 @@ def refuse_if_swapped(client: MongoClient[Document], release_id: str) -> None:
     """Refuse to dump a release again after its swap: its archive holds the data from before.
 
     Raises:
-        SwapUnderWay, AlreadySwapped.
+        SwapUnderWay, AlreadySwapped, ReleaseRolledBack.
     """
     journal = read_journal(client, release_id)
-    if journal is None or journal.state is State.ROLLED_BACK:
+    if journal is None:
         return
+    if journal.state is State.ROLLED_BACK:
+        raise ReleaseRolledBack(journal)
     if journal.is_under_way:
         raise SwapUnderWay(journal)
     raise AlreadySwapped(

@@ -67,6 +67,7 @@ class Lease(BaseModel):
         frozen_at: when writes were blocked; None while that is being done.
         cluster_time: nothing has been written since then.
         thawing: whether `holder` is about to allow writes again.
+        seconds_thawing: for how long that had been tried when the lease was read, by whichever process.
         lifted: whether a delayed thaw of an earlier freeze has lifted this one since `frozen_at`.
     """
 
@@ -82,6 +83,7 @@ class Lease(BaseModel):
     frozen_at: datetime | None = None
     cluster_time: ClusterTime | None = None
     thawing: bool = False
+    seconds_thawing: float = 0.0
     lifted: bool = False
 
     @property
@@ -117,11 +119,17 @@ class Freeze(BaseModel):
 
 def current_lease(client: MongoClient[Document], session: ClientSession | None = None) -> Lease | None:
     """The lease on the origin, None where nobody holds one."""
-    pipeline = [
+    thawing_ms = {"$subtract": ["$$NOW", {"$ifNull": ["$thawing_since", "$$NOW"]}]}
+    pipeline: list[Document] = [
         {"$match": {"_id": _ID}},
         # Versions without a heartbeat recorded none.
         {"$set": {"beat_at": {"$ifNull": ["$beat_at", "$taken_at"]}}},
-        {"$set": {"silent_ms": {"$subtract": ["$$NOW", "$beat_at"]}}},
+        {
+            "$set": {
+                "silent_ms": {"$subtract": ["$$NOW", "$beat_at"]},
+                "seconds_thawing": {"$cond": ["$thawing", {"$divide": [thawing_ms, 1_000]}, 0]},
+            }
+        },
         {"$unset": "_id"},
     ]
     document = next(_leases(client).aggregate(pipeline, session=session), None)
@@ -262,9 +270,12 @@ def note_lifted(client: MongoClient[Document], lease: Lease) -> bool:
 def begin_thaw(client: MongoClient[Document], lease: Lease, session: ClientSession | None = None) -> Lease | None:
     """Take the lease over for thawing: from now on its run cannot swap. None where another process has taken it over."""
     thawing = lease.model_copy(update={"holder": Holder.this_process(), "thawing": True})
+    # The watchdog tries again and again, and each attempt is a heartbeat too.
+    since = {"$cond": ["$thawing", {"$ifNull": ["$thawing_since", "$$NOW"]}, "$$NOW"]}
+    ours = {"thawing": True, "thawing_since": since, "beat_at": "$$NOW"}
     taken = _leases(client).update_one(
         {"_id": _ID, "release_id": lease.release_id, "run_id": lease.run_id, "holder": lease.holder.model_dump()},
-        [{"$set": {"holder": {"$literal": thawing.holder.model_dump()}, "thawing": True, "beat_at": "$$NOW"}}],
+        [{"$set": {"holder": {"$literal": thawing.holder.model_dump()}, **ours}}],
         session=session,
     )
     return thawing if taken.matched_count else None

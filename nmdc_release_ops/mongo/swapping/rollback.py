@@ -100,7 +100,7 @@ def prepare_rollback(
     if journal.state is State.ROLLED_BACK:
         return journal
     require_lease(origin.client, journal.release_id, run_id)
-    _refuse_if_superseded(origin, journal)
+    refuse_if_superseded(origin, journal)
     # A later release that failed before its swap may have left staged collections. Nobody needs them.
     drop_staged(origin, frozenset(move.uuid for move in journal.moves))
     names = find_names(origin)
@@ -204,22 +204,31 @@ def _without(since: WrittenSince, names: Sequence[str]) -> WrittenSince:
     return WrittenSince([one for one in since.written if one.name not in names], since.undetermined)
 
 
-def _refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
+def refuse_if_superseded(origin: Database[Document], journal: Journal) -> None:
     """After its swap, a release can be rolled back only while nobody has migrated the database further.
 
     Raises:
-        RollbackImpossible: the ledger's newest event belongs to another migration.
+        RollbackImpossible: the ledger's newest event belongs to another migration; nothing was changed.
     """
+    if superseded := describe_superseded(origin, journal):
+        raise RollbackImpossible(
+            f"Release {journal.release_id} cannot be rolled back: {superseded} Nothing was renamed. Undo that one first, with "
+            "the tool that made it."
+        )
+
+
+def describe_superseded(origin: Database[Document], journal: Journal) -> str:
+    """The migration that the ledger has after a release that was swapped in, a clause; empty if there is none."""
     if journal.state is not State.SWAPPED or is_owed(origin, journal):
-        return
+        return ""
     try:
         last = ledger.last_event(origin)
     except ledger.LedgerUnusable:
         # Then nobody can have recorded an event. Whether data changed is checked separately.
-        return
-    if last is not None and last.release_id != journal.release_id:
-        raise RollbackImpossible(
-            f"Release {journal.release_id} cannot be rolled back: the ledger's newest event is of another migration, from "
-            f"{last.from_version} to {last.to_version} at {last.created_at}. Nothing was renamed. Undo that one first, with "
-            "the tool that made it."
-        )
+        return ""
+    if last is None or last.release_id == journal.release_id:
+        return ""
+    return (
+        f"the ledger's newest event is of another migration, from {last.from_version} to {last.to_version} at "
+        f"{last.created_at}."
+    )

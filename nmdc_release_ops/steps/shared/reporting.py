@@ -15,14 +15,17 @@ from pymongo.errors import PyMongoError
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.mongo.errors import MongoError
-from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, write_report
+from nmdc_release_ops.mongo.state.journal import newest_journal
+from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, read_reports, write_report
 from nmdc_release_ops.pace import Pace
+from nmdc_release_ops.pages.summary import ROLLBACK
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationInvalid, ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.status.metrics import write_metrics
 from nmdc_release_ops.status.ways import measure_oplog_left
+from nmdc_release_ops.steps.shared.run_facts import RunRecords
 
 SECONDS_BETWEEN_REPORTS = 5.0
 LAST_SECONDS = 2.0
@@ -69,6 +72,80 @@ def reporting(
         raise
     is_frozen = not plan.is_dumped_unfrozen and not plan.catches_up and step not in _AFTER_THE_THAW
     reporter.end(Stage.DONE, HURRIED_SECONDS if is_frozen else LAST_SECONDS)
+
+
+def report_failure(context: dg.HookContext, origin: OriginResource, home: ReleaseHomeResource) -> None:
+    """Report that the step of the context failed, where it did not do so itself: of a promotion under the freeze, of a rollback.
+
+    A run that failed before it was known what it releases reports nothing.
+    """
+    try:
+        with origin.connect() as connected:
+            report = _describe_failure(context, home, connected)
+            if report is None or any(_says_the_same(one, report) for one in _read_own(connected, report)):
+                return
+            write_report(connected.client, report)
+            write_metrics(connected.database, home.path)
+    except _FORESEEN as error:
+        context.log.warning(
+            f"That this step failed cannot be written for `nmdc-release status` and monitoring: {error}"
+        )
+
+
+def report_rollback(context: dg.OpExecutionContext, origin: OriginConnection, release_id: str, stage: Stage) -> None:
+    """Report what became of a rollback; whatever prevents that, the rollback has done its work."""
+    try:
+        write_report(
+            origin.client, _describe_rollback(origin, context.run_id, context.op_handle.name, release_id, stage)
+        )
+        write_metrics(origin.database, ReleaseHomeResource().path)
+    except _FORESEEN as error:
+        context.log.warning(f"The rollback cannot be written for `nmdc-release status` and monitoring: {error}")
+
+
+def _describe_rollback(origin: OriginConnection, run_id: str, step: str, release_id: str, stage: Stage) -> StepReport:
+    return StepReport(
+        database=origin.database.name,
+        is_rehearsal=False,
+        release_id=release_id,
+        run_id=run_id,
+        job=ROLLBACK,
+        step=step,
+        stage=stage,
+    )
+
+
+def _describe_failure(
+    context: dg.HookContext, home: ReleaseHomeResource, origin: OriginConnection
+) -> StepReport | None:
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is None:
+        return None
+    if run.job_name == ROLLBACK:
+        journal = newest_journal(origin.client, origin.database.name)
+        if journal is None:
+            return None
+        return _describe_rollback(origin, run.run_id, context.step_key, journal.release_id, Stage.FAILED)
+    plan = RunRecords(context.instance, home, run, {}).read(ReleasePlan, "plan", "choose.plan")
+    if plan is None:
+        return None
+    return StepReport(
+        database=plan.database,
+        is_rehearsal=plan.is_rehearsal,
+        release_id=plan.release_id,
+        run_id=run.run_id,
+        job=run.job_name,
+        step=context.step_key,
+        stage=Stage.FAILED,
+    )
+
+
+def _read_own(origin: OriginConnection, report: StepReport) -> list[StepReport]:
+    return [one for one in read_reports(origin.client, report.database) if one.is_rehearsal == report.is_rehearsal]
+
+
+def _says_the_same(one: StepReport, other: StepReport) -> bool:
+    return (one.run_id, one.step, one.stage) == (other.run_id, other.step, other.stage)
 
 
 def watch_work(run_id: str, verb: str, pace: Callable[[], Pace]) -> None:

@@ -11,6 +11,7 @@ from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.state.journal import (
     AlreadySwapped,
     Journal,
+    ReleaseRolledBack,
     State,
     SwapUnderWay,
     journals_in_force,
@@ -42,11 +43,14 @@ def find_begun_swap(origin: OriginConnection, plan: ReleasePlan) -> Journal | No
 
     Raises:
         SwapUnderWay: a rollback of it is under way.
+        ReleaseRolledBack: it was rolled back.
         AlreadySwapped: a later release was swapped in since.
     """
     journal = read_journal(origin.client, plan.release_id)
-    if journal is None or journal.state is State.ROLLED_BACK:
+    if journal is None:
         return None
+    if journal.state is State.ROLLED_BACK:
+        raise ReleaseRolledBack(journal)
     if journal.state is State.ROLLING_BACK:
         raise SwapUnderWay(journal)
     if (
@@ -86,7 +90,6 @@ def swap_in(
     staged: Sequence[Staged] = []
     if journal is None:
         source.require_one_chain()
-        _warn_if_rolled_back(context, origin, plan)
         require_placed(origin.database)
         staged = source.stage()
         journal = _prepare_swap(context, plan, source, origin, staged)
@@ -130,12 +133,3 @@ def _prepare_swap(
         hashes_before=source.hashes_before,
         unchanged_since=moment,
     )
-
-
-def _warn_if_rolled_back(context: dg.OpExecutionContext, origin: OriginConnection, plan: ReleasePlan) -> None:
-    journal = read_journal(origin.client, plan.release_id)
-    if journal is not None and journal.rolled_back_at is not None:
-        context.log.warning(
-            f"Release {plan.release_id} was rolled back at {journal.rolled_back_at:%Y-%m-%d %H:%M:%S} UTC. This run swaps it in "
-            "again. If you do not want that, terminate the run now."
-        )

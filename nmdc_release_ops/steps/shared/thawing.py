@@ -20,6 +20,7 @@ from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.last_step import read_steps
 from nmdc_release_ops.steps.shared.origin_state import describe_own_lease, origin_lookup
 from nmdc_release_ops.steps.shared.release_pages import show_end, show_progress
+from nmdc_release_ops.steps.shared.reporting import report_failure
 
 CANCELLED_SECONDS = 5.0
 """How long a cancelled run tries to thaw the origin."""
@@ -47,9 +48,12 @@ def work_on_origin(context: dg.OpExecutionContext, origin: OriginResource, relea
 
 @dg.failure_hook(required_resource_keys={"origin", "home"})
 def thaw_after_failure(context: dg.HookContext) -> None:
-    """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way; then write its page."""
+    """Thaw the origin at once when a step of the run that froze it fails, unless a swap is under way; then report it, and write
+    its page.
+    """
     if not _thaw_own(context.resources.origin, context.run_id, context.log):
         context.log.info("The origin is not frozen by this run.")
+    report_failure(context, context.resources.origin, context.resources.home)
     show_end(context, Outcome.FAILED, context.resources.origin)
 
 

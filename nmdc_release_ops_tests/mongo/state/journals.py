@@ -1,9 +1,16 @@
 """A journal as a release leaves it, for tests that make no release."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE
-from nmdc_release_ops.mongo.state.journal import Journal, State
+from nmdc_release_ops.mongo.state import ledger
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
+from nmdc_release_ops.mongo.state.journal import Journal, State, write_journal
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 
 
@@ -25,3 +32,24 @@ def journal_in(
         moves=[],
         hashes={},
     )
+
+
+@contextmanager
+def swapped_in(client: MongoClient[Any]) -> Iterator[Journal]:
+    """In the block, `a-release` is the last release, by its journal and by the ledger. Then nothing was ever released."""
+    journal = journal_in(State.SWAPPED)
+    database = client[DATABASE]
+    try:
+        write_journal(client, journal)
+        ledger.record(
+            database,
+            ledger.Event.COMPLETED,
+            from_version=BEFORE,
+            to_version=AFTER,
+            migrator_module="",
+            release_id=journal.release_id,
+        )
+        yield journal
+    finally:
+        database[ledger.EVENTS].delete_many({"release_id": journal.release_id})
+        client.drop_database(STATE_DATABASE)

@@ -1,12 +1,16 @@
 """The ledger, its view and the journals are compared without changing any of them."""
 
+import json
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nmdc_release_ops.mongo.archive.restoring import ArchivedRelease, complete_restoring
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state import ledger
 from nmdc_release_ops.mongo.state.agreement import compare_ledger
@@ -77,3 +81,18 @@ def test_a_view_that_shows_something_else_is_named(database: Database[Any]) -> N
     pipeline = [{"$project": {"_id": 0, "schema_version": "11.99.0"}}]
     database.create_collection(LATEST_VERSION, viewOn=EVENTS, pipeline=pipeline)
     assert f"The view {LATEST_VERSION} does not show 11.24.0" in compare_ledger(database).problem
+
+
+def test_the_event_that_completes_a_restore_by_hand_makes_the_ledger_say_the_earlier_version(
+    database: Database[Any],
+) -> None:
+    swap(database, State.SWAPPED)
+    record(database, Event.COMPLETED)
+    ensure_view(database)
+    (_, (line,)), _ = complete_restoring(database.name, ArchivedRelease("11.23.0", "11.24.0"))
+    (told,) = re.findall(r"new Date\(\)\.toISOString\(\), (.*)\}\)", line)
+    # As JavaScript writes it.
+    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    database[EVENTS].insert_one({"created_at": created_at, **json.loads(f"{{{told}}}")})
+    found = compare_ledger(database)
+    assert (found.version, found.problem) == ("11.23.0", "")
