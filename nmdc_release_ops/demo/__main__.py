@@ -9,18 +9,16 @@ import json
 import os
 import re
 import shlex
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pymongo import MongoClient
 
+from nmdc_release_ops.demo.dagster_program import dagster_program
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
 from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.programs.private_mongod import FolderInUse
@@ -41,8 +39,6 @@ _CONSOLE_LINE = re.compile(
 )
 _ANY_RUN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
-_QUIET = {"PYTHONWARNINGS": "ignore"}
-"""Dagster warns that parts of its own API are previews, and of successors of its own commands."""
 ENVIRONMENT_FILE = "environment"
 """In the demo's release home, while its UI runs: what a terminal needs for `nmdc-release` and `dagster`."""
 
@@ -67,6 +63,9 @@ def main() -> int:
         )
     except Unusable as error:
         print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     return 2
 
 
@@ -145,27 +144,23 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
     config_file = folder / "run.json"
     config_file.write_text(json.dumps(config))
     command = ["job", "execute", "-m", DEFINITIONS, "-j", "data_release", "-c", str(config_file)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", *command],
-        env={**os.environ, **_QUIET, "NMDC_ORIGIN_URI": uri, "NMDC_ORIGIN_DB": DATABASE},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    variables = {"NMDC_ORIGIN_URI": uri, "NMDC_ORIGIN_DB": DATABASE}
     run_id = None
-    if process.stdout is None:
-        raise AssertionError("standard output is a pipe")
-    for line in process.stdout:
-        plain = _COLOR.sub("", line.rstrip())
-        shown = _CONSOLE_LINE.match(plain)
-        if any_run := _ANY_RUN.search(plain):
-            run_id = run_id or any_run.group()
-        if shown:
-            print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
-        elif plain:
-            print(f"  {plain}", flush=True)
-    return process.wait(), run_id
+    with dagster_program(command, variables, piped=True) as program:
+        for line in program.output or ():
+            plain = _COLOR.sub("", line.rstrip())
+            shown = _CONSOLE_LINE.match(plain)
+            if any_run := _ANY_RUN.search(plain):
+                run_id = run_id or any_run.group()
+            if shown and not (program.is_interrupted and shown["step"].isdecimal()):
+                print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
+            elif plain and not program.is_interrupted:
+                # After an interrupt, these are stack traces.
+                print(f"  {plain}", flush=True)
+        code = program.wait()
+        if program.is_interrupted:
+            raise KeyboardInterrupt
+    return code, run_id
 
 
 def _summarize(home: ReleaseHomeResource, origin: DemoOrigin, run_id: str) -> None:
@@ -242,51 +237,10 @@ def _dagster_dev(arguments: argparse.Namespace, variables: dict[str, str]) -> in
         for name in ("DAGSTER_HOME", "NMDC_RELEASE_HOME")
         if os.environ.get(name)
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", *definitions, "-h", "127.0.0.1", "-p", str(arguments.port)],
-        env={**os.environ, **_QUIET, **variables, **paths},
-        cwd=paths.get("DAGSTER_HOME"),
-        # Its own session, so that an interrupt in the terminal reaches it once, from us, and all of it can be ended.
-        start_new_session=True,
-        preexec_fn=_accept_interrupts,
-    )
-    interrupts = 0
-
-    def interrupt(_number: int, _frame: object) -> None:
-        nonlocal interrupts
-        interrupts += 1
-        process.send_signal(signal.SIGINT)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-    code = process.wait()
-    _wait_for_runs(process.pid, lambda: interrupts > 1)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return code
-
-
-def _wait_for_runs(group: int, impatient: Callable[[], bool]) -> None:
-    """Wait while processes of Dagster are left: a run continues without its server, and must not be killed."""
-    notice_at = time.monotonic() + 10
-    while _exists(group) and not impatient():
-        if notice_at and time.monotonic() > notice_at:
-            notice_at = 0.0
-            print("A run is still in progress; waiting for it to end. Press Ctrl-C again to kill it.", flush=True)
-        time.sleep(0.2)
-
-
-def _exists(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _accept_interrupts() -> None:
-    # A shell that starts us in the background makes us ignore them, and child processes inherit that.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = ["dev", *definitions, "-h", "127.0.0.1", "-p", str(arguments.port)]
+    home = paths.get("DAGSTER_HOME")
+    with dagster_program(command, {**variables, **paths}, folder=Path(home) if home else None) as program:
+        return program.wait()
 
 
 if __name__ == "__main__":
