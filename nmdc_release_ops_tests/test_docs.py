@@ -1,6 +1,10 @@
 """The pages of docs/ lead where they say, and what they say of options and commands is so."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -154,3 +158,26 @@ def test_every_job_that_pages_send_people_to_exists() -> None:
     sent = set(re.findall(r"(?:\*Jobs\*,|[Ll]aunch(?: the job)?) `(\w+)`", pages))
     assert {"rollback", "rehearsal"} <= sent
     assert sent - jobs == set()
+
+
+@pytest.mark.faults
+def test_the_commands_for_sensors_work_as_they_are_written(tmp_path: Path) -> None:
+    page = (DOCS / "automation.md").read_text()
+    lines = re.findall(r"^    (\.venv/bin/dagster .+)$", page, flags=re.MULTILINE)
+    assert len(lines) == 4
+    printed = ""
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        done = subprocess.run(
+            [Path(sys.executable).with_name(Path(program).name), *arguments],
+            env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        printed += done.stdout
+    assert "frozen_origin_watchdog" in printed
+    assert "Started sensor schema_release_sensor" in printed and "Stopped sensor schema_release_sensor" in printed
