@@ -41,7 +41,7 @@ demo: setup ## Release 11.23.0 -> 11.25 on an embedded database (SCALE=1000000 f
 	@$(RUN)/python -m nmdc_release_ops.demo release --scale $(SCALE)
 
 ui: setup ## Open Dagster's UI, on the demo's database unless NMDC_ORIGIN_URI is set (FRESH=1 for a new one)
-	@$(RUN)/python -m nmdc_release_ops.demo ui --port $(PORT) --scale $(SCALE) $(if $(FRESH),--fresh)
+	@$(RUN)/python -m nmdc_release_ops.demo ui --port $(PORT) --scale $(SCALE) --workspace workspace.yaml $(if $(FRESH),--fresh)
 
 test: WORKERS ?= 3
 test: setup ## The tests, without those below (ONLY=mongo/swapping for one room)
@@ -51,7 +51,7 @@ test-faults: WORKERS ?= 3
 test-faults: setup ## The tests that break things and take their time (ONLY=steps for one room)
 	$(RUN)/pytest $(SIDE_BY_SIDE) -m faults $(TESTS)
 
-test-browser: setup ## The tests that drive the UI in Chromium
+test-browser: setup ## The tests that drive the UI in Chromium (PICTURES=docs/pictures keeps those of the pages)
 	$(RUN)/pytest -m browser $(TESTS)
 
 lint: setup ## Format, lint and types

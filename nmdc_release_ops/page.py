@@ -66,12 +66,13 @@ summary { cursor: pointer; font-weight: 600; }
   h1 { font-size: 1.3rem; }
   h2 { margin-top: 2rem; }
   .rows, .rows tbody, .rows tr, .rows td { display: block; }
-  .rows .heads, .rows td:empty { display: none; }
+  .rows .heads { display: none; }
   .rows tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
   .rows td, .rows .n { padding: .1rem 0; white-space: normal; max-width: none; overflow-wrap: anywhere; }
   .rows td[data-label]::before { content: attr(data-label); color: var(--quiet); margin-right: .8rem; }
   .rows td:first-child { font-weight: 600; text-align: left; }
   .rows .n[data-label] { display: flex; justify-content: space-between; }
+  .rows td:empty, .rows td.n[data-label]:empty { display: none; }
 }
 @media print {
   body { max-width: none; margin: 0; padding: 0; font-size: 10pt; }

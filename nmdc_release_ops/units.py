@@ -1,4 +1,4 @@
-"""Sizes and durations as people read them."""
+"""Numbers, sizes and durations as people read them."""
 
 
 def size(number_of_bytes: float) -> str:
@@ -8,6 +8,11 @@ def size(number_of_bytes: float) -> str:
             return f"{number_of_bytes:.0f} {unit}" if unit == "B" else f"{number_of_bytes:.1f} {unit}"
         number_of_bytes /= 1000
     return f"{number_of_bytes:.1f} TB"
+
+
+def quantity(number: int, noun: str) -> str:
+    """A number of things: `1 violation`, `2,000 violations`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -26,7 +26,7 @@ def browser_fixture() -> Any:
             pytest.fail("chromium and chromedriver are not on PATH (Debian: apt-get install chromium chromium-driver)")
         options = webdriver.ChromeOptions()
         options.binary_location = chromium
-        for argument in ("--headless=new", "--no-sandbox", "--window-size=1600,1200", *_QUIET):
+        for argument in ("--headless=new", "--no-sandbox", "--window-size=1400,1000", *_QUIET):
             options.add_argument(argument)
         options.add_argument(f"--user-data-dir={tmp_path / 'browser'}")
         found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

@@ -1,4 +1,4 @@
-"""A real Dagster: webserver, daemon and code server, started as `make ui` starts them, and spoken to over GraphQL."""
+"""A real Dagster: webserver, daemon and code server, started as the pages say, and spoken to over GraphQL."""
 
 import os
 import signal
@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
 START_SECONDS = 120
-LOCATION = "nmdc_release_ops.definitions"
+WORKSPACE = str(Path(__file__).parent.parent / "workspace.yaml")
+LOCATION = "nmdc_release_ops"
+"""As that file names it."""
 REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
 
 _LAUNCH = """
@@ -98,16 +101,33 @@ class DagsterServer:
 
 @contextmanager
 def dagster_server(
-    environment: Mapping[str, str], log_path: str, target: Sequence[str] = ("-m", LOCATION)
+    environment: Mapping[str, str], log_path: str, target: Sequence[str] = ("-w", WORKSPACE)
 ) -> Iterator[DagsterServer]:
     """A Dagster with these variables, for as long as the block lasts; none of its processes outlives it.
 
     target: what it loads, as options of `dagster dev`.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = _start(["dagster", "dev", *target, "-h", "127.0.0.1", "-p", str(port)], environment, log_path)
+    port = _free_port()
+    with _serving(["dagster", "dev", *target, "-h", "127.0.0.1", "-p", port], port, environment, log_path) as one:
+        yield one
+
+
+@contextmanager
+def demo_ui(environment: Mapping[str, str], log_path: str, *, scale: int) -> Iterator[DagsterServer]:
+    """What `make ui` starts: a Dagster and the demo's origin, until Ctrl-C.
+
+    Args:
+        scale: about how many documents the origin has.
+    """
+    port = _free_port()
+    arguments = ["ui", "--port", port, "--scale", str(scale), "--workspace", WORKSPACE]
+    with _serving(["nmdc_release_ops.demo", *arguments], port, environment, log_path) as one:
+        yield one
+
+
+@contextmanager
+def _serving(module: list[str], port: str, environment: Mapping[str, str], log_path: str) -> Iterator[DagsterServer]:
+    process = _start(module, environment, log_path)
     try:
         server = DagsterServer(f"http://127.0.0.1:{port}")
         deadline = time.monotonic() + START_SECONDS
@@ -117,18 +137,24 @@ def dagster_server(
                     break
             except requests.ConnectionError:
                 pass
-            assert process.poll() is None, "dagster dev ended"
-            assert time.monotonic() < deadline, "dagster dev did not start"
+            assert process.poll() is None, f"it ended: {Path(log_path).read_text()}"
+            assert time.monotonic() < deadline, "it did not start"
             time.sleep(0.3)
         yield server
     finally:
         _end(process)
 
 
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
 @contextmanager
 def dagster_daemon(environment: Mapping[str, str], log_path: str) -> Iterator[subprocess.Popen[bytes]]:
     """Dagster's daemon alone, with a code server of its own: queue, sensors and runs without the UI."""
-    process = _start(["dagster._daemon", "run", "-m", LOCATION], environment, log_path)
+    process = _start(["dagster._daemon", "run", "-w", WORKSPACE], environment, log_path)
     try:
         yield process
     finally:
@@ -146,7 +172,7 @@ def turn_off(sensor: str, environment: Mapping[str, str]) -> None:
 
 
 def _switch(action: str, sensor: str, environment: Mapping[str, str]) -> None:
-    command = [sys.executable, "-m", "dagster", "sensor", action, sensor, "-m", LOCATION]
+    command = [sys.executable, "-m", "dagster", "sensor", action, sensor, "-w", WORKSPACE]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

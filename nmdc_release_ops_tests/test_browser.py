@@ -1,5 +1,14 @@
-"""An engineer launches a release from Dagster's Launchpad in a real browser, and sees it succeed."""
+"""An engineer releases, rolls back, looks, and recovers from a failure with `make ui` in a real browser.
 
+The tests share one Dagster and its database, and go from one state of it to the next in their order; each brings it where it
+begins, so that any of them can run alone.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,234 +18,246 @@ import psutil
 import pytest
 from pymongo import MongoClient
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.jobs import data_release, list_steps, promote
+from nmdc_release_ops.pages.shelf import index_of
+from nmdc_release_ops_tests.browsing import RELEASE_SECONDS, Browsing
 from nmdc_release_ops_tests.chromium import browser_fixture
-from nmdc_release_ops_tests.dagster_server import LOCATION, DagsterServer, dagster_server
-from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
+from nmdc_release_ops_tests.command.running import COMMAND, flat
+from nmdc_release_ops_tests.dagster_server import DagsterServer, demo_ui
 
 pytestmark = pytest.mark.browser
 
-LAUNCH_SECONDS = 60
-RELEASE_SECONDS = 150
+ROOT = Path(__file__).parent.parent
+FIRST_RELEASE = ROOT / "docs" / "first-release.md"
 GONE_SECONDS = 20
+BEFORE, AFTER = "11.23.0", "11.25.0"
+TARGET = "ops:\n  plan:\n    config:\n      target_version: '11.25'\n"
+
+driver = browser_fixture()
 
 
-workplace = workplace_fixture(scale=1_500, scope="function")
-browser = browser_fixture()
+class DemoUI:
+    """What `make ui` shows, and the terminal beside it.
+
+    Attributes:
+        dagster: the Dagster that runs.
+        home: the demo's release home.
+        variables: those that `make ui` writes down for other terminals.
+    """
+
+    def __init__(self, dagster: DagsterServer, home: Path) -> None:
+        self.dagster = dagster
+        self.home = home
+        exports = (home / "environment").read_text().replace("export ", "").splitlines()
+        self.variables = dict(line.split("=", 1) for line in (shlex.split(export)[0] for export in exports))
+
+    def client(self, user: str, **options: Any) -> MongoClient[Any]:
+        """A connection of one of NMDC's users."""
+        password = json.loads((self.home / "origin" / "users.json").read_text())[user]
+        address = self.variables["NMDC_ORIGIN_URI"].rpartition("@")[2]
+        return MongoClient(f"mongodb://{user}:{password}@{address}", **options)
+
+    def version(self) -> str:
+        """The schema version of the database, as the Runtime sees it."""
+        with self.client("nmdc_reader") as reader:
+            return str(reader[DATABASE]["_migration_latest_schema_version"].find_one()["schema_version"])
+
+    def bring_to(self, version: str) -> None:
+        """Release the database, or roll it back, if it is not at this version."""
+        if self.version() != version:
+            run = self.dagster.launch({}, "data_release" if version == AFTER else "rollback")
+            assert self.dagster.wait(run)[0] == "SUCCESS"
+
+    def newest_page(self) -> Path:
+        """Of a release, a rehearsal or a promotion."""
+        return max(self.home.glob("origins/*/releases/*/release.html"), key=lambda page: page.parent.name)
+
+    def audits(self) -> int:
+        """How many audits there were."""
+        return len(list(self.home.glob("origins/*/audits/*/validation.json")))
+
+    def enter(self, command: str) -> str:
+        """Enter a command of docs/first-release.md in a terminal; return what it prints, in one line."""
+        program, *arguments = shlex.split(command)
+        assert program == ".venv/bin/nmdc-release"
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            env={**os.environ, **self.variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return flat(done.stdout)
 
 
-@pytest.fixture
-def dagster(workplace: Workplace, tmp_path: Path) -> Iterator[DagsterServer]:
-    with dagster_server(workplace.environment(), str(tmp_path / "dagster.log")) as server:
-        yield server
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> Iterator[DemoUI]:
+    """It ends with Ctrl-C, leaves no process behind, and has not alarmed anybody."""
+    folder = tmp_path_factory.mktemp("ui")
+    home, dagster_home, log = folder / "home", folder / "dagster", folder / "terminal.log"
+    for made in (home, dagster_home):
+        made.mkdir()
+    (home / "schema").symlink_to(schema_cache)
+    (dagster_home / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+    environment = {"NMDC_RELEASE_HOME": str(home), "DAGSTER_HOME": str(dagster_home), "NMDC_ORIGIN_URI": ""}
+    with demo_ui(environment, str(log), scale=1_500) as dagster:
+        yield DemoUI(dagster, home / "demo")
+    printed = log.read_text()
+    assert "KeyboardInterrupt received" in printed
+    assert not re.findall(r"Traceback|Warning|WARNING|ERROR", printed), printed
+    assert not (home / "demo" / "environment").exists(), "it holds a password"
+    assert (home / "demo" / "schema").resolve() == schema_cache
     deadline = time.monotonic() + GONE_SECONDS
-    while left := processes_of(workplace):
+    while left := processes_of(folder):
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.2)
 
 
-def processes_of(workplace: Workplace) -> list[str]:
-    """Command lines of Dagster's processes, their workers and transformers that run now; the origin is not theirs."""
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of processes of this Dagster, workers, transformers and the origin that run now."""
     found = []
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
-            of_dagster = process.environ().get("DAGSTER_HOME") == str(workplace.dagster_home)
-            if command and (of_dagster or f"{workplace.home}/" in command):
+            of_dagster = process.environ().get("DAGSTER_HOME") == str(folder / "dagster")
+            if command and (of_dagster or f"{folder}/" in command):
                 found.append(f"{process.pid}: {command[:200]}")
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
 
 
-def page_shows(browser: webdriver.Chrome, text: str, seconds: float) -> None:
-    """Wait until the page shows a text."""
-    WebDriverWait(browser, seconds).until(
-        lambda driver: text in driver.find_element(By.TAG_NAME, "body").text, f"the page never said {text!r}"
-    )
+@pytest.fixture
+def browser(driver: webdriver.Chrome, ui: DemoUI, tmp_path: Path) -> Browsing:
+    paths = {str(ui.home): "/srv/nmdc-release-ops", str(ROOT): "/opt/nmdc-release-ops"}
+    return Browsing(driver, ui.dagster, tmp_path, paths)
 
 
-def button(browser: webdriver.Chrome, text: str, seconds: float) -> WebElement:
-    """The button with this text, as soon as it can be clicked."""
-    # The page replaces its elements while it loads.
-    wait = WebDriverWait(browser, seconds, ignored_exceptions=[StaleElementReferenceException])
-    found: WebElement = wait.until(
-        lambda driver: next(
-            (
-                candidate
-                for candidate in driver.find_elements(By.TAG_NAME, "button")
-                if candidate.text.strip() == text and candidate.is_enabled()
-            ),
-            None,
-        ),
-        f"the page never had a button {text!r}",
-    )
-    return found
+def test_a_first_release_goes_as_its_page_says(browser: Browsing, ui: DemoUI) -> None:
+    """Every command of docs/first-release.md, in its order, and what is done in the browser in between."""
+    ui.bring_to(BEFORE)
+    commands = iter(re.findall(r"^    (\.venv/bin/nmdc-release .+)$", FIRST_RELEASE.read_text(), flags=re.MULTILINE))
+    assert "Nothing has to be done" in ui.enter(next(commands))
+    assert f"A release to {AFTER} can be launched" in ui.enter(next(commands))
+
+    browser.fill_launchpad("rehearsal", TARGET)
+    browser.take_for_page("launchpad", height=640)
+    rehearsal = browser.launch()
+    browser.sees("Success", RELEASE_SECONDS)
+    browser.sees(f"{BEFORE} -> {AFTER} was rehearsed: 3 changed, 16 untouched")
+    browser.open_message(rehearsal, "step:validate", "data_release would block writes for")
+    browser.take_for_page("rehearsal")
+    browser.open("/assets/nmdc/rehearsal?view=events")
+    browser.sees("data_release would block writes for")
+    browser.take("rehearsal-asset")
+
+    # With no config at all: the newest rehearsal.
+    browser.fill_launchpad("promote", "")
+    promotion = browser.launch()
+    browser.sees("Success", RELEASE_SECONDS)
+    assert [step for step in list_steps(promote) if step not in browser.text] == []
+    browser.open_message(promotion, "step:freeze", "last round")
+    browser.take("freeze")
+    browser.open_message(promotion, "step:reconcile", "written by people")
+    browser.take("reconcile")
+    browser.open(f"{promotion}?logs=step:freeze")
+    browser.hide_events()
+    browser.sees("Writes are allowed again")
+    browser.take_for_page("release", height=840)
+
+    assert f"{AFTER}" in ui.enter(next(commands)) and ui.version() == AFTER
+    browser.driver.get(ui.newest_page().as_uri())
+    browser.sees(f"Released: nmdc went from schema {BEFORE} to {AFTER}.")
+    browser.take_for_page("page")
+    browser.driver.get(index_of(ui.home).as_uri())
+    browser.take("pages")
+
+    browser.fill_launchpad("rollback", "")
+    browser.launch()
+    browser.sees("Success", RELEASE_SECONDS)
+    browser.take("rollback")
+    assert BEFORE in ui.enter(next(commands)) and ui.version() == BEFORE
+    assert next(commands, None) is None, "a command of the page is not tried"
 
 
-def launch(browser: webdriver.Chrome, dagster: DagsterServer, job: str, config: str) -> None:
-    """Launch a job from its Launchpad; the browser shows the run's page then."""
-    browser.get(f"{dagster.url}/locations/{LOCATION}/jobs/{job}/playground")
-    page_shows(browser, "Launch Run", LAUNCH_SECONDS)
-    editor: Any = WebDriverWait(browser, LAUNCH_SECONDS).until(
-        lambda driver: driver.execute_script("return document.querySelector('.CodeMirror')")
-    )
-    browser.execute_script("arguments[0].CodeMirror.setValue(arguments[1])", editor, config)
-    button(browser, "Launch Run", LAUNCH_SECONDS).click()
-    WebDriverWait(browser, LAUNCH_SECONDS).until(lambda driver: "/runs/" in driver.current_url)
-
-
-def test_a_release_is_launched_from_the_launchpad_and_succeeds(
-    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
-) -> None:
-    launch(browser, dagster, "data_release", "ops:\n  plan:\n    config:\n      target_version: '11.25'\n")
-    page_shows(browser, "Success", RELEASE_SECONDS)
-    body = browser.find_element(By.TAG_NAME, "body").text
-    for step in list_steps(data_release):
-        assert step in body
-    browser.save_screenshot(str(tmp_path / "run.png"))
-    with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
-        assert reader[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.25.0"}
-
-    run_page = browser.current_url.partition("?")[0]
-    browser.get(f"{run_page}?logs=step:plan")
-    button(browser, "View full message", LAUNCH_SECONDS).click()
-    page_shows(browser, "schema environment", LAUNCH_SECONDS)
-    plan = browser.find_element(By.TAG_NAME, "body").text
-    assert "migrator_from_11_23_0_to_11_24_0" in plan and "biosample_set" in plan
-    browser.save_screenshot(str(tmp_path / "plan.png"))
-
-    browser.get(f"{dagster.url}/assets/nmdc/database?view=events")
-    page_shows(browser, "schema version", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "asset.png"))
-
-
-def test_a_rehearsal_shows_what_a_release_would_do_and_is_promoted(
-    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
-) -> None:
-    launch(browser, dagster, "rehearsal", "ops:\n  plan:\n    config:\n      target_version: '11.24.0'\n")
-    page_shows(browser, "Success", RELEASE_SECONDS)
-    page_shows(browser, "11.23.0 -> 11.24.0 was rehearsed: 3 changed, 16 untouched", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "run.png"))
-    browser.get(f"{dagster.url}/assets/nmdc/rehearsal?view=events")
-    page_shows(browser, "data_release would block writes for", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "asset.png"))
-    with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
-        view = reader[DATABASE]["_migration_latest_schema_version"]
-        assert view.find_one() == {"schema_version": "11.23.0"}
-        # With no config at all: the newest rehearsal.
-        launch(browser, dagster, "promote", "")
-        page_shows(browser, "Success", RELEASE_SECONDS)
-        body = browser.find_element(By.TAG_NAME, "body").text
-        for step in list_steps(promote):
-            assert step in body
-        browser.save_screenshot(str(tmp_path / "promotion.png"))
-        assert view.find_one() == {"schema_version": "11.24.0"}
-    run_page = browser.current_url.partition("?")[0]
-    browser.get(f"{run_page}?logs=step:freeze")
-    page_shows(browser, "Writes are allowed again", LAUNCH_SECONDS)
-    button(browser, "View full message", LAUNCH_SECONDS).click()
-    page_shows(browser, "last round", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "freeze.png"))
-    browser.get(f"{run_page}?logs=step:reconcile")
-    button(browser, "View full message", LAUNCH_SECONDS).click()
-    page_shows(browser, "written by people", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "reconcile.png"))
-    browser.get(f"{dagster.url}/assets/nmdc/database?view=events")
-    page_shows(browser, "11.24.0", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "database.png"))
-
-
-def test_the_catalog_shows_lineage_and_checks_and_a_check_is_executed_from_there(
-    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
-) -> None:
-    assert workplace.release(target_version="11.24.0").success
-    page = f"{dagster.url}/assets/nmdc/database"
-
-    browser.get(f"{page}?view=lineage")
-    for name in ("schema_release", "archive", "rehearsal"):
-        page_shows(browser, name, LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "lineage.png"))
-
-    browser.get(f"{page}?view=events")
-    page_shows(browser, "documents changed", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "events.png"))
-
-    browser.get(f"{page}?view=checks")
-    for check in ("conforms_to_schema", "references_resolve", "ids_unique", "ledger_agrees", "writes_allowed"):
-        page_shows(browser, check, LAUNCH_SECONDS)
-    page_shows(browser, "Passed", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "checks.png"))
-
-    with MongoClient[Any](workplace.origin.server.uri) as client:
-        study = client[DATABASE].study_set.find_one_and_update({}, {"$set": {"study_category": "no such category"}})
-    browser.get(f"{page}?view=checks&checkDetail=conforms_to_schema")
-    button(browser, "Execute", LAUNCH_SECONDS).click()
-    page_shows(browser, "1 violations in", RELEASE_SECONDS)
-    browser.save_screenshot(str(tmp_path / "executed.png"))
-
-    run_id = dagster.launch({}, "audit")
-    assert dagster.wait(run_id)[0] == "SUCCESS"
-    browser.get(f"{dagster.url}/runs/{run_id}?logs=step:audit_origin")
-    page_shows(browser, "none is new since the last audit", LAUNCH_SECONDS)
-    browser.save_screenshot(str(tmp_path / "audit.png"))
-    audits = workplace.home.glob("origins/*/audits/*/violations.jsonl")
-    assert any(str(study["id"]) in file.read_text() for file in audits)
-
-
-def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(
-    browser: webdriver.Chrome, dagster: DagsterServer, workplace: Workplace, tmp_path: Path
-) -> None:
+def test_a_run_that_failed_is_re_executed_from_failure_after_its_cause_is_gone(browser: Browsing, ui: DemoUI) -> None:
     """Somebody's transaction stays open, so that the origin cannot be frozen; the run page says whose it is."""
-    run_config = {"ops": {"plan": {"config": {"target_version": "11.25", "drain_timeout": 2}}}}
+    ui.bring_to(BEFORE)
     with (
-        MongoClient[Any](workplace.origin.uri("nmdc_editor"), appname="a forgotten notebook") as editor,
+        ui.client("nmdc_editor", appname="a forgotten notebook") as editor,
         editor.start_session() as session,
         session.start_transaction(),
     ):
         editor[DATABASE].jobs.insert_one({"id": "not committed yet"}, session=session)
-        run_id = dagster.launch(run_config)
-        browser.get(f"{dagster.url}/runs/{run_id}")
-        page_shows(browser, "Failure", RELEASE_SECONDS)
-        browser.get(f"{dagster.url}/runs/{run_id}?logs=type:STEP_FAILURE")
-        button(browser, "View full message", LAUNCH_SECONDS).click()
-        page_shows(browser, "a forgotten notebook", LAUNCH_SECONDS)
-        browser.save_screenshot(str(tmp_path / "failure.png"))
-        message = browser.find_element(By.TAG_NAME, "body").text
+        browser.fill_launchpad("data_release", f"{TARGET}      drain_timeout: 2\n")
+        failed = browser.launch()
+        browser.sees("Failure", RELEASE_SECONDS)
+        message = browser.open_message(failed, "type:STEP_FAILURE", "a forgotten notebook")
         assert "docs/runbook.md, FreezeFailed" in message
+        browser.take_for_page("failure", height=520)
         session.commit_transaction()
+    browser.driver.get(ui.newest_page().as_uri())
+    browser.sees("failed in freeze. The origin's data are as they were.")
+    browser.take("failed-page")
 
-    browser.get(f"{dagster.url}/runs/{run_id}")
-    reexecute_from_failure(browser)
-    WebDriverWait(browser, LAUNCH_SECONDS).until(
-        lambda driver: "/runs/" in driver.current_url and run_id not in driver.current_url
-    )
-    page_shows(browser, "Success", RELEASE_SECONDS)
-    browser.save_screenshot(str(tmp_path / "re-executed.png"))
-    with MongoClient[Any](workplace.origin.uri("nmdc_reader")) as reader:
-        assert reader[DATABASE]["_migration_latest_schema_version"].find_one() == {"schema_version": "11.25.0"}
+    browser.open(failed)
+    browser.open_reexecution_menu()
+    browser.take_for_page("re-execute", height=560)
+    browser.menu_item("From failure").click()
+    released = browser.follow_to_run(before=failed)
+    browser.sees("Success", RELEASE_SECONDS)
+    assert [step for step in list_steps(data_release) if step not in browser.text] == []
+    browser.take("re-executed")
+    assert ui.version() == AFTER
+    with ui.client("nmdc_reader") as reader:
         assert reader[DATABASE].jobs.count_documents({"id": "not committed yet"}) == 1
 
+    plan = browser.open_message(failed, "step:plan", "schema environment")
+    assert "migrator_from_11_23_0_to_11_24_0" in plan and "biosample_set" in plan
+    browser.take("plan")
+    browser.open(f"{released}?logs=step:unfreeze")
+    browser.link("[Show Markdown]").click()
+    browser.sees("Launch the job rollback")
+    browser.take("unfreeze")
 
-def reexecute_from_failure(browser: webdriver.Chrome) -> None:
-    """By the menu beside the button, as an engineer does."""
-    menu = WebDriverWait(browser, LAUNCH_SECONDS).until(
-        lambda driver: driver.find_elements(
-            By.XPATH, "//button[contains(., 'Re-execute')]/following::button[not(normalize-space())][1]"
-        ),
-        "the page never had a menu beside Re-execute",
-    )
-    menu[0].click()
-    item = WebDriverWait(browser, LAUNCH_SECONDS).until(
-        lambda driver: [
-            one for one in driver.find_elements(By.CSS_SELECTOR, "[role=menuitem]") if "From failure" in one.text
-        ],
-        "the menu never had From failure",
-    )
-    item[0].click()
+
+def test_the_catalog_shows_lineage_plots_and_checks_and_an_audit_names_a_damaged_document(
+    browser: Browsing, ui: DemoUI
+) -> None:
+    ui.bring_to(AFTER)
+    browser.open("/assets/nmdc/database?view=lineage")
+    for name in ("schema_release", "archive", "rehearsal"):
+        browser.sees(name)
+    browser.take("lineage")
+    browser.open("/assets/nmdc/database?view=overview")
+    browser.sees("documents changed")
+    browser.button("Plots").click()
+    browser.sees("writes blocked (s)")
+    browser.take("plots")
+    browser.open("/assets/nmdc/database?view=checks")
+    for check in ("conforms_to_schema", "references_resolve", "ids_unique", "ledger_agrees", "writes_allowed"):
+        browser.sees(check)
+    browser.sees("Passed")
+    browser.take("checks")
+
+    with ui.client("nmdc_editor") as editor:
+        damage = {"$set": {"study_category": "no such category"}}
+        study = str(editor[DATABASE].study_set.find_one_and_update({}, damage)["id"])
+    browser.fill_launchpad("audit", "")
+    audit = browser.launch()
+    browser.sees("Success", RELEASE_SECONDS)
+    browser.open_message(audit, "type:STEP_OUTPUT", study)
+    browser.take("audit")
+
+    browser.open("/assets/nmdc/database?view=checks&checkDetail=conforms_to_schema")
+    browser.sees("Failed")
+    audits = ui.audits()
+    browser.button("Execute").click()
+    WebDriverWait(browser.driver, RELEASE_SECONDS).until(lambda _: ui.audits() > audits, "no second audit")
+    browser.sees("1 violation in")
+    browser.take("executed")

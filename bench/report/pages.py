@@ -78,6 +78,8 @@ def make_long_page(results: Sequence[Measured]) -> list[str]:
         "",
         "`make bench` writes this page; [performance.md](performance.md) says what the rows mean. Compare ratios, not seconds: "
         "these depend on the machine and its load.",
+        "",
+        *(f"- [{one.documents:,} documents](#{one.documents}-documents)" for one in results),
     ]
     for one in results:
         lines += [

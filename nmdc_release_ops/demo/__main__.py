@@ -8,19 +8,19 @@ import contextlib
 import json
 import os
 import re
-import signal
+import shlex
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pymongo import MongoClient
 
+from nmdc_release_ops.demo.dagster_program import dagster_program
 from nmdc_release_ops.demo.origin import DATABASE, DemoOrigin, exists
+from nmdc_release_ops.files import write_whole
 from nmdc_release_ops.mongo.programs.private_mongod import FolderInUse
 from nmdc_release_ops.mongo.server.connection import nodes_of
 from nmdc_release_ops.mongo.state import ledger
@@ -39,6 +39,8 @@ _CONSOLE_LINE = re.compile(
 )
 _ANY_RUN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
+ENVIRONMENT_FILE = "environment"
+"""In the demo's release home, while its UI runs: what a terminal needs for `nmdc-release` and `dagster`."""
 
 
 def main() -> int:
@@ -61,6 +63,9 @@ def main() -> int:
         )
     except Unusable as error:
         print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     return 2
 
 
@@ -87,13 +92,15 @@ def _demo_home() -> ReleaseHomeResource:
     """A release home of the demo's own, so that its archives are not among those of real releases; schema environments, which
     take long to make, are shared.
     """
-    shared = ReleaseHomeResource()
-    os.environ["NMDC_RELEASE_HOME"] = str(shared.path / "demo")
     home = ReleaseHomeResource()
-    shared.schema_folder.mkdir(parents=True, exist_ok=True)
+    # The resource reads the variable each time.
+    shared = home.path
+    schemas = home.schema_folder
+    schemas.mkdir(parents=True, exist_ok=True)
+    os.environ["NMDC_RELEASE_HOME"] = str(shared / "demo")
     home.path.mkdir(exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        home.schema_folder.symlink_to(shared.schema_folder)
+        home.schema_folder.symlink_to(schemas)
     return home
 
 
@@ -105,6 +112,7 @@ def _parse() -> argparse.Namespace:
     ui = commands.add_parser("ui", help="open Dagster's UI")
     ui.add_argument("--port", type=int, default=3000)
     ui.add_argument("--fresh", action="store_true", help="create a new demo origin")
+    ui.add_argument("--workspace", type=Path, help="the workspace.yaml that names the code location")
     for command in (release, ui):
         command.add_argument("--scale", type=int, default=20_000, help="approximate number of documents")
     return parser.parse_args()
@@ -136,28 +144,23 @@ def _run_job(folder: Path, uri: str, target: str) -> tuple[int, str | None]:
     config_file = folder / "run.json"
     config_file.write_text(json.dumps(config))
     command = ["job", "execute", "-m", DEFINITIONS, "-j", "data_release", "-c", str(config_file)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", *command],
-        # Dagster warns that parts of its own API are previews.
-        env={**os.environ, "NMDC_ORIGIN_URI": uri, "NMDC_ORIGIN_DB": DATABASE, "PYTHONWARNINGS": "ignore"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    variables = {"NMDC_ORIGIN_URI": uri, "NMDC_ORIGIN_DB": DATABASE}
     run_id = None
-    if process.stdout is None:
-        raise AssertionError("standard output is a pipe")
-    for line in process.stdout:
-        plain = _COLOR.sub("", line.rstrip())
-        shown = _CONSOLE_LINE.match(plain)
-        if any_run := _ANY_RUN.search(plain):
-            run_id = run_id or any_run.group()
-        if shown:
-            print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
-        elif plain:
-            print(f"  {plain}", flush=True)
-    return process.wait(), run_id
+    with dagster_program(command, variables, piped=True) as program:
+        for line in program.output or ():
+            plain = _COLOR.sub("", line.rstrip())
+            shown = _CONSOLE_LINE.match(plain)
+            if any_run := _ANY_RUN.search(plain):
+                run_id = run_id or any_run.group()
+            if shown and not (program.is_interrupted and shown["step"].isdecimal()):
+                print(f"  {shown['time']}  {shown['step']:<9} {shown['message']}", flush=True)
+            elif plain and not program.is_interrupted:
+                # After an interrupt, these are stack traces.
+                print(f"  {plain}", flush=True)
+        code = program.wait()
+        if program.is_interrupted:
+            raise KeyboardInterrupt
+    return code, run_id
 
 
 def _summarize(home: ReleaseHomeResource, origin: DemoOrigin, run_id: str) -> None:
@@ -191,7 +194,7 @@ def _ui_of_origin(arguments: argparse.Namespace) -> int:
             "NMDC_ORIGIN_URI for the demo, or leave FRESH=1 away."
         )
     print("Using the origin of NMDC_ORIGIN_URI. Each job names it in the first line of its log.", flush=True)
-    return _dagster_dev(arguments.port, {})
+    return _dagster_dev(arguments, {})
 
 
 def _ui(folder: Path, arguments: argparse.Namespace) -> int:
@@ -200,66 +203,44 @@ def _ui(folder: Path, arguments: argparse.Namespace) -> int:
         origin = DemoOrigin.create(folder, scale=arguments.scale, log=lambda line: print(line, flush=True))
     else:
         origin = DemoOrigin.open(folder)
+    variables = {"NMDC_ORIGIN_URI": origin.uri(), "NMDC_ORIGIN_DB": DATABASE}
+    environment = folder.parent / ENVIRONMENT_FILE
     try:
+        write_whole(environment, _exports(variables), private=True)
         with MongoClient[dict[str, Any]](origin.uri()) as client:
             version = ledger.recorded_version(client[DATABASE])
         print(
             f"The demo origin is running on {', '.join(nodes_of(origin.uri()))}, at schema {version}. The passwords of its "
             f"users are in {folder}/users.json. To create a new one at 11.23.0: make ui FRESH=1\n"
-            f"The UI is at http://127.0.0.1:{arguments.port}: Jobs, data_release, Launchpad, Launch Run. Ctrl-C stops all.",
+            f"The UI is at http://127.0.0.1:{arguments.port}: Jobs, data_release, Launchpad, Launch Run. Ctrl-C stops all.\n"
+            f"For nmdc-release in another terminal: . {environment}",
             flush=True,
         )
-        return _dagster_dev(arguments.port, {"NMDC_ORIGIN_URI": origin.uri(), "NMDC_ORIGIN_DB": DATABASE})
+        return _dagster_dev(arguments, variables)
     finally:
+        environment.unlink(missing_ok=True)
         origin.stop()
 
 
-def _dagster_dev(port: int, variables: dict[str, str]) -> int:
+def _exports(variables: dict[str, str]) -> str:
+    """Lines for a shell."""
+    ours = {name: os.environ[name] for name in ("NMDC_RELEASE_HOME", "DAGSTER_HOME") if name in os.environ}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in {**variables, **ours}.items())
+
+
+def _dagster_dev(arguments: argparse.Namespace, variables: dict[str, str]) -> int:
     """Run Dagster's development server until it ends or we are interrupted; leave none of its processes behind."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, **variables},
-        # Its own session, so that an interrupt in the terminal reaches it once, from us, and all of it can be ended.
-        start_new_session=True,
-        preexec_fn=_accept_interrupts,
-    )
-    interrupts = 0
-
-    def interrupt(_number: int, _frame: object) -> None:
-        nonlocal interrupts
-        interrupts += 1
-        process.send_signal(signal.SIGINT)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-    code = process.wait()
-    _wait_for_runs(process.pid, lambda: interrupts > 1)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return code
-
-
-def _wait_for_runs(group: int, impatient: Callable[[], bool]) -> None:
-    """Wait while processes of Dagster are left: a run continues without its server, and must not be killed."""
-    notice_at = time.monotonic() + 10
-    while _exists(group) and not impatient():
-        if notice_at and time.monotonic() > notice_at:
-            notice_at = 0.0
-            print("A run is still in progress; waiting for it to end. Press Ctrl-C again to kill it.", flush=True)
-        time.sleep(0.2)
-
-
-def _exists(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _accept_interrupts() -> None:
-    # A shell that starts us in the background makes us ignore them, and child processes inherit that.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    definitions = ["-w", str(arguments.workspace.resolve())] if arguments.workspace else ["-m", DEFINITIONS]
+    # It warns of a dagster.yaml in the folder where it is started, such as this project's, unless that is DAGSTER_HOME.
+    paths = {
+        name: str(Path(os.environ[name]).expanduser().resolve())
+        for name in ("DAGSTER_HOME", "NMDC_RELEASE_HOME")
+        if os.environ.get(name)
+    }
+    command = ["dev", *definitions, "-h", "127.0.0.1", "-p", str(arguments.port)]
+    home = paths.get("DAGSTER_HOME")
+    with dagster_program(command, {**variables, **paths}, folder=Path(home) if home else None) as program:
+        return program.wait()
 
 
 if __name__ == "__main__":

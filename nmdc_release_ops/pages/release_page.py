@@ -98,7 +98,7 @@ def _facts(summary: ReleaseSummary) -> Iterator[str]:
     facts = [
         ("schema", f"{summary.from_version} → {summary.to_version}"),
         ("writes blocked", describe_blocked(summary)),
-        *([("documents changed", f"{summary.documents_changed:,}")] if summary.changes else []),
+        *([(f"documents {_changed(summary)}", f"{summary.documents_changed:,}")] if summary.changes else []),
         *([("documents validated", f"{summary.validated.documents:,}")] if summary.validated else []),
         ("began", moment(summary.started)),
         ("took", duration((summary.ended - summary.started).total_seconds()) if summary.ended else "not known yet"),
@@ -115,6 +115,11 @@ def _facts(summary: ReleaseSummary) -> Iterator[str]:
     yield f'<dl class="facts">\n{rows}</dl>\n'
 
 
+def _changed(summary: ReleaseSummary) -> str:
+    """For whoever reads of a release that failed, or of a rehearsal: nothing on the origin changed."""
+    return "would change" if summary.swap is Swap.NOT_BEGUN else "changed"
+
+
 def _rollback_config(summary: ReleaseSummary) -> str:
     return f"ops:\n  roll_back:\n    config:\n      release_id: {summary.release_id}"
 
@@ -129,7 +134,7 @@ def _migrators(summary: ReleaseSummary) -> Iterator[str]:
         (
             (
                 f'<span class="path">{escape(one.module)}</span>',
-                f"{escape(one.from_version)} → {escape(one.to_version)}",
+                f"{escape(one.from_version)}&nbsp;→&nbsp;{escape(one.to_version)}",
                 _written(one),
                 "" if one.seconds is None else duration(one.seconds),
             )
@@ -150,7 +155,7 @@ def _written(one: MigratorRun) -> str:
 def _difference(summary: ReleaseSummary, standing: Standing) -> Iterator[str]:
     if summary.changes is None:
         return
-    yield "<h2>What changed</h2>\n"
+    yield f"<h2>What {_changed(summary)}</h2>\n"
     shown = link("Documents before and after", file_of(standing, summary.difference), standing.folder)
     yield f"<p>{escape(summary.changes.describe())}. {shown}</p>\n"
     if summary.counts:

@@ -141,7 +141,6 @@ def plan(
         inspected = inspect(connected, config, purpose, home, schema, transformer, deployment, context.log)
         planned, target = inspected.origin, inspected.target
         to_version = target.package.version
-        context.log.info(f"The database conforms to schema {planned.version}; the release is {to_version}.")
         if config.wanted_version is None and config.schema_source is None:
             # Any other target says nothing of what is the newest.
             context.log_event(observe_schema_release(str(to_version), {"the database is at": str(planned.version)}))

@@ -47,6 +47,13 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
         assert_loads_nothing(page(summary, tmp_path))
 
 
+def test_what_was_not_swapped_in_would_change(tmp_path: Path) -> None:
+    for summary in (failed(), rehearsed()):
+        seen = look_at(page(summary, tmp_path))
+        assert "What would change" in seen.text and "documents would change" in seen.text
+    assert "documents changed" in look_at(page(released(), tmp_path)).text
+
+
 def test_an_archive_that_was_removed_has_no_commands(tmp_path: Path) -> None:
     assert "mongorestore" in page(released(), tmp_path, has_archive=True)
     removed = page(released(), tmp_path)

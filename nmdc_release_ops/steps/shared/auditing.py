@@ -36,7 +36,7 @@ from nmdc_release_ops.steps.shared.validating import (
     run_validation,
 )
 from nmdc_release_ops.steps.shared.verdict import describe_summary, tabulate_violations
-from nmdc_release_ops.units import duration, size
+from nmdc_release_ops.units import duration, quantity, size
 
 NEW = "new.jsonl"
 BLOCK_BYTES = 2 * 1024 * 1024
@@ -86,7 +86,7 @@ class Audited:
         if not compared.total:
             gone = f" The {compared.gone:,} violations of the last audit are gone." if compared.gone else ""
             return f"{documents} conform to schema {self.plan.version}, and all references are valid.{gone}"
-        found = f"{compared.total:,} violations of schema {self.plan.version} in {documents}"
+        found = f"{quantity(compared.total, 'violation')} of schema {self.plan.version} in {documents}"
         if self.last is None:
             return f"{found}. This is the first audit of the database, so all of them count as new."
         if not compared.new:
@@ -143,7 +143,7 @@ class Audited:
             yield Finding(
                 check,
                 passed=not found,
-                says=f"{found:,} violations in {self.summary.documents:,} documents{f': {listed}' if listed else ''}.",
+                says=f"{quantity(found, 'violation')} in {self.summary.documents:,} documents{f': {listed}' if listed else ''}.",
                 shown={
                     "violations": found,
                     "documents": self.summary.documents,

@@ -143,7 +143,7 @@ def _remove_archives_of(
 def _explain_removal(plan: ReleasePlan, release_id: str, *, is_swapped: bool) -> str:
     if release_id == plan.rehearsal:
         return "this release promoted it, and has its archive"
-    return "an older one" if is_swapped else "it was never swapped in"
+    return "an older one" if is_swapped else "it was never swapped in, or was rolled back"
 
 
 def _find_needed(origin: OriginConnection, plan: ReleasePlan) -> set[str]:

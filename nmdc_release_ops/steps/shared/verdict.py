@@ -11,6 +11,7 @@ from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.report import Summary
 from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.units import quantity
 
 SHOWN_GROUPS = 50
 OURS = ("validators disagree", "not judged")
@@ -36,7 +37,7 @@ def describe_verdict(summary: Summary, plan: ReleasePlan) -> str:
         listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common() if count)
         old = f" The data already had {tolerated:,} more, which do not stop the release." if tolerated else ""
         stopping = summary.violations + between.found - tolerated
-        return f"{stopping:,} violations of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
+        return f"{quantity(stopping, 'violation')} of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
     if between.found:
         why = "the data already had them" if plan.integrity is Integrity.FAIL_ON_NEW else f"integrity: {plan.integrity}"
         return (
