@@ -14,7 +14,9 @@ from nmdc_release_ops.steps.dump import dump
 from nmdc_release_ops.steps.follow_up import follow_up
 from nmdc_release_ops.steps.follow_workflows import follow_workflows
 from nmdc_release_ops.steps.freeze import freeze
+from nmdc_release_ops.steps.holding.thawing import thaw_after_failure, thaw_after_last_step
 from nmdc_release_ops.steps.migrate import migrate
+from nmdc_release_ops.steps.pages.release_pages import show_failed_rehearsal, show_rehearsal
 from nmdc_release_ops.steps.plan import plan
 from nmdc_release_ops.steps.plan_runtime import plan_runtime
 from nmdc_release_ops.steps.publish import publish
@@ -24,8 +26,6 @@ from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
 from nmdc_release_ops.steps.shared.notices import send_notice
-from nmdc_release_ops.steps.shared.release_pages import show_failed_rehearsal, show_rehearsal
-from nmdc_release_ops.steps.shared.thawing import thaw_after_failure, thaw_after_last_step
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops.steps.unfreeze_by_hand import unfreeze_by_hand
 from nmdc_release_ops.steps.validate import validate

@@ -42,7 +42,19 @@ LAYOUT = [
 
 # The rooms of a folder, from the top down. Its own files, which put the rooms together, are above them all, its errors below.
 ROOMS = {
-    "steps": ["promoting", "following_up", "shared"],
+    "steps": [
+        "promoting",
+        "following_up",
+        "judging",
+        "swapping",
+        "holding",
+        "planning",
+        "shared",
+        "pages",
+        "showing",
+        "preparing",
+        "runs",
+    ],
     "schema": ["environments", "outlines", "packages"],
     "mongo": [
         "swapping",

@@ -23,7 +23,7 @@ from nmdc_release_ops.records.data_release import FreezeWindow, MigratedDatabase
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import read_summary
-from nmdc_release_ops.steps.shared.validating import describe_file
+from nmdc_release_ops.steps.judging.validating import describe_file
 
 # The first changes three collections. The migrators of the second do nothing, or only look.
 RELEASES = ("11.24.0", "11.25.0")

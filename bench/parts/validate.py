@@ -18,7 +18,7 @@ from bench.report.table import Row, times_as_fast
 from nmdc_release_ops.mongo.transfer.dump import dump
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.report import read_summary
-from nmdc_release_ops.steps.shared.validating import describe_file
+from nmdc_release_ops.steps.judging.validating import describe_file
 
 GOALS = {1_000_000: 20.0, 5_000_000: 50.0}
 CHANGED = {"biosample_set", "data_generation_set", "study_set"}

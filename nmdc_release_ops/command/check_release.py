@@ -24,9 +24,9 @@ from nmdc_release_ops.resources.transformer import TransformerResource
 from nmdc_release_ops.schema.version import InvalidSchemaVersion
 from nmdc_release_ops.status.report import name_origin
 from nmdc_release_ops.steps.plan import PlanConfig, inspect, make_attempt
+from nmdc_release_ops.steps.planning.planned import describe_freeze
+from nmdc_release_ops.steps.preparing.preparation import prepare
 from nmdc_release_ops.steps.shared.failures import FORESEEN
-from nmdc_release_ops.steps.shared.planned import describe_freeze
-from nmdc_release_ops.steps.shared.preparation import prepare
 from nmdc_release_ops.units import size
 
 

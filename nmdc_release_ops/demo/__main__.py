@@ -28,7 +28,7 @@ from nmdc_release_ops.pages.sentences import list_facts
 from nmdc_release_ops.pages.shelf import standing_of
 from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.steps.shared.run_summary import gather
+from nmdc_release_ops.steps.pages.run_summary import gather
 from nmdc_release_ops.units import duration
 
 DEFINITIONS = "nmdc_release_ops.definitions"

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from nmdc_release_ops.resources.notices import NoticesResource
-from nmdc_release_ops.steps.shared.run_facts import find_failure
+from nmdc_release_ops.steps.runs.run_facts import find_failure
 
 NOTICE_SECONDS = 30
 _NO_ERROR = "It ended without an error message; see the run's page. Re-execute it from failure."

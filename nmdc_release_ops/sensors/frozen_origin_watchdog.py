@@ -13,8 +13,8 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.status.metrics import write_metrics
 from nmdc_release_ops.status.sentences import describe_origin
-from nmdc_release_ops.steps.shared.release_pages import show_ended
-from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
+from nmdc_release_ops.steps.holding.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
+from nmdc_release_ops.steps.pages.release_pages import show_ended
 
 WATCHDOG_SECONDS = 30
 

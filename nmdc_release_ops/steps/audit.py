@@ -8,9 +8,9 @@ from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
-from nmdc_release_ops.steps.shared.auditing import Means, audit
+from nmdc_release_ops.steps.holding.origin_state import origin_lookup
+from nmdc_release_ops.steps.judging.auditing import Means, audit
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
 from nmdc_release_ops.steps.shared.recording import record_findings
 
 

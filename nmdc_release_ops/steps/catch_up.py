@@ -19,12 +19,12 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.holding.expected_version import require_expected_version
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
 from nmdc_release_ops.steps.promoting.catching_up import catch_up_with_writers, describe_rounds
 from nmdc_release_ops.steps.promoting.means import Rehearsed
 from nmdc_release_ops.steps.promoting.opening import open_promotion
-from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.reporting import note, reporting
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.showing.reporting import note, reporting
 from nmdc_release_ops.units import duration
 
 

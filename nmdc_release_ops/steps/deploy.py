@@ -6,9 +6,9 @@ from nmdc_release_ops.lineage import require_lineage
 from nmdc_release_ops.records.data_release import FreezeWindow, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.runtime import DeploymentResource
+from nmdc_release_ops.steps.holding.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
-from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.shared.released import require_released
 from nmdc_release_ops.steps.shared.runtime import WatchingConfig, deploy_targets
 

@@ -18,13 +18,13 @@ from nmdc_release_ops.records.data_release import Archive, FreezeLease, ReleaseP
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.shared.display import log_progress, table
-from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.holding import hold_frozen
-from nmdc_release_ops.steps.shared.pruning import remove_older_rehearsals
-from nmdc_release_ops.steps.shared.reporting import reporting
-from nmdc_release_ops.steps.shared.step_times import measure_steps
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.holding.expected_version import require_expected_version
+from nmdc_release_ops.steps.holding.holding import hold_frozen
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
+from nmdc_release_ops.steps.preparing.pruning import remove_older_rehearsals
+from nmdc_release_ops.steps.runs.step_times import measure_steps
+from nmdc_release_ops.steps.showing.display import log_progress, table
+from nmdc_release_ops.steps.showing.reporting import reporting
 from nmdc_release_ops.units import size
 
 

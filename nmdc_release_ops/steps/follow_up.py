@@ -13,12 +13,12 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWork
 from nmdc_release_ops.runtime.upgrade import Waiting
 from nmdc_release_ops.steps.following_up.following import follow_release
 from nmdc_release_ops.steps.following_up.judging import Means
+from nmdc_release_ops.steps.holding.origin_state import look_up_origin, origin_lookup
+from nmdc_release_ops.steps.pages.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
-from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
-from nmdc_release_ops.steps.shared.release_pages import summarize_end
 from nmdc_release_ops.steps.shared.released import refuse_rolled_back, require_released
-from nmdc_release_ops.steps.shared.reporting import reporting
+from nmdc_release_ops.steps.showing.reporting import reporting
 
 DATA_RELEASED = (
     "The data release itself is complete. Only its follow-up is not: re-execute the run from `follow_up`, on any day, or do it "

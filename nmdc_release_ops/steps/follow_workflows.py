@@ -7,10 +7,10 @@ from nmdc_release_ops.records.runtime_release import FollowedWorkflows, RuntimeR
 from nmdc_release_ops.resources.runtime import RuntimeProjectResource
 from nmdc_release_ops.services.repository import WorkflowRun
 from nmdc_release_ops.services.workflows import follow, require_success, runs_of_release, wait_for_run
-from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.runtime import WatchingConfig
+from nmdc_release_ops.steps.showing.display import table
 
 PUBLISHED = "The release is on GitHub. Nothing was deployed. The origin is not involved."
 

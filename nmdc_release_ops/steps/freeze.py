@@ -17,14 +17,14 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.holding.holding import hold_frozen, refuse_rehearsal
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
+from nmdc_release_ops.steps.preparing.preparation import start_workers
 from nmdc_release_ops.steps.promoting.under_freeze import finish_at_once
-from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
-from nmdc_release_ops.steps.shared.last_step import executes
-from nmdc_release_ops.steps.shared.preparation import start_workers
-from nmdc_release_ops.steps.shared.reporting import note, reporting
-from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.runs.last_step import executes
+from nmdc_release_ops.steps.showing.display import table
+from nmdc_release_ops.steps.showing.reporting import note, reporting
+from nmdc_release_ops.steps.swapping.swapping import find_begun_swap, is_held_for
 
 
 @dg.op(out=dg.Out(FreezeLease, description="Since when, and how, the origin is frozen."))

@@ -19,11 +19,11 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
-from nmdc_release_ops.steps.shared.difference import describe_difference, show_difference
-from nmdc_release_ops.steps.shared.display import log_progress, table
-from nmdc_release_ops.steps.shared.migrators import run_migrators
-from nmdc_release_ops.steps.shared.reporting import reporting
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
+from nmdc_release_ops.steps.planning.migrators import run_migrators
+from nmdc_release_ops.steps.showing.display import log_progress, table
+from nmdc_release_ops.steps.showing.reporting import reporting
+from nmdc_release_ops.steps.swapping.difference import describe_difference, show_difference
 from nmdc_release_ops.units import duration
 
 

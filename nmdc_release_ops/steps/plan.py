@@ -29,15 +29,15 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
 from nmdc_release_ops.schema.shipping import Target
 from nmdc_release_ops.schema.version import SchemaVersion
+from nmdc_release_ops.steps.holding.holding import ReleaseConfig
+from nmdc_release_ops.steps.holding.origin_state import look_up_origin
+from nmdc_release_ops.steps.holding.watchdog import require_watchdog
+from nmdc_release_ops.steps.planning.planned import NOT_TOUCHED, describe_plan, log_plan
+from nmdc_release_ops.steps.planning.schema_changes import show_schema_changes
+from nmdc_release_ops.steps.preparing.preparation import prepare_environments, try_tools
+from nmdc_release_ops.steps.runs.run_tags import name_origin, tag_run
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.holding import ReleaseConfig
 from nmdc_release_ops.steps.shared.options import log_options
-from nmdc_release_ops.steps.shared.origin_state import look_up_origin
-from nmdc_release_ops.steps.shared.planned import NOT_TOUCHED, describe_plan, log_plan
-from nmdc_release_ops.steps.shared.preparation import prepare_environments, try_tools
-from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
-from nmdc_release_ops.steps.shared.schema_changes import show_schema_changes
-from nmdc_release_ops.steps.shared.watchdog import require_watchdog
 
 PURPOSES = {"rehearsal": Purpose.REHEARSAL, "online_release": Purpose.ONLINE_RELEASE}
 """What the plan is made for, by the name of the job; in all others for a release."""

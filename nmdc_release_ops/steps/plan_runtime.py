@@ -10,10 +10,10 @@ from nmdc_release_ops.resources.runtime import RuntimeProjectResource
 from nmdc_release_ops.runtime.publication import last_published, next_version
 from nmdc_release_ops.services.errors import RuntimeReleaseRefused
 from nmdc_release_ops.services.repository import Comparison, Repository
-from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import explain_failures
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.runtime import NOTHING_WRITTEN
+from nmdc_release_ops.steps.showing.display import table
 
 
 class RuntimePlanConfig(dg.Config):

@@ -17,6 +17,9 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.holding.expected_version import require_expected_version
+from nmdc_release_ops.steps.holding.holding import hold_frozen
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
 from nmdc_release_ops.steps.promoting.catching_up import (
     WritesTooFast,
     catch_up_with_writers,
@@ -27,10 +30,7 @@ from nmdc_release_ops.steps.promoting.opening import open_promotion
 from nmdc_release_ops.steps.promoting.promotion import Promotion
 from nmdc_release_ops.steps.promoting.state import PromotionState
 from nmdc_release_ops.steps.promoting.under_freeze import WouldTakeTooLong, take_last_round
-from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.holding import hold_frozen
-from nmdc_release_ops.steps.shared.swapping import find_begun_swap
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.swapping.swapping import find_begun_swap
 
 FREEZES = 3
 """How often the origin is frozen before the promotion gives up."""

@@ -11,9 +11,9 @@ from nmdc_release_ops.status.newest import begin_to_find_newest
 from nmdc_release_ops.status.report import StatusReport, read_status
 from nmdc_release_ops.status.sentences import format_time
 from nmdc_release_ops.status.words import describe_step
+from nmdc_release_ops.steps.holding.origin_state import origin_lookup
+from nmdc_release_ops.steps.runs.run_tags import name_origin
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
-from nmdc_release_ops.steps.shared.run_tags import name_origin
 
 
 @dg.op(out=dg.Out(dg.Nothing))

@@ -20,14 +20,14 @@ from nmdc_release_ops.records.data_release import (
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource
-from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.holding import hold_frozen, refuse_rehearsal
-from nmdc_release_ops.steps.shared.last_step import executes
+from nmdc_release_ops.steps.holding.holding import hold_frozen, refuse_rehearsal
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
+from nmdc_release_ops.steps.runs.last_step import executes
 from nmdc_release_ops.steps.shared.recording import record_release
-from nmdc_release_ops.steps.shared.reporting import reporting
-from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
-from nmdc_release_ops.steps.shared.swapping import find_begun_swap, is_held_for, swap_in
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.showing.display import table
+from nmdc_release_ops.steps.showing.reporting import reporting
+from nmdc_release_ops.steps.swapping.swap_source import DumpedSource, PromotedSource
+from nmdc_release_ops.steps.swapping.swapping import find_begun_swap, is_held_for, swap_in
 
 
 @dg.op(out=dg.Out(Restoration, description="What was staged, verified and swapped."))

@@ -32,16 +32,16 @@ from nmdc_release_ops.planning.origin import choose_freezing
 from nmdc_release_ops.planning.refusal import PlanRefused
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.holding import FreezeConfig, hold_frozen
+from nmdc_release_ops.steps.holding.holding import FreezeConfig, hold_frozen
+from nmdc_release_ops.steps.holding.thawing import thaw_unless_swapping, work_on_origin
+from nmdc_release_ops.steps.pages.release_pages import summarize_end
+from nmdc_release_ops.steps.pages.run_summary import state_of
+from nmdc_release_ops.steps.runs.run_tags import name_origin, tag_run
+from nmdc_release_ops.steps.runs.step_times import measure_steps
 from nmdc_release_ops.steps.shared.options import log_options
 from nmdc_release_ops.steps.shared.recording import judge_ledger, judge_writes, record_findings
-from nmdc_release_ops.steps.shared.release_pages import summarize_end
-from nmdc_release_ops.steps.shared.reporting import report_rollback
-from nmdc_release_ops.steps.shared.run_summary import state_of
-from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
-from nmdc_release_ops.steps.shared.step_times import measure_steps
-from nmdc_release_ops.steps.shared.thawing import thaw_unless_swapping, work_on_origin
+from nmdc_release_ops.steps.showing.display import table
+from nmdc_release_ops.steps.showing.reporting import report_rollback
 from nmdc_release_ops.units import duration
 
 

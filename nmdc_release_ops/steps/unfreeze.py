@@ -12,14 +12,14 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.resources.transformer import TransformerResource
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
+from nmdc_release_ops.steps.pages.release_pages import summarize_end
+from nmdc_release_ops.steps.preparing.pruning import remove_what_is_superseded
 from nmdc_release_ops.steps.promoting.verifying import describe_verification, verify_promotion
-from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.pruning import remove_what_is_superseded
+from nmdc_release_ops.steps.runs.run_tags import tag_run
 from nmdc_release_ops.steps.shared.recording import record_checks_of_release, record_release
-from nmdc_release_ops.steps.shared.release_pages import summarize_end
-from nmdc_release_ops.steps.shared.reporting import note, reporting
-from nmdc_release_ops.steps.shared.run_tags import tag_run
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
+from nmdc_release_ops.steps.showing.display import table
+from nmdc_release_ops.steps.showing.reporting import note, reporting
 from nmdc_release_ops.units import duration
 
 

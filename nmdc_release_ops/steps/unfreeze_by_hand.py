@@ -7,10 +7,10 @@ from nmdc_release_ops.mongo.state.holder import Holder
 from nmdc_release_ops.mongo.state.lease import Lease
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.status.sentences import describe_origin
+from nmdc_release_ops.steps.holding.origin_state import origin_lookup
+from nmdc_release_ops.steps.holding.thawing import lift_leftover_freeze, thaw_unless_swapping
+from nmdc_release_ops.steps.runs.run_tags import name_origin
 from nmdc_release_ops.steps.shared.failures import StepError, explain_failures
-from nmdc_release_ops.steps.shared.origin_state import origin_lookup
-from nmdc_release_ops.steps.shared.run_tags import name_origin
-from nmdc_release_ops.steps.shared.thawing import lift_leftover_freeze, thaw_unless_swapping
 
 
 class ReleaseStillRunning(StepError):

@@ -18,19 +18,19 @@ from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import PAGE, SUMMARY, VIOLATIONS, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
-from nmdc_release_ops.steps.shared.pruning import remove_what_was_rehearsed
-from nmdc_release_ops.steps.shared.rehearsing import conclude_rehearsal, record_rehearsal
-from nmdc_release_ops.steps.shared.release_pages import summarize_end
-from nmdc_release_ops.steps.shared.remedy import advise_about_data
-from nmdc_release_ops.steps.shared.reporting import reporting
-from nmdc_release_ops.steps.shared.thawing import work_on_origin
-from nmdc_release_ops.steps.shared.validating import (
+from nmdc_release_ops.steps.holding.thawing import work_on_origin
+from nmdc_release_ops.steps.judging.remedy import advise_about_data
+from nmdc_release_ops.steps.judging.validating import (
     describe_file,
     require_summary,
     run_validation,
 )
-from nmdc_release_ops.steps.shared.verdict import (
+from nmdc_release_ops.steps.pages.release_pages import summarize_end
+from nmdc_release_ops.steps.planning.rehearsing import conclude_rehearsal, record_rehearsal
+from nmdc_release_ops.steps.preparing.pruning import remove_what_was_rehearsed
+from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
+from nmdc_release_ops.steps.showing.reporting import reporting
+from nmdc_release_ops.steps.showing.verdict import (
     count_intolerable,
     describe_summary,
     describe_verdict,

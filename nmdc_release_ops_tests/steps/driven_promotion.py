@@ -39,6 +39,7 @@ from nmdc_release_ops.schema.report import SUMMARY, VIOLATIONS
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.choose import choose
 from nmdc_release_ops.steps.freeze import freeze
+from nmdc_release_ops.steps.judging.validating import describe_file, require_summary, run_validation
 from nmdc_release_ops.steps.promoting.means import Means, Rehearsed
 from nmdc_release_ops.steps.promoting.migrating import Migrated, Migrating
 from nmdc_release_ops.steps.promoting.opening import open_promotion
@@ -46,8 +47,7 @@ from nmdc_release_ops.steps.promoting.promotion import Promotion
 from nmdc_release_ops.steps.reconcile import reconcile
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
-from nmdc_release_ops.steps.shared.validating import describe_file, require_summary, run_validation
-from nmdc_release_ops.steps.shared.verdict import count_intolerable
+from nmdc_release_ops.steps.showing.verdict import count_intolerable
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops_tests.steps.random_writes import RandomWriter
 from nmdc_release_ops_tests.workplace import Workplace

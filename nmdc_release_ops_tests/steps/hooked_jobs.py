@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nmdc_release_ops.steps.shared.last_step import read_steps
+from nmdc_release_ops.steps.runs.last_step import read_steps
 
 SEEN = "seen by the hook: "
 

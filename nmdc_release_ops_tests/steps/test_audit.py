@@ -261,7 +261,7 @@ def test_documents_that_nobody_wrote_since_the_last_audit_are_not_judged_again(
         assert 0 < found["documents judged anew"] < found["documents"]
         kept = settled()
     assert (kept["violations"], kept["new violations"], kept["documents judged anew"]) == (1, 0, 0)
-    monkeypatch.setattr("nmdc_release_ops.steps.shared.auditing.digest_judging", lambda *_: "another")
+    monkeypatch.setattr("nmdc_release_ops.steps.judging.auditing.digest_judging", lambda *_: "another")
     other = audit(workplace)
     assert other["documents judged anew"] == other["documents"], "another schema, or another code, judges"
     assert [path.name for path in (audits(workplace) / "verdicts").iterdir()] == ["another"]
@@ -275,7 +275,7 @@ def test_an_audit_that_fails_leaves_the_verdicts_of_the_last_one(workplace: Work
 
     before = list_verdicts()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nmdc_release_ops.steps.shared.auditing.require_summary", _worker_died)
+        patch.setattr("nmdc_release_ops.steps.judging.auditing.require_summary", _worker_died)
         failure_of(launch(workplace))
     assert before and list_verdicts() == before
 
@@ -298,7 +298,7 @@ def test_the_environment_limits_how_fast_audits_read_unless_the_run_says_otherwi
             rates.append(documents_per_second)
             super().__init__(documents_per_second)
 
-    monkeypatch.setattr("nmdc_release_ops.steps.shared.auditing.Throttle", Noted)
+    monkeypatch.setattr("nmdc_release_ops.steps.judging.auditing.Throttle", Noted)
     monkeypatch.setenv("NMDC_AUDIT_DOCUMENTS_PER_SECOND", "3000")
     audit(workplace)
     execute_checks(workplace, CONFORMS_TO_SCHEMA)

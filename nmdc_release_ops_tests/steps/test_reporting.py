@@ -28,8 +28,8 @@ UNCOUNTED = re.compile(rf"\w+ [\d,]+ {RATE} \(\w+: [\d,]+ of [\d,]+\)")
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports and lines as often as there is something to report."""
-    monkeypatch.setattr("nmdc_release_ops.steps.shared.reporting.SECONDS_BETWEEN_REPORTS", 0.05)
-    monkeypatch.setattr("nmdc_release_ops.steps.shared.display.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("nmdc_release_ops.steps.showing.reporting.SECONDS_BETWEEN_REPORTS", 0.05)
+    monkeypatch.setattr("nmdc_release_ops.steps.showing.display.SECONDS_BETWEEN_LINES", 0.0)
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def test_a_promotion_that_fails_under_the_freeze_is_reported_as_failed_after_the
         raise FreezeFailed("Somebody lifted the freeze.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("nmdc_release_ops.steps.shared.swapping.require_frozen", refuse)
+        patch.setattr("nmdc_release_ops.steps.swapping.swapping.require_frozen", refuse)
         result = defs.get_job_def("promote").execute_in_process(instance=workplace.instance, raise_on_error=False)
     assert not result.success
     report = read_reports(client, DATABASE)[0]

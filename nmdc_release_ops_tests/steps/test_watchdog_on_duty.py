@@ -11,8 +11,8 @@ from dagster._daemon.types import DaemonHeartbeat
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.lease import Strategy
 from nmdc_release_ops.resources.origin import OriginResource
-from nmdc_release_ops.steps.shared.holding import hold_frozen
-from nmdc_release_ops.steps.shared.watchdog import SILENCE_SECONDS
+from nmdc_release_ops.steps.holding.holding import hold_frozen
+from nmdc_release_ops.steps.holding.watchdog import SILENCE_SECONDS
 from nmdc_release_ops_tests.dagster_server import DagsterServer, dagster_server, turn_off, turn_on
 from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 

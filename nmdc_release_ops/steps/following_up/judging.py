@@ -25,9 +25,9 @@ from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import PAGE, SUMMARY, VIOLATIONS, Summary, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.following_up.written import WrittenFiles, find_ids, read_written
-from nmdc_release_ops.steps.shared.display import table
-from nmdc_release_ops.steps.shared.validating import describe_file, require_summary, run_validation
-from nmdc_release_ops.steps.shared.verdict import (
+from nmdc_release_ops.steps.judging.validating import describe_file, require_summary, run_validation
+from nmdc_release_ops.steps.showing.display import table
+from nmdc_release_ops.steps.showing.verdict import (
     count_intolerable,
     describe_summary,
     describe_verdict,

@@ -6,7 +6,7 @@ from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.records.data_release import ReleasePlan, Round
 from nmdc_release_ops.steps.promoting.means import Rehearsed
 from nmdc_release_ops.steps.promoting.promotion import Promotion
-from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.showing.display import table
 from nmdc_release_ops.units import duration
 
 ENOUGH_SECONDS = 2.0

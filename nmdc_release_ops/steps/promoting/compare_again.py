@@ -22,7 +22,7 @@ from nmdc_release_ops.records.verification import ComparedCollection, Verificati
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.steps.promoting.pairs import Pair, list_pairs
 from nmdc_release_ops.steps.promoting.state import STAGED_FILE, PromotionState
-from nmdc_release_ops.steps.shared.display import log_progress
+from nmdc_release_ops.steps.showing.display import log_progress
 
 _REPORT_DOCUMENTS = 10_000
 

@@ -14,8 +14,8 @@ from nmdc_release_ops.mongo.difference.changes import ChangeSet, compare, snapsh
 from nmdc_release_ops.mongo.server.collections import Collection
 from nmdc_release_ops.mongo.transfer.load import load
 from nmdc_release_ops.mongo.transfer.on_demand import PartialLoad, UsedUnloaded
+from nmdc_release_ops.steps.planning.migrators import run_migrators
 from nmdc_release_ops.steps.promoting.means import Means
-from nmdc_release_ops.steps.shared.migrators import run_migrators
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,13 @@ from nmdc_release_ops.mongo.swapping.unchanged import find_redefined
 from nmdc_release_ops.mongo.transfer.stage import StagingFailed
 from nmdc_release_ops.records.data_release import Reconciled, Round
 from nmdc_release_ops.resources.origin import OriginConnection
+from nmdc_release_ops.steps.preparing.preparation import start_workers
 from nmdc_release_ops.steps.promoting.means import Limit, Means, Rehearsed, Stopwatch
 from nmdc_release_ops.steps.promoting.round import RoundWork
 from nmdc_release_ops.steps.promoting.state import STAGED_FILE, STATE, PromotionState
 from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import DeltaValidation
-from nmdc_release_ops.steps.shared.display import log_progress
-from nmdc_release_ops.steps.shared.preparation import start_workers
+from nmdc_release_ops.steps.showing.display import log_progress
 
 SWAP_SECONDS = 0.5
 """What freezing, swapping and thawing take besides a round, approximately."""
@@ -126,7 +126,7 @@ class Promotion:
         """Start the processes that a round needs, unless they wait already.
 
         Raises:
-            As `steps.shared.preparation.start_workers`.
+            As `steps.preparing.preparation.start_workers`.
         """
         start_workers(self._means.plan, self._means.home, self._means.schema, self._means.worker)
 

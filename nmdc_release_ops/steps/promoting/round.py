@@ -31,7 +31,7 @@ from nmdc_release_ops.steps.promoting.state import PromotionState
 from nmdc_release_ops.steps.promoting.stores import Stores
 from nmdc_release_ops.steps.promoting.validating import Documents
 from nmdc_release_ops.steps.promoting.written import WrittenDocuments
-from nmdc_release_ops.steps.shared.display import log_progress
+from nmdc_release_ops.steps.showing.display import log_progress
 
 FILES = "files"
 ROUND = "round"

@@ -12,12 +12,12 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import server_time
 from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.records.data_release import FreezeLease, ReleasePlan, Round
+from nmdc_release_ops.steps.holding.expected_version import require_expected_version
 from nmdc_release_ops.steps.promoting.catching_up import describe_round
 from nmdc_release_ops.steps.promoting.means import Stopwatch
 from nmdc_release_ops.steps.promoting.promotion import Promotion
-from nmdc_release_ops.steps.shared.expected_version import require_expected_version
-from nmdc_release_ops.steps.shared.swap_source import PromotedSource
-from nmdc_release_ops.steps.shared.swapping import is_held_for, swap_in
+from nmdc_release_ops.steps.swapping.swap_source import PromotedSource
+from nmdc_release_ops.steps.swapping.swapping import is_held_for, swap_in
 from nmdc_release_ops.units import duration
 
 

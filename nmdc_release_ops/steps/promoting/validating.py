@@ -17,14 +17,14 @@ from nmdc_release_ops.records.data_release import Integrity
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import PAGE, SUMMARY, VIOLATIONS, write_page
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.promoting.means import Means
-from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
-from nmdc_release_ops.steps.shared.validating import (
+from nmdc_release_ops.steps.judging.validating import (
     describe_file,
     require_summary,
     run_validation,
 )
-from nmdc_release_ops.steps.shared.verdict import (
+from nmdc_release_ops.steps.promoting.means import Means
+from nmdc_release_ops.steps.shared.failures import DocumentsInvalid
+from nmdc_release_ops.steps.showing.verdict import (
     count_intolerable,
     describe_summary,
     describe_verdict,

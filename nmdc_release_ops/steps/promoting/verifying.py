@@ -27,8 +27,8 @@ from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.steps.promoting.compare_again import ComparingAgain
 from nmdc_release_ops.steps.promoting.state import STAGED_FILE, PromotionState
-from nmdc_release_ops.steps.shared.display import table
 from nmdc_release_ops.steps.shared.failures import StepError
+from nmdc_release_ops.steps.showing.display import table
 
 
 class VerificationFailed(StepError):

@@ -1,1 +1,1 @@
-"""What several steps need: failures, display, notices, holding the origin frozen."""
+"""What several steps need and no other room has: failures, notices, options, records in the asset catalog."""

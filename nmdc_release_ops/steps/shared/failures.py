@@ -10,7 +10,7 @@ from nmdc_release_ops.foreseen import FORESEEN_ANYWHERE, runbook_entry
 from nmdc_release_ops.mongo.server.connection import naming_failures
 from nmdc_release_ops.resources.record_store import RecordChanged, RecordMissing
 from nmdc_release_ops.resources.release_home import HomeUnusable
-from nmdc_release_ops.steps.shared.release_pages import summarize_failure
+from nmdc_release_ops.steps.pages.release_pages import summarize_failure
 
 
 class StepError(Exception):

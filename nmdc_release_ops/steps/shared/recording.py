@@ -24,7 +24,7 @@ from nmdc_release_ops.mongo.state.lease import Freeze
 from nmdc_release_ops.records.data_release import Counted, ReleasePlan, Restoration
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.status.sentences import describe_origin
-from nmdc_release_ops.steps.shared.step_times import measure_steps
+from nmdc_release_ops.steps.runs.step_times import measure_steps
 
 KINDS_BETWEEN = {
     REFERENCES_RESOLVE: ("dangling reference", "misplaced reference"),

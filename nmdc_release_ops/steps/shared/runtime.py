@@ -7,7 +7,7 @@ from nmdc_release_ops.resources.runtime import DeploymentResource
 from nmdc_release_ops.runtime.deployment import deploy as deploy_to
 from nmdc_release_ops.runtime.deployment import require_deployed
 from nmdc_release_ops.services.workflows import Watching
-from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.showing.display import table
 
 NOTHING_WRITTEN = "Nothing was written to GitHub. The origin is not involved."
 

@@ -23,7 +23,7 @@ from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, perform_swap, p
 from nmdc_release_ops.mongo.transfer.stage import Staged
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection
-from nmdc_release_ops.steps.shared.swap_source import DumpedSource, PromotedSource
+from nmdc_release_ops.steps.swapping.swap_source import DumpedSource, PromotedSource
 
 
 @dataclass(frozen=True)

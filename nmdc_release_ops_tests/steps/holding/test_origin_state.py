@@ -18,8 +18,8 @@ from nmdc_release_ops.mongo.state.lease import Strategy, take_lease
 from nmdc_release_ops.mongo.swapping.swap import SwappedRelease, prepare_swap
 from nmdc_release_ops.mongo.transfer.stage import STAGED, Staged
 from nmdc_release_ops.resources.origin import OriginResource
+from nmdc_release_ops.steps.holding.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops_tests.mongo.blocking import freeze_by_block
 
 DATABASE = "origin_state_test"

@@ -12,7 +12,7 @@ from nmdc_release_ops.pages.summary import Outcome, StepRun
 from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
 from nmdc_release_ops.resources.environment import mask_secrets
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.steps.shared.last_step import executes
+from nmdc_release_ops.steps.runs.last_step import executes
 
 RecordT = TypeVar("RecordT", bound=Record)
 _LONGEST_WARNING = 2_000

@@ -16,11 +16,11 @@ from nmdc_release_ops.mongo.state.lease import Lease, current_lease
 from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.steps.holding.origin_state import describe_own_lease, origin_lookup
+from nmdc_release_ops.steps.pages.release_pages import show_end, show_progress
+from nmdc_release_ops.steps.runs.last_step import read_steps
 from nmdc_release_ops.steps.shared.failures import explain_failures
-from nmdc_release_ops.steps.shared.last_step import read_steps
-from nmdc_release_ops.steps.shared.origin_state import describe_own_lease, origin_lookup
-from nmdc_release_ops.steps.shared.release_pages import show_end, show_progress
-from nmdc_release_ops.steps.shared.reporting import report_failure
+from nmdc_release_ops.steps.showing.reporting import report_failure
 
 CANCELLED_SECONDS = 5.0
 """How long a cancelled run tries to thaw the origin."""

@@ -14,8 +14,8 @@ from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.processes import TookTooLong
-from nmdc_release_ops.steps.shared.display import WorkerProgress
 from nmdc_release_ops.steps.shared.failures import MigratorFailed, MigratorTimedOut, WorkerDied
+from nmdc_release_ops.steps.showing.display import WorkerProgress
 from nmdc_release_ops.units import duration
 
 # The driver's names for the loss of a server, in a worker's report.

@@ -26,16 +26,16 @@ from nmdc_release_ops.schema.environments.judging import digest_judging
 from nmdc_release_ops.schema.new_violations import NewViolations, find_new_violations
 from nmdc_release_ops.schema.packages.candidate import release_named
 from nmdc_release_ops.schema.report import PAGE, SUMMARY, Summary, write_page
-from nmdc_release_ops.steps.shared.display import log_progress
-from nmdc_release_ops.steps.shared.failures import StepError
-from nmdc_release_ops.steps.shared.recording import KINDS_BETWEEN
-from nmdc_release_ops.steps.shared.run_tags import name_origin, tag_run
-from nmdc_release_ops.steps.shared.validating import (
+from nmdc_release_ops.steps.judging.validating import (
     describe_file,
     require_summary,
     run_validation,
 )
-from nmdc_release_ops.steps.shared.verdict import describe_summary, tabulate_violations
+from nmdc_release_ops.steps.runs.run_tags import name_origin, tag_run
+from nmdc_release_ops.steps.shared.failures import StepError
+from nmdc_release_ops.steps.shared.recording import KINDS_BETWEEN
+from nmdc_release_ops.steps.showing.display import log_progress
+from nmdc_release_ops.steps.showing.verdict import describe_summary, tabulate_violations
 from nmdc_release_ops.units import duration, quantity, size
 
 NEW = "new.jsonl"

@@ -10,8 +10,8 @@ from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
 from nmdc_release_ops.records.record import Record
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.steps.shared.last_step import read_steps
-from nmdc_release_ops.steps.shared.run_summary import Found, Gathered, gather
+from nmdc_release_ops.steps.pages.run_summary import Found, Gathered, gather
+from nmdc_release_ops.steps.runs.last_step import read_steps
 
 BEGINNINGS = ("plan", "choose")
 """The steps after which a release has a page: a run that is killed later leaves it."""

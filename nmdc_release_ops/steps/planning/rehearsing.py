@@ -15,7 +15,7 @@ from nmdc_release_ops.records.data_release import MigratedDatabase, ReleasePlan
 from nmdc_release_ops.resources.environment import ConfigurationMissing
 from nmdc_release_ops.resources.origin import OriginElsewhere, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.steps.shared.step_times import measure_steps
+from nmdc_release_ops.steps.runs.step_times import measure_steps
 from nmdc_release_ops.units import duration
 
 

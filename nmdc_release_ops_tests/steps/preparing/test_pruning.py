@@ -21,7 +21,7 @@ from nmdc_release_ops.records.data_release import Purpose, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerResource, transformer_database
-from nmdc_release_ops.steps.shared.pruning import _remove_archives
+from nmdc_release_ops.steps.preparing.pruning import _remove_archives
 from nmdc_release_ops_tests.resources.attempts import attempt, plan
 
 DATABASE = "pruned"

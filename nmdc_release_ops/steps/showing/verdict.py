@@ -10,7 +10,7 @@ import dagster as dg
 from nmdc_release_ops.records.data_release import Integrity, ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.report import Summary
-from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.showing.display import table
 from nmdc_release_ops.units import quantity
 
 SHOWN_GROUPS = 50

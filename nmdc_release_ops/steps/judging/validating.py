@@ -13,8 +13,8 @@ from nmdc_release_ops.resources.transformer import TransformerConnection
 from nmdc_release_ops.schema.environments.environment import NOT_WRITTEN, SchemaEnvironment
 from nmdc_release_ops.schema.processes import TookTooLong
 from nmdc_release_ops.schema.report import SUMMARY, Summary, read_summary
-from nmdc_release_ops.steps.shared.display import WorkerProgress
 from nmdc_release_ops.steps.shared.failures import ValidationTimedOut, WorkerDied
+from nmdc_release_ops.steps.showing.display import WorkerProgress
 from nmdc_release_ops.units import duration
 
 

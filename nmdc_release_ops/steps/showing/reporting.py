@@ -25,7 +25,7 @@ from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.status.metrics import write_metrics
 from nmdc_release_ops.status.ways import measure_oplog_left
-from nmdc_release_ops.steps.shared.run_facts import RunRecords
+from nmdc_release_ops.steps.runs.run_facts import RunRecords
 
 SECONDS_BETWEEN_REPORTS = 5.0
 LAST_SECONDS = 2.0

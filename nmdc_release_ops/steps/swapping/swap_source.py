@@ -26,8 +26,8 @@ from nmdc_release_ops.records.data_release import (
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.resources.transformer import TransformerConnection, TransformerResource
-from nmdc_release_ops.steps.shared.display import log_progress
-from nmdc_release_ops.steps.shared.expected_version import require_expected_version
+from nmdc_release_ops.steps.holding.expected_version import require_expected_version
+from nmdc_release_ops.steps.showing.display import log_progress
 
 P = ParamSpec("P")
 

@@ -6,7 +6,7 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRun
 
 from nmdc_release_ops.planning.refusal import PlanRefused
-from nmdc_release_ops.steps.shared.last_step import executes
+from nmdc_release_ops.steps.runs.last_step import executes
 
 WATCHDOG = "frozen_origin_watchdog"
 SILENCE_SECONDS = 150

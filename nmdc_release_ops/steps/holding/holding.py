@@ -10,8 +10,8 @@ from nmdc_release_ops.mongo.server.progress import Log
 from nmdc_release_ops.mongo.state.lease import Lease, Strategy, current_lease
 from nmdc_release_ops.records.data_release import MAX_FROZEN_SECONDS, FreezeLease, ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection, OriginResource
+from nmdc_release_ops.steps.holding.watchdog import warn_without_watchdog
 from nmdc_release_ops.steps.shared.failures import StepError
-from nmdc_release_ops.steps.shared.watchdog import warn_without_watchdog
 
 AUTOMATIC = "automatic"
 

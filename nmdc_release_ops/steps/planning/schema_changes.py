@@ -12,7 +12,7 @@ from nmdc_release_ops.resources.schema import SchemaReleasesResource
 from nmdc_release_ops.schema.errors import SchemaError
 from nmdc_release_ops.schema.packages.package import SchemaPackage
 from nmdc_release_ops.schema.version import SchemaVersion
-from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.showing.display import table
 
 PAGE = "schema-changes.html"
 SHOWN = 100

@@ -39,16 +39,16 @@ from nmdc_release_ops.resources.environment import ConfigurationMissing, mask_se
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.schema.report import PAGE, SUMMARY, read_summary
-from nmdc_release_ops.steps.shared.preparation import ENVIRONMENTS
-from nmdc_release_ops.steps.shared.run_facts import (
+from nmdc_release_ops.steps.preparing.preparation import ENVIRONMENTS
+from nmdc_release_ops.steps.runs.run_facts import (
     RunRecords,
     describe_launch,
     find_failure,
     list_steps,
     list_warnings,
 )
-from nmdc_release_ops.steps.shared.run_tags import PREFIX, ROLLED_BACK
-from nmdc_release_ops.steps.shared.verdict import count_intolerable
+from nmdc_release_ops.steps.runs.run_tags import PREFIX, ROLLED_BACK
+from nmdc_release_ops.steps.showing.verdict import count_intolerable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import dagster as dg
 from nmdc_release_ops.planning.blocked_time import BlockedTime
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.schema.environments.environment import SchemaEnvironment
-from nmdc_release_ops.steps.shared.display import table
+from nmdc_release_ops.steps.showing.display import table
 from nmdc_release_ops.units import duration, size
 
 NOT_TOUCHED = "The origin was not touched."

@@ -9,7 +9,7 @@ import dagster as dg
 
 from nmdc_release_ops.mongo.server.progress import Progress, Report
 from nmdc_release_ops.pace import Pace, Stopwatch
-from nmdc_release_ops.steps.shared.reporting import watch_work
+from nmdc_release_ops.steps.showing.reporting import watch_work
 
 SECONDS_BETWEEN_LINES = 5.0
 

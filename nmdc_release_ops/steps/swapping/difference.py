@@ -14,7 +14,7 @@ from nmdc_release_ops.mongo.difference.page import write_difference
 from nmdc_release_ops.mongo.server.connection import Document
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
-from nmdc_release_ops.steps.shared.display import log_progress, table
+from nmdc_release_ops.steps.showing.display import log_progress, table
 
 MOST_PATHS = 50
 """Rows of the run page's table of changed paths; `difference.html` has more."""

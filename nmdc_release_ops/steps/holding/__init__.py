@@ -1,0 +1,1 @@
+"""Holding the origin frozen, and thawing it."""

@@ -1,0 +1,1 @@
+"""Judging documents by a schema: what validation and audits do alike."""

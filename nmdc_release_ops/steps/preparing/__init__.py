@@ -1,0 +1,1 @@
+"""What `plan` prepares before the freeze, and what it clears away."""

@@ -1,0 +1,1 @@
+"""What Dagster knows of a run: its steps, their times, its tags, why it failed."""

@@ -1,0 +1,1 @@
+"""What is swapped in, and its comparison with what was there."""
