@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.files import FileNotWritten
+from nmdc_release_ops.files import FileNotWritten, lock
 from nmdc_release_ops.pages.shelf import index_of, read_summaries, write_pages
 from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk
@@ -111,6 +111,15 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len(list(read_summaries(tmp_path))) == 36
     assert look_at(index_of(tmp_path).read_text()).text.count("11.23.0 → 11.25.0") == 36
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_writer_that_must_not_wait_is_told_that_another_one_is_at_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    index_of(tmp_path).parent.mkdir()
+    with lock(index_of(tmp_path)), pytest.raises(BlockingIOError):
+        write_pages(tmp_path, {folder: released()}, wait=False)
+    write_pages(tmp_path, {folder: released()}, wait=False)
+    assert "22:00 UTC" in texts(tmp_path)
 
 
 @FULL_DISKS

@@ -1,6 +1,7 @@
 """Every release leaves a page that says what was done, without any secret; failed ones and rollbacks too."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.pages.shelf import index_of
+from nmdc_release_ops.pages.shelf import index_of, write_pages
 from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
@@ -133,14 +135,34 @@ def test_the_page_of_a_run_that_was_killed_is_corrected_when_the_next_page_is_wr
         assert getattr(corrected, name) == getattr(first, name), name
 
 
-def test_the_page_of_a_run_that_was_killed_is_corrected_by_the_watchdog(runs: Runs) -> None:
+def tick(runs: Runs) -> None:
+    resources = {"origin": OriginResource(), "notices": NoticesResource()}
+    with dg.build_sensor_context(instance=runs.workplace.instance, resources=resources) as context:
+        frozen_origin_watchdog(context)
+
+
+def test_the_page_of_a_run_that_was_killed_is_corrected_by_the_watchdog_also_beside_one_that_it_cannot_make(
+    runs: Runs,
+) -> None:
     written = runs.folder(runs.rehearsal) / "release.json"
     first = runs.summary(runs.rehearsal)
     # As a run leaves it that is cancelled or killed.
     written.write_text(first.model_copy(update={"outcome": Outcome.UNDER_WAY}).model_dump_json())
-    resources = {"origin": OriginResource(), "notices": NoticesResource()}
-    with dg.build_sensor_context(instance=runs.workplace.instance, resources=resources) as context:
-        frozen_origin_watchdog(context)
+    # Dagster knows no plan of this run, so what it did cannot be gathered.
+    unknown = runs.workplace.instance.add_run(dg.DagsterRun("rehearsal", status=dg.DagsterRunStatus.FAILURE))
+    other = written.parent.with_name("0-cannot-be-made")
+    other.mkdir()
+    of_other = first.model_copy(update={"outcome": Outcome.UNDER_WAY, "run_id": unknown.run_id})
+    (other / written.name).write_text(of_other.model_dump_json())
+    try:
+        # The watchdog does not wait for another writer of pages; the next tick does it.
+        with lock(index_of(runs.workplace.home)):
+            tick(runs)
+        assert runs.summary(runs.rehearsal).outcome is Outcome.UNDER_WAY
+        tick(runs)
+    finally:
+        shutil.rmtree(other)
+        write_pages(runs.workplace.home, {})
     corrected = runs.summary(runs.rehearsal)
     for name in ("outcome", "stopped_in", "failure", "swap", "ended"):
         assert getattr(corrected, name) == getattr(first, name), name
