@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,12 @@ def test_the_page_of_a_run_that_was_killed_is_corrected_by_the_watchdog_also_bes
     for name in ("outcome", "stopped_in", "failure", "swap", "ended"):
         assert getattr(corrected, name) == getattr(first, name), name
     assert "Rehearsed: 11.23.0 → 11.25.0 would change" in runs.page(runs.rehearsal).text
+
+
+def test_a_release_has_its_place_among_others_by_its_swap(runs: Runs) -> None:
+    ended = runs.released.output_for_node("restore").swapped_at
+    assert runs.summary(runs.released).swapped_at == ended.replace(tzinfo=UTC)
+    assert runs.summary(runs.failed).swapped_at is None and runs.summary(runs.rehearsal).swapped_at is None
 
 
 def test_the_page_of_a_rehearsal_says_that_nobody_was_kept_from_writing(runs: Runs) -> None:
