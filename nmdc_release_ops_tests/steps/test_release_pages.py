@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -23,6 +24,7 @@ from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.pages.seen import Seen, look_at
 from nmdc_release_ops_tests.services.webhook_server import SECRET
+from nmdc_release_ops_tests.steps.crashing_run import data_release
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 SERVED = "https://reports.example.org/nmdc"
@@ -246,3 +248,34 @@ def test_a_page_that_cannot_be_written_is_a_warning_and_no_failure(runs: Runs) -
     assert planned.success
     log = [str(entry.user_message) for entry in runs.workplace.instance.all_logs(planned.run_id)]
     assert any("The release's page was not written: FileNotWritten" in line for line in log)
+
+
+def test_a_run_that_re_executes_a_failed_one_and_is_killed_after_the_swap_leaves_its_own_page(runs: Runs) -> None:
+    """The last test of this file: the database is at another version afterwards."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    def cancelled(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nmdc_release_ops.steps.validate.run_validation", broken)
+        failed = runs.workplace.release(**CONFIG)
+    assert "failed in validate. The origin's data are as they were." in runs.page(failed).text
+    # As for a run that is killed, Dagster calls no hook.
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        patch.setattr("nmdc_release_ops.steps.unfreeze.record_release", cancelled)
+        dg.execute_job(
+            dg.reconstructable(data_release),
+            instance=runs.workplace.instance,
+            reexecution_options=dg.ReexecutionOptions.from_failure(failed.run_id, runs.workplace.instance),
+            raise_on_error=False,
+        )
+    left = runs.summary(failed)
+    assert left.outcome is Outcome.UNDER_WAY and left.earlier_runs == [failed.run_id]
+    tick(runs)
+    ended = runs.summary(failed)
+    assert (ended.outcome, ended.run_id, ended.swap) == (Outcome.FAILED, left.run_id, Swap.DONE)
+    assert "Launch the job rollback" in runs.page(failed).text
+    assert "The origin's data are as they were" not in runs.page(failed).text

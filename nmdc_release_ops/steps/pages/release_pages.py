@@ -15,7 +15,7 @@ from nmdc_release_ops.steps.pages.run_summary import Found, Gathered, gather
 from nmdc_release_ops.steps.runs.last_step import read_steps
 
 BEGINNINGS = ("plan", "choose")
-"""The steps after which a release has a page: a run that is killed later leaves it."""
+"""The steps after which a release has a page, if they are not the first: a run that is killed later leaves it."""
 _ENDS = {
     dg.DagsterRunStatus.SUCCESS: Outcome.SUCCEEDED,
     dg.DagsterRunStatus.FAILURE: Outcome.FAILED,
@@ -36,7 +36,8 @@ def show_failed_rehearsal(context: dg.HookContext) -> None:
 
 
 def show_progress(context: dg.HookContext, origin: OriginResource | None = None) -> None:
-    """Write the page after the first step of a run, and after the last one.
+    """Write the page after the first step of a run, and after the last one. A run that is killed later leaves the first, in place
+    of what an earlier run of the release said.
 
     Args:
         origin: see `gather`.
@@ -44,7 +45,7 @@ def show_progress(context: dg.HookContext, origin: OriginResource | None = None)
     steps = read_steps(context.instance, context.run_id, context.step_key)
     if not steps.left:
         show_end(context, Outcome.SUCCEEDED, origin)
-    elif context.step_key in BEGINNINGS:
+    elif context.step_key in BEGINNINGS or steps.succeeded == {context.step_key}:
         show_end(context, Outcome.UNDER_WAY, origin)
 
 
