@@ -36,23 +36,28 @@ def standing_of(home: Path, folder: Path, summary: ReleaseSummary) -> Standing:
 
 
 def write_pages(
-    home: Path, summaries: Mapping[Path, ReleaseSummary], ended: Mapping[Path, ReleaseSummary] | None = None
+    home: Path,
+    summaries: Mapping[Path, ReleaseSummary],
+    ended: Mapping[Path, ReleaseSummary] | None = None,
+    *,
+    wait: bool = True,
 ) -> None:
     """Write summaries into the folders of their releases, and every page that says something else by now.
 
-    Several processes may do it at once: each waits for the other.
+    Several processes may do it at once: each waits for the other, unless `wait` is false.
 
     Args:
         ended: of runs whose pages say that they are under way. Written where they still do: a run that re-executes one of them
             may have ended since, and its page must stay.
 
     Raises:
+        BlockingIOError: another process is at it, and `wait` is false.
         FileNotWritten, OSError.
     """
     index = index_of(home)
     with writing(index.parent):
         index.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with lock(index):
+    with lock(index, wait=wait):
         corrected = {
             folder: summary
             for folder, summary in (ended or {}).items()

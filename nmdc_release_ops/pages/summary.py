@@ -110,6 +110,7 @@ class ReleaseSummary(Part):
         started, ended: of this run; `ended` is None while it is under way.
         stopped_in: the step that failed; empty where none did.
         failure: the error's text, for operators.
+        swapped_at: when its swap ended; None where it was not swapped in, and where an earlier version wrote the summary.
         blocked: all times in which writes were blocked for the release; None where that is not known.
         changes: what it does to each collection; None where it did not get that far.
         rehearsal: the rehearsal that was promoted.
@@ -136,6 +137,7 @@ class ReleaseSummary(Part):
     stopped_in: str = ""
     failure: str = ""
     swap: Swap = Swap.NOT_BEGUN
+    swapped_at: datetime | None = None
     steps: list[StepRun] = Field(default_factory=list)
     blocked: list[Blocked] | None = Field(default_factory=list)
     migrators: list[MigratorRun] = Field(default_factory=list)
@@ -168,6 +170,17 @@ class ReleaseSummary(Part):
     def is_released(self) -> bool:
         """Whether it brought the database to another version of the schema."""
         return not self.is_rollback and self.swap is Swap.DONE
+
+    @property
+    def effective_at(self) -> datetime:
+        """Its place among the others of its database: when it was swapped in; before that, when its data were dumped. Unlike
+        `started`, re-executing its later steps does not change it.
+        """
+        if self.swapped_at is not None:
+            return self.swapped_at
+        if self.is_released or self.archive is None:
+            return self.started
+        return self.archive.dumped_at
 
     @property
     def blocked_seconds(self) -> float | None:
@@ -229,13 +242,13 @@ def find_standing(summary: ReleaseSummary, folder: Path, others: Sequence[Releas
         if one.is_rollback
         and one.release_id == summary.release_id
         and one.outcome is Outcome.SUCCEEDED
-        and one.started > summary.started
+        and one.started > summary.effective_at
     ]
-    later = [one for one in others if one.is_released and one.started > summary.started]
+    later = [one for one in others if one.is_released and one.effective_at > summary.effective_at]
     return Standing(
         folder=folder,
         has_archive=(folder / "archive").is_dir(),
         has_oplog=(folder / "archive" / "oplog.bson").is_file(),
         rolled_back=None if summary.is_rollback else max(undone, default=None),
-        followed_by=min(later, key=lambda one: one.started).release_id if later else None,
+        followed_by=min(later, key=lambda one: one.effective_at).release_id if later else None,
     )

@@ -40,7 +40,7 @@ class Concern:
     Attributes:
         collections: whose documents, or parts of them, are of a class that changes.
         documents: how many documents of the origin it concerns: those that have the slot or one of the lost values, or lack what
-            is required now. None if they were not counted.
+            is required now or say null there. None if they were not counted.
         migrators: those whose code names the slot, the class or a value: they seem to take care of it.
     """
 
@@ -148,5 +148,6 @@ def _describe_concerned(change: SchemaChange, before: Outline, classes: Mapping[
     if change.values:
         slots = {name for one in classes.values() for name, slot in one.slots.items() if change.element in slot.ranges}
         return {"$and": [of_the_classes, {"$or": [{name: {"$in": list(change.values)}} for name in sorted(slots)]}]}
-    is_missing = change.what in (REQUIRED_ADDED, BECAME_REQUIRED)
-    return {"$and": [of_the_classes, {change.element: {"$exists": not is_missing}}]}
+    # LinkML lets an optional slot be null, and a required one not: this finds the documents without it too.
+    is_required = change.what in (REQUIRED_ADDED, BECAME_REQUIRED)
+    return {"$and": [of_the_classes, {change.element: None if is_required else {"$exists": True}}]}

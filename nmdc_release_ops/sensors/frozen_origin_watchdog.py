@@ -60,7 +60,8 @@ def frozen_origin_watchdog(
         if run is not None and not run.is_finished:
             return dg.SkipReason(f"{held} Its run is still in progress.")
         outcome = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
-    return dg.SkipReason(_report(context, lease, run, outcome, notices))
+        # Before the callbacks: Dagster ends a tick that takes longer than a minute, and the next one finds nothing to report.
+        return dg.SkipReason(_report(context, lease, run, outcome, notices))
 
 
 def _report(
@@ -88,7 +89,9 @@ def _show_ended(context: dg.SensorEvaluationContext, connected: OriginConnection
     home = ReleaseHomeResource()
     try:
         releases = releases_folder(home.path, identify_set(connected.client), connected.database.name)
-        show_ended(context.instance, home, releases, origin)
+        show_ended(context.instance, home, releases, origin, context.log)
+    except BlockingIOError:
+        context.log.info("Another process is writing pages: this tick writes none.")
     except Exception as error:
         context.log.warning(f"The page of a run that ended was not written ({type(error).__name__}): {error}")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nmdc_release_ops.files import FileNotWritten
+from nmdc_release_ops.files import FileNotWritten, lock
 from nmdc_release_ops.pages.shelf import index_of, read_summaries, write_pages
 from nmdc_release_ops.pages.summary import Outcome
 from nmdc_release_ops_tests.full_disk import FULL_DISKS, FullDisk
 from nmdc_release_ops_tests.pages.seen import look_at
-from nmdc_release_ops_tests.pages.summaries import STARTED, failed, folder_of, released, rolled_back
+from nmdc_release_ops_tests.pages.summaries import STARTED, failed, folder_of, rehearsed, released, rolled_back
 
 
 def release_id(number: int) -> str:
@@ -80,6 +80,30 @@ def test_a_rollback_is_told_on_the_page_of_its_release(tmp_path: Path) -> None:
     assert "rolled back since" in texts(tmp_path)
 
 
+def test_re_executing_a_step_of_an_earlier_release_does_not_make_it_the_later_one(tmp_path: Path) -> None:
+    days = [STARTED + timedelta(days=number) for number in range(4)]
+    first, rehearsal, second = (folder_of(tmp_path, release_id(number)) for number in range(3))
+    archive = released().archive
+    assert archive is not None
+    of_first = released(release_id=first.name, started=days[0], swapped_at=days[0])
+    write_pages(tmp_path, {first: of_first})
+    dumped = archive.model_copy(update={"dumped_at": days[1]})
+    write_pages(tmp_path, {rehearsal: rehearsed(release_id=rehearsal.name, started=days[1], archive=dumped)})
+    (rehearsal / "archive").mkdir()
+    # As on another day, when only `follow_up` is re-executed.
+    write_pages(tmp_path, {first: of_first.model_copy(update={"started": days[2]})})
+    assert "Launch the job promote" in (rehearsal / "release.html").read_text()
+    write_pages(tmp_path, {second: released(release_id=second.name, started=days[2], swapped_at=days[2])})
+    assert f"release {second.name} was swapped in since" in (rehearsal / "release.html").read_text()
+    again = {"started": days[3], "outcome": Outcome.FAILED, "stopped_in": "follow_up"}
+    write_pages(tmp_path, {first: of_first.model_copy(update=again)})
+    assert f"release {second.name} was swapped in since" in (first / "release.html").read_text()
+    assert "Launch the job rollback, until" in (second / "release.html").read_text()
+    # Nor does re-executing a step of a rehearsal make it newer than its data.
+    write_pages(tmp_path, {rehearsal: rehearsed(release_id=rehearsal.name, started=days[3], archive=dumped)})
+    assert "can no longer be promoted" in (rehearsal / "release.html").read_text()
+
+
 def test_another_origins_release_does_not_end_the_time_for_a_rollback(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     write_pages(tmp_path, {folder: released()})
@@ -111,6 +135,15 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len(list(read_summaries(tmp_path))) == 36
     assert look_at(index_of(tmp_path).read_text()).text.count("11.23.0 → 11.25.0") == 36
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_writer_that_must_not_wait_is_told_that_another_one_is_at_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    index_of(tmp_path).parent.mkdir()
+    with lock(index_of(tmp_path)), pytest.raises(BlockingIOError):
+        write_pages(tmp_path, {folder: released()}, wait=False)
+    write_pages(tmp_path, {folder: released()}, wait=False)
+    assert "22:00 UTC" in texts(tmp_path)
 
 
 @FULL_DISKS

@@ -122,6 +122,30 @@ def test_where_parts_of_documents_are_concerned_too_no_number_of_documents_is_sh
     assert concerns["depth"].documents == lack_depth, "no part has a depth"
 
 
+def test_documents_that_say_null_where_something_is_required_now_are_counted(
+    plan: ReleasePlan, client: MongoClient[Any], tmp_path: Path
+) -> None:
+    def described(**slots: bool) -> Outline:
+        made = {name: Slot(ranges=("string",), required=one, multivalued=False) for name, one in slots.items()}
+        return Outline(
+            classes={"Study": Class(type="nmdc:Study", slots=made)}, enums={}, collections={"study_set": ("Study",)}
+        )
+
+    studies = client[DATABASE].study_set
+    one = studies.find_one({"name": {"$type": "string"}})
+    assert studies.count_documents({"name": None}) == 0
+    studies.update_one({"_id": one["_id"]}, {"$set": {"name": None, "invented": None}})
+    try:
+        before, after = described(name=False), described(name=True, invented=True)
+        concerns = find_concerns(plan, before, after, target_of(plan, tmp_path), client[DATABASE])
+    finally:
+        studies.replace_one({"_id": one["_id"]}, one)
+    assert {found.change.what: (found.documents, found.needs_a_look) for found in concerns} == {
+        "became required": (1, True),
+        "required slot added": (studies.count_documents({}), True),
+    }
+
+
 def test_the_documents_of_a_class_that_moves_to_another_collection_are_counted(
     plan: ReleasePlan, client: MongoClient[Any], tmp_path: Path
 ) -> None:

@@ -126,6 +126,24 @@ def test_the_run_whose_origin_was_thawed_says_so_in_its_log_and_a_notice_is_sent
     assert "frozen_origin_watchdog: The origin is thawed: writes are allowed again" in line
 
 
+def test_a_tick_that_dagster_ends_while_it_writes_pages_has_sent_its_notice(
+    workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    run_id = run_with_status(workplace, dg.DagsterRunStatus.CANCELED)
+    freeze_by_block(client, "a-release", run_id)
+    monkeypatch.setattr("nmdc_release_ops.sensors.frozen_origin_watchdog.show_ended", ends)
+    with loopback_webhook() as webhook:
+        monkeypatch.setenv("NMDC_NOTICE_WEBHOOK", webhook.address)
+        with pytest.raises(KeyboardInterrupt):
+            tick(workplace)
+    assert is_write_blocked(client) is False
+    (text,) = webhook.texts
+    assert run_id in text and "writes are allowed again" in text
+
+
 def test_a_notice_that_cannot_be_sent_keeps_nobody_from_writing(
     workplace: Workplace, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

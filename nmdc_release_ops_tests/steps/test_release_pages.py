@@ -1,8 +1,11 @@
 """Every release leaves a page that says what was done, without any secret; failed ones and rollbacks too."""
 
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,16 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
-from nmdc_release_ops.pages.shelf import index_of
+from nmdc_release_ops.pages.shelf import index_of, write_pages
 from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
 from nmdc_release_ops.resources.notices import NoticesResource
 from nmdc_release_ops.resources.origin import OriginResource
 from nmdc_release_ops.sensors.frozen_origin_watchdog import frozen_origin_watchdog
 from nmdc_release_ops_tests.pages.seen import Seen, look_at
 from nmdc_release_ops_tests.services.webhook_server import SECRET
+from nmdc_release_ops_tests.steps.crashing_run import data_release
 from nmdc_release_ops_tests.workplace import Workplace, failure_of, make_workplace
 
 SERVED = "https://reports.example.org/nmdc"
@@ -133,18 +138,44 @@ def test_the_page_of_a_run_that_was_killed_is_corrected_when_the_next_page_is_wr
         assert getattr(corrected, name) == getattr(first, name), name
 
 
-def test_the_page_of_a_run_that_was_killed_is_corrected_by_the_watchdog(runs: Runs) -> None:
+def tick(runs: Runs) -> None:
+    resources = {"origin": OriginResource(), "notices": NoticesResource()}
+    with dg.build_sensor_context(instance=runs.workplace.instance, resources=resources) as context:
+        frozen_origin_watchdog(context)
+
+
+def test_the_page_of_a_run_that_was_killed_is_corrected_by_the_watchdog_also_beside_one_that_it_cannot_make(
+    runs: Runs,
+) -> None:
     written = runs.folder(runs.rehearsal) / "release.json"
     first = runs.summary(runs.rehearsal)
     # As a run leaves it that is cancelled or killed.
     written.write_text(first.model_copy(update={"outcome": Outcome.UNDER_WAY}).model_dump_json())
-    resources = {"origin": OriginResource(), "notices": NoticesResource()}
-    with dg.build_sensor_context(instance=runs.workplace.instance, resources=resources) as context:
-        frozen_origin_watchdog(context)
+    # Dagster knows no plan of this run, so what it did cannot be gathered.
+    unknown = runs.workplace.instance.add_run(dg.DagsterRun("rehearsal", status=dg.DagsterRunStatus.FAILURE))
+    other = written.parent.with_name("0-cannot-be-made")
+    other.mkdir()
+    of_other = first.model_copy(update={"outcome": Outcome.UNDER_WAY, "run_id": unknown.run_id})
+    (other / written.name).write_text(of_other.model_dump_json())
+    try:
+        # The watchdog does not wait for another writer of pages; the next tick does it.
+        with lock(index_of(runs.workplace.home)):
+            tick(runs)
+        assert runs.summary(runs.rehearsal).outcome is Outcome.UNDER_WAY
+        tick(runs)
+    finally:
+        shutil.rmtree(other)
+        write_pages(runs.workplace.home, {})
     corrected = runs.summary(runs.rehearsal)
     for name in ("outcome", "stopped_in", "failure", "swap", "ended"):
         assert getattr(corrected, name) == getattr(first, name), name
     assert "Rehearsed: 11.23.0 → 11.25.0 would change" in runs.page(runs.rehearsal).text
+
+
+def test_a_release_has_its_place_among_others_by_its_swap(runs: Runs) -> None:
+    ended = runs.released.output_for_node("restore").swapped_at
+    assert runs.summary(runs.released).swapped_at == ended.replace(tzinfo=UTC)
+    assert runs.summary(runs.failed).swapped_at is None and runs.summary(runs.rehearsal).swapped_at is None
 
 
 def test_the_page_of_a_rehearsal_says_that_nobody_was_kept_from_writing(runs: Runs) -> None:
@@ -217,3 +248,34 @@ def test_a_page_that_cannot_be_written_is_a_warning_and_no_failure(runs: Runs) -
     assert planned.success
     log = [str(entry.user_message) for entry in runs.workplace.instance.all_logs(planned.run_id)]
     assert any("The release's page was not written: FileNotWritten" in line for line in log)
+
+
+def test_a_run_that_re_executes_a_failed_one_and_is_killed_after_the_swap_leaves_its_own_page(runs: Runs) -> None:
+    """The last test of this file: the database is at another version afterwards."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    def cancelled(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nmdc_release_ops.steps.validate.run_validation", broken)
+        failed = runs.workplace.release(**CONFIG)
+    assert "failed in validate. The origin's data are as they were." in runs.page(failed).text
+    # As for a run that is killed, Dagster calls no hook.
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        patch.setattr("nmdc_release_ops.steps.unfreeze.record_release", cancelled)
+        dg.execute_job(
+            dg.reconstructable(data_release),
+            instance=runs.workplace.instance,
+            reexecution_options=dg.ReexecutionOptions.from_failure(failed.run_id, runs.workplace.instance),
+            raise_on_error=False,
+        )
+    left = runs.summary(failed)
+    assert left.outcome is Outcome.UNDER_WAY and left.earlier_runs == [failed.run_id]
+    tick(runs)
+    ended = runs.summary(failed)
+    assert (ended.outcome, ended.run_id, ended.swap) == (Outcome.FAILED, left.run_id, Swap.DONE)
+    assert "Launch the job rollback" in runs.page(failed).text
+    assert "The origin's data are as they were" not in runs.page(failed).text

@@ -59,6 +59,19 @@ def test_a_run_that_freezes_without_a_plan_of_its_own_is_warned_once_and_never_r
     assert not warnings_of(workplace, freeze_twice(workplace, "freeze_again"))
 
 
+def test_a_rollback_freezes_also_where_dagster_cannot_say_whether_the_watchdog_is_on_duty(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: dg.DagsterInstance) -> None:
+        raise OSError("the storage does not answer")
+
+    monkeypatch.setattr(dg.DagsterInstance, "get_daemon_heartbeats", fails)
+    result = freeze_twice(workplace, "roll_back")
+    assert result.success
+    log = [entry.user_message for entry in workplace.instance.all_logs(result.run_id)]
+    assert any("Dagster did not say whether the watchdog is on duty: OSError" in line for line in log)
+
+
 def freeze_twice(workplace: Workplace, step: str) -> dg.ExecuteInProcessResult:
     """Freeze and thaw the origin twice in one step, as `reconcile` does while people write too fast."""
 

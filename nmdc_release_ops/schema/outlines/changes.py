@@ -101,17 +101,19 @@ def _compare_slots(before: Slot, after: Slot, kept: Set[str]) -> Iterator[tuple[
         yield (BECAME_REQUIRED, Effect.STRICTER) if after.required else ("is no longer required", Effect.LOOSER)
     if before.multivalued != after.multivalued:
         yield ("became multivalued" if after.multivalued else "is no longer multivalued"), Effect.STRICTER
+    wider = set(before.ranges) <= set(after.ranges)
     if before.ranges != after.ranges:
-        wider = set(before.ranges) <= set(after.ranges)
         what = f"range changed from {' or '.join(before.ranges)} to {' or '.join(after.ranges)}"
         yield what, Effect.LOOSER if wider else Effect.STRICTER
     # Of ranges that have nothing in common, the values are others anyway.
     if bool(before.parts) != bool(after.parts) and set(before.ranges) & set(after.ranges):
         what = "became parts of the document, were references" if after.parts else "became references, were parts"
         yield what, Effect.STRICTER
-    if before.parts and after.parts and before.ranges == after.ranges:
+    # A range that became wider says which parts there are now, and not which of the earlier ones are no longer among them.
+    if before.parts and after.parts and wider:
         for _, what, effect in _compare_held(before.parts, after.parts, kept):
-            yield what, effect
+            if before.ranges == after.ranges or effect is Effect.STRICTER:
+                yield what, effect
     if before.pattern != after.pattern:
         what = f"pattern changed from {before.pattern or 'none'} to {after.pattern or 'none'}"
         yield what, Effect.STRICTER if after.pattern else Effect.LOOSER

@@ -6,6 +6,7 @@ package cannot be imported.
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -56,6 +57,25 @@ def writing(path: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise NotWritten(str(path), reason) from error
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Have a file under a second name too, on the same disk: a link, or a copy where there are no links. If the target is there,
+    it stays as it is.
+
+    Raises:
+        NotWritten
+    """
+    with writing(target), suppress(FileExistsError):
+        try:
+            os.link(path, target)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if full_disk(error):
+                raise
+            # A file system without links, or a file that has as many as it may: each says it in its own way.
+            shutil.copyfile(path, target)
 
 
 def run_main(main: Callable[[], int]) -> int:

@@ -48,8 +48,17 @@ def warn_without_watchdog(context: dg.OpExecutionContext) -> None:
     """Warn in the run's log, once, if nobody thaws the origin if this run is killed.
 
     For a run that freezes without `plan` or `choose`, which look for the watchdog: one that is re-executed, or a rollback. It
-    refuses nothing: a rollback must be possible.
+    refuses nothing, also where Dagster does not answer: a rollback must be possible.
     """
+    try:
+        _warn(context)
+    except Exception as error:
+        context.log.warning(
+            f"Dagster did not say whether the watchdog is on duty: {type(error).__name__}: {error}. {_RISK}"
+        )
+
+
+def _warn(context: dg.OpExecutionContext) -> None:
     instance, run_id = context.instance, context.run_id
     if executes(instance, run_id, "plan") or executes(instance, run_id, "choose"):
         return

@@ -1,5 +1,6 @@
 """Writing the page of each release, and its short form for the run page. Neither ever fails a release."""
 
+import logging
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +15,7 @@ from nmdc_release_ops.steps.pages.run_summary import Found, Gathered, gather
 from nmdc_release_ops.steps.runs.last_step import read_steps
 
 BEGINNINGS = ("plan", "choose")
-"""The steps after which a release has a page: a run that is killed later leaves it."""
+"""The steps after which a release has a page, if they are not the first: a run that is killed later leaves it."""
 _ENDS = {
     dg.DagsterRunStatus.SUCCESS: Outcome.SUCCEEDED,
     dg.DagsterRunStatus.FAILURE: Outcome.FAILED,
@@ -35,7 +36,8 @@ def show_failed_rehearsal(context: dg.HookContext) -> None:
 
 
 def show_progress(context: dg.HookContext, origin: OriginResource | None = None) -> None:
-    """Write the page after the first step of a run, and after the last one.
+    """Write the page after the first step of a run, and after the last one. A run that is killed later leaves the first, in place
+    of what an earlier run of the release said.
 
     Args:
         origin: see `gather`.
@@ -43,7 +45,7 @@ def show_progress(context: dg.HookContext, origin: OriginResource | None = None)
     steps = read_steps(context.instance, context.run_id, context.step_key)
     if not steps.left:
         show_end(context, Outcome.SUCCEEDED, origin)
-    elif context.step_key in BEGINNINGS:
+    elif context.step_key in BEGINNINGS or steps.succeeded == {context.step_key}:
         show_end(context, Outcome.UNDER_WAY, origin)
 
 
@@ -58,7 +60,7 @@ def show_end(context: dg.HookContext, outcome: Outcome, origin: OriginResource |
         gathered = gather(context.instance, home, context.run_id, outcome, origin=origin)
         if gathered is None:
             return
-        ended = _find_ended(context.instance, home, gathered.folder.parent, origin)
+        ended = _find_ended(context.instance, home, gathered.folder.parent, origin, context.log)
         write_pages(home.path, {gathered.folder: gathered.summary}, ended)
     except Exception as error:  # Whatever is wrong with a page, the release is not concerned.
         context.log.warning(f"The release's page was not written: {type(error).__name__}: {error}")
@@ -66,23 +68,36 @@ def show_end(context: dg.HookContext, outcome: Outcome, origin: OriginResource |
         context.log.info(f"The release's page: {_page(gathered)}")
 
 
-def show_ended(instance: dg.DagsterInstance, home: ReleaseHomeResource, releases: Path, origin: OriginResource) -> None:
+def show_ended(
+    instance: dg.DagsterInstance,
+    home: ReleaseHomeResource,
+    releases: Path,
+    origin: OriginResource,
+    log: logging.Logger,
+) -> None:
     """Write the pages of runs that were cancelled or killed, and whose pages say that they are under way.
 
     Args:
         releases: the folder of all releases of the origin.
+        log: receives which pages could not be made, and why.
 
     Raises:
+        BlockingIOError: another process is writing pages; it is not waited for.
         FileNotWritten, OSError.
     """
-    if ended := _find_ended(instance, home, releases, origin):
-        write_pages(home.path, {}, ended)
+    if ended := _find_ended(instance, home, releases, origin, log):
+        write_pages(home.path, {}, ended, wait=False)
 
 
 def _find_ended(
-    instance: dg.DagsterInstance, home: ReleaseHomeResource, releases: Path, origin: OriginResource | None
+    instance: dg.DagsterInstance,
+    home: ReleaseHomeResource,
+    releases: Path,
+    origin: OriginResource | None,
+    log: logging.Logger,
 ) -> dict[Path, ReleaseSummary]:
-    """Releases whose page says that they are under way, and whose run was cancelled or killed since.
+    """Releases whose page says that they are under way, and whose run was cancelled or killed since. One that cannot be read
+    does not keep the pages of others from being written.
 
     Args:
         releases: the folder of all releases of the origin.
@@ -90,15 +105,28 @@ def _find_ended(
     """
     found = {}
     for folder, summary in read_summaries(home.path):
-        is_open = summary.outcome is Outcome.UNDER_WAY and folder.parent == releases
-        run = instance.get_run_by_id(summary.run_id) if is_open else None
-        if run is not None and run.status in _ENDS:
-            state = None if origin is not None or summary.is_rehearsal else Found(Swap.UNKNOWN, None)
-            asked = None if summary.is_rehearsal else origin
-            gathered = gather(instance, home, summary.run_id, _ENDS[run.status], origin=asked, found=state)
+        if summary.outcome is not Outcome.UNDER_WAY or folder.parent != releases:
+            continue
+        try:
+            gathered = _gather_ended(instance, home, summary, origin)
+        except Exception as error:
+            log.warning(f"The page of {folder.name} was not written: {type(error).__name__}: {error}")
+        else:
             if gathered is not None:
                 found[folder] = gathered.summary
     return found
+
+
+def _gather_ended(
+    instance: dg.DagsterInstance, home: ReleaseHomeResource, summary: ReleaseSummary, origin: OriginResource | None
+) -> Gathered | None:
+    """What a run did whose page says that it is under way; None if it still is."""
+    run = instance.get_run_by_id(summary.run_id)
+    if run is None or run.status not in _ENDS:
+        return None
+    state = None if origin is not None or summary.is_rehearsal else Found(Swap.UNKNOWN, None)
+    asked = None if summary.is_rehearsal else origin
+    return gather(instance, home, summary.run_id, _ENDS[run.status], origin=asked, found=state)
 
 
 def summarize_end(

@@ -53,10 +53,13 @@ from nmdc_release_ops.steps.showing.verdict import count_intolerable
 
 @dataclass(frozen=True)
 class Found:
-    """The state of a release on the origin; `blocked` is None where it could not be asked."""
+    """The state of a release on the origin; `blocked` is None where it could not be asked, `swapped_at` where it was not swapped
+    in.
+    """
 
     swap: Swap
     blocked: list[Blocked] | None
+    swapped_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def gather(
             earlier_runs=[one.run_id for one in records.runs[1:]],
             installed=_read_installed(home, plan, [one.run_id for one in records.runs]),
             swap=state.swap,
+            swapped_at=state.swapped_at,
             blocked=state.blocked,
         ),
     )
@@ -183,15 +187,17 @@ def state_of(journal: Journal | None, freezes: Sequence[Freeze], lease: Lease | 
     blocked = [Blocked(since=_aware(one.frozen_at), until=_aware(one.thawed_at)) for one in freezes]
     if lease is not None and lease.release_id == release_id and lease.frozen_at is not None:
         blocked.append(Blocked(since=_aware(lease.frozen_at), until=None))
-    return Found(Swap.NOT_BEGUN if journal is None else Swap(journal.state.value), blocked)
+    if journal is None:
+        return Found(Swap.NOT_BEGUN, blocked)
+    return Found(Swap(journal.state.value), blocked, journal.swapped_at and _aware(journal.swapped_at))
 
 
 def _recorded_state(records: RunRecords) -> Found:
     """The same, by what the steps recorded."""
     window = records.read(FreezeWindow, "unfreeze")
-    swapped = records.read(Restoration, "restore") is not None
+    swapped = records.read(Restoration, "restore")
     blocked = state_of(None, window.freezes if window else [], None, "").blocked
-    return Found(Swap.DONE if swapped else Swap.NOT_BEGUN, blocked)
+    return Found(Swap.DONE, blocked, _aware(swapped.swapped_at)) if swapped else Found(Swap.NOT_BEGUN, blocked)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Which steps a run executes, and which of them are left."""
+"""Which steps a run executes, which have succeeded, and which are left."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -19,10 +19,12 @@ class Steps:
     """The steps of a run.
 
     Attributes:
+        succeeded: those that have.
         left: those still to be executed.
         not_selected: those of the job that this run does not execute, in the order of execution.
     """
 
+    succeeded: frozenset[str]
     left: frozenset[str]
     not_selected: tuple[str, ...]
 
@@ -52,6 +54,7 @@ def read_steps(instance: dg.DagsterInstance, run_id: str, succeeded: str) -> Ste
             (succeeded_steps if event.is_step_success else stopped).add(event.step_key)
     abandoned = _find_downstream(dependencies, stopped & selected)
     return Steps(
+        succeeded=frozenset(succeeded_steps),
         left=selected - succeeded_steps - stopped - abandoned,
         not_selected=tuple(step for step in TopologicalSorter(dependencies).static_order() if step not in selected),
     )

@@ -120,6 +120,24 @@ def test_a_class_that_moved_to_another_collection_or_out_of_a_slot_is_found() ->
     assert find_collections(changes[0], find_holders(before, after)) == ["first_set", "second_set"]
 
 
+def test_a_part_that_a_slot_loses_while_its_range_becomes_wider_is_found() -> None:
+    def described(held: Slot) -> Outline:
+        slots = {"A": {"values": held}}
+        return Outline(
+            classes={name: Class(type=f"nmdc:{name}", slots=slots.get(name, {})) for name in ("A", "P", "P1", "Q")},
+            enums={},
+            collections={"sample_set": ("A",)},
+        )
+
+    before = described(slot(("P",), parts=("P", "P1")))
+    # P1 is no longer a P.
+    after = described(slot(("P", "Q"), parts=("P", "Q")))
+    assert compare_outlines(before, after) == [
+        SchemaChange("values", "no longer holds P1", Effect.STRICTER, ("A",)),
+        SchemaChange("values", "range changed from P to P or Q", Effect.LOOSER, ("A",)),
+    ]
+
+
 def test_what_is_inherited_by_several_classes_is_one_difference() -> None:
     before, after = (
         Outline(

@@ -15,16 +15,13 @@ complete, so those that it did not use are gone with the folder of the audit bef
 
 import hashlib
 import json
-import os
-import shutil
 import zlib
 from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..disk import writing
+from ..disk import link_or_copy, writing
 from .archived_blocks import ArchivedBlock
 from .integrity.identifiers import Id
 from .violations import Violation
@@ -118,7 +115,7 @@ class KeptVerdicts:
         if hashlib.sha256(whole[_DIGEST_BYTES:]).digest() != whole[:_DIGEST_BYTES]:
             return None
         content = json.loads(zlib.decompress(whole[_DIGEST_BYTES:]))
-        _link(path, self.present / path.name)
+        link_or_copy(path, self.present / path.name)
         return content
 
     def _write(self, block: ArchivedBlock, what: str, content: Any) -> None:
@@ -133,13 +130,3 @@ class KeptVerdicts:
 def _file_name(block: ArchivedBlock, what: str) -> str:
     key = hashlib.sha256(f"{block.collection}\0{block.sha256}".encode()).hexdigest()
     return f"{key}.{what}"
-
-
-def _link(path: Path, present: Path) -> None:
-    """Keep a file for the next audit too."""
-    with writing(present), suppress(FileExistsError):
-        try:
-            os.link(path, present)
-        except PermissionError:
-            # A file system without links.
-            shutil.copyfile(path, present)
