@@ -1,5 +1,6 @@
 """Thaws an origin that a run left frozen."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import dagster as dg
@@ -14,7 +15,7 @@ from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 from nmdc_release_ops.status.metrics import write_metrics
 from nmdc_release_ops.status.sentences import describe_origin
 from nmdc_release_ops.steps.holding.thawing import lift_leftover_freeze, thaw_unless_swapping, write_owed_event
-from nmdc_release_ops.steps.pages.release_pages import show_ended
+from nmdc_release_ops.steps.pages.release_pages import show_ended, show_left
 
 WATCHDOG_SECONDS = 30
 
@@ -31,8 +32,8 @@ def frozen_origin_watchdog(
     """Thaws an origin whose run ended without doing so: it failed and its hook could not run, was cancelled or killed, or its
     machine was lost.
 
-    It writes the page of a run that was cancelled or killed. If no release holds the origin, it writes into the ledger the event
-    that the last one could not write.
+    After that it writes the page of a run that was cancelled or killed. If no release holds the origin, it writes into the ledger
+    the event that the last one could not write.
 
     It also marks a run whose process is gone as failed, so that it can be re-executed; Dagster does not detect that itself.
 
@@ -41,7 +42,7 @@ def frozen_origin_watchdog(
     """
     with origin.connect() as connected, ExitStack() as stack:
         # At the end of the tick, however it ends.
-        stack.callback(_show_ended, context, connected, origin)
+        stack.callback(_write_pages, context, lambda home: _show_ended(context, connected, origin, home))
         stack.callback(_write_metrics, context, connected)
         state = read_origin_state(connected.client, connected.database.name)
         held = describe_origin(state, run_id="")
@@ -59,6 +60,8 @@ def frozen_origin_watchdog(
             return dg.SkipReason(f"{held} This Dagster does not know the run, and its heartbeat is current.")
         if run is not None and not run.is_finished:
             return dg.SkipReason(f"{held} Its run is still in progress.")
+        left_by = lease.run_id
+        stack.callback(_write_pages, context, lambda home: show_left(context.instance, home, left_by, origin))
         outcome = thaw_unless_swapping(connected, lease, "frozen_origin_watchdog")
         # Before the callbacks: Dagster ends a tick that takes longer than a minute, and the next one finds nothing to report.
         return dg.SkipReason(_report(context, lease, run, outcome, notices))
@@ -84,12 +87,17 @@ def _write_metrics(context: dg.SensorEvaluationContext, origin: OriginConnection
         context.log.warning(f"The metrics were not written ({type(error).__name__}): {error}")
 
 
-def _show_ended(context: dg.SensorEvaluationContext, connected: OriginConnection, origin: OriginResource) -> None:
+def _show_ended(
+    context: dg.SensorEvaluationContext, connected: OriginConnection, origin: OriginResource, home: ReleaseHomeResource
+) -> None:
+    releases = releases_folder(home.path, identify_set(connected.client), connected.database.name)
+    show_ended(context.instance, home, releases, origin, context.log)
+
+
+def _write_pages(context: dg.SensorEvaluationContext, write: Callable[[ReleaseHomeResource], None]) -> None:
     """Nothing else writes the page of a run that was cancelled or killed. Whatever prevents that, the tick has done its work."""
-    home = ReleaseHomeResource()
     try:
-        releases = releases_folder(home.path, identify_set(connected.client), connected.database.name)
-        show_ended(context.instance, home, releases, origin, context.log)
+        write(ReleaseHomeResource())
     except BlockingIOError:
         context.log.info("Another process is writing pages: this tick writes none.")
     except Exception as error:

@@ -17,6 +17,7 @@ from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
 from nmdc_release_ops.files import lock
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
+from nmdc_release_ops.mongo.state.journal import SwapUnderWay
 from nmdc_release_ops.pages.shelf import index_of, write_pages
 from nmdc_release_ops.pages.summary import Outcome, ReleaseSummary, Swap
 from nmdc_release_ops.resources.notices import NoticesResource
@@ -250,7 +251,7 @@ def test_a_page_that_cannot_be_written_is_a_warning_and_no_failure(runs: Runs) -
     assert any("The release's page was not written: FileNotWritten" in line for line in log)
 
 
-def test_a_run_that_re_executes_a_failed_one_and_is_killed_after_the_swap_leaves_its_own_page(runs: Runs) -> None:
+def test_a_run_that_re_executes_a_failed_one_and_is_killed_leaves_its_own_page(runs: Runs) -> None:
     """The last test of this file: the database is at another version afterwards."""
 
     def broken(*_: Any, **__: Any) -> None:
@@ -263,19 +264,28 @@ def test_a_run_that_re_executes_a_failed_one_and_is_killed_after_the_swap_leaves
         patch.setattr("nmdc_release_ops.steps.validate.run_validation", broken)
         failed = runs.workplace.release(**CONFIG)
     assert "failed in validate. The origin's data are as they were." in runs.page(failed).text
-    # As for a run that is killed, Dagster calls no hook.
-    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        patch.setattr("nmdc_release_ops.steps.unfreeze.record_release", cancelled)
-        dg.execute_job(
-            dg.reconstructable(data_release),
-            instance=runs.workplace.instance,
-            reexecution_options=dg.ReexecutionOptions.from_failure(failed.run_id, runs.workplace.instance),
-            raise_on_error=False,
-        )
-    left = runs.summary(failed)
-    assert left.outcome is Outcome.UNDER_WAY and left.earlier_runs == [failed.run_id]
-    tick(runs)
-    ended = runs.summary(failed)
-    assert (ended.outcome, ended.run_id, ended.swap) == (Outcome.FAILED, left.run_id, Swap.DONE)
-    assert "Launch the job rollback" in runs.page(failed).text
-    assert "The origin's data are as they were" not in runs.page(failed).text
+    last = failed.run_id
+    # As for a run that is killed, Dagster calls no hook: in the swap, with the first of its steps that succeeds before it; then
+    # in the swap again, which is its first step; and then in the step after it.
+    for patched, swap, was_under_way in (
+        ("swapping.swapping.perform_swap", Swap.BEGUN, True),
+        ("swapping.swapping.perform_swap", Swap.BEGUN, False),
+        ("unfreeze.record_release", Swap.DONE, True),
+    ):
+        with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            patch.setattr(f"nmdc_release_ops.steps.{patched}", cancelled)
+            dg.execute_job(
+                dg.reconstructable(data_release),
+                instance=runs.workplace.instance,
+                reexecution_options=dg.ReexecutionOptions.from_failure(last, runs.workplace.instance),
+                raise_on_error=False,
+            )
+        (run,) = runs.workplace.instance.get_runs(limit=1)
+        assert (runs.summary(failed).outcome is Outcome.UNDER_WAY) is was_under_way
+        with suppress(SwapUnderWay):
+            tick(runs)
+        ended = runs.summary(failed)
+        assert (ended.outcome, ended.run_id, ended.swap) == (Outcome.FAILED, run.run_id, swap)
+        assert "the job rollback" in runs.page(failed).text
+        assert "The origin's data are as they were" not in runs.page(failed).text
+        last = run.run_id

@@ -89,6 +89,25 @@ def show_ended(
         write_pages(home.path, {}, ended, wait=False)
 
 
+def show_left(instance: dg.DagsterInstance, home: ReleaseHomeResource, run_id: str, origin: OriginResource) -> None:
+    """Write the page of a run that ended and left the origin frozen, unless its hook has. If it was killed in its first step, the
+    page is that of an earlier run, and does not say that it is under way.
+
+    Raises:
+        BlockingIOError: another process is writing pages; it is not waited for.
+        FileNotWritten, OSError.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status not in _ENDS:
+        return
+    gathered = gather(instance, home, run_id, _ENDS[run.status], origin=origin)
+    if gathered is None:
+        return
+    written = ReleaseSummary.read(gathered.folder / f"{gathered.summary.file_name}.json")
+    if written is None or written.run_id != run_id or written.outcome is Outcome.UNDER_WAY:
+        write_pages(home.path, {gathered.folder: gathered.summary}, wait=False)
+
+
 def _find_ended(
     instance: dg.DagsterInstance,
     home: ReleaseHomeResource,
