@@ -25,12 +25,13 @@ from nmdc_release_ops.steps.report_status import report_status
 from nmdc_release_ops.steps.require_tests import require_tests
 from nmdc_release_ops.steps.restore import restore
 from nmdc_release_ops.steps.rollback import roll_back
+from nmdc_release_ops.steps.runs.run_tags import RELEASE
 from nmdc_release_ops.steps.shared.notices import send_notice
 from nmdc_release_ops.steps.unfreeze import unfreeze
 from nmdc_release_ops.steps.unfreeze_by_hand import unfreeze_by_hand
 from nmdc_release_ops.steps.validate import validate
 
-RELEASE_TAG = {"nmdc_release_ops/release": "data"}
+RELEASE_TAG = {RELEASE: "data"}
 """`dagster.yaml` allows one run with this tag at a time."""
 REHEARSAL_TAG = {"nmdc_release_ops/rehearsal": "data"}
 """`dagster.yaml` allows one run with this tag at a time, beside a release."""

@@ -82,7 +82,16 @@ class DagsterUnreachable(ServiceError):
 
 
 class DagsterRefused(ServiceError):
-    """The Runtime's Dagster refused a request, or has no such job, or several."""
+    """The Runtime's Dagster refused a request, or has no such job, or several.
+
+    Attributes:
+        by_status: whether nothing but a status of HTTP says so (404, a login): it may be that of a proxy, while the webserver is
+            replaced.
+    """
+
+    def __init__(self, text: str, *, by_status: bool = False) -> None:
+        self.by_status = by_status
+        super().__init__(text)
 
 
 class DagsterAnswerUnreadable(ServiceError):

@@ -245,7 +245,8 @@ class RemoteDagster:
         if answer.is_redirect or answer.status in (401, 403, 404, 405):
             raise DagsterRefused(
                 f"{self.address}/graphql answered the question for {what} with {answer.status}. NMDC_RUNTIME_DAGSTER_URL has to "
-                "be the address of the Dagster webserver itself, with its path prefix if it has one, where it asks for no login."
+                "be the address of the Dagster webserver itself, with its path prefix if it has one, where it asks for no login.",
+                by_status=True,
             )
         try:
             content = json.loads(answer.body)

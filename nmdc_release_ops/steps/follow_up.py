@@ -12,6 +12,7 @@ from nmdc_release_ops.resources.runtime import DeploymentResource
 from nmdc_release_ops.resources.schema import SchemaReleasesResource, SchemaWorkerResource
 from nmdc_release_ops.runtime.upgrade import Waiting
 from nmdc_release_ops.steps.following_up.following import follow_release
+from nmdc_release_ops.steps.following_up.in_force import InForce
 from nmdc_release_ops.steps.following_up.judging import Means
 from nmdc_release_ops.steps.holding.origin_state import look_up_origin, origin_lookup
 from nmdc_release_ops.steps.pages.release_pages import summarize_end
@@ -56,7 +57,8 @@ def follow_up(
 ) -> FollowedUp:
     """Wait until the Runtime runs on the released version, judge what was written since the swap, and have alldocs rebuilt.
 
-    The origin's data are only read, and nobody is kept from writing. Whatever fails here, the data release is complete.
+    The origin's data are only read, and nobody is kept from writing. Whatever fails here, the data release is complete. It ends
+    when the release is rolled back, and when a run of another release or a rollback is queued.
     """
     log_options(context, config)
     with (
@@ -66,8 +68,14 @@ def follow_up(
         require_lineage(plan=plan, unfreeze=thawed)
         require_released(connected, plan, "follow_up", "Nothing was followed up.")
         refuse_rolled_back(connected, plan, "Nothing was followed up.")
+    in_force = InForce(context, plan)
+
+    def describe_state() -> str:
+        state = look_up_origin(origin, context.run_id)
+        return state if in_force.is_over else f"{DATA_RELEASED} {state}"
+
     with (
-        explain_failures(lambda: f"{DATA_RELEASED} {look_up_origin(origin, context.run_id)}"),
+        explain_failures(describe_state),
         reporting(context, plan, origin, home),
         origin.connect_planned(plan) as connected,
         home.use(plan),
@@ -75,6 +83,7 @@ def follow_up(
         followed = follow_release(
             context,
             Means(plan, connected, home, schema, worker),
+            in_force,
             deployment,
             Waiting(config.poll_seconds, 60 * config.runtime_minutes),
             Waiting(config.poll_seconds, 60 * config.alldocs_minutes),

@@ -27,6 +27,7 @@ from nmdc_release_ops_tests.services.loopback import (
     Handler,
     LoopbackServer,
     Misbehaviour,
+    Refused,
     Request,
     Response,
     breaks_off,
@@ -50,6 +51,15 @@ class Relay(LoopbackServer):
     def answer(self, request: Request) -> Response:
         answer = requests.post(f"{self._url}{request.path}", json=request.body, timeout=60)
         return Response(answer.status_code, answer.content, {"Content-Type": "application/json"})
+
+
+class Replacing(Relay):
+    """A relay whose proxy does not know the Dagster when it is asked a question for the first time."""
+
+    def answer(self, request: Request) -> Response:
+        if [one.body["query"] for one in self.requests].count(request.body["query"]) == 1:
+            raise Refused(Response(404))
+        return super().answer(request)
 
 
 class Answering(LoopbackServer):
@@ -169,6 +179,45 @@ def test_a_launch_whose_answer_was_lost_is_found_and_not_repeated(dagster: Runti
         rebuild_alldocs(remote, RELEASE, Waiting(poll=0.2, end=60), lines.append)
     assert "It is unknown whether ensure_alldocs was launched" in lines[0]
     assert len(dagster.runs()) == before + 1
+
+
+@pytest.mark.faults
+def test_a_webserver_that_is_replaced_at_any_time_is_waited_for_and_the_job_launched_once(
+    dagster: RuntimesDagster,
+) -> None:
+    before = len(dagster.runs())
+    with Replacing(dagster.server.url).running() as relay:
+        lines: list[str] = []
+        rebuild_alldocs(RemoteDagster(relay.url), RELEASE, Waiting(poll=0.2, end=60), lines.append)
+    refused = [line for line in lines if "with 404" in line]
+    assert [line.partition(" answered the question for ")[2].partition(" with")[0][:18] for line in refused] == [
+        "the list of its jo",
+        "the list of its ru",
+        "the launch of ensu",
+        f"run {dagster.runs()[0].id}"[:18],
+    ]
+    assert len(dagster.runs()) == before + 1
+
+
+@pytest.mark.faults
+def test_a_dagster_that_refuses_again_and_again_ends_it(dagster: RuntimesDagster) -> None:
+    with Relay(dagster.server.url).running() as relay:
+        asked: list[None] = []
+
+        def refuses_from_the_second_request_on() -> None:
+            asked.append(None)
+            if len(asked) == 2:
+                relay.fail("POST", "/graphql", Response(403), times=1_000)
+
+        with pytest.raises(DagsterRefused, match="403"):
+            rebuild_alldocs(
+                RemoteDagster(relay.url),
+                RELEASE,
+                Waiting(poll=0.01, end=60),
+                lambda line: None,
+                refuses_from_the_second_request_on,
+            )
+    assert len(asked) == 6
 
 
 @pytest.mark.faults

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from bson import ObjectId
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
@@ -19,11 +20,15 @@ from nmdc_release_ops.mongo.delta.stream import OplogTooShort
 from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
 from nmdc_release_ops.mongo.server.topology import is_write_blocked
+from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import journals
-from nmdc_release_ops.mongo.state.lease import current_lease
+from nmdc_release_ops.mongo.state.lease import LEASE, Strategy, current_lease, take_lease
 from nmdc_release_ops.records.follow_up import FollowedUp
+from nmdc_release_ops.runtime.alldocs import rebuild_alldocs
+from nmdc_release_ops.steps.following_up import following
+from nmdc_release_ops.steps.following_up.judging import Judged, Judging
 from nmdc_release_ops_tests.prepared_release import data_hashes
-from nmdc_release_ops_tests.services.loopback import Response
+from nmdc_release_ops_tests.services.loopback import Handler, Response
 from nmdc_release_ops_tests.services.runtime_server import LoopbackRuntime, loopback_runtime
 from nmdc_release_ops_tests.services.webhook_server import loopback_webhook
 from nmdc_release_ops_tests.steps.wired_jobs import load_jobs, wire_job
@@ -382,3 +387,120 @@ def test_a_release_that_was_rolled_back_is_not_followed_up(released: Released, c
     assert "Nothing was followed up." in said
     assert COMPLETE not in said
     assert OPERATOR not in said
+
+
+@pytest.mark.usefixtures("runtime")
+class TestWhatHappensMeanwhile:
+    """The follow-up may take two hours."""
+
+    @pytest.fixture(autouse=True)
+    def journal(self, client: MongoClient[Any], released: Released) -> Iterator[dict[str, Any]]:
+        before = journals(client).find_one({"_id": released.release_id})
+        assert before is not None
+        yield before
+        journals(client).replace_one({"_id": released.release_id}, before)
+
+    @pytest.mark.parametrize("state", ["rolling back", "rolled back"])
+    def test_a_rollback_ends_the_waiting(
+        self, released: Released, runtime: LoopbackRuntime, client: MongoClient[Any], state: str
+    ) -> None:
+        def roll_back(handler: Handler, response: Response) -> None:
+            journals(client).update_one({"_id": released.release_id}, {"$set": {"state": state}})
+            handler.send(response)
+
+        runtime.fail("GET", "/version", roll_back)
+        said = released.fail()
+        assert f"Release {released.release_id} was rolled back while it was followed up." in said
+        assert COMPLETE not in said
+
+    def test_data_that_were_rolled_back_while_they_were_judged_are_blamed_on_nobody(
+        self, released: Released, studies: Any, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        judge = Judging.judge
+
+        def roll_back(judging: Judging) -> Judged:
+            found = judge(judging)
+            assert found.fault
+            journals(client).update_one({"_id": released.release_id}, {"$set": {"state": "rolled back"}})
+            return found
+
+        monkeypatch.setattr(Judging, "judge", roll_back)
+        studies.update_one({}, {"$set": {"study_category": "no such category"}})
+        said = released.fail()
+        assert "was rolled back while it was followed up" in said
+        assert "no such category" not in said and "Correct these documents" not in said and COMPLETE not in said
+
+    def test_a_rollback_that_has_only_frozen_the_origin_ends_it(
+        self, released: Released, runtime: LoopbackRuntime, client: MongoClient[Any]
+    ) -> None:
+        def freeze(handler: Handler, response: Response) -> None:
+            take_lease(client, released.release_id, "a-rollback", Strategy.WRITE_BLOCK)
+            handler.send(response)
+
+        runtime.fail("GET", "/version", freeze)
+        try:
+            said = released.fail()
+        finally:
+            client[STATE_DATABASE][LEASE].delete_many({})
+        assert "run a-rollback is rolling it back" in said and COMPLETE not in said
+        assert "Launch the job `unfreeze`, then" not in said
+
+    def test_another_release_to_the_same_version_ends_it(
+        self, released: Released, runtime: LoopbackRuntime, client: MongoClient[Any], journal: dict[str, Any]
+    ) -> None:
+        def release(handler: Handler, response: Response) -> None:
+            journals(client).insert_one({**journal, "_id": "another", "number": 99})
+            handler.send(response)
+
+        runtime.fail("GET", "/version", release)
+        try:
+            said = released.fail()
+        finally:
+            journals(client).delete_one({"_id": "another"})
+        assert "Release another was swapped in while" in said and COMPLETE not in said
+
+    def test_it_makes_way_for_a_rollback_that_was_launched_because_the_runtime_does_not_come_up(
+        self, released: Released, runtime: LoopbackRuntime, workplace: Workplace
+    ) -> None:
+        queued: list[str] = []
+
+        def launch(handler: Handler, response: Response) -> None:
+            queued.append(queue_rollback(workplace))
+            handler.send(response)
+
+        runtime.versions = [OLD]
+        runtime.fail("GET", "/version", launch)
+        said = released.fail(runtime_minutes=1)
+        workplace.instance.delete_run(queued[0])
+        assert f"Run {queued[0]} (job rollback) was queued until this run ends, so this one made way for it" in said
+        assert COMPLETE in said
+
+    def test_what_it_found_is_said_also_when_it_makes_way(
+        self, released: Released, studies: Any, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queued: list[str] = []
+
+        def rebuild(*arguments: Any) -> str:
+            queued.append(queue_rollback(workplace))
+            return rebuild_alldocs(*arguments)
+
+        monkeypatch.setattr(following, "rebuild_alldocs", rebuild)
+        monkeypatch.setenv("NMDC_RUNTIME_DAGSTER_URL", "http://127.0.0.1:9")
+        studies.update_one({}, {"$set": {"study_category": "no such category"}})
+        said = released.fail(alldocs_minutes=1)
+        workplace.instance.delete_run(queued[0])
+        assert (
+            "no such category" in said and f"Besides, alldocs was not rebuilt. Run {queued[0]} (job rollback)" in said
+        )
+
+
+def queue_rollback(workplace: Workplace) -> str:
+    """As the UI does where a run with the same tag is under way; the run's id."""
+    job = load_jobs({}).rollback
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("releases"), "repository")
+    return workplace.instance.create_run_for_job(
+        job,
+        tags=job.tags,
+        status=dg.DagsterRunStatus.QUEUED,
+        remote_job_origin=RemoteJobOrigin(repository, job.name),
+    ).run_id

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from nmdc_release_ops.mongo.delta.delta import Batch, Delta, Position
 from nmdc_release_ops.mongo.delta.keys import key_of
-from nmdc_release_ops.mongo.delta.stream import OF_THE_DATABASE, Stream, for_people
+from nmdc_release_ops.mongo.delta.stream import OF_THE_DATABASE, OplogTooShort, Stream, for_people
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.server.connection import Document
@@ -107,7 +107,7 @@ class Follower:
         """Add everything that was written up to and including `moment` to the delta, and nothing that was written later.
 
         `present_moment` gives a moment that is passed at once; for another one an idle server may need ten seconds. What was
-        read is kept batch by batch.
+        read is kept batch by batch, and where the oplog ends before the moment.
 
         Returns:
             The number of events that were read.
@@ -121,7 +121,11 @@ class Follower:
         pause = _FIRST_PAUSE_SECONDS
         moved = time.monotonic()
         while True:
-            event = self._next()
+            try:
+                event = self._next()
+            except OplogTooShort:
+                self._keep(events, moment)
+                raise
             if event is not None and event["clusterTime"] > until:
                 self._ahead = event
                 break

@@ -2,8 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nmdc_release_ops.runtime.upgrade import Waiting, wait_for_version
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.services.errors import ServiceError
 from nmdc_release_ops.services.remote_dagster import RemoteDagster
+from nmdc_release_ops.steps.following_up.in_force import FollowUpMadeWay, InForce
 from nmdc_release_ops.steps.following_up.judging import Judged, Judging, Means, tabulate_written
 from nmdc_release_ops.steps.shared.failures import StepError
 
@@ -42,7 +44,12 @@ class Followed:
 
 
 def follow_release(
-    context: dg.OpExecutionContext, means: Means, deployment: DeploymentResource, runtime: Waiting, alldocs: Waiting
+    context: dg.OpExecutionContext,
+    means: Means,
+    in_force: InForce,
+    deployment: DeploymentResource,
+    runtime: Waiting,
+    alldocs: Waiting,
 ) -> Followed:
     """Wait for the Runtime, judge what was written, and have `alldocs` rebuilt.
 
@@ -50,11 +57,12 @@ def follow_release(
 
     Args:
         context: of the step, for its log.
+        in_force: asked before each request, and before what was found is reported.
         runtime: how long its version is waited for.
         alldocs: how long its run is.
 
     Raises:
-        RuntimeNotUpgraded, RuntimeNewer, WrittenInvalid, and others that are foreseen.
+        RuntimeNotUpgraded, RuntimeNewer, WrittenInvalid, DatabaseNotReleased, FollowUpMadeWay, and others that are foreseen.
     """
     plan, log = means.plan, context.log.info
     running_runtime, dagster = deployment.runtime(), deployment.runtime_dagster()
@@ -62,13 +70,19 @@ def follow_release(
     started = time.monotonic()
     with writing(means.home.release(plan)):
         folder = tempfile.TemporaryDirectory(prefix=FOLLOW_UP, dir=means.home.release(plan))
+    check = partial(in_force.check, means.origin)
     with folder as path, Judging(context, means, journal, Path(path)) as judging:
+
+        def meanwhile() -> None:
+            check()
+            judging.follow()
+
         # The version of a candidate's package is made from commits.
         wanted = None if plan.candidate else SchemaVersion.parse(plan.to_version)
-        running = wait_for_version(running_runtime, wanted, runtime, log, judging.follow)
+        running = wait_for_version(running_runtime, wanted, runtime, log, meanwhile)
         waited = time.monotonic() - started
-        judged = judging.judge()
-    page, failure = _rebuild_alldocs(dagster, plan.release_id, alldocs, context)
+        judged = _judge(judging, check)
+    page, failure = _rebuild_alldocs(dagster, plan.release_id, alldocs, context, check)
     if judged.fault:
         raise WrittenInvalid(
             _explain(judged, failure), {"written since the swap": tabulate_written(judged.written), **judged.shown}
@@ -101,20 +115,39 @@ def follow_release(
     )
 
 
+def _judge(judging: Judging, check: Callable[[], None]) -> Judged:
+    """Data that were rolled back meanwhile are not blamed on anybody."""
+    try:
+        judged = judging.judge()
+    except Exception:
+        check()
+        raise
+    check()
+    return judged
+
+
 def _rebuild_alldocs(
-    dagster: RemoteDagster | None, release_id: str, waiting: Waiting, context: dg.OpExecutionContext
-) -> tuple[str, ServiceError | None]:
-    """The page of its run, and why it failed."""
+    dagster: RemoteDagster | None,
+    release_id: str,
+    waiting: Waiting,
+    context: dg.OpExecutionContext,
+    check: Callable[[], None],
+) -> tuple[str, ServiceError | FollowUpMadeWay | None]:
+    """The page of its run, and why it failed.
+
+    Raises:
+        DatabaseNotReleased
+    """
     if dagster is None:
         return "", None
     try:
-        return rebuild_alldocs(dagster, release_id, waiting, context.log.info), None
-    except ServiceError as error:
+        return rebuild_alldocs(dagster, release_id, waiting, context.log.info, check), None
+    except (ServiceError, FollowUpMadeWay) as error:
         context.log.error(f"{error}")
         return "", error
 
 
-def _explain(judged: Judged, failure: ServiceError | None) -> str:
+def _explain(judged: Judged, failure: Exception | None) -> str:
     besides = f"\nBesides, alldocs was not rebuilt. {failure}" if failure else ""
     unknown = "".join(f"\n{line}" for line in judged.not_judged)
     return f"What was written since the swap is invalid: {judged.fault}{unknown}\n{_CORRECT}{besides}"

@@ -6,6 +6,8 @@ from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.status import report
 
 PREFIX = "nmdc_release_ops"
+RELEASE = f"{PREFIX}/release"
+"""The tag of the runs of which `dagster.yaml` allows one at a time."""
 ROLLED_BACK = f"{PREFIX}/rolled_back"
 """The tag of a rollback that names the release."""
 

@@ -12,6 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
 from pymongo.read_preferences import ReadPreference
 
+from nmdc_release_ops.mongo.delta import stream
 from nmdc_release_ops.mongo.delta.delta import Delta
 from nmdc_release_ops.mongo.delta.follow import Follower, StreamStalled
 from nmdc_release_ops.mongo.delta.moment import (
@@ -37,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoClient[Any]
         tmp_path_factory.mktemp("small"),
         authentication=False,
         oplog_megabytes=16,
-        parameters={"ttlMonitorSleepSecs": "1"},
+        parameters={"ttlMonitorSleepSecs": "1", "enableTestCommands": "1"},
     )
     try:
         with MongoClient[Any](server.uri) as client:
@@ -100,6 +101,39 @@ def test_of_what_was_written_since_a_moment_the_rest_is_known_when_the_oplog_is_
         assert keys_in(writes.delta) == {"b_set": keys("read in time", "known", "gone")}
         found = [document and bson.decode(document) for document in writes.read("b_set", moment)]
         assert len(found) == 3 and None in found and {"_id": "known", "n": 1} in found
+
+
+def test_what_was_read_before_the_oplog_was_overrun_is_known(
+    small: MongoClient[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server itself says that the history is lost, in the middle of a reading. That takes a reply for each event."""
+    monkeypatch.setattr(stream, "EVENTS_A_REPLY", 1)
+    lose = {"mode": {"times": 1}, "data": {"failCommands": ["getMore"], "errorCode": 286}}
+    database = small.cut_off
+    since = present_moment(small).next()
+    database.a_set.insert_many([{"_id": "read"}, {"_id": "read too"}, {"_id": "lost"}])
+    begins = present_moment(small)
+    database.a_set.insert_one({"_id": "known"})
+    monkeypatch.setattr(stream, "oplog_reaches_back_to", lambda _client: begins)
+    taken: list[Any] = []
+    take = Follower._take
+
+    def cut_off(follower: Follower, event: Any) -> None:
+        take(follower, event)
+        taken.append(event["clusterTime"])
+        if len(taken) == 2:
+            small.admin.command({"configureFailPoint": "failCommand", **lose})
+
+    monkeypatch.setattr(Follower, "_take", cut_off)
+    try:
+        with WritesSince(database, {"a_set"}, since, tmp_path / "since.sqlite") as writes:
+            writes.follow()
+            (unknown,) = writes.unknown
+            assert unknown.since.timestamp() >= taken[1] and unknown.until == begins.next()
+            assert keys_in(writes.delta) == {"a_set": keys("read", "read too", "known")}
+    finally:
+        small.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        small.drop_database("cut_off")
 
 
 def test_documents_that_expire_are_found(small: MongoClient[Any], tmp_path: Path) -> None:
