@@ -206,7 +206,7 @@ def test_what_the_earlier_runtime_left_is_named_and_the_next_attempt_finds_it_co
     study = studies.find_one({})
     studies.update_one({"_id": study["_id"]}, {"$set": {"study_category": "no such category"}})
     said = released.fail()
-    assert f"What was written since the swap is invalid: 1 violations of schema {NEW} in 1 documents" in said
+    assert f"What was written since the swap is invalid: 1 violation of schema {NEW} in 1 document" in said
     assert f"The first: study_set {study['id']}, at /study_category: 'no such category' is not one of" in said
     assert COMPLETE in said and "Correct these documents in the origin" in said
     page = max(released.folder.glob("attempts/*/follow-up/validation.html"))
@@ -267,7 +267,7 @@ def test_a_collection_that_was_renamed_into_place_is_judged_as_a_whole(
     database.other.insert_many([*before[1:], {**before[0], "study_category": "no such category"}])
     try:
         database.other.rename("study_set", dropTarget=True)
-        assert f"1 violations of schema {NEW} in {len(before)} documents" in released.fail()
+        assert f"1 violation of schema {NEW} in {len(before)} documents" in released.fail()
     finally:
         database.study_set.replace_one({"_id": before[0]["_id"]}, before[0])
 
@@ -308,7 +308,7 @@ def test_a_dagster_that_does_not_answer_is_named_beside_what_was_found(
     assert "The Runtime's Dagster (http://127.0.0.1:9) did not answer" in said and COMPLETE in said
     studies.update_one({}, {"$set": {"study_category": "no such category"}})
     said = released.fail()
-    assert "1 violations" in said and "Besides, alldocs was not rebuilt. The Runtime's Dagster" in said
+    assert "1 violation of" in said and "Besides, alldocs was not rebuilt. The Runtime's Dagster" in said
 
 
 @pytest.mark.usefixtures("runtime")

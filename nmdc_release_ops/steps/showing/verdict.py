@@ -37,7 +37,8 @@ def describe_verdict(summary: Summary, plan: ReleasePlan) -> str:
         listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common() if count)
         old = f" The data already had {tolerated:,} more, which do not stop the release." if tolerated else ""
         stopping = summary.violations + between.found - tolerated
-        return f"{quantity(stopping, 'violation')} of schema {plan.to_version} in {documents} and {references}: {listed}.{old}"
+        judged = f"{quantity(summary.documents, 'document')} and {quantity(summary.references, 'reference')}"
+        return f"{quantity(stopping, 'violation')} of schema {plan.to_version} in {judged}: {listed}.{old}"
     if between.found:
         why = "the data already had them" if plan.integrity is Integrity.FAIL_ON_NEW else f"integrity: {plan.integrity}"
         return (
