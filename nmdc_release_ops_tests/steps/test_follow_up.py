@@ -14,6 +14,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from pymongo import MongoClient
 
 from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
 from nmdc_release_ops.mongo.delta.stream import OplogTooShort
@@ -23,9 +24,10 @@ from nmdc_release_ops.mongo.server.topology import is_write_blocked
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import journals
 from nmdc_release_ops.mongo.state.lease import LEASE, Strategy, current_lease, take_lease
+from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.records.follow_up import FollowedUp
 from nmdc_release_ops.runtime.alldocs import rebuild_alldocs
-from nmdc_release_ops.steps.following_up import following
+from nmdc_release_ops.steps.following_up import following, judging
 from nmdc_release_ops.steps.following_up.judging import Judged, Judging
 from nmdc_release_ops_tests.prepared_release import data_hashes
 from nmdc_release_ops_tests.services.loopback import Handler, Response
@@ -206,7 +208,7 @@ def test_what_the_earlier_runtime_left_is_named_and_the_next_attempt_finds_it_co
     study = studies.find_one({})
     studies.update_one({"_id": study["_id"]}, {"$set": {"study_category": "no such category"}})
     said = released.fail()
-    assert f"What was written since the swap is invalid: 1 violation of schema {NEW} in 1 document" in said
+    assert f"What was written since the swap is invalid: 1 violation of schema {NEW} in 1 documents" in said
     assert f"The first: study_set {study['id']}, at /study_category: 'no such category' is not one of" in said
     assert COMPLETE in said and "Correct these documents in the origin" in said
     page = max(released.folder.glob("attempts/*/follow-up/validation.html"))
@@ -247,6 +249,32 @@ def test_a_violation_between_documents_that_the_data_had_before_the_release_is_t
     found = released.succeed()
     assert (found.judged, found.tolerated) == (1, 1)
     assert "1 violations between documents do not stop the release (the data already had them)" in found.verdict
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("reason", ["promotion", "archive"])
+def test_a_violation_between_documents_is_no_failure_where_it_is_not_known_whether_the_data_had_it_before(
+    released: Released, studies: Any, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """A promotion tolerates what people wrote between the rehearsal and the freeze, and the archive does not have it."""
+    if reason == "promotion":
+        monkeypatch.setattr(ReleasePlan, "catches_up", property(lambda _plan: True))
+    else:
+        monkeypatch.setattr(judging, "read_manifest", refuse_archive)
+    studies.find_one_and_update({}, {"$set": {"part_of": ["nmdc:sty-11-missing2"]}})
+    found = released.succeed()
+    (missing,) = found.not_judged
+    assert missing.startswith(
+        "1 violation between documents was found in what was written since the swap, and it is not known"
+    )
+    assert "Launch the job `audit`" in missing and "/follow-up/validation.html" in missing
+    assert found.tolerated == 1
+    studies.find_one_and_update({}, {"$set": {"study_category": "no such category"}})
+    assert "no such category" in released.fail()
+
+
+def refuse_archive(_folder: Path) -> Any:
+    raise ArchiveDamaged("It was removed.")
 
 
 @pytest.mark.usefixtures("runtime")
@@ -308,7 +336,7 @@ def test_a_dagster_that_does_not_answer_is_named_beside_what_was_found(
     assert "The Runtime's Dagster (http://127.0.0.1:9) did not answer" in said and COMPLETE in said
     studies.update_one({}, {"$set": {"study_category": "no such category"}})
     said = released.fail()
-    assert "1 violation of" in said and "Besides, alldocs was not rebuilt. The Runtime's Dagster" in said
+    assert "1 violation" in said and "Besides, alldocs was not rebuilt. The Runtime's Dagster" in said
 
 
 @pytest.mark.usefixtures("runtime")

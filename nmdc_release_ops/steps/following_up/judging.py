@@ -33,6 +33,7 @@ from nmdc_release_ops.steps.showing.verdict import (
     describe_verdict,
     tabulate_violations,
 )
+from nmdc_release_ops.units import quantity
 
 REPORTS = "follow-up"
 """The folder of its reports, in the folder of the run's reports: those of `validate` have the same names."""
@@ -140,7 +141,8 @@ class Judging:
             f"What was written {one.describe()} is not known: the oplog no longer reached back to it. {AUDIT}"
             for one in self._since.unknown
         )
-        return Judged(judged.verdict, judged.written, judged.tolerated, missing, judged.fault, judged.shown)
+        not_judged = (*missing, *judged.not_judged)
+        return Judged(judged.verdict, judged.written, judged.tolerated, not_judged, judged.fault, judged.shown)
 
     def _judge(self, since: WritesSince, written: WrittenFiles) -> Judged:
         if not written.files:
@@ -158,9 +160,15 @@ class Judging:
         page = reports / PAGE
         write_page(page, summary, verdict, f"Release {plan.release_id}: what was written since its swap")
         shown = describe_summary(summary, page, reports / VIOLATIONS, means.home)
-        if not count_intolerable(summary, plan.integrity):
+        doubt = self._describe_doubt(summary, page)
+        if not count_intolerable(summary, Integrity.WARN if doubt else plan.integrity):
+            said = "No document violates the schema." if doubt else verdict
             return Judged(
-                f"What was written since the swap: {verdict}", written.written, summary.integrity.found, shown=shown
+                f"What was written since the swap: {said}",
+                written.written,
+                summary.integrity.found,
+                (doubt,) if doubt else (),
+                shown=shown,
             )
         example = f" The first: {_name(first[0])}" if first else ""
         fault = f"{verdict}{example}\nAll of them are in {reports / VIOLATIONS}, and summarised in {page}."
@@ -204,6 +212,23 @@ class Judging:
             for name, rule in sorted(rules.items())
             if rule["has_ids"] and name in existing and existing[name].kind == "collection"
         ]
+
+    def _describe_doubt(self, summary: Summary, page: Path) -> str:
+        """A sentence on violations between documents of which it is not known whether the data had them; "" if there is none."""
+        plan, new = self._means.plan, summary.integrity.new
+        if plan.integrity is not Integrity.FAIL_ON_NEW or not new:
+            return ""
+        if plan.catches_up:
+            why = "the archive is that of the rehearsal, and does not have what people wrote until the swap"
+        elif not self._describe_archive():
+            why = "the archive is gone or damaged"
+        else:
+            return ""
+        were = "was" if new == 1 else "were"
+        return (
+            f"{quantity(new, 'violation')} between documents {were} found in what was written since the swap, and it is not "
+            f"known whether the data had that before: {why}. The page {page} names them. {AUDIT}"
+        )
 
     def _describe_archive(self) -> dict[str, Any]:
         """The database before the release, to tell which violations between documents it already had; empty if it is gone."""
