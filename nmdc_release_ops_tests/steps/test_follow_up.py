@@ -2,6 +2,7 @@
 release is complete and says so.
 """
 
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from nmdc_release_ops.demo.origin import DATABASE, OPERATOR
 from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged
 from nmdc_release_ops.mongo.delta.follow import Follower
 from nmdc_release_ops.mongo.delta.moment import present_moment
+from nmdc_release_ops.mongo.delta.read import MomentGone
+from nmdc_release_ops.mongo.delta.since import WritesSince
 from nmdc_release_ops.mongo.delta.stream import OplogTooShort
 from nmdc_release_ops.mongo.operator_role import OPERATOR_ROLE, operator_role
 from nmdc_release_ops.mongo.server.clock import ClusterTime, cluster_time
@@ -363,6 +366,31 @@ def test_what_the_oplog_does_not_hold_any_more_is_said_and_the_rest_is_judged(
     )
     assert [one.collection for one in found.written] == ["biosample_set"]
     assert missing in (released.folder / "release.html").read_text().replace("&#x27;", "'")
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_collection_that_takes_longer_to_read_than_the_server_keeps_a_moment_is_left_out_and_not_read_again_and_again(
+    released: Released, studies: Any, client: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server keeps one for 300 seconds: the driver's side says here what it would say then."""
+    studies.update_one({}, {"$set": {"description": "Corrected since."}})
+    client[DATABASE].biosample_set.update_one({}, {"$set": {"description": "Read too slowly."}})
+    read, asked = WritesSince.read, list[str]()
+
+    def read_slowly(since: WritesSince, name: str, moment: ClusterTime) -> Iterator[bytes | None]:
+        asked.append(name)
+        if name == "biosample_set":
+            time.sleep(1)
+            raise MomentGone(name, moment, redefined=False)
+        yield from read(since, name, moment)
+
+    monkeypatch.setattr(WritesSince, "read", read_slowly)
+    found = released.succeed()
+    assert [one.collection for one in found.written] == ["study_set"]
+    assert asked == ["biosample_set", "study_set"]
+    (missing,) = found.not_judged
+    assert missing.startswith("What was written to biosample_set was not judged: ")
+    assert missing.endswith("Launch the job `audit`: it judges the whole database.")
 
 
 @pytest.mark.usefixtures("runtime")

@@ -129,20 +129,34 @@ class Judging:
         if self._since is None:
             line = f"What was written since the swap is not known: {self._obstacle}. {AUDIT}"
             return Judged("Nothing was judged.", not_judged=(line,))
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                written = read_written(self._since, self._folder)
-                judged = self._judge(self._since, written)
-                break
-            except MomentGone:
-                if attempt == _ATTEMPTS:
-                    raise
+        judged, left_out = self._judge_at_one_moment(self._since)
         missing = tuple(
             f"What was written {one.describe()} is not known: the oplog no longer reached back to it. {AUDIT}"
             for one in self._since.unknown
         )
-        not_judged = (*missing, *judged.not_judged)
-        return Judged(judged.verdict, judged.written, judged.tolerated, not_judged, judged.fault, judged.shown)
+        unread = tuple(
+            f"What was written to {name} was not judged: the server does not keep a moment for as long as reading it "
+            f"takes. {AUDIT}"
+            for name in sorted(left_out)
+        )
+        not_judged = (*missing, *unread, *judged.not_judged)
+        verdict = "Nothing was judged." if unread and not judged.written else judged.verdict
+        return Judged(verdict, judged.written, judged.tolerated, not_judged, judged.fault, judged.shown)
+
+    def _judge_at_one_moment(self, since: WritesSince) -> tuple[Judged, set[str]]:
+        """Judge everything as it was at one moment; also the collections that were left out, because reading them takes longer
+        than the server keeps a moment.
+        """
+        left_out: set[str] = set()
+        for _ in range(_ATTEMPTS - 1):
+            seconds: dict[str, float] = {}
+            try:
+                return self._judge(since, read_written(since, self._folder, left_out, seconds)), left_out
+            except MomentGone as error:
+                # Another attempt would take as long. A collection that was created or indexed meanwhile is there the next time.
+                if not error.redefined and seconds:
+                    left_out.add(max(seconds, key=seconds.__getitem__))
+        return self._judge(since, read_written(since, self._folder, left_out)), left_out
 
     def _judge(self, since: WritesSince, written: WrittenFiles) -> Judged:
         if not written.files:

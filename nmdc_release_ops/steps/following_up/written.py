@@ -1,19 +1,18 @@
 """The documents that were written since the swap, in files, as they were at one moment; and the ids of all documents then."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from nmdc_release_ops.mongo.archive.blocks import read_documents
 from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection
-from nmdc_release_ops.mongo.delta.read import MomentGone
 from nmdc_release_ops.mongo.delta.since import WritesSince
 from nmdc_release_ops.mongo.promoting.document_file import write_documents
 from nmdc_release_ops.mongo.promoting.identities import Identities
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.records.follow_up import WrittenCollection
 
-_ATTEMPTS = 5
 _IDS = "identifiers.sqlite"
 
 
@@ -33,33 +32,33 @@ class WrittenFiles:
     written: tuple[WrittenCollection, ...]
 
 
-def read_written(since: WritesSince, folder: Path) -> WrittenFiles:
+def read_written(
+    since: WritesSince, folder: Path, left_out: Container[str] = (), seconds: dict[str, float] | None = None
+) -> WrittenFiles:
     """Read everything that was written up to now.
 
     Args:
         folder: for the files.
+        left_out: names of collections that are not read.
+        seconds: receives how long the reading of each collection took, also if it fails.
 
     Raises:
-        MomentGone: collections are created, renamed or indexed again and again.
-        StreamRefused, StreamStalled, UnknownResumeToken, ClusterTimeUnavailable, FileNotWritten.
+        MomentGone, StreamRefused, StreamStalled, UnknownResumeToken, ClusterTimeUnavailable, FileNotWritten.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        moment = since.follow()
-        try:
-            return _read(since, moment, folder)
-        except MomentGone:
-            if attempt == _ATTEMPTS:
-                raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _read(since: WritesSince, moment: ClusterTime, folder: Path) -> WrittenFiles:
+    moment = since.follow()
     files: list[ArchivedCollection] = []
     written: list[WrittenCollection] = []
     replaced = since.replaced
     for name in sorted({*since.delta.counts, *replaced}):
+        if name in left_out:
+            continue
         gone = _Counted(since.read(name, moment))
-        file = write_documents(folder, name, gone)
+        started = time.monotonic()
+        try:
+            file = write_documents(folder, name, gone)
+        finally:
+            if seconds is not None:
+                seconds[name] = time.monotonic() - started
         if file.documents:
             files.append(file)
         if file.documents or gone.missing or name in replaced:
