@@ -211,7 +211,7 @@ def test_what_the_earlier_runtime_left_is_named_and_the_next_attempt_finds_it_co
     study = studies.find_one({})
     studies.update_one({"_id": study["_id"]}, {"$set": {"study_category": "no such category"}})
     said = released.fail()
-    assert f"What was written since the swap is invalid: 1 violation of schema {NEW} in 1 documents" in said
+    assert f"What was written since the swap is invalid: 1 violation of schema {NEW} in 1 document" in said
     assert f"The first: study_set {study['id']}, at /study_category: 'no such category' is not one of" in said
     assert COMPLETE in said and "Correct these documents in the origin" in said
     page = max(released.folder.glob("attempts/*/follow-up/validation.html"))
