@@ -1,13 +1,13 @@
 """How cost grows, from the sizes that were measured to NMDC's database.
 
 A measurement is taken for `fixed + a x aggregates + b x other documents`, with none of the three below zero, and fitted so
-that the relative error is least. It needs three sizes.
+that the relative error is least. It needs three sizes of one run: another day's machine may be twice as fast.
 """
 
 from collections.abc import Sequence
 from itertools import combinations
 
-from bench.report.results import Measured
+from bench.report.results import Measured, group_runs
 from bench.report.summary import show_seconds
 from bench.report.table import table
 
@@ -72,8 +72,9 @@ def predict(terms: Terms, aggregates: int, others: int) -> float:
 
 def tabulate_growth(results: Sequence[Measured]) -> list[str]:
     """What each costs, fixed and by what it grows with, and computed for NMDC's database; a sentence if that is not possible."""
+    results = max(group_runs(results).values(), key=len, default=[])
     if len(results) < len(_UNITS) or max(one.documents for one in results) < LEAST:
-        return [f"Not computed: this needs measurements of three sizes, the largest of {LEAST:,} documents or more."]
+        return [f"Not computed: this needs measurements of three sizes in one run, the largest of {LEAST:,} documents or more."]
     rows = []
     for what, key in _GROWING:
         points = [(one.aggregates, one.others, seconds) for one in results if (seconds := one.seconds(key))]

@@ -91,13 +91,18 @@ def _add_other_parts(new: Measured, before: Measured | None) -> Measured:
     )
 
 
-def describe_origin(results: Sequence[Measured]) -> str:
-    """Where, when and beside what the results were measured, a sentence for sizes that have this in common."""
+def group_runs(results: Sequence[Measured]) -> dict[tuple[str, str, str], list[Measured]]:
+    """The sizes that were measured together, by machine, date and versions."""
     groups: dict[tuple[str, str, str], list[Measured]] = {}
     for one in results:
         groups.setdefault((one.machine, one.date, one.versions), []).append(one)
+    return groups
+
+
+def describe_origin(results: Sequence[Measured]) -> str:
+    """Where, when and beside what the results were measured, a sentence for sizes that have this in common."""
     sentences = []
-    for (machine, date, versions), together in groups.items():
+    for (machine, date, versions), together in group_runs(results).items():
         sizes = ", ".join(f"{one.documents:,}" for one in together)
         busiest = max(one.neighbours for one in together)
         beside = "nothing else ran" if busiest < 0.1 else f"other programs used up to {busiest:.1f} cores meanwhile"
