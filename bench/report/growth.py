@@ -74,7 +74,9 @@ def tabulate_growth(results: Sequence[Measured]) -> list[str]:
     """What each costs, fixed and by what it grows with, and computed for NMDC's database; a sentence if that is not possible."""
     results = max(group_runs(results).values(), key=len, default=[])
     if len(results) < len(_UNITS) or max(one.documents for one in results) < LEAST:
-        return [f"Not computed: this needs measurements of three sizes in one run, the largest of {LEAST:,} documents or more."]
+        return [
+            f"Not computed: this needs measurements of three sizes in one run, the largest of {LEAST:,} documents or more."
+        ]
     rows = []
     for what, key in _GROWING:
         points = [(one.aggregates, one.others, seconds) for one in results if (seconds := one.seconds(key))]

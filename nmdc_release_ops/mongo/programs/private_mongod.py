@@ -34,6 +34,7 @@ STOP_SECONDS = 75
 LOCK_SECONDS = STOP_SECONDS + 15
 LOG_LINES_IN_ERRORS = 15
 _USER_EXISTS = 51003
+_NOT_YET_INITIALIZED = 94
 
 
 class MongodFailedToStart(MongoError):
@@ -156,13 +157,11 @@ class PrivateMongod:
                 try:
                     self._set_up(client, deadline, has_users=key_file is not None)
                     return
-                except AutoReconnect:
-                    # A busy machine drops a connection of a server that has just begun to listen.
-                    self._fail_unless_alive(deadline)
-                    time.sleep(0.1)
                 except PyMongoError as error:
                     self._fail_unless_alive(deadline)
-                    raise self._failure(f"mongod could not be made writable: {error}") from error
+                    if not _is_just_starting(error):
+                        raise self._failure(f"mongod could not be made writable: {error}") from error
+                    time.sleep(0.1)
 
     def _set_up(self, client: MongoClient[dict[str, Any]], deadline: float, *, has_users: bool) -> None:
         """May be done again after it was interrupted."""
@@ -236,6 +235,14 @@ class PrivateMongod:
         return MongodFailedToStart(
             f"{what} Its folder is {self.folder}. Correct the cause and run the step again. The end of its log:\n{end}"
         )
+
+
+def _is_just_starting(error: PyMongoError) -> bool:
+    """A busy machine drops a connection of a server that has just begun to listen, and such a server may not have read the
+    configuration of its replica set."""
+    return isinstance(error, AutoReconnect) or (
+        isinstance(error, OperationFailure) and error.code == _NOT_YET_INITIALIZED
+    )
 
 
 @contextmanager
