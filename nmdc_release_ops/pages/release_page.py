@@ -61,6 +61,7 @@ def _parts(summary: ReleaseSummary, standing: Standing, index: Path) -> Iterator
     links = [
         link("What changed", file_of(standing, summary.difference), folder),
         link("Violations", file_of(standing, summary.validation), folder),
+        link("What the schema changes", file_of(standing, summary.schema_changes), folder),
         link_written_later("Its rollback", folder / "rollback.html", folder) if standing.rolled_back else "",
         link("The release", folder / "release.html", folder) if summary.is_rollback else "",
         link_written_later("All releases", index, folder),

@@ -118,7 +118,7 @@ class ReleaseSummary(Part):
         verification: what was compared once more after a promotion, for people.
         follow_up: what became of the Runtime, and of what was written since the swap, for people.
         installed: version of each package, by schema environment and package.
-        difference, validation: pages, relative to the folder of the release; None where there are none.
+        difference, validation, schema_changes: pages, relative to the folder of the release; None where there are none.
     """
 
     job: str
@@ -152,6 +152,7 @@ class ReleaseSummary(Part):
     installed: dict[str, dict[str, str]] = Field(default_factory=dict)
     archive: KeptArchive | None = None
     difference: Path | None = None
+    schema_changes: Path | None = None
     validation: Path | None = None
 
     @property

@@ -125,7 +125,7 @@ def plan_release(origin: PlannedOrigin, target: Target, options: Options, attemp
 
 def _gather_findings(origin: PlannedOrigin, target: Target, options: Options, attempt: Attempt) -> _Findings:
     path = _find_path(origin.version, target.package, allow_missing_migrator=options.allow_missing_migrator)
-    packages = SchemaPackages(attempt.schema_folder)
+    packages = SchemaPackages(attempt.schema_folder, also_kept=True)
     migrators, migrator_warnings = _place_migrators(packages, path, target)
     source, source_warnings = _find_source(packages, origin.version, target.package)
     inspected = inspect_collections(
@@ -136,7 +136,8 @@ def _gather_findings(origin: PlannedOrigin, target: Target, options: Options, at
         source.collections() | target.package.collections(),
         transformer=attempt.transformer,
     )
-    warnings = [*path.warnings, *migrator_warnings, *source_warnings]
+    outdated = target.warnings or packages.describe_stand_ins()
+    warnings = [*outdated, *path.warnings, *migrator_warnings, *source_warnings]
     return _Findings(path, migrators, source, inspected, warnings)
 
 

@@ -9,6 +9,8 @@ from nmdc_release_ops.page import whole_page
 from nmdc_release_ops.planning.schema_changes import Concern
 from nmdc_release_ops.schema.outlines.changes import Effect
 
+PAGE = "schema-changes.html"
+"""Its name, among the reports of the run that planned."""
 LISTED_CLASSES = 12
 
 

@@ -62,7 +62,8 @@ class SchemaReleasesResource(dg.ConfigurableResource[Any]):
         return SchemaOutlines(self.home.schema_folder)
 
     def target(self, version: SchemaVersion | None, source: str | None) -> Target:
-        """The release of that version on the package index, or what is built from `source`.
+        """The release of that version on the package index, or what is built from `source`. Where the index cannot be reached,
+        what it answered before stands in for it, with a warning.
 
         Args:
             version: None for the newest release, or for the version that the source's own migrators lead to.
@@ -73,8 +74,9 @@ class SchemaReleasesResource(dg.ConfigurableResource[Any]):
             InstallationFailed.
         """
         if source is None:
-            version = version or self.packages.newest()
-            return Target(version, self.packages.fetch(version))
+            packages = SchemaPackages(self.home.schema_folder, also_kept=True)
+            version = version or packages.newest()
+            return Target(version, packages.fetch(version), tuple(packages.describe_stand_ins()))
         candidate, folder = fetch_candidate(self.home.schema_folder, source)
         return Target(candidate, SchemaPackage(version or version_of(folder), folder))
 

@@ -21,10 +21,12 @@ class Target:
     Attributes:
         release: a published version, or a candidate.
         package: its version is the one that the database has to conform to.
+        warnings: about how it was found, for people.
     """
 
     release: SchemaVersion | Candidate
     package: SchemaPackage
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

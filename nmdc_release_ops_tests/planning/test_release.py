@@ -91,6 +91,18 @@ def test_a_plan_names_versions_migrators_and_collections_and_changes_nothing(
     assert events == 0
 
 
+def test_what_is_cached_is_enough_for_the_same_plan_while_the_package_index_is_out_of_reach(
+    origin: PlannedOrigin, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned(origin, attempt)
+    # Nobody listens there.
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple/")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    release = planned(origin, attempt)
+    assert "The package index could not be reached" in release.warnings[0]
+    assert release.model_copy(update={"warnings": release.warnings[1:]}) == before
+
+
 def test_a_release_is_named_for_its_versions_and_its_run() -> None:
     assert name_release("11.23.0", "11.25.0", "0123456789").endswith("-11.23.0-to-11.25.0-01234567")
 

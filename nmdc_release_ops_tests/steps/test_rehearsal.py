@@ -163,6 +163,16 @@ def test_what_people_write_during_the_dump_is_in_the_archive_as_it_was_at_one_mo
     assert "oplog.bson" in {path.name for path in archive.iterdir()}
 
 
+def test_what_is_cached_is_enough_while_the_package_index_is_out_of_reach(
+    workplace: Workplace, first: Rehearsed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody listens there.
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple/")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    rehearsed = workplace.rehearse(target_version="11.24.0")
+    assert rehearsed.success, failure_of(rehearsed)
+
+
 def test_a_rehearsal_may_run_while_another_release_holds_the_origin(
     workplace: Workplace, client: MongoClient[Any]
 ) -> None:

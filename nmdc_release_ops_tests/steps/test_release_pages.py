@@ -110,6 +110,9 @@ def test_the_page_of_a_release_says_what_was_done_and_how_to_undo_it(runs: Runs)
     assert f"nmdc.biosample_set --drop {runs.folder(runs.released) / 'archive'}" in seen.text
     assert "nmdc-schema 11.25" in seen.text
     assert "a person, in the UI or a terminal" in seen.text and runs.released.run_id in seen.text
+    changes = runs.summary(runs.released).schema_changes
+    assert changes is not None and f'href="{changes}">What the schema changes</a>' in runs.released_at_first
+    assert (runs.folder(runs.released) / changes).is_file()
     window = runs.released.output_for_node("unfreeze")
     assert runs.summary(runs.released).blocked_seconds == pytest.approx(window.seconds, abs=0.01)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nmdc_release_ops.files import lock, replace_folder
 from nmdc_release_ops.schema.errors import SchemaError
+from nmdc_release_ops.schema.packages.kept_answers import Answer, KeptAnswers
 from nmdc_release_ops.schema.packages.migrator_module import MigratorModule, normalised_code, read_migrator
 from nmdc_release_ops.schema.packages.package_index import NAME, find_release, match_absent
 from nmdc_release_ops.schema.uv import (
@@ -29,6 +30,10 @@ __all__ = [
     "SchemaPackages",
     "SchemaReleaseNotFound",
 ]
+
+
+_HIGHEST, _LOWEST = "highest", "lowest-direct"
+"""Which of several releases uv chooses."""
 
 
 class PackageUnreadable(SchemaError):
@@ -100,10 +105,26 @@ class SchemaPackage:
 
 
 class SchemaPackages:
-    """Packages of schema releases, unpacked below a folder and kept there."""
+    """Packages of schema releases, unpacked below a folder and kept there, with what the package index answered."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, also_kept: bool = False) -> None:
+        """Args:
+        also_kept: whether earlier answers stand in for an index that cannot be reached; see `describe_stand_ins`.
+        """
         self._folder = home / "packages"
+        self._answers = KeptAnswers(self._folder / "answers.json")
+        self._also_kept = also_kept
+        self._stood_in: list[Answer] = []
+
+    def describe_stand_ins(self) -> list[str]:
+        """A sentence if earlier answers of the index were used."""
+        if not self._stood_in:
+            return []
+        oldest = min(answer.given_at for answer in self._stood_in)
+        return [
+            f"The package index could not be reached. What it answered before was used, the oldest answer of "
+            f"{oldest:%Y-%m-%d %H:%M} UTC: releases that were published since are not known."
+        ]
 
     def newest(self, seconds: float = SECONDS) -> SchemaVersion:
         """The newest release on the package index, without pre-releases.
@@ -115,7 +136,7 @@ class SchemaPackages:
             SchemaReleaseNotFound: the index has none.
             PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed: it is unknown whether there is one.
         """
-        return find_release(NAME, "highest", seconds)
+        return self._find(NAME, _HIGHEST, seconds)
 
     def require_published(self, version: SchemaVersion, seconds: float = SECONDS) -> None:
         """Check that a release is on the package index.
@@ -126,7 +147,7 @@ class SchemaPackages:
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        find_release(spec(version), "highest", seconds)
+        self._find(spec(version), _HIGHEST, seconds)
 
     def earliest_at_or_after(self, version: SchemaVersion, ceiling: SchemaVersion) -> SchemaVersion:
         """The earliest release that is `version` or later, and not later than `ceiling`.
@@ -134,7 +155,7 @@ class SchemaPackages:
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        return find_release(f"{NAME}>={version},<={ceiling}", "lowest-direct")
+        return self._find(f"{NAME}>={version},<={ceiling}", _LOWEST)
 
     def earliest_after(self, version: SchemaVersion, ceiling: SchemaVersion) -> SchemaVersion:
         """The earliest release that is later than `version`, and not later than `ceiling`.
@@ -142,7 +163,7 @@ class SchemaPackages:
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        return find_release(f"{NAME}>{version},<={ceiling}", "lowest-direct")
+        return self._find(f"{NAME}>{version},<={ceiling}", _LOWEST)
 
     def latest_before(self, ceiling: SchemaVersion, version: SchemaVersion) -> SchemaVersion:
         """The latest release that is earlier than `ceiling`, and not earlier than `version`.
@@ -150,7 +171,7 @@ class SchemaPackages:
         Raises:
             SchemaReleaseNotFound, PackageIndexUnreachable, PackageIndexUnusable, InstallationFailed.
         """
-        return find_release(f"{NAME}>={version},<{ceiling}", "highest")
+        return self._find(f"{NAME}>={version},<{ceiling}", _HIGHEST)
 
     def fetch(self, version: SchemaVersion) -> SchemaPackage:
         """The package of a release, without its dependencies.
@@ -182,9 +203,37 @@ class SchemaPackages:
         except SchemaReleaseNotFound:
             return self.fetch(self.earliest_at_or_after(version, ceiling or self.newest()))
 
+    def _find(self, requirement: str, resolution: str, seconds: float = SECONDS) -> SchemaVersion:
+        """Ask the index, and keep its answer; where it cannot be reached, and that is wanted, take the kept one."""
+        try:
+            version = find_release(requirement, resolution, seconds)
+        except SchemaReleaseNotFound:
+            self._answers.keep(requirement, resolution, None)
+            raise
+        except PackageIndexUnreachable as error:
+            return self._stand_in(requirement, resolution, error)
+        self._answers.keep(requirement, resolution, version)
+        return version
+
+    def _stand_in(self, requirement: str, resolution: str, error: PackageIndexUnreachable) -> SchemaVersion:
+        answer = self._answers.find(requirement, resolution) if self._also_kept else None
+        if answer is None:
+            raise error
+        self._stood_in.append(answer)
+        if answer.version is None:
+            raise SchemaReleaseNotFound(
+                f"There was no {requirement.replace('==', ' ')} on the package index at {answer.given_at:%Y-%m-%d %H:%M} UTC; "
+                "now it cannot be reached."
+            ) from error
+        return answer.version
+
     def _unpack(self, version: SchemaVersion, folder: Path) -> None:
         try:
             unpack(spec(version), folder, what=f"{NAME} {version}")
+        except PackageIndexUnreachable as error:
+            # That it is there does not help. That it is not is an answer.
+            self._stand_in(spec(version), _HIGHEST, error)
+            raise
         except InstallationFailed as error:
             if not match_absent(error.message):
                 raise

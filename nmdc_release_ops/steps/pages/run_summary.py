@@ -25,6 +25,7 @@ from nmdc_release_ops.pages.summary import (
     Swap,
     Validated,
 )
+from nmdc_release_ops.planning.schema_changes_page import PAGE as CHANGES_PAGE
 from nmdc_release_ops.records.data_release import (
     Archive,
     FreezeWindow,
@@ -116,6 +117,7 @@ def gather(
             **_describe_migration(records, plan, folder),
             **_describe_validation(records, plan, folder),
             **_describe_follow_up(records),
+            schema_changes=_find_schema_changes(plan, folder),
             earlier_runs=[one.run_id for one in records.runs[1:]],
             installed=_read_installed(home, plan, [one.run_id for one in records.runs]),
             swap=state.swap,
@@ -215,6 +217,13 @@ def _describe_plan(plan: ReleasePlan) -> dict[str, Any]:
         "schema_source": None if plan.schema_source is None else mask_secrets(plan.schema_source),
         "rehearsal": plan.rehearsal,
     }
+
+
+def _find_schema_changes(plan: ReleasePlan, folder: Path) -> Path | None:
+    """The page of the newest plan; of a promotion, that of its rehearsal."""
+    planned = folder.with_name(plan.rehearsal) if plan.rehearsal else folder
+    pages = sorted(planned.glob(f"attempts/*/{CHANGES_PAGE}"))
+    return _relative(pages[-1], folder) if pages else None
 
 
 def _describe_archive(records: RunRecords) -> dict[str, Any]:

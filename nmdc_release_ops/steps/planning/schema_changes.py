@@ -4,7 +4,7 @@ import dagster as dg
 
 from nmdc_release_ops.files import FileNotWritten
 from nmdc_release_ops.planning.schema_changes import Concern, find_concerns
-from nmdc_release_ops.planning.schema_changes_page import write_changes_page
+from nmdc_release_ops.planning.schema_changes_page import PAGE, write_changes_page
 from nmdc_release_ops.records.data_release import ReleasePlan
 from nmdc_release_ops.resources.origin import OriginConnection
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
@@ -14,7 +14,6 @@ from nmdc_release_ops.schema.packages.package import SchemaPackage
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops.steps.showing.display import table
 
-PAGE = "schema-changes.html"
 SHOWN = 100
 NAMED = 8
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,59 @@ def test_an_index_that_could_not_be_asked_is_never_told_as_no_such_release(
         with pytest.raises(kind, match=says) as raised:
             ask()
         assert type(raised.value) is kind
+
+
+def test_an_index_out_of_reach_is_stood_in_for_by_what_it_answered_before_and_one_that_refuses_is_not(
+    index: LoopbackIndex, packages: SchemaPackages, tmp_path: Path
+) -> None:
+    def found(packages: SchemaPackages) -> list[SchemaVersion]:
+        packages.require_published(V("11.24"))
+        for ask in (
+            lambda: packages.require_published(V("11.24.5")),
+            lambda: packages.earliest_after(V("11.25"), V("11.99")),
+            lambda: packages.fetch(V("11.24.5")),
+        ):
+            with pytest.raises(SchemaReleaseNotFound):
+                ask()
+        return [
+            packages.newest(),
+            packages.latest_before(V("11.25"), V("11.20")),
+            packages.earliest_after(V("11.24"), V("11.25")),
+            packages.fetch(V("11.25")).version,
+        ]
+
+    answered = found(packages)
+    index.publish("11.26.0")
+    index.fail("GET", "/simple/", Response(503), times=99)
+    planning = SchemaPackages(tmp_path / "home", also_kept=True)
+    assert planning.describe_stand_ins() == []
+    assert found(planning) == answered
+    (says,) = planning.describe_stand_ins()
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in says and "releases that were published since are not known" in says
+    # What was never asked, and whoever has to know what there is now.
+    with pytest.raises(PackageIndexUnreachable):
+        planning.require_published(V("11.26"))
+    with pytest.raises(PackageIndexUnreachable):
+        packages.newest()
+    index.faults.clear()
+    index.fail("GET", "/simple/", Response(403), times=99)
+    with pytest.raises(PackageIndexUnusable):
+        planning.newest()
+    index.faults.clear()
+    assert planning.newest() == V("11.26")
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"nmdc-schema highest": {"version": 1}}', b"\xff"])
+def test_kept_answers_that_cannot_be_read_are_none(
+    index: LoopbackIndex, packages: SchemaPackages, tmp_path: Path, damage: bytes
+) -> None:
+    assert packages.newest() == V("11.25")
+    (tmp_path / "home" / "packages" / "answers.json").write_bytes(damage)
+    index.fail("GET", "/simple/", Response(503), times=99)
+    with pytest.raises(PackageIndexUnreachable):
+        SchemaPackages(tmp_path / "home", also_kept=True).newest()
+    index.faults.clear()
+    assert packages.newest() == V("11.25")
 
 
 @pytest.mark.parametrize(
