@@ -27,7 +27,7 @@ from nmdc_release_ops_tests.workplace import Workplace, workplace_fixture
 pytestmark = pytest.mark.faults
 
 FREEZING = Point("freeze", "setUserWriteBlockMode")
-DUMPING = Point("dump", "find", number=5)
+DUMPING = Point("dump", "find", number=12)
 STAGING = Point("restore", "create", number=2)
 SWAPPING = Point("restore", "renameCollection", number=3)
 STEPS = {"freeze": ["freeze", "dump"], "dump": ["dump"], "restore": ["restore", "unfreeze"]}

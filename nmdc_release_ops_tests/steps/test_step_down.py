@@ -23,7 +23,7 @@ POINTS = [
     # Before: the command meets a server that is no primary any more. After: the step goes on at another one.
     Point("freeze", "setUserWriteBlockMode", "before"),
     Point("freeze", "setUserWriteBlockMode", "after"),
-    Point("dump", "find", "after", number=5),
+    Point("dump", "find", "after", number=12),
     Point("dump", "dbHash", "before"),
     # The transformer's; the origin is not spoken to in these two.
     Point("migrate", "insert", "before"),

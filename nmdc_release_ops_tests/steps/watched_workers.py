@@ -14,7 +14,7 @@ from nmdc_release_ops_tests.workplace import Workplace
 STEPS = ["freeze", "dump", "migrate", "validate"]
 # Two migrators do something, each in an environment of its own.
 WORKERS = 3
-_DUMPING = Point("dump", "find", number=5)
+_DUMPING = Point("dump", "find", number=12)
 
 
 @contextmanager
