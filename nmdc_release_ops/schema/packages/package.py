@@ -109,11 +109,11 @@ class SchemaPackages:
 
     def __init__(self, home: Path, *, also_kept: bool = False) -> None:
         """Args:
-        also_kept: whether earlier answers stand in for an index that cannot be reached; see `describe_stand_ins`.
+        also_kept: whether answers of the index are kept, and earlier ones stand in for an index that cannot be reached; see
+            `describe_stand_ins`. Otherwise asking writes nothing.
         """
         self._folder = home / "packages"
-        self._answers = KeptAnswers(self._folder / "answers.json")
-        self._also_kept = also_kept
+        self._answers = KeptAnswers(self._folder / "answers.json") if also_kept else None
         self._stood_in: list[Answer] = []
 
     def describe_stand_ins(self) -> list[str]:
@@ -208,15 +208,19 @@ class SchemaPackages:
         try:
             version = find_release(requirement, resolution, seconds)
         except SchemaReleaseNotFound:
-            self._answers.keep(requirement, resolution, None)
+            self._keep(requirement, resolution, None)
             raise
         except PackageIndexUnreachable as error:
             return self._stand_in(requirement, resolution, error)
-        self._answers.keep(requirement, resolution, version)
+        self._keep(requirement, resolution, version)
         return version
 
+    def _keep(self, requirement: str, resolution: str, version: SchemaVersion | None) -> None:
+        if self._answers is not None:
+            self._answers.keep(requirement, resolution, version)
+
     def _stand_in(self, requirement: str, resolution: str, error: PackageIndexUnreachable) -> SchemaVersion:
-        answer = self._answers.find(requirement, resolution) if self._also_kept else None
+        answer = None if self._answers is None else self._answers.find(requirement, resolution)
         if answer is None:
             raise error
         self._stood_in.append(answer)

@@ -119,7 +119,7 @@ def test_an_index_out_of_reach_is_stood_in_for_by_what_it_answered_before_and_on
             packages.fetch(V("11.25")).version,
         ]
 
-    answered = found(packages)
+    answered = found(SchemaPackages(tmp_path / "home", also_kept=True))
     index.publish("11.26.0")
     index.fail("GET", "/simple/", Response(503), times=99)
     planning = SchemaPackages(tmp_path / "home", also_kept=True)
@@ -141,16 +141,20 @@ def test_an_index_out_of_reach_is_stood_in_for_by_what_it_answered_before_and_on
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"nmdc-schema highest": {"version": 1}}', b"\xff"])
-def test_kept_answers_that_cannot_be_read_are_none(
-    index: LoopbackIndex, packages: SchemaPackages, tmp_path: Path, damage: bytes
-) -> None:
+def test_kept_answers_that_cannot_be_read_are_none(index: LoopbackIndex, tmp_path: Path, damage: bytes) -> None:
+    packages = SchemaPackages(tmp_path / "home", also_kept=True)
     assert packages.newest() == V("11.25")
     (tmp_path / "home" / "packages" / "answers.json").write_bytes(damage)
     index.fail("GET", "/simple/", Response(503), times=99)
     with pytest.raises(PackageIndexUnreachable):
-        SchemaPackages(tmp_path / "home", also_kept=True).newest()
+        packages.newest()
     index.faults.clear()
     assert packages.newest() == V("11.25")
+
+
+def test_asking_leaves_nothing_behind_where_answers_are_not_kept(packages: SchemaPackages, tmp_path: Path) -> None:
+    assert packages.newest() == V("11.25")
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(
