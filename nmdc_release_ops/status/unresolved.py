@@ -16,13 +16,13 @@ _LAST_STEPS = {("rehearsal", "validate"), ("rollback", "roll_back")}
 def read_unresolved(database: Database[Document]) -> list[StepReport]:
     """The reports of a database (`read_reports`), except of steps that failed or fell silent before something else succeeded."""
     reports = read_reports(database.client, database.name)
-    journals = list_journals(database.client, database.name)
-    return [report for report in reports if not _is_outlived(report, reports, journals)]
+    stopped = [report for report in reports if report.stage is Stage.FAILED or report.is_silent]
+    # A step at work asks every few seconds, also while people wait.
+    journals = list_journals(database.client, database.name) if stopped else []
+    return [report for report in reports if report not in stopped or not _is_outlived(report, reports, journals)]
 
 
 def _is_outlived(report: StepReport, reports: Sequence[StepReport], journals: Sequence[Journal]) -> bool:
-    if report.stage is not Stage.FAILED and not report.is_silent:
-        return False
     ends: list[datetime | None] = [
         *(journal.rolled_back_at for journal in journals),
         # A run that was killed after its own swap still has something to do.

@@ -55,14 +55,7 @@ def reporting(
     if plan.catches_up and step in _UNDER_FREEZE:
         yield
         return
-    report = StepReport(
-        database=plan.database,
-        is_rehearsal=plan.is_rehearsal,
-        release_id=plan.release_id,
-        run_id=context.run_id,
-        job=context.job_name,
-        step=step,
-    )
+    report = _describe(plan, context.run_id, context.job_name, step)
     reporter = _Reporter(context, report, origin, home, followed_since)
     reporter.start()
     try:
@@ -103,6 +96,18 @@ def report_rollback(context: dg.OpExecutionContext, origin: OriginConnection, re
         context.log.warning(f"The rollback cannot be written for `nmdc-release status` and monitoring: {error}")
 
 
+def _describe(plan: ReleasePlan, run_id: str, job: str, step: str, stage: Stage = Stage.WORKING) -> StepReport:
+    return StepReport(
+        database=plan.database,
+        is_rehearsal=plan.is_rehearsal,
+        release_id=plan.release_id,
+        run_id=run_id,
+        job=job,
+        step=step,
+        stage=stage,
+    )
+
+
 def _describe_rollback(origin: OriginConnection, run_id: str, step: str, release_id: str, stage: Stage) -> StepReport:
     return StepReport(
         database=origin.database.name,
@@ -129,15 +134,7 @@ def _describe_failure(
     plan = RunRecords(context.instance, home, run, {}).read(ReleasePlan, "plan", "choose.plan")
     if plan is None:
         return None
-    return StepReport(
-        database=plan.database,
-        is_rehearsal=plan.is_rehearsal,
-        release_id=plan.release_id,
-        run_id=run.run_id,
-        job=run.job_name,
-        step=context.step_key,
-        stage=Stage.FAILED,
-    )
+    return _describe(plan, run.run_id, run.job_name, context.step_key, Stage.FAILED)
 
 
 def _read_own(origin: OriginConnection, report: StepReport) -> list[StepReport]:
