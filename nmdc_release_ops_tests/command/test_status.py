@@ -22,20 +22,16 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.journal import State, write_journal
 from nmdc_release_ops.mongo.state.lease import Strategy
-from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, write_report
+from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, write_report
 from nmdc_release_ops_tests.command.running import COMMAND, CONTROL, flat, run, run_installed
 from nmdc_release_ops_tests.mongo.state.journals import journal_in, swapped_in
+from nmdc_release_ops_tests.mongo.state.reports import report_of
 from nmdc_release_ops_tests.prepared_release import AFTER, BEFORE
 from nmdc_release_ops_tests.workplace import Workplace, untouched, workplace_fixture
 
 workplace = workplace_fixture(scale=100)
-REPORT = StepReport(
-    database=DATABASE,
-    is_rehearsal=False,
-    release_id="a-release",
-    run_id="a-run",
-    job="data_release",
-    step="dump",
+REPORT = report_of(
+    "dump",
     done=250,
     total=1_000,
     verb="dumped",

@@ -1,6 +1,6 @@
 """What stands for the Runtime's code location: `ensure_alldocs`, with its config inside, as nmdc_runtime/site makes it.
 
-What the job does is told by the file that ALLDOCS_DOES names: one line for each run, taken in order.
+The file that ALLDOCS_DOES names says what the job does: one line for each run, in order.
 """
 
 import os

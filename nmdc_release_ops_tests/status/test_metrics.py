@@ -15,20 +15,17 @@ from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.programs.private_mongod import PrivateMongod
 from nmdc_release_ops.mongo.state.database import STATE_DATABASE
 from nmdc_release_ops.mongo.state.lease import Strategy
-from nmdc_release_ops.mongo.state.step_report import Stage, StepReport, write_report
+from nmdc_release_ops.mongo.state.step_report import Stage, write_report
 from nmdc_release_ops.status.metrics import HELP, PREFIX, Sample, render, write_metrics
 from nmdc_release_ops.status.ways import Way
+from nmdc_release_ops_tests.mongo.state.reports import report_of
 
 DATABASE = "metrics_test"
 NOTHING = Way(is_possible=False, release_id=None, says="")
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? (\S+)')
-REPORT = StepReport(
+REPORT = report_of(
+    "dump",
     database=DATABASE,
-    is_rehearsal=False,
-    release_id="a-release",
-    run_id="a-run",
-    job="data_release",
-    step="dump",
     done=250,
     total=1_000,
     rate=50.0,

@@ -19,20 +19,17 @@ from nmdc_release_ops.mongo.state.journal import Journal, Move, State, write_jou
 from nmdc_release_ops.mongo.state.lease import LEASE, Strategy, begin_thaw, current_lease
 from nmdc_release_ops.mongo.state.ledger import Event
 from nmdc_release_ops.mongo.state.ledger_view import ensure_view
-from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, StepReport, write_report
+from nmdc_release_ops.mongo.state.step_report import STATUS, Stage, write_report
 from nmdc_release_ops.status.advice import Urgency
 from nmdc_release_ops.status.metrics import collect
 from nmdc_release_ops.status.report import StatusReport, read_status
 from nmdc_release_ops_tests.mongo.state.journals import journal_in
+from nmdc_release_ops_tests.mongo.state.reports import report_of
 
 DATABASE = "report_test"
-FAILED = StepReport(
+FAILED = report_of(
+    "restore",
     database=DATABASE,
-    is_rehearsal=False,
-    release_id="a-release",
-    run_id="a-run",
-    job="data_release",
-    step="restore",
     stage=Stage.FAILED,
 )
 REHEARSED = FAILED.model_copy(

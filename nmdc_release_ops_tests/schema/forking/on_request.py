@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import nmdc_release_ops_tests
 from nmdc_release_ops.schema.version import SchemaVersion
 from nmdc_release_ops_tests.schema.forking.environments import forking_environment, forking_schema_folder
+from nmdc_release_ops_tests.workplace import PROJECT
 
 SOCKET = "NMDC_TESTS_FORKING"
 """The variable that says where workers ask for them."""
@@ -26,11 +26,10 @@ RELEASED = [SchemaVersion.parse(version) for version in ("11.24.0", "11.25.0")]
 """Those that most tests release and rehearse, from the demo's version on."""
 CRASHING_RUN = "nmdc_release_ops_tests.steps.crashing_run"
 WAITING_RUN = "nmdc_release_ops_tests.steps.waiting_run"
-_PROJECT = Path(nmdc_release_ops_tests.__file__).parent.parent
 _RUN_MODULE = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 _FOR_A_RUN = f"""
 import sys
-sys.path.append({str(_PROJECT)!r})
+sys.path.append({str(PROJECT)!r})
 import alembic.command, sqlalchemy.dialects.sqlite
 import dagster._core.execution.api, dagster._core.storage.event_log, dagster._core.storage.runs
 import nmdc_release_ops.definitions
