@@ -51,7 +51,7 @@ def write_pages(
             may have ended since, and its page must stay.
 
     Raises:
-        BlockingIOError: another process is at it, and `wait` is false.
+        BlockingIOError: another process is writing pages, and `wait` is false.
         FileNotWritten, OSError.
     """
     index = index_of(home)

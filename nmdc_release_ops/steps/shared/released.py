@@ -9,7 +9,7 @@ from nmdc_release_ops.steps.shared.failures import DatabaseNotReleased
 
 
 def require_released(origin: OriginConnection, plan: ReleasePlan, step: str, not_done: str) -> None:
-    """Check that the release does not hold the origin any more, and that the database is at its version.
+    """Check that the release no longer holds the origin, and that the database is at its version.
 
     Args:
         step: to re-execute.
