@@ -1,7 +1,8 @@
-"""Files and folders that are complete or absent, locks on them, and one error for a disk that is full or not writable."""
+"""Files and folders that are complete or absent, and on disk; digests and locks; one error for a full or unwritable disk."""
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -97,8 +98,7 @@ def replace_file(path: Path) -> Iterator[Path]:
             # What an earlier process left may be a link, or open in another process.
             aside.unlink(missing_ok=True)
             yield aside
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(aside)
             aside.rename(path)
         except BaseException:
             aside.unlink(missing_ok=True)
@@ -128,6 +128,21 @@ def replace_folder(folder: Path) -> Iterator[Path]:
             aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

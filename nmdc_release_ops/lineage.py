@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Manifest, read_manifest, sha256_of
+from nmdc_release_ops.files import sha256_of
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Manifest, read_manifest
 from nmdc_release_ops.records.data_release import Archive, MigratedDatabase, ReleasePlan, ValidationReport
 from nmdc_release_ops.records.record import Record
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pymongo.database import Database
 
-from nmdc_release_ops.files import lock, replace_folder, writing
+from nmdc_release_ops.files import lock, replace_folder, sync, writing
 from nmdc_release_ops.folders import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.lineage import collect_digests
 from nmdc_release_ops.mongo.archive.links import link_files
-from nmdc_release_ops.mongo.archive.manifest import files_of, sync
+from nmdc_release_ops.mongo.archive.manifest import files_of
 from nmdc_release_ops.mongo.freezing.choose import Choice
 from nmdc_release_ops.mongo.preflight import inspect_collections
 from nmdc_release_ops.mongo.server.connection import Document

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pymongo.database import Database
 
+from nmdc_release_ops.files import sha256_of
 from nmdc_release_ops.folders import ARCHIVE, IDENTIFIERS
 from nmdc_release_ops.lineage import ArchiveReplaced, LineageBroken, read_archive, require_lineage
-from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchiveTooNew, Manifest, sha256_of
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, ArchiveTooNew, Manifest
 from nmdc_release_ops.mongo.delta.moment import oplog_reaches_back_to
 from nmdc_release_ops.mongo.delta.stream import for_people
 from nmdc_release_ops.mongo.server.connection import Document

@@ -1,7 +1,5 @@
 """Where audits of a database work, and what is kept of them."""
 
-import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nmdc_release_ops.files import lock, write_whole, writing
+from nmdc_release_ops.files import lock, sha256_of, sync, write_whole, writing
 from nmdc_release_ops.mongo.server.progress import Log
 
 VIOLATIONS = "violations.jsonl"
@@ -86,11 +84,11 @@ class AuditFolder:
             FileNotWritten.
         """
         with writing(folder):
-            write_whole(reports / _DIGEST, _digest(reports))
+            write_whole(reports / _DIGEST, sha256_of(reports / VIOLATIONS))
             if not is_reported:
                 write_whole(reports / NOT_REPORTED, "The notice of what is new could not be sent.\n")
             for file in (*reports.iterdir(), reports):
-                _sync(file)
+                sync(file)
             reports.rename(folder)
         complete = self._complete()
         reported = [one for one in complete if not (one / NOT_REPORTED).exists()]
@@ -129,19 +127,6 @@ class AuditFolder:
 def _is_whole(folder: Path) -> bool:
     """Whether the list of violations is what was written."""
     try:
-        return (folder / _DIGEST).read_text() == _digest(folder)
+        return (folder / _DIGEST).read_text() == sha256_of(folder / VIOLATIONS)
     except OSError:
         return False
-
-
-def _digest(folder: Path) -> str:
-    with (folder / VIOLATIONS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,8 +6,7 @@ from typing import TypeVar, cast, get_args
 
 import dagster as dg
 
-from nmdc_release_ops.files import write_whole, writing
-from nmdc_release_ops.mongo.archive.manifest import sync
+from nmdc_release_ops.files import sync, write_whole, writing
 from nmdc_release_ops.records.record import Record, RecordAltered, RecordUnreadable
 from nmdc_release_ops.resources.release_home import ReleaseHomeResource
 

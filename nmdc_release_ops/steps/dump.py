@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 
 from nmdc_release_ops.catalog import ARCHIVE, Numbers, materialize
-from nmdc_release_ops.files import lock
+from nmdc_release_ops.files import lock, sha256_of
 from nmdc_release_ops.lineage import collect_digests, require_lineage
 from nmdc_release_ops.mongo.archive.making import DumpFailed
-from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Engine, Manifest, sha256_of
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, Engine, Manifest
 from nmdc_release_ops.mongo.state.journal import refuse_if_swapped
 from nmdc_release_ops.mongo.transfer import engine
 from nmdc_release_ops.mongo.transfer.dump_unfrozen import dump_unfrozen

@@ -18,16 +18,10 @@ from pymongo import MongoClient
 
 from nmdc_release_ops.definitions import defs
 from nmdc_release_ops.demo.origin import DATABASE
+from nmdc_release_ops.files import sha256_of
 from nmdc_release_ops.folders import IDENTIFIERS
 from nmdc_release_ops.lineage import read_archive, require_lineage
-from nmdc_release_ops.mongo.archive.manifest import (
-    MANIFEST,
-    MANIFEST_DIGEST,
-    read_manifest,
-    sha256_of,
-    verify,
-    write_manifest,
-)
+from nmdc_release_ops.mongo.archive.manifest import MANIFEST, MANIFEST_DIGEST, read_manifest, verify, write_manifest
 from nmdc_release_ops.mongo.freezing.freeze import freeze
 from nmdc_release_ops.mongo.freezing.thaw import thaw
 from nmdc_release_ops.mongo.server.clock import ClusterTime

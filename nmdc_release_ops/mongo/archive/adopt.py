@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmdc_release_ops.files import sha256_of, sync
 from nmdc_release_ops.mongo.archive.file_names import METADATA, collection_of, documents_beside
 from nmdc_release_ops.mongo.archive.manifest import (
     MANIFEST,
@@ -15,8 +16,6 @@ from nmdc_release_ops.mongo.archive.manifest import (
     Engine,
     Manifest,
     files_of,
-    sha256_of,
-    sync,
     write_manifest,
 )
 from nmdc_release_ops.mongo.archive.members import find_blocks

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nmdc_release_ops.files import sha256_of
 from nmdc_release_ops.mongo.archive.blocks import read_runs
 from nmdc_release_ops.mongo.archive.manifest import (
     MANIFEST,
@@ -11,7 +12,6 @@ from nmdc_release_ops.mongo.archive.manifest import (
     ArchivedCollection,
     Manifest,
     files_of,
-    sha256_of,
 )
 
 Count = Callable[[int], None]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from nmdc_release_ops.files import MAKE_ROOM
-from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest, sync, write_manifest
+from nmdc_release_ops.files import MAKE_ROOM, sync
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Manifest, write_manifest
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.collections import Collection
 

@@ -14,7 +14,6 @@ that it is complete and unchanged: the manifest holds the sha256 of every block 
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from nmdc_release_ops.files import sha256_of, sync
 from nmdc_release_ops.mongo.archive.metadata import from_extended_json
 from nmdc_release_ops.mongo.errors import MongoError
 from nmdc_release_ops.mongo.server.clock import ClusterTime
@@ -32,7 +32,6 @@ MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.json.sha256"
 FORMAT = 2
 """Of the manifests that are written. Those of format 1 list no blocks."""
-_READ_BYTES = 4 * 1024 * 1024
 
 
 class ArchiveDamaged(MongoError):
@@ -268,24 +267,6 @@ def verify(folder: Path, manifest: Manifest) -> None:
                 f"{folder / name} is not what was dumped: its sha256 is {digest}, not {expected_digest}. Nothing was "
                 "loaded. Dump again."
             )
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def files_of(folder: Path) -> Iterator[str]:

@@ -10,16 +10,11 @@ from threading import Event
 
 from pymongo.database import Database
 
+from nmdc_release_ops.files import sha256_of, sync
 from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES, Compressed, compress_blocks, write_blocks
 from nmdc_release_ops.mongo.archive.file_names import DOCUMENTS, METADATA, file_name
 from nmdc_release_ops.mongo.archive.making import WriteFiles, complete, making_archive
-from nmdc_release_ops.mongo.archive.manifest import (
-    ArchivedCollection,
-    Engine,
-    Manifest,
-    sha256_of,
-    sync,
-)
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest
 from nmdc_release_ops.mongo.archive.metadata import to_extended_json, write_metadata
 from nmdc_release_ops.mongo.server.clock import ClusterTime, now
 from nmdc_release_ops.mongo.server.collections import (

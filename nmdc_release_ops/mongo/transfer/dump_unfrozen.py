@@ -13,9 +13,10 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
+from nmdc_release_ops.files import sha256_of
 from nmdc_release_ops.mongo.archive.blocks import BLOCK_BYTES
 from nmdc_release_ops.mongo.archive.making import DumpFailed, complete, making_archive
-from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest, sha256_of
+from nmdc_release_ops.mongo.archive.manifest import ArchivedCollection, Engine, Manifest
 from nmdc_release_ops.mongo.archive.merge import merge
 from nmdc_release_ops.mongo.archive.oplog_file import OPLOG, read_oplog, write_oplog
 from nmdc_release_ops.mongo.delta.delta import Delta

@@ -7,13 +7,13 @@ from typing import Any
 import bson.json_util
 from pymongo.database import Database
 
+from nmdc_release_ops.files import sha256_of
 from nmdc_release_ops.mongo.archive.manifest import (
     MANIFEST,
     MANIFEST_DIGEST,
     ArchivedCollection,
     Manifest,
     read_manifest,
-    sha256_of,
 )
 from nmdc_release_ops.mongo.server.clock import ClusterTime
 from nmdc_release_ops.mongo.transfer.dump import dump

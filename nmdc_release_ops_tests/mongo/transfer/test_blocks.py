@@ -13,15 +13,11 @@ import pytest
 from bson import MaxKey, MinKey, ObjectId, Regex
 from pymongo.database import Database
 
+from nmdc_release_ops.files import sha256_of
 from nmdc_release_ops.mongo.archive import blocks as blocks_module
 from nmdc_release_ops.mongo.archive.adopt import adopt
 from nmdc_release_ops.mongo.archive.blocks import read_block, read_documents
-from nmdc_release_ops.mongo.archive.manifest import (
-    ArchiveDamaged,
-    read_manifest,
-    sha256_of,
-    write_manifest,
-)
+from nmdc_release_ops.mongo.archive.manifest import ArchiveDamaged, read_manifest, write_manifest
 from nmdc_release_ops.mongo.difference.changes import ChangeSet
 from nmdc_release_ops.mongo.difference.difference import find_difference
 from nmdc_release_ops.mongo.server.collections import collection_hashes, list_collections
